@@ -1,0 +1,54 @@
+"""What every experiment shares: all keys there are, with the paper's values where it gives them.
+
+A config is data. Values from the paper's second version (arXiv 2501.12948v2) are known here from secondary sources
+only and marked "v2, unverified".
+"""
+
+from ml_collections import ConfigDict
+
+
+def defaults() -> ConfigDict:
+  """R1-Zero's GRPO stage and an evaluation as in section 3; experiments fill in model, task and sizes."""
+  config = ConfigDict()
+  config.name = ''
+  config.seed = 0
+  config.topology = 'cpu:1'  # what it is meant for: python -m r1jax.plan
+  config.mesh = dict(data=-1, fsdp=1, tensor=1, expert=1)
+  config.dtype = 'float32'  # of activations; parameters are float32
+  config.remat = 'none'
+  config.stages = ()
+  config.checkpoints = dict(every=50, keep=3)  # in optimiser steps
+  config.rewards = dict(accuracy=1.0, format=1.0, language=0.0)
+
+  rl = ConfigDict()
+  rl.template = 'r1_zero'
+  rl.task = dict(source='', size=0, seed=1, params=ConfigDict())
+  rl.steps = 10400  # v2, unverified
+  rl.groups = 32  # questions an optimiser step; v2, unverified
+  rl.samples = 16  # G; v2, unverified
+  rl.minibatches = 16  # optimiser steps a rollout; v2, unverified
+  rl.micro_groups = 32  # groups whose activations are held at once
+  rl.max_prompt = 1024
+  rl.max_tokens = 32768  # v2, unverified
+  rl.temperature = 1.0  # v2, unverified
+  rl.learning_rate = 3e-6  # v2, unverified
+  rl.optimizer = dict(warmup=0, decay='constant', b1=0.9, b2=0.95, weight_decay=0.0, clip_norm=1.0)
+  rl.kl_coef = 0.001  # v2, unverified
+  rl.ref_every = 400  # v2, unverified; 0: never
+  rl.clip_low = 0.2
+  rl.clip_high = 0.2
+  rl.ratio = 'token'
+  rl.aggregate = 'sequence_mean'
+  rl.scale = 'std'
+  rl.old_logps = 'sampler'  # 'trainer': recomputed, one more forward pass a rollout
+  rl.is_cap = 0.0  # > 0: truncated importance sampling, needs old_logps = 'trainer'
+  rl.mismatch_limit = 0.5  # nats, between sampler and trainer before the first update
+  rl.eval_every = 0  # optimiser steps; 0: never
+  rl.eval_questions = 64
+  rl.sample_groups = 2  # groups a rollout whose completions are written to samples/
+  config.rl = rl
+
+  config.evaluate = ConfigDict(dict(  # section 3
+      template='r1_zero', task=dict(source='', size=0, seed=2, params=ConfigDict()), samples=64, batch=16,
+      max_prompt=1024, max_tokens=32768, temperature=0.6, top_p=0.95, prefill=ConfigDict()))
+  return config

@@ -1,0 +1,53 @@
+"""DeepSeek-R1-Zero: GRPO with rule rewards on a base model, no SFT (section 2.2; figures 2 and 3, table 3).
+
+  python -m r1jax.main --config=experiments/r1_zero.py:tiny --workdir=runs/r1_zero_tiny
+"""
+
+import importlib.util
+import os
+
+from ml_collections import ConfigDict
+
+_SPEC = importlib.util.spec_from_file_location('common', os.path.join(os.path.dirname(__file__), 'common.py'))
+common = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(common)
+
+CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
+
+
+def get_config(arg: str = 'tiny') -> ConfigDict:
+  variants = {'tiny': tiny}
+  if arg not in variants:
+    raise ValueError(f'r1_zero.py has no {arg!r}: one of {", ".join(variants)}')
+  return variants[arg](common.defaults())
+
+
+def tiny(config: ConfigDict) -> ConfigDict:
+  """The whole path on a laptop: a 1M-parameter base from scratch, then RL, then the evaluation of both."""
+  config.name = 'r1_zero_tiny'
+  config.stages = (
+      ConfigDict(dict(name='base', run='sft', inputs=ConfigDict())),
+      ConfigDict(dict(name='rl', run='rl', inputs=dict(checkpoint='base'))),
+      ConfigDict(dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='rl'))),
+  )
+  config.base = ConfigDict(dict(
+      corpus='arithmetic', documents=40000, template='r1_zero', model='tiny', vocab_size=320,
+      task=dict(source='reasoning_gym:chain_sum', params=CHAIN_SUM),
+      mixture=dict(textbook=0.5, worked=0.2, broken_format=0.08, guess_right=0.08, slip=0.03, noticed=0.5),
+      steps=1200, batch=32, micro_batches=1, length=128, log_every=20,
+      optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01)))
+  rl = config.rl
+  rl.task = dict(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM)
+  rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 120, 16, 16, 2, 16
+  rl.max_prompt, rl.max_tokens = 24, 64
+  rl.learning_rate = 3e-4
+  rl.kl_coef = 0.001
+  rl.ref_every = 0
+  rl.eval_every, rl.eval_questions = 20, 64
+  evaluate = config.evaluate
+  evaluate.task = dict(source='reasoning_gym:chain_sum', size=256, seed=2, params=CHAIN_SUM)
+  evaluate.samples, evaluate.batch = 16, 32
+  evaluate.max_prompt, evaluate.max_tokens = 24, 64
+  evaluate.temperature, evaluate.top_p = 1.0, 1.0
+  evaluate.prefill = dict(base=' <think> Step by step:')  # the base made to work the sum out
+  return config

@@ -1,0 +1,130 @@
+"""Orbax checkpoints of a TrainState, in two items: `params` alone is what others load, `rest` resumes the run.
+
+A checkpoint becomes visible by one rename when it is whole. One that cannot be read all the same (a torn disk)
+is set aside with a warning, and the one before it is taken.
+"""
+
+import json
+import logging
+import os
+import shutil
+import threading
+
+import jax
+import orbax.checkpoint as ocp
+
+from r1jax.types import UserError
+
+log = logging.getLogger('r1jax')
+
+# Set by SIGTERM: a stage that sees it saves at the next step and raises Stopped.
+stop_requested = threading.Event()
+
+
+class Stopped(Exception):
+  """The run was asked to stop, and its state is on disk."""
+
+
+def write_json(path: str, value) -> None:
+  """Writes by rename, so that a reader never sees half a file."""
+  temporary = f'{path}.{os.getpid()}.tmp'
+  with open(temporary, 'w', encoding='utf-8') as f:
+    json.dump(value, f, indent=1, ensure_ascii=False)
+    f.flush()
+    os.fsync(f.fileno())
+  os.replace(temporary, path)
+
+
+class Checkpoints:
+  """The checkpoints/ of one stage."""
+
+  def __init__(self, workdir: str, *, keep: int = 3):
+    self._directory = os.path.join(os.path.abspath(workdir), 'checkpoints')
+    self._keep = keep
+    os.makedirs(self._directory, exist_ok=True)
+    self._open()
+
+  def _open(self):
+    options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, enable_async_checkpointing=False)
+    self._manager = ocp.CheckpointManager(self._directory, options=options)
+
+  def save(self, state, meta: dict) -> None:
+    """Saves a TrainState under its own step."""
+    step = int(state.step)
+    if step in self._manager.all_steps():
+      return
+    self._manager.save(step, args=ocp.args.Composite(
+        params=ocp.args.StandardSave(state.params),
+        rest=ocp.args.StandardSave(_rest(state)),
+        meta=ocp.args.JsonSave(meta)))
+
+  def restore(self, state, shardings):
+    """The newest readable state laid out like `state` (arrays or shapes), and its meta; None if there is none."""
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, shardings)
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      try:
+        found = self._manager.restore(step, args=ocp.args.Composite(
+            params=ocp.args.StandardRestore(abstract.params),
+            rest=ocp.args.StandardRestore(_rest(abstract)),
+            meta=ocp.args.JsonRestore()))
+        return abstract.replace(params=found['params'], **found['rest']), found['meta']
+      except Exception as e:  # what a torn file raises depends on where it is torn
+        torn = os.path.join(self._directory, str(step))
+        aside = os.path.join(os.path.dirname(self._directory), f'torn_checkpoint_{step}')
+        log.warning('checkpoint %s cannot be read (%s: %s): moved to %s, trying the one before', torn,
+                    type(e).__name__, str(e).splitlines()[0][:200] if str(e) else '', aside)
+        self._manager.close()
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(torn, aside)
+        self._open()
+    return None
+
+  def close(self) -> None:
+    self._manager.close()
+
+
+def _rest(state) -> dict:
+  rest = {k: getattr(state, k) for k in state.__dataclass_fields__ if k != 'params'}
+  return {k: v for k, v in rest.items() if v is not None}
+
+
+def find(path: str) -> tuple[str, str]:
+  """(stage dir, step dir) for a stage's work dir (its newest step) or for one step's dir.
+
+  Raises:
+    UserError: nothing like a checkpoint there.
+  """
+  path = os.path.abspath(path)
+  if os.path.isdir(os.path.join(path, 'params')):
+    return os.path.dirname(os.path.dirname(path)), path
+  root = os.path.join(path, 'checkpoints')
+  steps = sorted(int(d) for d in os.listdir(root) if d.isdigit()) if os.path.isdir(root) else []
+  if not steps:
+    raise UserError(f'no checkpoint in {path}: expected {path}/checkpoints/STEP')
+  return path, os.path.join(root, str(steps[-1]))
+
+
+def save_params(directory: str, params, meta: dict) -> None:
+  """Weights alone, as step 0 of a stage: what convert writes."""
+  step = os.path.join(os.path.abspath(directory), 'checkpoints', '0')
+  shutil.rmtree(step, ignore_errors=True)
+  temporary = step + '.tmp'
+  shutil.rmtree(temporary, ignore_errors=True)
+  with ocp.StandardCheckpointer() as checkpointer:
+    checkpointer.save(os.path.join(temporary, 'params'), params)
+  write_json(os.path.join(temporary, 'meta.json'), meta)
+  os.replace(temporary, step)
+
+
+def load_params(step_dir: str, abstract, shardings):
+  """Weights of one checkpoint onto a mesh.
+
+  Raises:
+    UserError: the tree or a shape in it is another one.
+  """
+  target = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
+  with ocp.StandardCheckpointer() as checkpointer:
+    try:
+      return checkpointer.restore(os.path.join(step_dir, 'params'), target)
+    except (ValueError, KeyError) as e:
+      raise UserError(f'{step_dir} does not hold this model: {str(e).splitlines()[0][:300]}') from e

@@ -1,0 +1,161 @@
+"""Stage and command: n samples a question -> pass@1, pass@k, cons@k, length.
+
+  python -m r1jax.evaluate --checkpoint=DIR --tasks=chain_sum --samples=64 --temperature=0.6 --top_p=0.95 \
+      --max_tokens=32768 --workdir=DIR
+"""
+
+import json
+import math
+import os
+
+import jax
+import numpy as np
+
+from r1jax import checkpoint
+from r1jax import mesh as mesh_lib
+from r1jax import metrics
+from r1jax import prompts
+from r1jax import rewards
+from r1jax import rollout
+from r1jax import stage
+from r1jax import tasks
+from r1jax.models import dense
+from r1jax.types import Prompts, UserError
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+  """Unbiased probability that one of k samples is right: 1 - C(n-c, k) / C(n, k) (Chen et al. 2021, eq. 1)."""
+  if not 0 <= c <= n or not 1 <= k <= n:
+    raise ValueError(f'needs 0 <= c <= n and 1 <= k <= n: {n=} {c=} {k=}')
+  return 1.0 - math.comb(n - c, k) / math.comb(n, k)
+
+
+def majority(answers: list[str | None], equal=None) -> str | None:
+  """The answer most samples agree on; ties go to the one that came first, None does not vote.
+
+  Args:
+    equal: (a, b) -> bool, when two answers are the same one; default: the same text.
+  """
+  equal = equal or (lambda a, b: a == b)
+  classes = []  # [first answer, votes]
+  for answer in answers:
+    if answer is None:
+      continue
+    for entry in classes:
+      if equal(entry[0], answer):
+        entry[1] += 1
+        break
+    else:
+      classes.append([answer, 1])
+  return max(classes, key=lambda entry: entry[1])[0] if classes else None
+
+
+class Evaluator:
+  """Samples and grades a fixed set of questions; the compiled sampler is kept between calls."""
+
+  def __init__(self, model, tokenizer, mesh, rows, *, template: str, samples: int, max_prompt: int, max_tokens: int,
+               batch: int, temperature: float, top_p: float, seed: int):
+    if not rows:
+      raise UserError('no questions to evaluate on')
+    mesh_lib.check_divides('evaluate.batch', batch, mesh)
+    self._tokenizer, self._mesh, self.rows, self._batch = tokenizer, mesh, rows, batch
+    self._prompts = prompts.encode(rows, tokenizer, template=template, max_prompt=max_prompt)
+    self.settings = {'n_samples': samples, 'temperature': temperature, 'top_p': top_p, 'max_tokens': max_tokens}
+    self._key = jax.random.key(seed)
+    empty = lambda rows_, slots: dense.empty_cache(model.config, rows_, slots)
+    self._sample = jax.jit(rollout.make_sampler(
+        model.apply, empty, samples=samples, max_tokens=max_tokens, eos_ids=tokenizer.eos_ids,
+        pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p), compiler_options=mesh_lib.compiler_options(mesh))
+
+  def __call__(self, params) -> list[dict]:
+    """One record a question, as in samples.jsonl."""
+    n, records = self.settings['n_samples'], []
+    for start in range(0, len(self.rows), self._batch):
+      # The last batch is filled up with copies, so that one compiled shape serves all.
+      chosen = [min(i, len(self.rows) - 1) for i in range(start, start + self._batch)]
+      batch = mesh_lib.put_batch(Prompts(*(a[chosen] for a in self._prompts)), self._mesh)
+      out = jax.device_get(self._sample(params, batch, jax.random.fold_in(self._key, start)))
+      for i, row in enumerate(self.rows[start:start + self._batch]):
+        some = range(i * n, (i + 1) * n)
+        records.append({'task': row.get('task', ''), 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'],
+                        'samples': [self._grade(row, out, b) for b in some]})
+    return records
+
+  def _grade(self, row, out, b) -> dict:
+    text = self._tokenizer.decode(out.tokens_BxT[b, :out.lengths_B[b]])
+    grader = rewards.get(row.get('reward', 'math'))
+    score = grader.score(text, row)
+    answer = grader.extract(text, row)
+    voted = None if answer is None else grader.normalise(answer, row['answer_type'])
+    return {'text': text, 'tokens': int(out.lengths_B[b]), 'finish': 'stop' if out.stopped_B[b] else 'length',
+            'answer': voted, 'correct': score.value == 1.0, 'reason': score.reason}
+
+
+def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> dict:
+  """scores.json of a task: means over questions, each with exactly n samples."""
+  n = settings['n_samples']
+  for record in records:
+    if len(record['samples']) != n:
+      raise ValueError(f'question {record["id"]} has {len(record["samples"])} samples, {n} wanted')
+  right = np.array([[s['correct'] for s in r['samples']] for r in records], float)
+  per_question = right.mean(axis=1)
+  stderr = float(per_question.std(ddof=1) / len(records)**0.5) if len(records) > 1 else None
+  out = {'task': task, 'n_questions': len(records), 'n_samples': n, 'pass@1': float(right.mean()),
+         'pass@1_stderr': stderr, f'pass@{n}': float(np.mean([pass_at_k(n, int(c), n) for c in right.sum(axis=1)])),
+         f'cons@{n}': float(np.mean([_voted_right(r, row) for r, row in zip(records, rows)])),
+         'truncated': float(np.mean([s['finish'] == 'length' for r in records for s in r['samples']])),
+         'length_tokens': float(np.mean([s['tokens'] for r in records for s in r['samples']]))}
+  return {**out, **{k: settings[k] for k in ('temperature', 'top_p', 'max_tokens')}, 'grader': 'r1jax.rewards.math'}
+
+
+def _voted_right(record: dict, row: dict) -> bool:
+  # Answers are in canonical form already, so the same text means the same class.
+  answer = majority([s['answer'] for s in record['samples']])
+  gold = rewards.get(row.get('reward', 'math')).normalise(row['answer'], row['answer_type'])
+  return answer is not None and answer == gold
+
+
+def as_metrics(result: dict) -> dict:
+  """eval/TASK/... names of metrics.jsonl from a scores.json."""
+  n, task = result['n_samples'], result['task']
+  names = ('pass@1', 'pass@1_stderr', f'pass@{n}', f'cons@{n}', 'length_tokens', 'truncated', 'n_questions')
+  return {f'eval/{task}/{name}': result[name] for name in names}
+
+
+def write(directory: str, records: list[dict], result: dict) -> None:
+  """samples.jsonl and scores.json of one evaluation."""
+  os.makedirs(directory, exist_ok=True)
+  path = os.path.join(directory, 'samples.jsonl')
+  with open(path + '.tmp', 'w', encoding='utf-8') as f:
+    f.writelines(json.dumps(r, ensure_ascii=False) + '\n' for r in records)
+  os.replace(path + '.tmp', path)
+  checkpoint.write_json(os.path.join(directory, 'scores.json'), result)
+
+
+def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
+  """Evaluates each checkpoint of `inputs` (model name -> path), once more where the config gives it a prefill."""
+  c = config[name]
+  mesh = mesh_lib.create(config.mesh)
+  rows = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='heldout', params=c.task.params.to_dict())
+  task = c.task.source.partition(':')[2]
+  rows = [{**row, 'task': task} for row in rows]
+  writer = metrics.Writer(workdir, name)
+  writer.truncate(-1)
+  runs = [(label, path, '') for label, path in inputs.items()]
+  runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items()]
+  progress = metrics.Progress(len(runs), name, os.path.join(workdir, 'log.txt'))
+  with stage.use_mesh(mesh):
+    for number, (label, path, prefill) in enumerate(runs, 1):
+      model, tokenizer, step_dir = stage.load_model(path, dtype=config.dtype)
+      params = stage.load_params(model, step_dir, mesh)
+      asked = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
+      evaluator = Evaluator(model, tokenizer, mesh, asked, template=c.template, samples=c.samples,
+                            max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
+                            temperature=c.temperature, top_p=c.top_p, seed=config.seed)
+      records = evaluator(params)
+      result = scores(records, asked, evaluator.settings, task)
+      suffix = '' if label == 'final' else f'.{label}'
+      write(os.path.join(workdir, 'eval', task + suffix), records, result)
+      writer.write(int(os.path.basename(step_dir)), {'model': label, **as_metrics(result)})
+      progress.update(number, model=label, accuracy=result['pass@1'], length=result['length_tokens'])
+  writer.close()

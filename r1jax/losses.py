@@ -1,0 +1,67 @@
+"""Token log-probabilities without the [B, T, V] array, masked sums, cross entropy, KL estimators."""
+
+import jax
+import jax.numpy as jnp
+
+
+def token_logps(unembed, hidden_BxTxD: jax.Array, targets_BxT: jax.Array, *, temperature: float = 1.0,
+                chunk: int = 128) -> tuple[jax.Array, jax.Array]:
+  """Log-probability of each target and entropy of each distribution, both [B, T] float32 nats.
+
+  The vocabulary is met `chunk` positions at a time, and met again in the backward pass, so the largest
+  array is [B, chunk, V].
+
+  Args:
+    unembed: hidden states of any leading shape -> logits, float32.
+    hidden_BxTxD: position t predicts targets_BxT[:, t].
+    targets_BxT: token ids.
+    temperature: the sampler's; logits are divided by it. A policy that is sampled at another temperature
+      than it is trained at is another policy.
+  """
+  if temperature <= 0:
+    raise ValueError(f'{temperature=} must be > 0: a greedy sampler has no gradient')
+  B, T, D = hidden_BxTxD.shape
+
+  @jax.checkpoint
+  def one(hidden, targets):
+    with jax.named_scope('token_logps'):
+      logps = jax.nn.log_softmax(unembed(hidden) / temperature, axis=-1)
+      entropy = -jnp.sum(jnp.exp(logps) * logps, axis=-1)
+      return jnp.take_along_axis(logps, targets[..., None], axis=-1)[..., 0], entropy
+
+  if T <= chunk:
+    return one(hidden_BxTxD, targets_BxT)
+  n = -(-T // chunk)
+  pad = n * chunk - T
+  hidden = jnp.pad(hidden_BxTxD, ((0, 0), (0, pad), (0, 0))).reshape(B, n, chunk, D).swapaxes(0, 1)
+  targets = jnp.pad(targets_BxT, ((0, 0), (0, pad))).reshape(B, n, chunk).swapaxes(0, 1)
+  _, (logps, entropy) = jax.lax.scan(lambda _, x: (None, one(*x)), None, (hidden, targets))
+  join = lambda y: y.swapaxes(0, 1).reshape(B, n * chunk)[:, :T]
+  return join(logps), join(entropy)
+
+
+def length_mask(lengths_B: jax.Array, T: int) -> jax.Array:
+  """[B, T] float32, 1 for the first lengths_B tokens of a row. The only place a mask comes from."""
+  return (jnp.arange(T) < lengths_B[:, None]).astype(jnp.float32)
+
+
+def masked_sum(x_BxT: jax.Array, mask_BxT: jax.Array) -> jax.Array:
+  """Sum over the tokens of the mask; what lies outside may be NaN."""
+  return jnp.sum(jnp.where(mask_BxT > 0, x_BxT * mask_BxT, 0.0))
+
+
+def cross_entropy(logps_BxT: jax.Array, mask_BxT: jax.Array) -> tuple[jax.Array, jax.Array, dict]:
+  """(numerator, denominator, metrics) of the mean negative log-likelihood per token, nats."""
+  numerator, denominator = -masked_sum(logps_BxT, mask_BxT), jnp.sum(mask_BxT)
+  return numerator, denominator, {'loss': (numerator, denominator)}
+
+
+def kl_k1(logps: jax.Array, ref_logps: jax.Array) -> jax.Array:
+  """log(pi / pi_ref): unbiased, may be negative; as a loss it has no gradient from the reference."""
+  return logps - ref_logps
+
+
+def kl_k3(logps: jax.Array, ref_logps: jax.Array) -> jax.Array:
+  """exp(ref - logp) - (ref - logp) - 1 >= 0, unbiased for KL(pi || pi_ref) (paper, eq. 2; Schulman 2020)."""
+  log_ratio = ref_logps - logps
+  return jnp.expm1(log_ratio) - log_ratio

@@ -1,0 +1,263 @@
+"""What a run writes down while it goes: metrics.jsonl, TensorBoard events, samples and progress.
+
+`metrics.jsonl` is the record: one object a line, `step` and `stage` in each, on disk before `write`
+returns. TensorBoard is a view of it. After a resume `truncate` takes away what lies past the restored
+step, so that each (stage, step) occurs once. Names and units are listed in the README.
+"""
+
+import collections
+import itertools
+import json
+import math
+import numbers
+import os
+import pathlib
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+_EVENT_FILE = itertools.count()
+
+
+def plain(value: Any, name: str = 'value') -> Any:
+  """`value` in types that strict JSON knows: NaN and infinity become None, array scalars Python numbers."""
+  if value is None or isinstance(value, (bool, str)):
+    return value
+  if isinstance(value, Mapping):
+    return {str(key): plain(item, f'{name}.{key}') for key, item in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [plain(item, name) for item in value]
+  if isinstance(value, numbers.Integral):  # numpy's integers register here
+    return int(value)
+  try:
+    number = float(value)
+  except (TypeError, ValueError) as error:
+    raise TypeError(f'{name} is neither a scalar nor a string: {type(value).__name__}') from error
+  return number if math.isfinite(number) else None
+
+
+def encode(row: Mapping[str, Any]) -> bytes:
+  """One row as a line of UTF-8 JSON. A lone surrogate in model text becomes '?': UTF-8 cannot hold it."""
+  text = json.dumps(plain(row, 'row'), ensure_ascii=False, allow_nan=False)
+  return text.encode('utf-8', errors='replace') + b'\n'
+
+
+def replace_file(path: str | os.PathLike, data: bytes) -> None:
+  """Writes `data` to `path` so that a reader, or a crash, sees the old file or the new one, never half of it."""
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  with open(temporary, 'wb') as file:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(temporary, path)
+
+
+def _refuse(constant: str) -> None:
+  raise ValueError(f'{constant} is not JSON')
+
+
+def read(path: str | os.PathLike) -> list[dict]:
+  """The rows of a .jsonl file.
+
+  A last line without its newline was torn by a crash, or is just being written, and is dropped. Any
+  other line that is not a JSON object raises a ValueError that names the file and the line.
+  """
+  lines = pathlib.Path(path).read_bytes().split(b'\n')[:-1]
+  rows = []
+  for number, line in enumerate(lines, 1):
+    try:
+      row = json.loads(line.decode('utf-8'), parse_constant=_refuse)
+    except ValueError as error:
+      raise ValueError(f'{path}, line {number}: corrupt ({error})') from error
+    if not isinstance(row, dict):
+      raise ValueError(f'{path}, line {number}: corrupt (a {type(row).__name__}, not an object)')
+    rows.append(row)
+  return rows
+
+
+class Writer:
+  """Appends rows to `workdir/metrics.jsonl` and their numbers to `workdir/tensorboard/`."""
+
+  def __init__(self, workdir: str | os.PathLike, stage: str, tensorboard: bool = True):
+    self.stage = stage
+    self.path = pathlib.Path(workdir) / 'metrics.jsonl'
+    self.path.parent.mkdir(parents=True, exist_ok=True)
+    self._tensorboard_dir = self.path.parent / 'tensorboard' if tensorboard else None
+    if self.path.exists():
+      self._drop_torn_line()
+    self._open(purge_step=None)
+
+  def write(self, step: int, values: Mapping[str, Any]) -> None:
+    """One row {step, stage, **values}, on disk when this returns."""
+    taken = {'step', 'stage'} & set(values)
+    if taken:
+      raise ValueError(f'{sorted(taken)} are set by the writer, not among the values')
+    values = {name: plain(value, name) for name, value in values.items()}
+    nested = [name for name, value in values.items() if isinstance(value, (dict, list))]
+    if nested:
+      raise TypeError(f'{nested} are not scalars; a row of metrics is flat')
+    self._file.write(encode({'step': int(step), 'stage': self.stage, **values}))
+    self._file.flush()
+    os.fsync(self._file.fileno())
+    if self._events is None:
+      return
+    # Rows of two models may share a step; TensorBoard would draw them as one zigzag line.
+    prefix = f'{values["model"]}/' if values.get('model') else ''
+    for name, value in values.items():
+      if isinstance(value, (int, float)):
+        self._events.add_scalar(prefix + name, float(value), int(step))
+
+  def truncate(self, step: int) -> None:
+    """Removes this stage's rows past `step`, from which a restored run counts on; other stages' rows stay."""
+    self.close()
+    rows = read(self.path)
+    kept = [row for row in rows if row.get('stage') != self.stage or row.get('step', 0) <= step]
+    if len(kept) < len(rows):
+      replace_file(self.path, b''.join(encode(row) for row in kept))
+    self._open(purge_step=step + 1)  # TensorBoard hides events at or past purge_step
+
+  def close(self) -> None:
+    self._file.close()
+    if self._events is not None:
+      self._events.close()
+      self._events = None
+
+  def __enter__(self) -> 'Writer':
+    return self
+
+  def __exit__(self, *_) -> None:
+    self.close()
+
+  def _open(self, purge_step: int | None) -> None:
+    self._file = open(self.path, 'ab')
+    self._events = None
+    if self._tensorboard_dir is not None:
+      import tensorboardX  # costs a second, and a run without event files need not have it
+      # Event files are named by the second; the suffix keeps two of one second from overwriting each other.
+      self._events = tensorboardX.SummaryWriter(
+          str(self._tensorboard_dir), purge_step=purge_step, flush_secs=30,
+          filename_suffix=f'.{os.getpid()}.{next(_EVENT_FILE):04d}')
+
+  def _drop_torn_line(self) -> None:
+    """Cuts a last line that has no newline: the next row would be glued to it."""
+    data = self.path.read_bytes()
+    whole = data.rfind(b'\n') + 1
+    if whole < len(data):
+      replace_file(self.path, data[:whole])
+
+
+class Progress:
+  """Step, share done, time left and a few facts: one line rewritten on a terminal, a line now and then in a file.
+
+  The speed is that of the last `window` updates. The first update only starts the clock: what came
+  before it is compilation, and after a resume the steps of an earlier process.
+  """
+
+  def __init__(self, total: int, name: str, log_path: str | os.PathLike | None, stream: TextIO | None = None,
+               *, every_seconds: float = 10.0, window: int = 50):
+    self.total, self.name, self.every_seconds = total, name, every_seconds
+    self.stream = stream if stream is not None else sys.stdout
+    self._terminal = bool(getattr(self.stream, 'isatty', lambda: False)())
+    self._times = collections.deque(maxlen=window)  # (clock, done)
+    self._printed = -math.inf
+    self._pending = None
+    self._log = None
+    if log_path is not None:
+      pathlib.Path(log_path).parent.mkdir(parents=True, exist_ok=True)
+      self._log = open(log_path, 'a', encoding='utf-8', errors='replace')
+
+  def update(self, done: int, **facts: Any) -> None:
+    """`done` units of `total` stand; `facts` are printed in the order given, for example accuracy=0.4, length=812."""
+    now = time.monotonic()
+    self._times.append((now, done))
+    line = self.line(done, facts)
+    if self._log is not None:
+      self._log.write(f'{time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())} {line}\n')
+      self._log.flush()
+    last = done >= self.total
+    if self._terminal:
+      # A line longer than the terminal would wrap, and \r only goes back to the start of its last row.
+      width = shutil.get_terminal_size().columns - 1
+      self.stream.write('\r' + line[:width] + '\x1b[K' + ('\n' if last else ''))
+      self.stream.flush()
+      self._pending = None if last else ''
+    elif last or now - self._printed >= self.every_seconds:
+      self._print(line, now)
+    else:
+      self._pending = line
+
+  def line(self, done: int, facts: Mapping[str, Any]) -> str:
+    share = 100 * done / self.total if self.total else 100.0
+    parts = [f'{self.name} {done}/{self.total}', f'{share:.0f}%', f'{duration(self.seconds_left())} left']
+    return '  '.join(parts + [f'{name} {_fact(value)}' for name, value in facts.items()])
+
+  def seconds_left(self) -> float | None:
+    """None before two updates, or while nothing moves."""
+    if not self._times:
+      return None
+    (first, done_then), (now, done) = self._times[0], self._times[-1]
+    if done >= self.total:
+      return 0.0
+    if done <= done_then or now <= first:
+      return None
+    return (self.total - done) * (now - first) / (done - done_then)
+
+  def close(self) -> None:
+    """Prints what was held back, so that the last update of a stopped run is seen too."""
+    if self._pending is not None:
+      self._print(self._pending, time.monotonic())
+    if self._log is not None:
+      self._log.close()
+      self._log = None
+
+  def _print(self, line: str, now: float) -> None:
+    print(line, file=self.stream, flush=True)
+    self._printed, self._pending = now, None
+
+
+def duration(seconds: float | None) -> str:
+  """42 s, 3 min 20 s, 5 h 07 min, 3 d 04 h; '?' when not known."""
+  if seconds is None or not math.isfinite(seconds):
+    return '?'
+  whole = int(round(seconds))
+  if whole < 60:
+    return f'{whole} s'
+  if whole < 3600:
+    return f'{whole // 60} min {whole % 60:02d} s'
+  if whole < 86400:
+    return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
+  return f'{whole // 86400} d {whole % 86400 // 3600:02d} h'
+
+
+def _fact(value: Any) -> str:
+  if isinstance(value, str) or value is None or isinstance(value, numbers.Integral):
+    return str(value)
+  try:
+    return f'{float(value):.4g}'
+  except (TypeError, ValueError):
+    return str(value)
+
+
+def write_samples(workdir: str | os.PathLike, step: int, rows: Iterable[Mapping[str, Any]]) -> pathlib.Path:
+  """Writes `workdir/samples/step_XXXXXXXX.jsonl`, whole or not at all."""
+  path = pathlib.Path(workdir) / 'samples' / f'step_{step:08d}.jsonl'
+  replace_file(path, b''.join(encode(row) for row in rows))
+  return path
+
+
+def samples_step(path: str | os.PathLike) -> int | None:
+  """The step that a samples file was written at; None for any other file."""
+  match = re.fullmatch(r'step_(\d+)\.jsonl', pathlib.Path(path).name)
+  return int(match[1]) if match else None
+
+
+def truncate_samples(workdir: str | os.PathLike, step: int) -> None:
+  """Removes the samples of later steps, which a restored run draws again."""
+  for path in sorted((pathlib.Path(workdir) / 'samples').glob('step_*.jsonl')):
+    if (samples_step(path) or 0) > step:
+      path.unlink()

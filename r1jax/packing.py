@@ -1,0 +1,62 @@
+"""Documents of any length -> rows [B, T] with segment ids and positions, nothing crossing a border."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from r1jax.types import NOWHERE, UserError
+
+
+class Packed(NamedTuple):
+  """Rows that hold several documents each. Segment 0 and position NOWHERE are padding."""
+  tokens_BxT: np.ndarray  # int32
+  targets_BxT: np.ndarray  # int32, the next token of the same document
+  mask_BxT: np.ndarray  # float32, 1 where the target is learned
+  segment_ids_BxT: np.ndarray  # int32, 1, 2, ... within a row
+  positions_BxT: np.ndarray  # int32, from 0 in each document
+
+
+def pack(documents: list[tuple[list[int], list[int]]], *, length: int, open_rows: int = 32) -> Packed:
+  """First-fit packing.
+
+  Args:
+    documents: (prompt ids, completion ids); only completion tokens are learned.
+    length: T of the rows; a document of n tokens takes n - 1 places (its last token is only a target).
+    open_rows: how many unfinished rows are looked at.
+
+  Raises:
+    UserError: no documents, or one longer than a row.
+  """
+  if not documents:
+    raise UserError('no documents to pack: the data set is empty')
+  rows, free = [], []  # lists of document numbers, room left
+  for i, (prompt, completion) in enumerate(documents):
+    n = len(prompt) + len(completion) - 1
+    if n > length:
+      raise UserError(f'document {i} has {n + 1} tokens, a row holds {length + 1}: raise the row length')
+    for r in range(max(0, len(rows) - open_rows), len(rows)):
+      if free[r] >= n:
+        break
+    else:
+      r = len(rows)
+      rows.append([])
+      free.append(length)
+    rows[r].append(i)
+    free[r] -= n
+  shape = (len(rows), length)
+  out = Packed(np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.float32),
+               np.zeros(shape, np.int32), np.full(shape, NOWHERE, np.int32))
+  for r, members in enumerate(rows):
+    at = 0
+    for s, i in enumerate(members):
+      prompt, completion = documents[i]
+      ids = np.asarray(list(prompt) + list(completion), np.int32)
+      n = len(ids) - 1
+      span = slice(at, at + n)
+      out.tokens_BxT[r, span] = ids[:-1]
+      out.targets_BxT[r, span] = ids[1:]
+      out.mask_BxT[r, span] = np.arange(1, n + 1) >= max(len(prompt), 1)
+      out.segment_ids_BxT[r, span] = s + 1
+      out.positions_BxT[r, span] = np.arange(n)
+      at += n
+  return out

@@ -1,0 +1,107 @@
+"""Stages in order, each skipped when its output already stands: what a config's `stages` lists, from one command."""
+
+import hashlib
+import importlib
+import json
+import logging
+import os
+import time
+
+from r1jax import checkpoint
+from r1jax import report
+from r1jax.types import UserError
+
+log = logging.getLogger('r1jax')
+
+
+def run(config, workdir: str) -> None:
+  """Runs or goes on with every stage, then writes the report.
+
+  Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax whose run() is called, and
+  `inputs` maps what it needs to the name of an earlier stage.
+  """
+  _claim(config, workdir)
+  path = os.path.join(workdir, 'pipeline.json')
+  done = {}
+  if os.path.exists(path):
+    with open(path, encoding='utf-8') as f:
+      done = {entry['name']: entry for entry in json.load(f)['stages']}
+  directories, entries = {}, []
+  for number, spec in enumerate(config.stages, 1):
+    directory = os.path.join(workdir, f'{number}_{spec.name}')
+    unknown = [source for source in spec.inputs.values() if source not in directories]
+    if unknown:
+      raise UserError(f'stage {spec.name!r} takes input from {unknown[0]!r}, which is no earlier stage')
+    inputs = {key: directories[source] for key, source in spec.inputs.items()}
+    passed = {key: digest(path_) for key, path_ in inputs.items()}
+    entry = done.get(spec.name)
+    if entry and entry['inputs'] == passed and entry['output'] == digest(directory):
+      log.info('stage %s stands: skipped', spec.name)
+    else:
+      os.makedirs(directory, exist_ok=True)
+      checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
+      start = time.time()
+      importlib.import_module(f'r1jax.{spec.run}').run(config, spec.name, directory, inputs)
+      entry = {'name': spec.name, 'directory': os.path.basename(directory), 'run': spec.run, 'inputs': passed,
+               'output': digest(directory), 'seconds': round(time.time() - start, 1)}
+    directories[spec.name] = directory
+    entries.append(entry)
+    checkpoint.write_json(path, {'stages': entries})
+    report.write(workdir)
+
+
+def digest(stage_dir: str) -> str | None:
+  """sha256 over what a stage passes on: its model, its tokenizer and its newest weights, or its scores."""
+  files = []
+  for name in ('model.json', 'tokenizer.model', 'tokenizer.json', 'tokenizer_r1jax.json'):
+    files.append(os.path.join(stage_dir, name))
+  try:
+    roots = [os.path.join(checkpoint.find(stage_dir)[1], 'params')]
+  except UserError:
+    roots = [os.path.join(stage_dir, 'eval')]
+  for root in roots:
+    for base, _, names in sorted(os.walk(root)):
+      files += [os.path.join(base, n) for n in sorted(names)]
+  h, any_file = hashlib.sha256(), False
+  for file in files:
+    if os.path.isfile(file):
+      any_file = True
+      h.update(os.path.relpath(file, stage_dir).encode())
+      with open(file, 'rb') as f:
+        while block := f.read(1 << 20):
+          h.update(block)
+  return h.hexdigest() if any_file else None
+
+
+def _claim(config, workdir: str) -> None:
+  """Makes the work dir this config's own, or says which key differs.
+
+  Raises:
+    UserError: not writable, or it holds a run of another config.
+  """
+  try:
+    os.makedirs(workdir, exist_ok=True)
+    probe = os.path.join(workdir, '.writable')
+    with open(probe, 'w', encoding='utf-8'):
+      pass
+    os.remove(probe)
+  except OSError as e:
+    raise UserError(f'cannot write to --workdir={workdir}: {e.strerror}') from e
+  path = os.path.join(workdir, 'config.json')
+  mine = json.loads(json.dumps(config.to_dict()))
+  if os.path.exists(path):
+    with open(path, encoding='utf-8') as f:
+      theirs = json.load(f)
+    for key, was, now in _differences(theirs, mine):
+      raise UserError(f'{workdir} holds a run with {key}={was!r}, now {now!r}: take another --workdir, or the old value')
+  else:
+    checkpoint.write_json(path, mine)
+
+
+def _differences(a, b, prefix=''):
+  for key in sorted(set(a) | set(b)):
+    x, y = a.get(key), b.get(key)
+    if isinstance(x, dict) and isinstance(y, dict):
+      yield from _differences(x, y, f'{prefix}{key}.')
+    elif x != y:
+      yield f'{prefix}{key}', x, y

@@ -1,0 +1,54 @@
+"""A task's row and a template -> token ids."""
+
+import numpy as np
+
+from r1jax.types import Prompts, UserError
+
+# Table 1 of the paper, to the letter; {question} stands where it prints "prompt".
+R1_ZERO = (
+    'A conversation between User and Assistant. The user asks a question, and the Assistant solves it. '
+    'The assistant first thinks about the reasoning process in the mind and then provides the user with the '
+    'answer. The reasoning process and answer are enclosed within <think> </think> and <answer> </answer> tags, '
+    'respectively, i.e., <think> reasoning process here </think> <answer> answer here </answer>. '
+    'User: {question}. Assistant:')
+
+TEMPLATES = {
+    'r1_zero': R1_ZERO,
+    'plain': '{question}',
+    # The chat format of SmolLM2-Instruct and Qwen2.5-Instruct, for comparison.
+    'chatml': '<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n',
+}
+
+
+def render(template: str, question: str, prefill: str = '') -> str:
+  """The prompt's text. `prefill` opens the answer on the model's behalf, and rewards count it in.
+
+  Raises:
+    UserError: no such template.
+  """
+  if template not in TEMPLATES:
+    raise UserError(f'no template {template!r}: one of {", ".join(TEMPLATES)}')
+  return TEMPLATES[template].replace('{question}', question) + prefill
+
+
+def fixed_parts(template: str) -> list[str]:
+  """What stands before and after the question."""
+  return [part for part in TEMPLATES[template].split('{question}') if part]
+
+
+def encode(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> Prompts:
+  """Rows -> Prompts of width max_prompt, padded on the left.
+
+  Raises:
+    UserError: a prompt is longer than max_prompt; cutting it would change the question.
+  """
+  tokens = np.full((len(rows), max_prompt), tokenizer.pad_id, np.int32)
+  lengths = np.zeros(len(rows), np.int32)
+  for i, row in enumerate(rows):
+    ids = tokenizer.encode(render(template, row['question'], row.get('prefill', '')))
+    if len(ids) > max_prompt:
+      raise UserError(f'the prompt of row {row["id"]} has {len(ids)} tokens, the limit max_prompt={max_prompt}: '
+                      'raise max_prompt or leave the row out')
+    tokens[i, max_prompt - len(ids):] = ids
+    lengths[i] = len(ids)
+  return Prompts(tokens, lengths)

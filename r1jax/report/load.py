@@ -1,0 +1,189 @@
+"""A work dir as it stands: its stages, their rows, what an evaluation found. Whatever is missing is left out."""
+
+import dataclasses
+import json
+import pathlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from r1jax import metrics
+
+EVALUATION = re.compile(r'eval/(?P<task>.+)/(?P<score>[^/]+)')
+
+
+@dataclasses.dataclass
+class Stage:
+  """One directory with metrics: a single work dir, or a step of a pipeline."""
+  name: str  # the directory's name in a pipeline ('2_rl'), the rows' stage in a single work dir ('rl')
+  path: pathlib.Path
+  rows: list[dict]
+  config: Any = None
+
+  @property
+  def is_rl(self) -> bool:
+    return any(row.get('stage') == 'rl' or 'rollout' in row or 'reward/mean' in row for row in self.rows)
+
+  @property
+  def is_training(self) -> bool:
+    return self.is_rl or any('loss' in row for row in self.rows)
+
+  @property
+  def last_step(self) -> int:
+    return max((row.get('step', 0) for row in self.rows), default=0)
+
+  @property
+  def seconds(self) -> float:
+    return sum(row.get('step/seconds') or 0 for row in self.rows)
+
+  @property
+  def curve_rows(self) -> list[dict]:
+    """What its figures are drawn from. The final evaluation has more samples than those on the way: it is in the table."""
+    return [row for row in self.rows if row.get('model') != 'final']
+
+
+@dataclasses.dataclass
+class Run:
+  name: str
+  path: pathlib.Path
+  stages: list[Stage]
+  config: Any = None
+  pipeline: Any = None
+  warnings: list[str] = dataclasses.field(default_factory=list)
+
+  @property
+  def rl(self) -> list[Stage]:
+    return [stage for stage in self.stages if stage.is_rl]
+
+  @property
+  def supervised(self) -> list[Stage]:
+    return [stage for stage in self.stages if stage.is_training and not stage.is_rl]
+
+  def steps_wanted(self, stage: Stage) -> int | None:
+    """How many steps the config asks of an RL stage, where it says so in the usual place."""
+    for config in (stage.config, self.config):
+      rl = config.get('rl') if isinstance(config, dict) else None
+      if stage.is_rl and isinstance(rl, dict) and isinstance(rl.get('steps'), int):
+        return rl['steps']
+    return None
+
+
+def load(workdir: str | pathlib.Path) -> Run:
+  """Reads DIR, a single stage or a pipeline. A file that cannot be read becomes a warning, not an exception."""
+  path = pathlib.Path(workdir)
+  run = Run(name=path.resolve().name, path=path, stages=[])
+  run.config = attempt(run, _json, path / 'config.json')
+  run.pipeline = attempt(run, _json, path / 'pipeline.json')
+  for directory in [path, *_numbered(path)]:
+    rows = attempt(run, metrics.read, directory / 'metrics.jsonl')
+    if rows is None:
+      continue
+    rows = [row for row in rows if isinstance(row.get('step'), int)]
+    alone = directory == path
+    stages = sorted({str(row.get('stage', '')) for row in rows})
+    name = ' and '.join(stages) if alone else directory.name
+    config = None if alone else attempt(run, _json, directory / 'config.json')
+    run.stages.append(Stage(name or path.name, directory, rows, config))
+  return run
+
+
+def attempt(run: Run, reader: Callable, path: pathlib.Path) -> Any:
+  """reader(path), or None where the file is not there; what is wrong with one that is goes to run.warnings."""
+  try:
+    return reader(path)
+  except FileNotFoundError:
+    return None
+  except (OSError, ValueError) as error:
+    run.warnings.append(str(error))
+    return None
+
+
+def _json(path: pathlib.Path) -> Any:
+  try:
+    return json.loads(path.read_text(encoding='utf-8'))
+  except ValueError as error:
+    raise ValueError(f'{path}: corrupt ({error})') from error
+
+
+def _numbered(path: pathlib.Path) -> list[pathlib.Path]:
+  """The stages of a pipeline in order: 1_base, 2_rl, ... 10_rl."""
+  found = [(int(match[1]), child) for child in path.iterdir()
+           if child.is_dir() and (match := re.match(r'(\d+)_', child.name))]
+  return [child for _, child in sorted(found)]
+
+
+def tasks(rows: list[dict]) -> list[str]:
+  """The tasks that some row has a pass@1 of, in order of appearance."""
+  found = {}
+  for row in rows:
+    for name in row:
+      match = EVALUATION.fullmatch(name)
+      if match and match['score'] == 'pass@1':
+        found[match['task']] = True
+  return list(found)
+
+
+@dataclasses.dataclass
+class Result:
+  """One line of the table: a model on a task."""
+  task: str
+  model: str
+  step: int
+  scores: dict[str, float]
+
+  def votes(self) -> tuple[str, float | None]:
+    """('cons@16', value) of the largest K."""
+    return self._largest('cons')
+
+  def passes(self) -> tuple[str, float | None]:
+    """('pass@16', value) of the largest K above 1."""
+    return self._largest('pass')
+
+  def _largest(self, kind: str) -> tuple[str, float | None]:
+    found = [(int(match[1]), name) for name in self.scores if (match := re.fullmatch(kind + r'@(\d+)', name))]
+    found = [(k, name) for k, name in found if k > 1]
+    return (max(found)[1], self.scores[max(found)[1]]) if found else (f'{kind}@k', None)
+
+
+def results(run: Run) -> list[Result]:
+  """The final evaluation: the newest row of each (task, model), base first and final last.
+
+  Evaluations on the way through a training stage are points of figure 2, not lines of the table; its
+  'base' and 'final' rows count where no stage of its own evaluated them.
+  """
+  found: dict[tuple[str, str], Result] = {}
+  for stage in sorted(run.stages, key=lambda stage: not stage.is_training):  # training first, so that others win
+    for row in stage.rows:
+      model = row.get('model')
+      if model is None or (stage.is_training and model not in ('base', 'final')):
+        continue
+      for task in tasks([row]):
+        scores = {match['score']: value for name, value in row.items()
+                  if (match := EVALUATION.fullmatch(name)) and match['task'] == task and number(value) is not None}
+        found[task, str(model)] = Result(task, str(model), row['step'], scores)
+  for scores in _scores(run):
+    for result in found.values():
+      # The file does not name its model; an equal pass@1 on the same task does.
+      if scores.get('task') == result.task and scores.get('pass@1') == result.scores.get('pass@1'):
+        result.scores = {**_numbers(scores), **result.scores}
+    if isinstance(scores.get('task'), str) and not any(task == scores['task'] for task, _ in found):
+      found[scores['task'], 'evaluated'] = Result(scores['task'], 'evaluated', 0, _numbers(scores))
+  order = {'base': 0, 'final': 2}
+  by_task = list(dict.fromkeys(task for task, _ in found))
+  return sorted(found.values(), key=lambda result: (by_task.index(result.task), order.get(result.model, 1)))
+
+
+def _scores(run: Run) -> list[dict]:
+  """Every eval/TASK/scores.json of the stages that only evaluate."""
+  directories = [stage.path for stage in run.stages if not stage.is_training] or ([run.path] if not run.stages else [])
+  paths = [path for directory in directories for path in sorted(directory.glob('eval/**/scores.json'))]
+  return [scores for path in paths if isinstance(scores := attempt(run, _json, path), dict)]
+
+
+def _numbers(scores: dict) -> dict[str, float]:
+  return {name: value for name, value in scores.items() if number(value) is not None}
+
+
+def number(value: Any) -> float | None:
+  """The value of a metric; None for text, null and booleans."""
+  return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,0 +1,119 @@
+"""The parts of the HTML pages: no network, no scripts but the samples filter, light and dark, phone and laptop.
+
+Everything that came from a model, a data set or a file name passes `escape` before it stands in a page.
+"""
+
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+CSS = '''
+:root { color-scheme: light dark; --paper: #f6f7f9; --card: #ffffff; --ink: #22262d; --faint: #667080;
+  --line: #e3e6ea; --accent: #2563b8; --right: #23795a; --wrong: #b2452f; --quote: #f3f5f8; }
+@media (prefers-color-scheme: dark) { :root { --paper: #101215; --card: #181b20; --ink: #dde1e7; --faint: #98a2b0;
+  --line: #2a2f37; --accent: #7fb2f7; --right: #63c9a1; --wrong: #f08d74; --quote: #1f2329; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.55; -webkit-text-size-adjust: 100%;
+  font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", "Liberation Sans", sans-serif; }
+main { max-width: 1120px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.015em; overflow-wrap: anywhere; }
+h2 { font-size: 1.25rem; margin: 3rem 0 .9rem; letter-spacing: -.01em; }
+h3 { font-size: 1rem; margin: 0 0 .6rem; }
+p { margin: 0 0 .8rem; max-width: 44rem; }
+a { color: var(--accent); text-underline-offset: .15em; }
+.faint, .lead { color: var(--faint); }
+code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace; font-size: .84em; }
+code { overflow-wrap: anywhere; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .9rem; margin: 1.6rem 0 0; }
+.tile { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .85rem 1rem; }
+.tile b { display: block; font-size: 1.35rem; font-weight: 620; letter-spacing: -.01em; font-variant-numeric: tabular-nums; }
+.tile span { color: var(--faint); font-size: .84rem; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 430px), 1fr)); gap: 1.1rem; }
+figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.1rem 1.1rem .9rem;
+  min-width: 0; display: flex; flex-direction: column; }
+figure img { width: 100%; height: auto; display: block; }
+figcaption { font-size: .9rem; margin-top: .7rem; }
+figcaption code { display: block; white-space: nowrap; overflow-x: auto; }
+figcaption small { display: block; color: var(--faint); font-size: .8rem; margin-top: .3rem; }
+.scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
+th, td { padding: .6rem .95rem; text-align: right; white-space: nowrap; border-top: 1px solid var(--line); }
+thead th { border-top: 0; color: var(--faint); font-weight: 500; font-size: .84rem; }
+th:first-child, td:first-child, th.text, td.text { text-align: left; }
+tr.strong td { font-weight: 620; }
+details { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .7rem 1rem; margin: .7rem 0; }
+summary { cursor: pointer; font-weight: 550; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .6rem 0 0; }
+.warning { border-left: 3px solid var(--wrong); background: var(--card); padding: .7rem 1rem; border-radius: 0 8px 8px 0; margin: 1rem 0; max-width: none; overflow-wrap: anywhere; }
+nav { display: flex; flex-wrap: wrap; gap: .7rem 1.1rem; align-items: center; position: sticky; top: 0; z-index: 1; margin: 1.2rem 0;
+  padding: .75rem 0; background: var(--paper); border-bottom: 1px solid var(--line); }
+nav label { color: var(--faint); font-size: .9rem; display: flex; gap: .5rem; align-items: center; min-width: 0; }
+select { font: inherit; color: var(--ink); background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .35rem .5rem; max-width: 100%; min-width: 0; }
+.question { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.1rem; margin: 0 0 1.1rem; }
+.question > pre { background: none; color: var(--faint); margin: .2rem 0 0; max-height: 14rem; overflow: auto; }
+.sample { border-top: 1px solid var(--line); margin-top: 1rem; padding-top: .9rem; }
+.sample pre { background: var(--quote); border-radius: 8px; padding: .8rem .9rem; max-height: 30rem; overflow: auto; line-height: 1.5; unicode-bidi: isolate; }
+.facts { display: flex; flex-wrap: wrap; gap: .15rem 1rem; font-size: .87rem; color: var(--faint); font-variant-numeric: tabular-nums; }
+.facts b { font-weight: 620; } .right { color: var(--right); } .wrong { color: var(--wrong); } .tag { color: var(--accent); }
+[hidden] { display: none !important; }
+@media (max-width: 520px) { main { padding: 1.5rem .8rem 3rem; } h1 { font-size: 1.5rem; } .tiles { grid-template-columns: 1fr 1fr; gap: .6rem; }
+  .tile b { font-size: 1.1rem; } figure { padding: .8rem .7rem; } th, td { padding: .5rem .65rem; } }
+'''
+
+# Control characters would vanish or upset the page: shown by their symbols. Bidirectional overrides could
+# make a completion read otherwise than it is.
+_INVISIBLE = {**{code: 0x2400 + code for code in range(32) if chr(code) not in '\n\t'}, 127: 0x2421,
+              **{code: 0xFFFD for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000))}}
+
+
+def escape(text: Any) -> str:
+  return html.escape(str(text).translate(_INVISIBLE))
+
+
+def completion(text: str) -> str:
+  """Escaped model text with its <think> and <answer> tags in colour."""
+  return re.sub(r'&lt;/?(?:think|answer)&gt;', r'<span class="tag">\g<0></span>', escape(text))
+
+
+def page(title: str, body: Iterable[str], script: str = '') -> str:
+  tail = f'<script>{script}</script>\n' if script else ''
+  return ('<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+          '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+          f'<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n'
+          + '\n'.join(body) + f'\n</main>\n{tail}</body>\n</html>\n')
+
+
+def tiles(items: Sequence[tuple[str, str]]) -> str:
+  """Headline numbers: (what, value)."""
+  if not items:
+    return ''
+  return '<div class="tiles">' + ''.join(
+      f'<div class="tile"><b>{escape(value)}</b><span>{escape(what)}</span></div>' for what, value in items) + '</div>'
+
+
+def figure(title: str, sentence: str, paper: str, command: str, image: str, dark_image: str) -> str:
+  """One figure and, under it, what it shows, what it is in the paper and the command that made it."""
+  source = f'<small>Paper: {escape(paper)}.</small>' if paper else ''
+  return (f'<figure>\n<h3>{escape(title)}</h3>\n<picture>'
+          f'<source srcset="{escape(dark_image)}" media="(prefers-color-scheme: dark)">'
+          f'<img src="{escape(image)}" alt="{escape(title)}: {escape(sentence)}" loading="lazy"></picture>\n'
+          f'<figcaption>{escape(sentence)}{source}<small><code>{escape(command)}</code></small>'
+          '</figcaption>\n</figure>')
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1, strong: Sequence[int] = ()) -> str:
+  """The first `text_columns` to the left, numbers to the right; rows whose index is in `strong` in bold."""
+  cell = lambda tag, index, value: f'<{tag}{" class=text" if index < text_columns else ""}>{escape(value)}</{tag}>'
+  head = ''.join(cell('th', index, value) for index, value in enumerate(header))
+  body = ''.join(
+      f'<tr{" class=strong" if number in strong else ""}>'
+      + ''.join(cell('td', index, value) for index, value in enumerate(row)) + '</tr>\n'
+      for number, row in enumerate(rows))
+  return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>'
+
+
+def folded(title: str, value: Any) -> str:
+  text = json.dumps(value, indent=2, ensure_ascii=False)
+  return f'<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>'

@@ -1,0 +1,47 @@
+"""Format reward: the reasoning between <think> tags, then the answer between <answer> tags (paper, 2.2.2 and table 1).
+
+The template and its parser stand side by side here, so that neither can drift: `ideal` writes what `score` and
+math.extract read, and a run checks at start-up that an ideal completion scores 1.
+"""
+
+import re
+
+from r1jax.rewards import CORRECT, Score, WRONG
+
+THINK, THINK_END, ANSWER, ANSWER_END = TAGS = ('<think>', '</think>', '<answer>', '</answer>')
+IDEAL = f'{THINK} reasoning process here {THINK_END} {ANSWER} {{answer}} {ANSWER_END}'  # table 1's own one-line form
+
+# Each tag is counted apart, so the lazy groups below cannot hide a second one.
+_FORM = re.compile(r'\s*<think>(.*?)</think>\s*<answer>(.*?)</answer>\s*', re.DOTALL)
+
+
+def full(completion: str, row: dict) -> str:
+  """What the assistant's turn reads: a prefilled '<think>' is part of it, or every reward would be 0 (trl#6966)."""
+  return (row.get('prefill') or '') + completion
+
+
+def ideal(answer: str, prefill: str = '') -> str:
+  """A completion that scores 1 on the format, and on maths when `answer` is the gold one."""
+  text, given = IDEAL.replace('{answer}', str(answer)), prefill.strip()
+  if not text.startswith(given):
+    raise ValueError(f'{prefill=} does not begin {IDEAL!r}')
+  return text[len(given):]
+
+
+def after_think(text: str) -> str | None:
+  """What follows the reasoning: all of it where no thinking was opened, None where it never closes.
+
+  The last </think> counts: tags quoted within the reasoning must not turn a guess in it into the answer.
+  """
+  end = text.rfind(THINK_END)
+  rest = text[end + len(THINK_END):] if end >= 0 else text
+  return None if THINK in rest else rest
+
+
+def score(completion: str, row: dict) -> Score:
+  """1 for exactly <think>...</think><answer>...</answer>, nothing outside but white space, neither of them empty."""
+  text = full(completion, row)
+  if any(text.count(tag) != 1 for tag in TAGS):
+    return WRONG
+  match = _FORM.fullmatch(text)
+  return CORRECT if match and match[1].strip() and match[2].strip() else WRONG

@@ -1,0 +1,223 @@
+"""A batch of completions -> scores, in order, with a wall clock that no completion can stop.
+
+math-verify's own timeout is signal.alarm: it raises outside the main thread, where every item was once scored 0
+(verl#5635), and Python code cannot interrupt a long C call. So what needs a clock is judged in processes of our own,
+killed at the deadline and started again. They are plain subprocesses that run `serve`, not multiprocessing's: 'spawn'
+imports the main program, and jax with it, in every worker.
+"""
+
+import atexit
+from concurrent import futures
+import functools
+import json
+import logging
+import os
+import queue
+import resource
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from r1jax import rewards
+from r1jax.rewards import Score
+
+START_SECONDS = 60.0  # for the first verdict of a worker: it imports sympy
+GRACE_SECONDS = 2.0  # past the parent's deadline, a worker ends itself
+MEMORY_BYTES = 2 << 30  # a worker's address space; an import of math-verify takes 0.1
+FIELDS = ('answer', 'answer_type', 'tolerance', 'prefill')  # what of a row goes to a worker
+# Right, and only if math-verify works: were it broken, every batch would read as a policy that knows nothing.
+CANARY = ('math', r'<think> a </think> <answer> \boxed{\sqrt{3}/2} </answer>',
+          {'answer': r'\frac{\sqrt{3}}{2}', 'answer_type': 'expr'})
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# '-c' puts the current directory first on the path, where a file named math.py may lie.
+_SERVE = (f'import sys; sys.path[:] = [{_ROOT!r}] + [p for p in sys.path if p]; '
+          'from r1jax.rewards import pool; pool.serve()')
+
+
+class Worker:
+  """One child process: a JSON line in, a JSON line out."""
+
+  def __init__(self):
+    self.process, self.checked = None, False
+
+  def ask(self, item: tuple[str, str, dict], seconds: float) -> Score:
+    """The child's score. TimeoutError after `seconds`; EOFError if the child died. It must be killed after either."""
+    if self.process is None:
+      self.process = subprocess.Popen([sys.executable, '-c', _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      stderr=subprocess.DEVNULL, bufsize=0)
+      for pipe in (self.process.stdin, self.process.stdout):
+        os.set_blocking(pipe.fileno(), False)
+    name, completion, row = item
+    row = {k: row[k] for k in FIELDS if k in row}
+    request = {'name': name, 'completion': completion, 'row': row, 'seconds': seconds}
+    reply = self._exchange(json.dumps(request, default=str).encode() + b'\n', time.monotonic() + seconds)
+    return Score(**json.loads(reply))
+
+  def _exchange(self, request: bytes, end: float) -> bytes:
+    """Writes and reads as the pipes allow, so that a child that reads nothing cannot block us either."""
+    into, out, reply = self.process.stdin.fileno(), self.process.stdout.fileno(), b''
+    poll = select.poll()
+    poll.register(out, select.POLLIN)
+    poll.register(into, select.POLLOUT)
+    while not reply.endswith(b'\n'):
+      left = end - time.monotonic()
+      ready = dict(poll.poll(left * 1000)) if left > 0 else {}
+      if left <= 0:
+        raise TimeoutError
+      try:
+        if request and into in ready:
+          request = request[os.write(into, request):]
+          if not request:
+            poll.unregister(into)
+        if out in ready:
+          got = os.read(out, 65536)
+          if not got:
+            raise EOFError
+          reply += got
+      except BrokenPipeError as e:
+        raise EOFError from e
+    return reply
+
+  def kill(self):
+    if self.process is not None:
+      self.process.kill()
+      self.process.wait()
+      self.process.stdin.close()
+      self.process.stdout.close()
+    self.process, self.checked = None, False
+
+
+class Pool:
+  """Scores batches. No process is started before a row comes that needs one.
+
+  Attributes:
+    errors: verdicts so far that judged nothing: 'error: ...' and 'timeout'. Its rate is a reason to stop a run.
+    timeouts: those of them that were killed at the deadline.
+  """
+
+  def __init__(self, workers: int = 2, deadline: float = 5.0):
+    if workers < 1 or deadline <= 0:
+      raise ValueError(f'{workers=} and {deadline=} must be positive')
+    self.deadline, self.errors, self.timeouts = deadline, 0, 0
+    self._workers = [Worker() for _ in range(workers)]
+    self._lock = threading.Lock()  # callers may be threads; the workers are shared
+
+  def score(self, batch: list[tuple[str, str, dict]]) -> list[Score]:
+    """Scores of (reward's name, completion, row), in the order of the batch.
+
+    A judge that fails yields an error and the rest of the batch is still scored. RuntimeError when a worker does not
+    know the canary: then no verdict of this batch means anything.
+    """
+    scores = [self._here(*item) for item in batch]
+    waiting = queue.SimpleQueue()
+    for i, score in enumerate(scores):
+      if score is None:
+        waiting.put(i)
+    with self._lock:
+      self._judge(batch, scores, waiting)
+      self.errors += sum(s.reason == 'timeout' or s.reason.startswith('error') for s in scores)
+      self.timeouts += sum(s.reason == 'timeout' for s in scores)
+    return scores
+
+  def _judge(self, batch, scores, waiting: queue.SimpleQueue):
+    workers = self._workers[:waiting.qsize()]
+    if not workers:
+      return
+    with futures.ThreadPoolExecutor(len(workers)) as threads:
+      driven = [threads.submit(self._drive, worker, batch, scores, waiting) for worker in workers]
+      try:
+        for done in driven:
+          done.result()
+      finally:  # when one fails, or at Ctrl-C, the others must not go through the rest of the batch first
+        while not waiting.empty():
+          _next(waiting)
+
+  def _here(self, name, completion, row) -> Score | None:
+    """The verdict if this process may give it, else None."""
+    module = rewards.get(name)
+    try:
+      return getattr(module, 'decide', module.score)(completion, row)
+    except Exception as e:  # pylint: disable=broad-except; one sample's failure must not cost the batch
+      return rewards.error(e)
+
+  def _drive(self, worker: Worker, batch, scores, waiting):
+    worker.checked = False  # once a batch, and after each new start
+    while (i := _next(waiting)) is not None:
+      if not worker.checked:
+        self._check(worker)
+      try:
+        scores[i] = worker.ask(batch[i], self.deadline)
+      except TimeoutError:
+        worker.kill()
+        scores[i] = rewards.TIMEOUT
+      except EOFError:
+        worker.kill()
+        scores[i] = rewards.error('the judge died')
+
+  def _check(self, worker: Worker):
+    """The canary. A worker that died between batches, of a signal to the process group say, gets a second life."""
+    for _ in range(2):
+      try:
+        verdict = worker.ask(CANARY, max(START_SECONDS, self.deadline))
+        break
+      except (TimeoutError, EOFError) as e:
+        worker.kill()
+        verdict = rewards.error(e)
+    if verdict != rewards.CORRECT:
+      worker.kill()
+      raise RuntimeError(f'a known-right answer was judged {verdict.reason!r}: math-verify does not work here')
+    worker.checked = True
+
+  def close(self):
+    with self._lock:
+      for worker in self._workers:
+        worker.kill()
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self.close()
+
+
+def _next(waiting: queue.SimpleQueue) -> int | None:
+  try:
+    return waiting.get_nowait()
+  except queue.Empty:
+    return None
+
+
+@functools.lru_cache(maxsize=None)
+def shared() -> Pool:
+  """One worker for whoever scores a single answer; it ends with the program."""
+  pool = Pool(workers=1)
+  atexit.register(pool.close)
+  return pool
+
+
+def serve():
+  """The child: judges what comes until its input ends."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+  signal.signal(signal.SIGALRM, signal.SIG_DFL)
+  most = resource.getrlimit(resource.RLIMIT_AS)[1]
+  limit = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
+  resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+  logging.disable(logging.CRITICAL)
+  replies = os.fdopen(os.dup(1), 'w')
+  os.dup2(2, 1)  # what a library prints is no reply
+  for line in sys.stdin:
+    request = json.loads(line)
+    # Should the parent be killed, nobody keeps the clock: the kernel then ends a judge that hangs.
+    signal.setitimer(signal.ITIMER_REAL, request['seconds'] + GRACE_SECONDS)
+    try:
+      verdict = rewards.get(request['name']).judge(request['completion'], request['row'])
+    except MemoryError:
+      os._exit(1)
+    except Exception as e:  # pylint: disable=broad-except
+      verdict = rewards.error(e)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print(json.dumps({'value': verdict.value, 'reason': verdict.reason}), file=replies, flush=True)

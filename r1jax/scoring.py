@@ -1,0 +1,134 @@
+"""What rl.py says about a rollout: rewards per completion, the row of metrics, the rows of samples."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from r1jax import checkpoint
+from r1jax import rewards
+from r1jax.rewards import pool as pool_lib
+from r1jax.types import Rollout, RunStopped, UserError
+
+log = logging.getLogger('r1jax')
+
+# Words of second thoughts (paper, section 2.2.4 and table 3), whole words, any case.
+REFLECTION = re.compile(r'\b(wait|hmm|mistake|however|but|retry|error|verify|wrong|evaluate|check)\b', re.IGNORECASE)
+
+
+class Judged(NamedTuple):
+  """Verdicts on B completions."""
+  total_B: np.ndarray  # float32, weighted sum: what GRPO sees
+  by_name: dict[str, np.ndarray]  # reward name -> [B] values, unweighted
+  reasons: dict[str, list[str]]  # reward name -> B reasons
+  errors: int  # verdicts that are no verdict
+
+
+class Scorer:
+  """Weighted sum of rewards. A rollout's verdicts are kept on disk until the next rollout's.
+
+  A verdict that hung on a clock (a timed-out expression) would otherwise differ when an interrupted run samples the
+  same rollout again.
+  """
+
+  def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, error_limit: float = 0.1):
+    self._weights = {name: w for name, w in weights.items() if w}
+    if not self._weights:
+      raise UserError(f'all rewards are off ({weights}): nothing to learn from')
+    self._path = os.path.join(workdir, 'verdicts.json')
+    self._pool = pool_lib.Pool()
+    self._error_limit = error_limit
+    _check_ideal(self._weights, rows[0])
+
+  def __call__(self, number: int, rows: list[dict], texts: list[str]) -> Judged:
+    """Verdicts for completion b of rows[b], rollout `number`."""
+    names = list(self._weights)
+    digest = hashlib.sha256(json.dumps([number, names, [r['id'] for r in rows], texts]).encode()).hexdigest()
+    kept = self._kept(digest)
+    if kept is None:
+      items = [(module(name, row), text, row) for name in names for row, text in zip(rows, texts)]
+      verdicts = self._pool.score(items)
+      kept = [[v.value, v.reason] for v in verdicts]
+      if any(row.get('answer_type') == 'expr' for row in rows):
+        checkpoint.write_json(self._path, {'digest': digest, 'verdicts': kept})
+    B = len(texts)
+    by_name = {n: np.array([v for v, _ in kept[i * B:(i + 1) * B]], np.float32) for i, n in enumerate(names)}
+    reasons = {n: [r for _, r in kept[i * B:(i + 1) * B]] for i, n in enumerate(names)}
+    errors = sum(r.startswith(('error', 'timeout')) for n in names for r in reasons[n])
+    if errors > self._error_limit * len(kept):
+      raise RunStopped(f'{errors} of {len(kept)} verdicts are errors, the limit is {self._error_limit:.0%}')
+    total = sum(np.float32(self._weights[n]) * by_name[n] for n in names)
+    return Judged(total, by_name, reasons, errors)
+
+  def _kept(self, digest: str):
+    if not os.path.exists(self._path):
+      return None
+    with open(self._path, encoding='utf-8') as f:
+      kept = json.load(f)
+    return kept['verdicts'] if kept['digest'] == digest else None
+
+  def close(self) -> None:
+    self._pool.close()
+
+
+def module(name: str, row: dict) -> str:
+  """The reward module behind a config's name: accuracy is graded by what the row asks for."""
+  return row.get('reward', 'math') if name == 'accuracy' else name
+
+
+def _check_ideal(weights: dict[str, float], row: dict) -> None:
+  """An ideal answer must score 1, or template and parser do not fit."""
+  from r1jax.rewards import format as format_lib
+  for name in weights:
+    score = rewards.get(module(name, row)).score(format_lib.ideal(row['answer']), row)
+    if score.value != 1.0:
+      raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}')
+
+
+def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, texts: list[str]) -> dict[str, float]:
+  """The rollout's entries in metrics.jsonl."""
+  groups = judged.total_B.reshape(advantages_NxG.shape)
+  std = groups.std(axis=1)
+  correct = judged.by_name.get('accuracy')
+  signal = std[std > 0]
+  return {
+      'reward/mean': float(judged.total_B.mean()),
+      **{f'reward/{name}': float(values.mean()) for name, values in judged.by_name.items()},
+      'accuracy/mean': float(correct.mean()) if correct is not None else 0.0,
+      'length/tokens': float(out.lengths_B.mean()),
+      'length/truncated': float(1.0 - out.stopped_B.mean()),
+      'groups/no_signal': float(np.mean(np.all(advantages_NxG == 0, axis=1))),
+      'groups/std_min': float(signal.min()) if len(signal) else 0.0,
+      'reflection/words_per_completion': float(np.mean([len(REFLECTION.findall(t)) for t in texts])),
+      'rewards/errors': judged.errors / len(texts),
+      'rollout/slot_use': float(out.lengths_B.sum() / (len(texts) * max(out.lengths_B.max(), 1))),
+  }
+
+
+def sample_rows(step: int, number: int, rows: list[dict], texts: list[str], out: Rollout, judged: Judged,
+                advantages_NxG: np.ndarray, *, keep: int) -> list[dict]:
+  """Rows for samples/: all completions of the first `keep` groups."""
+  G, written = advantages_NxG.shape[1], []
+  for i in range(min(keep, len(rows))):
+    for g in range(G):
+      b = i * G + g
+      written.append({
+          'step': step, 'rollout': number, 'group': i, 'sample': g, 'id': rows[i]['id'], 'prompt': rows[i]['question'],
+          'gold': rows[i]['answer'], 'completion': texts[b], 'tokens': int(out.lengths_B[b]),
+          'finish': 'stop' if out.stopped_B[b] else 'length',
+          'rewards': {n: float(v[b]) for n, v in judged.by_name.items()},
+          'reasons': {n: r[b] for n, r in judged.reasons.items()}, 'reward': float(judged.total_B[b]),
+          'advantage': float(advantages_NxG[i, g]),
+          'correct': bool(judged.by_name['accuracy'][b] == 1.0) if 'accuracy' in judged.by_name else False})
+  return written
+
+
+def warn_if_rare(ema: float, number: int, samples: int) -> None:
+  """Where the base almost never answers rightly, RL learns the format and then never reasons."""
+  if number >= 20 and number % 10 == 0 and ema < 1 / samples:
+    log.warning('accuracy has been about %.3f, under 1/%d, for long: groups carry no signal and only the format is '
+                'learned; take easier problems or a stronger base', ema, samples)

@@ -1,0 +1,113 @@
+"""Where questions come from: a source and its parameters -> rows {id, question, answer, answer_type}.
+
+Sources:
+  reasoning_gym:NAME   generated, any task of the package (here: chain_sum)
+  jsonl:PATH           one object a line with at least question and answer
+  tfds:NAME            a tensorflow-datasets data set already on this machine, read without TensorFlow
+
+Rows are split by a hash of what they ask, so 'base', 'train' and 'heldout' never share a problem, whichever
+source, seed or size made them.
+"""
+
+import hashlib
+import json
+import os
+
+from r1jax.types import UserError
+
+# Shares of 100: which split a problem's hash falls into.
+SPLITS = {'base': range(0, 70), 'train': range(70, 90), 'heldout': range(90, 100)}
+
+# Decode settings and reward of a task's answers; a row may say otherwise.
+ANSWER_TYPES = {'chain_sum': 'int', 'basic_arithmetic': 'int', 'gsm8k': 'int'}
+
+
+def split_of(text: str) -> str:
+  """The split that a problem belongs to for ever."""
+  bucket = int(hashlib.sha256(text.encode()).hexdigest(), 16) % 100
+  return next(name for name, buckets in SPLITS.items() if bucket in buckets)
+
+
+def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None) -> list[dict]:
+  """`size` different rows of a source, in an order that depends on nothing but these arguments.
+
+  Raises:
+    UserError: unknown source or split, too few problems, an empty or corrupt file.
+  """
+  if split is not None and split not in SPLITS:
+    raise UserError(f'no split {split!r}: one of {", ".join(SPLITS)}')
+  kind, _, name = source.partition(':')
+  if kind == 'reasoning_gym':
+    return _reasoning_gym(name, size, seed, split, dict(params or {}))
+  if kind == 'jsonl':
+    rows = read_jsonl(name)
+  elif kind == 'tfds':
+    rows = _tfds(name)
+  else:
+    raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'jsonl:PATH' or 'tfds:NAME'")
+  rows = [r for r in rows if split is None or split_of(r['question']) == split]
+  if not rows:
+    raise UserError(f'{source} has no rows' + (f' in split {split!r}' if split else '') + ': nothing to do')
+  return rows[:size] if size else rows
+
+
+def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: dict) -> list[dict]:
+  import reasoning_gym
+
+  # Drawn in rounds until there are `size` different ones: some fall into other splits, some repeat.
+  rows, seen = [], set()
+  for round_ in range(50):
+    try:
+      data = reasoning_gym.create_dataset(name, seed=seed * 1009 + round_, size=max(2 * size, 100), **params)
+    except (ValueError, TypeError, AssertionError) as e:
+      raise UserError(f'reasoning_gym:{name} with {params}: {e}') from e
+    for item in data:
+      text = item['metadata'].get('expression') or item['question']
+      if text in seen or (split is not None and split_of(text) != split):
+        continue
+      seen.add(text)
+      rows.append({'id': f'{name}-{seed}-{len(rows)}', 'question': item['question'], 'answer': item['answer'],
+                   'answer_type': ANSWER_TYPES.get(name, 'text'), 'expression': text})
+      if len(rows) == size:
+        return rows
+  raise UserError(f'reasoning_gym:{name} with {params} has only {len(rows)} problems in split {split!r}, {size=} '
+                  'wanted: ask for fewer or make them harder')
+
+
+def read_jsonl(path: str) -> list[dict]:
+  """Rows of a file; `id` defaults to the line number.
+
+  Raises:
+    UserError: missing or empty file, a line that is no object or lacks question or answer.
+  """
+  if not os.path.exists(path):
+    raise UserError(f'no file {path}')
+  rows = []
+  with open(path, encoding='utf-8') as f:
+    for number, line in enumerate(f, 1):
+      if not line.strip():
+        continue
+      try:
+        row = json.loads(line)
+      except ValueError as e:
+        raise UserError(f'{path}:{number}: not JSON ({e})') from e
+      missing = [k for k in ('question', 'answer') if not isinstance(row, dict) or k not in row]
+      if missing:
+        raise UserError(f'{path}:{number}: no {" and no ".join(missing)} in this row')
+      rows.append({'id': str(number), 'answer_type': 'text', **row, 'answer': str(row['answer'])})
+  if not rows:
+    raise UserError(f'{path} is empty')
+  return rows
+
+
+def _tfds(name: str) -> list[dict]:
+  import tensorflow_datasets as tfds
+
+  try:
+    data = tfds.data_source(name, split='train', download=False)
+  except Exception as e:  # tfds raises many kinds; the way out is the same
+    raise UserError(f'tfds:{name} cannot be read ({type(e).__name__}: {str(e).splitlines()[0]}): '
+                    'prepare it with tfds build, in array_record format') from e
+  text = lambda v: v.decode() if isinstance(v, bytes) else str(v)
+  return [{'id': str(i), 'question': text(r['question']), 'answer': text(r['answer']),
+           'answer_type': ANSWER_TYPES.get(name.split('/')[0], 'text')} for i, r in enumerate(data)]

@@ -1,0 +1,92 @@
+"""sentencepiece's tokenizer.model and Hugging Face's tokenizer.json behind one class."""
+
+import io
+import json
+import os
+import shutil
+
+import sentencepiece
+import tokenizers
+
+from r1jax.types import UserError
+
+
+class Tokenizer:
+  """Text <-> token ids. `eos_ids` end a completion, `pad_id` fills (no mask is ever made from it)."""
+
+  def __init__(self, directory: str):
+    """Reads tokenizer.model or tokenizer.json, and tokenizer_r1jax.json (eos and pad ids), from a directory.
+
+    Raises:
+      UserError: none of the two is there.
+    """
+    self.directory = directory
+    model, hf = (os.path.join(directory, f) for f in ('tokenizer.model', 'tokenizer.json'))
+    meta = os.path.join(directory, 'tokenizer_r1jax.json')
+    facts = {}
+    if os.path.exists(meta):
+      with open(meta, encoding='utf-8') as f:
+        facts = json.load(f)
+    if os.path.exists(model):
+      self._sp = sentencepiece.SentencePieceProcessor(model_file=model)
+      self._hf = None
+      self.vocab_size = self._sp.vocab_size()
+      self.eos_ids = tuple(facts.get('eos_ids', (self._sp.eos_id(),)))
+      self.pad_id = facts.get('pad_id', max(self._sp.pad_id(), 0))
+    elif os.path.exists(hf):
+      self._sp, self._hf = None, tokenizers.Tokenizer.from_file(hf)
+      self.vocab_size = self._hf.get_vocab_size()
+      if 'eos_ids' not in facts:
+        raise UserError(f'{directory} has tokenizer.json but no tokenizer_r1jax.json with eos_ids: import it with '
+                        'python -m r1jax.convert import')
+      self.eos_ids = tuple(facts['eos_ids'])
+      self.pad_id = facts.get('pad_id', self.eos_ids[0])
+    else:
+      raise UserError(f'no tokenizer in {directory}: expected tokenizer.model or tokenizer.json there')
+    self.chat_template = facts.get('chat_template')
+
+  def encode(self, text: str) -> list[int]:
+    """Ids of a text; adds no beginning or end of its own."""
+    if self._sp is not None:
+      return self._sp.encode(text)
+    return self._hf.encode(text, add_special_tokens=False).ids
+
+  def decode(self, ids) -> str:
+    """Text of ids, special tokens left out."""
+    ids = [int(i) for i in ids]
+    if self._sp is not None:
+      return self._sp.decode(ids)
+    return self._hf.decode(ids, skip_special_tokens=True)
+
+  def save(self, directory: str) -> None:
+    """Copies the files, so that a work dir is whole in itself."""
+    os.makedirs(directory, exist_ok=True)
+    for name in ('tokenizer.model', 'tokenizer.json', 'tokenizer_r1jax.json'):
+      source = os.path.join(self.directory, name)
+      if os.path.exists(source) and os.path.abspath(directory) != os.path.abspath(self.directory):
+        shutil.copyfile(source, os.path.join(directory, name))
+
+
+def train(texts, directory: str, *, vocab_size: int, pieces: list[str]) -> Tokenizer:
+  """Trains a sentencepiece BPE model on texts, and returns it loaded.
+
+  Nothing is normalised, so that decode(encode(text)) == text to the letter.
+
+  Args:
+    texts: an iterable of lines.
+    pieces: texts that are one token each wherever they occur, spaces as they are written (sentencepiece matches
+      them with U+2581 in place of a space).
+  """
+  os.makedirs(directory, exist_ok=True)
+  model = io.BytesIO()
+  sentencepiece.SentencePieceTrainer.train(
+      sentence_iterator=iter(texts), model_writer=model, vocab_size=vocab_size, hard_vocab_limit=False,
+      model_type='bpe', normalization_rule_name='identity', remove_extra_whitespaces=False,
+      add_dummy_prefix=False, byte_fallback=False, character_coverage=1.0,
+      user_defined_symbols=[p.replace(' ', '\u2581') for p in pieces],
+      pad_id=0, unk_id=1, bos_id=-1, eos_id=2, num_threads=1, minloglevel=2, max_sentence_length=1 << 16)
+  path = os.path.join(directory, 'tokenizer.model')
+  with open(path + '.tmp', 'wb') as f:
+    f.write(model.getvalue())
+  os.replace(path + '.tmp', path)
+  return Tokenizer(directory)

