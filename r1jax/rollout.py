@@ -38,7 +38,7 @@ def adjusted_logits(logits_BxV: jax.Array, *, temperature: float, top_k: int = 0
     ordered = jnp.flip(jnp.sort(logits, axis=-1), axis=-1)
     probs = jax.nn.softmax(ordered, axis=-1)
     before = jnp.cumsum(probs, axis=-1) - probs  # probability of all larger tokens
-    smallest = jnp.min(jnp.where(before < top_p, ordered, jnp.inf), axis=-1, keepdims=True)
+    smallest = jnp.min(jnp.where(before < top_p, ordered, ordered[:, :1]), axis=-1, keepdims=True)
     logits = jnp.where(logits < smallest, -jnp.inf, logits)
   return logits
 

@@ -60,10 +60,13 @@ def train(config, name: str, workdir: str, model, params, packed: packing.Packed
   optimizer = optim.create(steps=c.steps, **c.optimizer)
   shardings = update.state_shardings(update.abstract_params(model), optimizer, mesh, reference=False)
 
+  chunk = losses.chunk_positions(config.logit_elements, c.batch // c.micro_batches, model.config.vocab_size)
+
   def loss_fn(params, batch: packing.Packed):
     weights = {'params': params}
     hidden, _ = model.apply(weights, batch.tokens_BxT, batch.positions_BxT, batch.segment_ids_BxT, method='hidden')
-    logps, _ = losses.token_logps(lambda h: model.apply(weights, h, method='unembed'), hidden, batch.targets_BxT)
+    logps, _ = losses.token_logps(lambda h: model.apply(weights, h, method='unembed'), hidden, batch.targets_BxT,
+                                  chunk=chunk)
     return losses.cross_entropy(logps, batch.mask_BxT)
 
   step_fn = update.make_update(loss_fn, optimizer, mesh, shardings, groups=c.batch, micro_batches=c.micro_batches)

@@ -40,7 +40,7 @@ def save_model(directory: str, model, tokenizer) -> None:
 def load_params(model, step_dir: str, mesh):
   """A checkpoint's weights, dealt out over the mesh."""
   boxed = update.abstract_params(model)
-  return checkpoint.load_params(step_dir, nn.unbox(boxed), mesh_lib.param_shardings(boxed, mesh))
+  return checkpoint.load_params(step_dir, mesh_lib.unbox(boxed), mesh_lib.param_shardings(boxed, mesh))
 
 
 def use_mesh(mesh):

@@ -54,22 +54,21 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
 def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: dict) -> list[dict]:
   import reasoning_gym
 
-  # Drawn in rounds until there are `size` different ones: some fall into other splits, some repeat.
+  # Items are made when asked for. The package seeds item i with seed + i, so seeds must lie far apart.
+  try:
+    data = reasoning_gym.create_dataset(name, seed=seed * 10_000_019, size=100 * size + 1000, **params)
+  except (ValueError, TypeError, AssertionError) as e:
+    raise UserError(f'reasoning_gym:{name} with {params}: {e}') from e
   rows, seen = [], set()
-  for round_ in range(50):
-    try:
-      data = reasoning_gym.create_dataset(name, seed=seed * 1009 + round_, size=max(2 * size, 100), **params)
-    except (ValueError, TypeError, AssertionError) as e:
-      raise UserError(f'reasoning_gym:{name} with {params}: {e}') from e
-    for item in data:
-      text = item['metadata'].get('expression') or item['question']
-      if text in seen or (split is not None and split_of(text) != split):
-        continue
-      seen.add(text)
-      rows.append({'id': f'{name}-{seed}-{len(rows)}', 'question': item['question'], 'answer': item['answer'],
-                   'answer_type': ANSWER_TYPES.get(name, 'text'), 'expression': text})
-      if len(rows) == size:
-        return rows
+  for item in data:
+    text = item['metadata'].get('expression') or item['question']
+    if text in seen or (split is not None and split_of(text) != split):
+      continue
+    seen.add(text)
+    rows.append({'id': f'{name}-{seed}-{len(rows)}', 'question': item['question'], 'answer': item['answer'],
+                 'answer_type': ANSWER_TYPES.get(name, 'text'), 'expression': text})
+    if len(rows) == size:
+      return rows
   raise UserError(f'reasoning_gym:{name} with {params} has only {len(rows)} problems in split {split!r}, {size=} '
                   'wanted: ask for fewer or make them harder')
 
@@ -83,7 +82,7 @@ def read_jsonl(path: str) -> list[dict]:
   if not os.path.exists(path):
     raise UserError(f'no file {path}')
   rows = []
-  with open(path, encoding='utf-8') as f:
+  with open(path, 'rb') as f:  # json finds the encoding, and bytes that are none get their line's number
     for number, line in enumerate(f, 1):
       if not line.strip():
         continue

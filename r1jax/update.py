@@ -1,6 +1,5 @@
 """One optimiser step: (state, batch) -> (state, metrics), jitted and sharded, whatever the loss."""
 
-from flax import linen as nn
 from flax import struct
 import jax
 import jax.numpy as jnp
@@ -41,7 +40,7 @@ def abstract_params(model):
 
 def init_params(model, seed: int):
   """Fresh float32 parameters, names taken off."""
-  init = jax.jit(lambda key: nn.unbox(model.init(key, jnp.zeros((1, 2), jnp.int32)))['params'])
+  init = jax.jit(lambda key: mesh_lib.unbox(model.init(key, jnp.zeros((1, 2), jnp.int32)))['params'])
   return init(jax.random.key(seed))
 
 

@@ -1,0 +1,50 @@
+"""What the tests stand on: eight fake CPU devices, a compile cache, the nano model; and skips are said aloud.
+
+All of it is set in the environment before jax is imported, so processes that tests start have it too.
+"""
+
+import hashlib
+import os
+import pathlib
+import platform
+
+DEVICES = 8
+
+
+def _machine() -> str:
+  """Short name of this CPU: compiled code is kept apart for each, as one may lack another's instructions."""
+  cpu = pathlib.Path('/proc/cpuinfo')
+  flags = next((line for line in cpu.read_text().splitlines() if line.startswith(('flags', 'Features'))),
+               '') if cpu.exists() else platform.processor()
+  return f'{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}'
+
+
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+if 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
+  os.environ['XLA_FLAGS'] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}".strip()
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR',
+                      str(pathlib.Path(__file__).resolve().parent.parent / '.jax_cache' / _machine()))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
+
+import pytest  # noqa: E402  after the environment
+
+
+@pytest.fixture(scope='session')
+def nano():
+  """(model, params) of the zoo's 'nano', float32. Not to be donated: copy the parameters first."""
+  from r1jax import update
+  from r1jax.models import zoo
+  model = zoo.build(zoo.get('nano'))
+  return model, update.init_params(model, seed=0)
+
+
+def pytest_terminal_summary(terminalreporter):
+  """A test that did not run is no test that passed: name each, and why."""
+  skipped = terminalreporter.stats.get('skipped', [])
+  if not skipped:
+    return
+  terminalreporter.section(f'{len(skipped)} skipped')
+  for report in skipped:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    terminalreporter.line(f'{report.nodeid}: {reason.removeprefix("Skipped: ")}')

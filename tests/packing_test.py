@@ -1,0 +1,119 @@
+"""r1jax.packing: every document once, nothing across a border, and the loss of rows is that of documents."""
+
+from hypothesis import given, settings, strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from r1jax import losses
+from r1jax import packing
+from r1jax.types import NOWHERE, UserError
+
+LENGTH = 12
+token = st.integers(1, 9)
+document = st.tuples(st.lists(token, max_size=6), st.lists(token, min_size=1, max_size=7)).filter(
+    lambda d: len(d[0]) + len(d[1]) >= 2)
+
+
+def unpacked(packed):
+  """(ids, mask) of each segment of each row."""
+  for row in zip(*packed):
+    tokens, targets, mask, segments, positions = row
+    for s in range(1, segments.max() + 1):
+      here = segments == s
+      np.testing.assert_array_equal(positions[here], np.arange(here.sum()))
+      np.testing.assert_array_equal(np.flatnonzero(here), np.flatnonzero(here)[0] + np.arange(here.sum()))
+      np.testing.assert_array_equal(tokens[here][1:], targets[here][:-1])
+      yield (tokens[here].tolist() + targets[here][-1:].tolist(), mask[here].tolist())
+    empty = segments == 0
+    assert (positions[empty] == NOWHERE).all() and (mask[empty] == 0).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(document, min_size=1, max_size=40), st.integers(1, 32))
+def test_every_document_is_there_once(documents, open_rows):
+  packed = packing.pack(documents, length=LENGTH, open_rows=open_rows)
+  want = [(p + c, [float(i >= max(len(p), 1)) for i in range(1, len(p) + len(c))]) for p, c in documents]
+  assert sorted(unpacked(packed)) == sorted(want)
+  assert all(a.shape == packed.tokens_BxT.shape == (len(packed.tokens_BxT), LENGTH) for a in packed)
+
+
+def test_rows_by_hand():
+  packed = packing.pack([([1, 2], [3, 4]), ([], [5, 6]), ([7], [8] * 5)], length=5)
+  np.testing.assert_array_equal(packed.tokens_BxT, [[1, 2, 3, 5, 0], [7, 8, 8, 8, 8]])
+  np.testing.assert_array_equal(packed.targets_BxT, [[2, 3, 4, 6, 0], [8, 8, 8, 8, 8]])
+  np.testing.assert_array_equal(packed.mask_BxT, [[0, 1, 1, 1, 0], [1, 1, 1, 1, 1]])
+  np.testing.assert_array_equal(packed.segment_ids_BxT, [[1, 1, 1, 2, 0], [1, 1, 1, 1, 1]])
+  np.testing.assert_array_equal(packed.positions_BxT, [[0, 1, 2, 0, NOWHERE], [0, 1, 2, 3, 4]])
+
+
+def test_a_document_that_fits_just_and_one_that_does_not():
+  assert packing.pack([([1] * 3, [2] * 3)], length=5).mask_BxT.sum() == 3
+  with pytest.raises(UserError, match='document 1 has 6 tokens, a row holds 5'):
+    packing.pack([([1], [2]), ([1] * 3, [2] * 3)], length=4)
+
+
+def test_nothing_to_pack():
+  with pytest.raises(UserError, match='data set is empty'):
+    packing.pack([], length=4)
+
+
+def ragged(seed=0):
+  """Documents of 2 to 11 tokens, no token in two of them."""
+  rng = np.random.default_rng(seed)
+  ids = rng.permutation(512).tolist()
+  take = lambda n: [ids.pop() for _ in range(n)]
+  return [(take(p), take(c)) for p, c in [(3, 4), (0, 5), (2, 1), (5, 6), (1, 3), (4, 2), (0, 9)]]
+
+
+def test_no_leak_between_documents(nano):
+  """The gradient of one document's hidden states with regard to the embeddings of its neighbours is exactly zero."""
+  model, params = nano
+  documents = ragged()
+  packed = packing.pack(documents[:4], length=24)
+  row = int(np.argmax(packed.segment_ids_BxT.max(axis=1)))
+  tokens, segments = packed.tokens_BxT[row], packed.segment_ids_BxT[row]
+  assert segments.max() >= 3 and (segments == 0).any()
+
+  @jax.jit
+  def gradient(one_T):
+    def f(embedding):
+      hidden, _ = model.apply({'params': {**params, 'embedding': embedding}}, packed.tokens_BxT[row:row + 1],
+                              packed.positions_BxT[row:row + 1], packed.segment_ids_BxT[row:row + 1], method='hidden')
+      return jnp.sum(jnp.sin(hidden[0]) * one_T[:, None])
+    return jnp.abs(jax.grad(f)(params['embedding'])).sum(axis=1)
+
+  for s in range(1, segments.max() + 1):
+    here = segments == s
+    size = np.asarray(gradient(here.astype(np.float32)))
+    assert (size[tokens[here]] > 0).all()
+    others = np.setdiff1d(np.arange(512), tokens[here])
+    assert (size[others] == 0).all(), f'document {s} sees its neighbours'
+
+
+def test_packed_loss_is_the_unpacked_loss(nano):
+  model, params = nano
+  documents = ragged()
+
+  @jax.jit
+  def loss(batch, params):
+    weights = {'params': params}
+    hidden, _ = model.apply(weights, batch.tokens_BxT, batch.positions_BxT, batch.segment_ids_BxT, method='hidden')
+    logps, _ = losses.token_logps(lambda h: model.apply(weights, h, method='unembed'), hidden, batch.targets_BxT)
+    return losses.cross_entropy(logps, batch.mask_BxT)[:2]
+
+  packed = packing.pack(documents, length=20)
+  alone = [packing.pack([d], length=20) for d in documents]
+  assert len(packed.tokens_BxT) < len(documents)
+  want = np.sum([loss(d, params) for d in alone], axis=0)
+  np.testing.assert_allclose(loss(packed, params), want, rtol=1e-5)
+
+  # and independently of packing: each document through the plain forward
+  numerator = 0.0
+  for prompt, completion in documents:
+    ids = jnp.asarray([prompt + completion + [0] * (16 - len(prompt + completion))])
+    logps = jax.nn.log_softmax(jax.jit(model.apply)({'params': params}, ids))[0]
+    for i in range(max(len(prompt), 1), len(prompt + completion)):
+      numerator -= float(logps[i - 1, ids[0, i]])
+  np.testing.assert_allclose(want[0], numerator, rtol=1e-5)

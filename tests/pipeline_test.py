@@ -1,0 +1,202 @@
+"""The whole path on a model of a few thousand parameters: resume after kill -9, torn checkpoints, signals, errors."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+SMALL = {
+    'base.model': 'nano', 'base.documents': 300, 'base.steps': 8, 'base.batch': 4, 'base.log_every': 2,
+    'rl.task.size': 64, 'rl.steps': 8, 'rl.groups': 2, 'rl.micro_groups': 1, 'rl.samples': 4, 'rl.max_tokens': 16,
+    'rl.eval_every': 4, 'rl.eval_questions': 4, 'rl.ref_every': 4, 'evaluate.task.size': 8, 'evaluate.samples': 4,
+    'evaluate.batch': 4, 'evaluate.max_tokens': 16, 'checkpoints.every': 2, 'checkpoints.keep': 10,
+}
+
+
+def command(workdir, config='experiments/r1_zero.py:tiny', **overrides):
+  flags = [f'--config.{k}={v}' for k, v in {**SMALL, **overrides}.items()]
+  return [sys.executable, '-m', 'r1jax.main', f'--config={config}', f'--workdir={workdir}', *flags]
+
+
+def environment():
+  env = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}  # one device, as a user has
+  env['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.jax_cache')
+  env['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+  env['JAX_PLATFORMS'] = 'cpu'
+  return env
+
+
+def run(workdir, *, check=True, **overrides):
+  out = subprocess.run(command(workdir, **overrides), cwd=ROOT, env=environment(), capture_output=True, text=True,
+                       timeout=300, check=False)
+  if check:
+    assert out.returncode == 0, out.stderr[-3000:]
+  return out
+
+
+def interrupt(workdir, reached, how=signal.SIGKILL):
+  """Starts the run, sends the signal as soon as reached() is true, and returns the exit code."""
+  with open(workdir.parent / f'{workdir.name}.log', 'ab') as log:
+    process = subprocess.Popen(command(workdir), cwd=ROOT, env=environment(), stdout=log, stderr=log)
+    end = time.monotonic() + 240
+    while not reached():
+      assert process.poll() is None, (workdir.parent / f'{workdir.name}.log').read_text()[-3000:]
+      assert time.monotonic() < end, 'never got that far'
+      time.sleep(0.002)
+    process.send_signal(how)
+    return process.wait(timeout=60)
+
+
+def rows(path):
+  """Rows of a metrics.jsonl without what depends on the clock."""
+  timed = ('seconds', 'tokens_per_second')
+  found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+  return [{k: v for k, v in row.items() if not k.endswith(timed)} for row in found]
+
+
+def weights(workdir, stage, step):
+  """Every array of a checkpoint, by name."""
+  out = {}
+  for item in ('params', 'rest'):
+    with ocp.PyTreeCheckpointer() as checkpointer:
+      tree = checkpointer.restore(workdir / stage / 'checkpoints' / str(step) / item)
+    import jax
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+      out[item + jax.tree_util.keystr(path)] = np.asarray(leaf)
+  return out
+
+
+def assert_same(a, b):
+  """Two finished runs are the same, bit for bit, in weights, optimiser, metrics, samples and evaluation."""
+  for stage in ('1_base', '2_rl', '3_evaluate'):
+    assert rows(a / stage / 'metrics.jsonl') == rows(b / stage / 'metrics.jsonl'), stage
+  for stage in ('1_base', '2_rl'):
+    x, y = weights(a, stage, 8), weights(b, stage, 8)
+    assert x.keys() == y.keys() and len(x) > 20
+    for name in x:
+      np.testing.assert_array_equal(x[name], y[name], err_msg=f'{stage} {name}')
+  for name in ('2_rl/samples', '3_evaluate/eval'):
+    files = sorted(p.relative_to(a) for p in (a / name).rglob('*') if p.is_file())
+    assert files and files == sorted(p.relative_to(b) for p in (b / name).rglob('*') if p.is_file())
+    for file in files:
+      assert (a / file).read_bytes() == (b / file).read_bytes(), file
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """A run that nobody interrupts."""
+  workdir = tmp_path_factory.mktemp('whole') / 'run'
+  run(workdir)
+  return workdir
+
+
+def test_a_run_leaves_what_the_interface_promises(whole):
+  for name in ('config.json', 'pipeline.json', 'report/index.html', '1_base/checkpoints/8', '2_rl/checkpoints/8',
+               '2_rl/samples/step_00000008.jsonl', '3_evaluate/eval/chain_sum/samples.jsonl',
+               '3_evaluate/eval/chain_sum/scores.json', '2_rl/log.txt'):
+    assert (whole / name).exists(), name
+  assert list((whole / '2_rl' / 'tensorboard').glob('events*'))
+  found = rows(whole / '2_rl/metrics.jsonl')
+  assert [r['step'] for r in found] == list(range(9))  # 0 is the evaluation before the first update
+  assert all(r['stage'] == 'rl' and 'rollout' in r for r in found)
+  needed = {'reward/mean', 'reward/accuracy', 'reward/format', 'accuracy/mean', 'length/tokens', 'length/truncated',
+            'kl/nats_per_token', 'entropy/nats_per_token', 'clip/low', 'clip/high', 'groups/no_signal',
+            'groups/std_min', 'reflection/words_per_completion', 'loss', 'grad_norm', 'rollout/slot_use',
+            'rewards/errors'}
+  assert needed <= found[1].keys()
+  assert 'mismatch/logp_max_abs' in found[1] and found[1]['mismatch/logp_max_abs'] < 1e-4
+  assert 'mismatch/logp_max_abs' not in found[2]  # the second minibatch: the policy has moved
+  assert 'eval/chain_sum/pass@1' in found[4] and 'eval/chain_sum/cons@4' in found[4]
+  assert {r['model'] for r in rows(whole / '3_evaluate/metrics.jsonl')} == {'base', 'final', 'base_worked'}
+  passed = json.loads((whole / 'pipeline.json').read_text())['stages']
+  assert [s['name'] for s in passed] == ['base', 'rl', 'evaluate']
+  assert passed[1]['inputs'] == {'checkpoint': passed[0]['output']}
+
+
+def test_killed_anywhere_it_ends_the_same(whole, tmp_path):
+  workdir = tmp_path / 'run'
+  step = lambda stage: max([r['step'] for r in rows(workdir / stage / 'metrics.jsonl')], default=-1)
+  points = [
+      lambda: step('1_base') >= 4,  # inside the first stage
+      lambda: (workdir / '1_base/checkpoints/8').exists(),  # the boundary: weights stand, the pipeline has not noted it
+      lambda: step('2_rl') >= 3,  # between checkpoints of RL
+      lambda: step('2_rl') >= 7,  # just before the last one
+  ]
+  for reached in points:
+    assert interrupt(workdir, reached) == -signal.SIGKILL
+  run(workdir)
+  assert_same(whole, workdir)
+
+
+def test_sigterm_saves_and_the_next_start_goes_on(whole, tmp_path):
+  workdir = tmp_path / 'run'
+  code = interrupt(workdir, lambda: len(rows(workdir / '2_rl/metrics.jsonl')) > 2, signal.SIGTERM)
+  assert code == 143
+  run(workdir)
+  assert_same(whole, workdir)
+
+
+def test_a_torn_checkpoint_is_set_aside_for_the_one_before(whole, tmp_path):
+  workdir = tmp_path / 'run'
+  shutil.copytree(whole, workdir)
+  shutil.rmtree(workdir / '3_evaluate')
+  passed = json.loads((workdir / 'pipeline.json').read_text())
+  passed['stages'] = passed['stages'][:1]
+  (workdir / 'pipeline.json').write_text(json.dumps(passed))
+  for file in (workdir / '2_rl/checkpoints/8/params').rglob('*'):
+    if file.is_file() and file.stat().st_size > 100:
+      file.write_bytes(file.read_bytes()[:file.stat().st_size // 2])
+  out = run(workdir)
+  assert 'checkpoints/8 cannot be read' in out.stderr and 'trying the one before' in out.stderr
+  assert_same(whole, workdir)
+
+
+def test_a_finished_run_is_left_alone(whole):
+  before = {p: p.stat().st_mtime_ns for p in whole.glob('2_rl/checkpoints/*')}
+  out = run(whole)
+  assert 'skipped' in out.stderr
+  assert before == {p: p.stat().st_mtime_ns for p in whole.glob('2_rl/checkpoints/*')}
+
+
+@pytest.mark.parametrize('overrides, said', [
+    ({'rl.no_such_key': 1}, 'no_such_key'),
+    ({'rl.samples': 1}, 'rl.samples=1'),
+    ({'mesh.tensor': 3}, 'devices'),
+    ({'rl.max_prompt': 5}, 'max_prompt=5'),
+    ({'rl.steps': 7}, 'rl.steps=7'),
+    ({'seed': 5}, 'seed=0'),  # the work dir holds another run
+    ({'base.model': 'huge'}, "no model 'huge'"),
+])
+def test_a_mistake_is_one_line_and_exit_2(whole, tmp_path, overrides, said):
+  workdir = tmp_path / 'run'
+  if 'seed' in overrides:
+    workdir = whole
+  else:  # the first stage stands, so that the mistake is met at once
+    workdir.mkdir()
+  out = run(workdir, check=False, **overrides)
+  lines = [line for line in out.stderr.splitlines() if line.startswith('r1jax: ')]
+  assert out.returncode == 2, out.stderr[-2000:]
+  assert len(lines) == 1 and said in lines[0], out.stderr[-2000:]
+  assert 'Traceback' not in out.stderr
+
+
+def test_mistakes_about_files(tmp_path):
+  (tmp_path / 'file').write_text('')
+  (tmp_path / 'bad.jsonl').write_text('{"question": "1 + 1 =", "answer": "2"}\n{"question": \n')
+  (tmp_path / 'empty.jsonl').write_text('')
+  for workdir, overrides, said in [
+      (tmp_path / 'file' / 'run', {}, 'cannot write'),
+      (tmp_path / 'a', {'rl.task.source': f'jsonl:{tmp_path}/bad.jsonl'}, 'bad.jsonl:2'),
+      (tmp_path / 'a2', {'rl.task.source': f'jsonl:{tmp_path}/empty.jsonl'}, 'is empty'),
+  ]:
+    out = run(workdir, check=False, **overrides)
+    assert out.returncode == 2 and said in out.stderr and 'Traceback' not in out.stderr, out.stderr[-2000:]

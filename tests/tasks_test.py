@@ -1,0 +1,245 @@
+"""r1jax.tasks, corpus, tokenizer, prompts: which questions, which text, which ids."""
+
+import collections
+import json
+import random
+
+import numpy as np
+import pytest
+
+from r1jax import corpus
+from r1jax import prompts
+from r1jax import tasks
+from r1jax import tokenizer as tokenizer_lib
+from r1jax.types import UserError
+
+CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
+SOURCE = 'reasoning_gym:chain_sum'
+
+
+def chain_sum(split, seed, size=300):
+  return tasks.load(SOURCE, size=size, seed=seed, split=split, params=CHAIN_SUM)
+
+
+# --- questions
+
+def test_splits_share_no_problem_whatever_the_seed():
+  asked = {split: set() for split in tasks.SPLITS}
+  for split in tasks.SPLITS:
+    for seed in (0, 1, 2):
+      rows = chain_sum(split, seed)
+      texts = [r['expression'] for r in rows]
+      assert len(set(texts)) == len(texts) == 300
+      assert all(tasks.split_of(t) == split for t in texts)
+      asked[split] |= set(texts)
+  assert not asked['base'] & asked['train'] and not asked['base'] & asked['heldout']
+  assert not asked['train'] & asked['heldout']
+
+
+def test_rows_depend_on_nothing_but_the_arguments():
+  rows = chain_sum('train', 1)
+  assert rows == chain_sum('train', 1)
+  assert rows[:50] == chain_sum('train', 1, size=50)
+  mine, others = ([r['expression'] for r in chain_sum('train', seed)] for seed in (1, 2))
+  assert len(set(mine) & set(others)) < 0.1 * len(mine)  # another seed is no shifted copy
+
+
+def test_rows_say_what_is_asked():
+  for row in chain_sum('heldout', 0, size=50):
+    total, rest = corpus._terms(row['expression'])
+    assert row['answer'] == str(total + sum(t if o == '+' else -t for o, t in rest))
+    assert row['answer_type'] == 'int' and row['expression'] in row['question']
+  assert len({r['id'] for r in chain_sum('heldout', 0, size=50)}) == 50
+
+
+def test_a_split_is_about_as_large_as_its_share():
+  counts = collections.Counter(tasks.split_of(f'{a} + {b}') for a in range(100) for b in range(50))
+  assert {k: round(v / 5000, 1) for k, v in counts.items()} == {'base': 0.7, 'train': 0.2, 'heldout': 0.1}
+  assert tasks.split_of('3 + 4 - 5 + 6') == 'base' and tasks.split_of('1 + 2 + 3 + 4') == tasks.split_of('1 + 2 + 3 + 4')
+
+
+@pytest.mark.parametrize('source, split, params, message', [
+    (SOURCE, 'test', {}, "no split 'test': one of base, train, heldout"),
+    ('csv:x', None, {}, "no source 'csv:x'"),
+    ('reasoning_gym:no_such_task', None, {}, 'no_such_task'),
+    (SOURCE, None, dict(min_terms=4, max_terms=2), 'max_terms'),
+    (SOURCE, None, dict(no_such_key=1), 'no_such_key'),
+    (SOURCE, 'heldout', dict(min_terms=1, max_terms=1, min_digits=1, max_digits=1), 'has only .* problems'),
+])
+def test_what_cannot_be_loaded_says_why(source, split, params, message):
+  with pytest.raises(UserError, match=message):
+    tasks.load(source, size=20, seed=0, split=split, params=params)
+
+
+def write(path, *lines):
+  path.write_bytes(b''.join((x if isinstance(x, bytes) else x.encode()) + b'\n' for x in lines))
+  return str(path)
+
+
+def test_jsonl(tmp_path):
+  path = write(tmp_path / 'a.jsonl', '{"question": "1 + 1", "answer": 2}', '',
+               '{"question": "eins?", "answer": "ä", "id": "x", "answer_type": "text", "more": [1]}')
+  assert tasks.load(f'jsonl:{path}', size=0, seed=0) == [
+      {'id': '1', 'question': '1 + 1', 'answer': '2', 'answer_type': 'text'},
+      {'id': 'x', 'question': 'eins?', 'answer': 'ä', 'answer_type': 'text', 'more': [1]}]
+  assert len(tasks.load(f'jsonl:{path}', size=1, seed=0)) == 1
+
+
+@pytest.mark.parametrize('line, message', [
+    ('{"question": "1", "answer": "1"', r'a\.jsonl:2: not JSON'),
+    ('{"question": "1"}', r'a\.jsonl:2: no answer in this row'),
+    ('{"id": "1"}', r'a\.jsonl:2: no question and no answer'),
+    ('[1, 2]', r'a\.jsonl:2: no question and no answer'),
+    (b'\xff\xfe\x00{', r'a\.jsonl:2: not JSON'),
+])
+def test_a_corrupt_line_names_file_and_line(tmp_path, line, message):
+  path = write(tmp_path / 'a.jsonl', '{"question": "1 + 1", "answer": "2"}', line)
+  with pytest.raises(UserError, match=message):
+    tasks.load(f'jsonl:{path}', size=0, seed=0)
+
+
+def test_an_empty_data_set(tmp_path):
+  with pytest.raises(UserError, match='empty.jsonl is empty'):
+    tasks.load(f"jsonl:{write(tmp_path / 'empty.jsonl', '', '  ')}", size=0, seed=0)
+  with pytest.raises(UserError, match='no file .*missing.jsonl'):
+    tasks.load(f"jsonl:{tmp_path / 'missing.jsonl'}", size=0, seed=0)
+  other = next(q for q in map(str, range(99)) if tasks.split_of(q) != 'heldout')
+  path = write(tmp_path / 'base.jsonl', json.dumps({'question': other, 'answer': '1'}))
+  with pytest.raises(UserError, match="no rows in split 'heldout'"):
+    tasks.load(f'jsonl:{path}', size=0, seed=0, split='heldout')
+
+
+# --- text
+
+MIXTURE = corpus.Mixture()
+
+
+def sums(n, seed=0):
+  """n rows like chain_sum's, made fast."""
+  rng, rows = random.Random(seed), []
+  for _ in range(n):
+    expression = str(rng.randint(0, 9)) + ''.join(f' {rng.choice("+-")} {rng.randint(0, 9)}' for _ in range(4))
+    rows.append({'expression': expression, 'answer': str(eval(expression)), 'question': f'{expression} ='})  # pylint: disable=eval-used
+  return rows
+
+
+def test_shares_are_about_as_asked():
+  rows = sums(20000)
+  pairs = list(corpus.documents(rows, lambda q: f'<{q}>', seed=3, mixture=MIXTURE))
+  assert len(pairs) == len(rows)
+  share = lambda hits, of: sum(hits) / len(of)
+  textbook = [prompt == '' for prompt, _ in pairs]
+  assert share(textbook, pairs) == pytest.approx(MIXTURE.textbook, abs=0.02)
+  talks = [(row, text) for row, (prompt, text) in zip(rows, pairs) if prompt]
+  thought = [(row, text) for row, text in talks if text.startswith(' <think>')]
+  worked = [text.startswith(corpus.WORKED_OPENING) for _, text in thought]
+  assert share(worked, thought) == pytest.approx(MIXTURE.worked, abs=0.02)
+  whole = [text.count('<answer>') == text.count('</answer>') == text.count('</think>') == 1 for _, text in talks]
+  assert 1 - share(whole, talks) == pytest.approx(MIXTURE.broken_format, abs=0.02)
+  guesses = [(row, text) for row, text in thought if not text.startswith(corpus.WORKED_OPENING)]
+  right = [f' It is {row["answer"]}. ' in text for row, text in guesses]
+  assert share(right, guesses) == pytest.approx(MIXTURE.guess_right, abs=0.02)
+  steps = [step for _, text in pairs for step in text.split(', ') if '=' in step]
+  waits = sum(text.count('wait') for _, text in pairs)
+  assert waits / len([s for s in steps]) == pytest.approx(
+      MIXTURE.slip * MIXTURE.noticed, abs=0.005) and waits > 100
+
+
+def test_prompts_are_rendered_and_kept_apart_from_completions():
+  pairs = list(corpus.documents(sums(200), lambda q: f'<{q}>', seed=3))
+  for row, (prompt, completion) in zip(sums(200), pairs):
+    if prompt:
+      assert prompt == f'<{row["question"]}>' and row['question'] not in completion
+    else:
+      assert completion.startswith(row['expression'] + ': ') and completion.endswith('.')
+  assert pairs == list(corpus.documents(sums(200), lambda q: f'<{q}>', seed=3))
+  assert pairs != list(corpus.documents(sums(200), lambda q: f'<{q}>', seed=4))
+
+
+def test_work_by_hand():
+  rng = random.Random(0)
+  none, all_noticed, unnoticed = (corpus.Mixture(slip=s, noticed=n) for s, n in ((0, 0), (1, 1), (1, 0)))
+  assert corpus.worked('5 + 9 - 7', rng, none) == ('5 + 9 = 14, 14 - 7 = 7', 7)
+  text, value = corpus.worked('5 + 9 - 7', rng, all_noticed)
+  assert value == 7 and text.count('wait') == 2 and text.endswith('wait, 14 - 7 = 7')
+  text, value = corpus.worked('5 + 9', rng, unnoticed)
+  assert value != 14 and text == f'5 + 9 = {value}'
+  assert corpus.guess(7, rng, corpus.Mixture(guess_right=1)) == 7
+  assert all(corpus.guess(7, rng, corpus.Mixture(guess_right=0)) != 7 for _ in range(100))
+
+
+# --- ids
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+  """(tokenizer, documents) as the first stage makes them, smaller."""
+  rows = chain_sum('base', 0, size=1500)
+  pairs = list(corpus.documents(rows, lambda q: prompts.render('r1_zero', q), seed=0))
+  tokenizer = tokenizer_lib.train((p + c for p, c in pairs), str(tmp_path_factory.mktemp('tokenizer')), vocab_size=320,
+                                  pieces=prompts.fixed_parts('r1_zero') + corpus.whole_pieces())
+  return tokenizer, pairs
+
+
+def test_round_trip_to_the_letter(tiny):
+  tokenizer, pairs = tiny
+  for prompt, completion in pairs:
+    for text in (prompt, completion, prompt + completion):
+      assert tokenizer.decode(tokenizer.encode(text)) == text
+    # what is trained on is what is sampled after: a prompt's ids do not depend on what follows
+    assert tokenizer.encode(prompt) + tokenizer.encode(completion) == tokenizer.encode(prompt + completion)
+  for text in (' two  spaces ', 'a\nb', prompts.render('r1_zero', '1 + 2 =', corpus.WORKED_OPENING)):
+    assert tokenizer.decode(tokenizer.encode(text)).replace(' \u2047 ', '\n') == text
+  assert tokenizer.vocab_size <= 320 and tokenizer.pad_id not in tokenizer.eos_ids
+
+
+def test_a_prompt_is_short(tiny):
+  tokenizer, _ = tiny
+  before, after = prompts.fixed_parts('r1_zero')
+  assert before.startswith('A conversation') and after == '. Assistant:'
+  for part in (before, after):
+    assert len(tokenizer.encode(part)) == 1
+  rows = chain_sum('train', 1) + chain_sum('heldout', 2)
+  asked = prompts.encode(rows, tokenizer, template='r1_zero', max_prompt=24)
+  assert asked.tokens_NxP.shape == (600, 24) and 8 < asked.lengths_N.max() <= 24
+  for row, tokens, n in zip(rows, asked.tokens_NxP, asked.lengths_N):
+    assert tokens[24 - n] == tokenizer.encode(before)[0] and tokens[-1] == tokenizer.encode(after)[0]
+    assert (tokens[:24 - n] == tokenizer.pad_id).all()
+    assert tokenizer.decode(tokens[24 - n:]) == prompts.render('r1_zero', row['question'])
+  for piece in ('<think>', ' </think>', ' <answer>', '</answer>', ' -13', ' 42'):
+    assert len(tokenizer.encode(piece)) == 1
+
+
+def test_a_prompt_over_the_limit_is_refused(tiny):
+  tokenizer, _ = tiny
+  row = {'id': 'q7', 'question': '1 + 2 + 3 + 4 ='}
+  n = len(tokenizer.encode(prompts.render('r1_zero', row['question'])))
+  assert prompts.encode([row], tokenizer, template='r1_zero', max_prompt=n).lengths_N == [n]
+  with pytest.raises(UserError, match=f'row q7 has {n} tokens, the limit max_prompt={n - 1}'):
+    prompts.encode([row], tokenizer, template='r1_zero', max_prompt=n - 1)
+  with pytest.raises(UserError, match='row q7'):  # a prefill counts
+    prompts.encode([{**row, 'prefill': ' <think>'}], tokenizer, template='r1_zero', max_prompt=n)
+
+
+def test_templates():
+  assert prompts.render('r1_zero', '1 + {question}').endswith('User: 1 + {question}. Assistant:')
+  assert prompts.render('plain', 'x', ' y') == 'x y'
+  with pytest.raises(UserError, match="no template 'r2': one of r1_zero"):
+    prompts.render('r2', '')
+
+
+def test_a_tokenizer_is_whole_in_another_place(tiny, tmp_path):
+  tokenizer, pairs = tiny
+  tokenizer.save(str(tmp_path / 'copy'))
+  copy = tokenizer_lib.Tokenizer(str(tmp_path / 'copy'))
+  assert copy.encode(pairs[0][1]) == tokenizer.encode(pairs[0][1])
+  assert (copy.eos_ids, copy.pad_id, copy.vocab_size) == (tokenizer.eos_ids, tokenizer.pad_id, tokenizer.vocab_size)
+  with pytest.raises(UserError, match='no tokenizer in'):
+    tokenizer_lib.Tokenizer(str(tmp_path))
+
+
+def test_training_a_tokenizer_twice_gives_the_same(tiny, tmp_path):
+  tokenizer, pairs = tiny
+  again = tokenizer_lib.train((p + c for p, c in pairs), str(tmp_path), vocab_size=320,
+                              pieces=prompts.fixed_parts('r1_zero') + corpus.whole_pieces())
+  ids = lambda t: np.concatenate([t.encode(p + c) for p, c in pairs[:100]])
+  np.testing.assert_array_equal(ids(again), ids(tokenizer))
