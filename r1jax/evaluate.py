@@ -132,13 +132,24 @@ def write(directory: str, records: list[dict], result: dict) -> None:
   checkpoint.write_json(os.path.join(directory, 'scores.json'), result)
 
 
+def check(config, name: str) -> None:
+  """Raises UserError for what would fail later."""
+  c = config[name]
+  mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
+  _rows(c)
+
+
+def _rows(c) -> list[dict]:
+  rows = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='heldout', params=c.task.params.to_dict())
+  return [{**row, 'task': c.task.source.partition(':')[2]} for row in rows]
+
+
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   """Evaluates each checkpoint of `inputs` (model name -> path), once more where the config gives it a prefill."""
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  rows = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='heldout', params=c.task.params.to_dict())
-  task = c.task.source.partition(':')[2]
-  rows = [{**row, 'task': task} for row in rows]
+  rows = _rows(c)
+  task = rows[0]['task']
   writer = metrics.Writer(workdir, name)
   writer.truncate(-1)
   runs = [(label, path, '') for label, path in inputs.items()]

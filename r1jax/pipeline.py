@@ -26,28 +26,40 @@ def run(config, workdir: str) -> None:
   if os.path.exists(path):
     with open(path, encoding='utf-8') as f:
       done = {entry['name']: entry for entry in json.load(f)['stages']}
+  _check(config)
   directories, entries = {}, []
   for number, spec in enumerate(config.stages, 1):
-    directory = os.path.join(workdir, f'{number}_{spec.name}')
-    unknown = [source for source in spec.inputs.values() if source not in directories]
-    if unknown:
-      raise UserError(f'stage {spec.name!r} takes input from {unknown[0]!r}, which is no earlier stage')
-    inputs = {key: directories[source] for key, source in spec.inputs.items()}
+    name = spec['name']
+    directory = os.path.join(workdir, f'{number}_{name}')
+    inputs = {key: directories[source] for key, source in spec['inputs'].items()}
     passed = {key: digest(path_) for key, path_ in inputs.items()}
-    entry = done.get(spec.name)
+    entry = done.get(name)
     if entry and entry['inputs'] == passed and entry['output'] == digest(directory):
-      log.info('stage %s stands: skipped', spec.name)
+      log.info('stage %s stands: skipped', name)
     else:
       os.makedirs(directory, exist_ok=True)
       checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
       start = time.time()
-      importlib.import_module(f'r1jax.{spec.run}').run(config, spec.name, directory, inputs)
-      entry = {'name': spec.name, 'directory': os.path.basename(directory), 'run': spec.run, 'inputs': passed,
+      importlib.import_module(f'r1jax.{spec["run"]}').run(config, name, directory, inputs)
+      entry = {'name': name, 'directory': os.path.basename(directory), 'run': spec['run'], 'inputs': passed,
                'output': digest(directory), 'seconds': round(time.time() - start, 1)}
-    directories[spec.name] = directory
+    directories[name] = directory
     entries.append(entry)
     checkpoint.write_json(path, {'stages': entries})
-    report.write(workdir)
+  report.write(workdir)
+
+
+def _check(config) -> None:
+  """Every stage looks at its part of the config before the first one starts to work."""
+  earlier = set()
+  for spec in config.stages:
+    unknown = [source for source in spec['inputs'].values() if source not in earlier]
+    if unknown:
+      raise UserError(f'stage {spec["name"]!r} takes input from {unknown[0]!r}, which is no earlier stage')
+    earlier.add(spec['name'])
+    module = importlib.import_module(f'r1jax.{spec["run"]}')
+    if hasattr(module, 'check'):
+      module.check(config, spec['name'])
 
 
 def digest(stage_dir: str) -> str | None:

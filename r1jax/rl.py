@@ -29,14 +29,37 @@ from r1jax.models import dense
 from r1jax.types import Batch, Prompts, RunStopped, UserError
 
 
+def check(config, name: str) -> None:
+  """Raises UserError for what would fail later, after hours of another stage, and less clearly."""
+  c, mesh = config[name], mesh_lib.create(config.mesh)
+  if c.samples < 2:
+    raise UserError(f'{name}.samples={c.samples}: a group of one has no baseline (eq. 3), give at least 2')
+  if c.temperature <= 0:
+    raise UserError(f'{name}.temperature={c.temperature} must be > 0: a greedy policy has no gradient')
+  if c.steps % c.minibatches:
+    raise UserError(f'{name}.steps={c.steps} is not a multiple of {name}.minibatches={c.minibatches}: '
+                    f'use {c.steps // c.minibatches * c.minibatches or c.minibatches}')
+  if c.groups % c.micro_groups:
+    raise UserError(f'{name}.groups={c.groups} is not a multiple of {name}.micro_groups={c.micro_groups}')
+  if c.is_cap and c.old_logps != 'trainer':
+    raise UserError(f"{name}.is_cap={c.is_cap} compares trainer and sampler: it needs {name}.old_logps='trainer', "
+                    f'not {c.old_logps!r}')
+  mesh_lib.check_divides(f'{name}.micro_groups', c.micro_groups, mesh)
+  prompts.render(c.template, '')
+  scoring.Scorer(config.rewards.to_dict(), '', _rows(c)).close()
+
+
+def _rows(c) -> list[dict]:
+  return tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=c.task.params.to_dict())
+
+
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   """GRPO from inputs['checkpoint'] for config[name].steps optimiser steps."""
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  _check(c, mesh)
   model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], dtype=config.dtype, remat=config.remat)
   stage.save_model(workdir, model, tokenizer)
-  rows = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=c.task.params.to_dict())
+  rows = _rows(c)
   per_rollout = c.groups * c.minibatches
   all_prompts = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   order = grain.MapDataset.source(np.arange(len(rows))).seed(config.seed).shuffle().repeat()
@@ -56,8 +79,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   logps_of = jax.jit(lambda params, asked, tokens: rollout.completion_logps(
       model.apply, params, asked, tokens, temperature=c.temperature, chunk=chunk(per_rollout))[0],
                      compiler_options=mesh_lib.compiler_options(mesh))
-  step_fn = update.make_update(make_loss(model.apply, c, chunk(c.micro_groups)), optimizer, mesh, shardings, groups=c.groups,
-                               micro_batches=c.groups // c.micro_groups)
+  step_fn = update.make_update(make_loss(model.apply, c, chunk(c.micro_groups)), optimizer, mesh, shardings,
+                               groups=c.groups, micro_batches=c.groups // c.micro_groups)
   evaluator = _evaluator(config, c, model, tokenizer, mesh)
 
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
@@ -172,23 +195,6 @@ def _minibatches(batch: Batch, c, *, seed: int, number: int):
 def _crossed(step: int, stride: int, every: int) -> bool:
   """Whether a multiple of `every` lies in the last `stride` steps; never, for 0."""
   return bool(every) and step // every != (step - stride) // every
-
-
-def _check(c, mesh) -> None:
-  """Raises UserError for what would fail later and less clearly."""
-  if c.samples < 2:
-    raise UserError(f'rl.samples={c.samples}: a group of one has no baseline (eq. 3), give at least 2')
-  if c.temperature <= 0:
-    raise UserError(f'rl.temperature={c.temperature} must be > 0: a greedy policy has no gradient')
-  if c.steps % c.minibatches:
-    raise UserError(f'rl.steps={c.steps} is not a multiple of rl.minibatches={c.minibatches}: '
-                    f'use {c.steps // c.minibatches * c.minibatches or c.minibatches}')
-  if c.groups % c.micro_groups:
-    raise UserError(f'rl.groups={c.groups} is not a multiple of rl.micro_groups={c.micro_groups}')
-  if c.is_cap and c.old_logps != 'trainer':
-    raise UserError(f"rl.is_cap={c.is_cap} compares trainer and sampler: it needs rl.old_logps='trainer', "
-                    f'not {c.old_logps!r}')
-  mesh_lib.check_divides('rl.micro_groups', c.micro_groups, mesh)
 
 
 def _stop_if_broken(means: list[dict], c, *, first: bool) -> None:

@@ -24,11 +24,20 @@ from r1jax.models import zoo
 from r1jax.types import UserError
 
 
+def check(config, name: str) -> None:
+  """Raises UserError for what would fail later."""
+  c = config[name]
+  mesh_lib.check_divides(f'{name}.batch', c.batch // c.micro_batches, mesh_lib.create(config.mesh))
+  prompts.render(c.template, '')
+  zoo.get(c.model)
+  if c.corpus != 'arithmetic':
+    raise UserError(f"{name}.corpus={c.corpus!r} is not a corpus: 'arithmetic'")
+
+
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   """Trains config[name].steps steps from scratch, or from inputs['checkpoint']."""
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  mesh_lib.check_divides(f'{name}.batch', c.batch, mesh)
   texts = _texts(c, config)
   if 'checkpoint' in inputs:
     model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], dtype=config.dtype)
@@ -47,8 +56,6 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
 
 def _texts(c, config) -> list[tuple[str, str]]:
   """(prompt, completion) texts of the stage's documents."""
-  if c.corpus != 'arithmetic':
-    raise UserError(f"{c.corpus=} is not a corpus: 'arithmetic'")
   rows = tasks.load(c.task.source, size=c.documents, seed=config.seed, split='base', params=c.task.params.to_dict())
   render = lambda question: prompts.render(c.template, question)
   return list(corpus.documents(rows, render, seed=config.seed, mixture=corpus.Mixture(**c.mixture)))

@@ -1,8 +1,10 @@
 """The whole path on a model of a few thousand parameters: resume after kill -9, torn checkpoints, signals, errors."""
 
+import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +14,9 @@ import time
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+
+from r1jax import pipeline
+from r1jax.types import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = {
@@ -167,36 +172,52 @@ def test_a_finished_run_is_left_alone(whole):
   assert before == {p: p.stat().st_mtime_ns for p in whole.glob('2_rl/checkpoints/*')}
 
 
+def small_config(**overrides):
+  spec = importlib.util.spec_from_file_location('r1_zero', ROOT / 'experiments/r1_zero.py')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  config = module.get_config('tiny')
+  config.update_from_flattened_dict({**SMALL, 'mesh.data': 1, 'mesh.tensor': 8, **overrides})
+  return config
+
+
 @pytest.mark.parametrize('overrides, said', [
-    ({'rl.no_such_key': 1}, 'no_such_key'),
     ({'rl.samples': 1}, 'rl.samples=1'),
     ({'mesh.tensor': 3}, 'devices'),
-    ({'rl.max_prompt': 5}, 'max_prompt=5'),
+    ({'mesh.data': 8, 'mesh.tensor': 1}, 'is not a multiple of the 8 devices'),
     ({'rl.steps': 7}, 'rl.steps=7'),
-    ({'seed': 5}, 'seed=0'),  # the work dir holds another run
+    ({'rl.groups': 3, 'rl.micro_groups': 2}, 'rl.groups=3'),
+    ({'rl.is_cap': 2.0}, "rl.old_logps='trainer'"),
+    ({'rl.temperature': 0.0}, 'temperature'),
+    ({'rl.template': 'none'}, "no template 'none'"),
     ({'base.model': 'huge'}, "no model 'huge'"),
+    ({'rewards.accuracy': 0.0, 'rewards.format': 0.0}, 'rewards are off'),
+    ({'evaluate.task.source': 'none:x'}, "no source 'none:x'"),
 ])
-def test_a_mistake_is_one_line_and_exit_2(whole, tmp_path, overrides, said):
-  workdir = tmp_path / 'run'
-  if 'seed' in overrides:
-    workdir = whole
-  else:  # the first stage stands, so that the mistake is met at once
-    workdir.mkdir()
-  out = run(workdir, check=False, **overrides)
-  lines = [line for line in out.stderr.splitlines() if line.startswith('r1jax: ')]
-  assert out.returncode == 2, out.stderr[-2000:]
-  assert len(lines) == 1 and said in lines[0], out.stderr[-2000:]
-  assert 'Traceback' not in out.stderr
+def test_a_mistake_is_found_before_the_first_stage_works(tmp_path, overrides, said):
+  with pytest.raises(UserError, match=re.escape(said)) as error:
+    pipeline.run(small_config(**overrides), str(tmp_path / 'run'))
+  assert '\n' not in str(error.value)
+  assert not (tmp_path / 'run/1_base').exists()
 
 
 def test_mistakes_about_files(tmp_path):
   (tmp_path / 'file').write_text('')
   (tmp_path / 'bad.jsonl').write_text('{"question": "1 + 1 =", "answer": "2"}\n{"question": \n')
   (tmp_path / 'empty.jsonl').write_text('')
-  for workdir, overrides, said in [
-      (tmp_path / 'file' / 'run', {}, 'cannot write'),
-      (tmp_path / 'a', {'rl.task.source': f'jsonl:{tmp_path}/bad.jsonl'}, 'bad.jsonl:2'),
-      (tmp_path / 'a2', {'rl.task.source': f'jsonl:{tmp_path}/empty.jsonl'}, 'is empty'),
-  ]:
-    out = run(workdir, check=False, **overrides)
-    assert out.returncode == 2 and said in out.stderr and 'Traceback' not in out.stderr, out.stderr[-2000:]
+  for workdir, source, said in [('file/run', None, 'cannot write'), ('a', 'bad.jsonl', 'bad.jsonl:2'),
+                                ('b', 'empty.jsonl', 'is empty')]:
+    config = small_config(**({'rl.task.source': f'jsonl:{tmp_path}/{source}'} if source else {}))
+    with pytest.raises(UserError, match=re.escape(said)):
+      pipeline.run(config, str(tmp_path / workdir))
+
+
+@pytest.mark.parametrize('overrides, said', [
+    ({'rl.no_such_key': 1}, 'unknown config key'),
+    ({'seed': 5}, 'seed=0, now 5'),  # the work dir holds another run
+])
+def test_on_the_command_line_a_mistake_is_one_line_and_exit_2(whole, overrides, said):
+  out = run(whole, check=False, **overrides)
+  lines = [line for line in out.stderr.splitlines() if line.startswith('r1jax: ')]
+  assert out.returncode == 2, out.stderr[-2000:]
+  assert len(lines) == 1 and said in lines[0] and 'Traceback' not in out.stderr, out.stderr[-2000:]

@@ -97,12 +97,12 @@ def test_stored_log_probs_are_those_of_trainer_and_model(peaked, at_one, tempera
   np.testing.assert_allclose(np.asarray(entropy)[here], -jnp.sum(p * jnp.log(p), -1)[here], atol=1e-5)
 
 
-def test_completions_of_one_token(peaked):
+def test_completions_of_one_token(peaked, at_one):
   model, params = peaked
-  asked = prompts_of(PROMPTS)
-  tokens = jnp.asarray([[7], [8], [9]])
-  got, _ = rollout.completion_logps(model.apply, params, asked, tokens, temperature=1.0)
-  np.testing.assert_allclose(got, logps_of(teacher_logits(model, params, asked, tokens), tokens), atol=1e-5)
+  _, asked, out = at_one
+  got, _ = jax.jit(lambda p, a, t: rollout.completion_logps(model.apply, p, a, t, temperature=1.0))(
+      params, asked, out.tokens_BxT[:, :1])
+  np.testing.assert_allclose(got, out.logps_BxT[:, :1], atol=1e-5)
 
 
 def test_prompt_positions():
@@ -111,15 +111,15 @@ def test_prompt_positions():
 
 
 def test_padding_on_the_left_changes_nothing(peaked, at_one):
+  """Nobody looks at it. (How wide it is does not matter either: the plain model above has none.)"""
   _, params = peaked
   sample, asked, out = at_one
-  junk = prompts_of(PROMPTS)
   padding = np.asarray(rollout.prompt_positions(asked)) == NOWHERE
-  junk = junk._replace(tokens_NxP=jnp.where(padding, 99, junk.tokens_NxP))
-  for other in (prompts_of(PROMPTS, P=9), junk):
-    again = jax.device_get(sample(params, other, jax.random.key(3)))
-    np.testing.assert_array_equal(again.tokens_BxT, out.tokens_BxT)
-    np.testing.assert_allclose(again.logps_BxT, out.logps_BxT, atol=1e-5)
+  assert padding.any(axis=1).all()
+  again = jax.device_get(sample(params, asked._replace(tokens_NxP=jnp.where(padding, 99, asked.tokens_NxP)),
+                                jax.random.key(3)))
+  np.testing.assert_array_equal(again.tokens_BxT, out.tokens_BxT)
+  np.testing.assert_array_equal(again.logps_BxT, out.logps_BxT)
 
 
 # --- ends
