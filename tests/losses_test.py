@@ -91,6 +91,11 @@ def test_no_array_of_tokens_by_vocabulary(wrap):
   assert largest_over_vocabulary(wrap(weighed(chunked, 1.0))) == B * CHUNK * V
 
 
+@pytest.mark.parametrize('elements, positions', [(B * V * 5, 5), (B * V * 5 - 1, 4), (1, 1)])
+def test_chunks_are_as_large_as_the_logits_may_be(elements, positions):
+  assert losses.chunk_positions(elements, B, V) == positions
+
+
 def test_the_mask_comes_from_lengths():
   np.testing.assert_array_equal(losses.length_mask(jnp.asarray([0, 1, 3]), 3), [[0, 0, 0], [1, 0, 0], [1, 1, 1]])
 

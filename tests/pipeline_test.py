@@ -34,9 +34,6 @@ def command(workdir, config='experiments/r1_zero.py:tiny', **overrides):
 
 def environment():
   env = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}  # one device, as a user has
-  env['JAX_COMPILATION_CACHE_DIR'] = str(ROOT / '.jax_cache')
-  env['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
-  env['JAX_PLATFORMS'] = 'cpu'
   return env
 
 

@@ -168,6 +168,36 @@ def test_a_batch_without_a_token_has_no_gradient():
   assert metrics['loss'] == 0 and metrics['grad_norm'] == 0
 
 
+# --- the optimiser
+
+def test_schedules_by_hand():
+  rate = lambda decay, warmup=2: optim.schedule(learning_rate=4.0, warmup=warmup, steps=10, decay=decay, final_share=0.5)
+  at = lambda f: [float(f(step)) for step in (0, 1, 2, 6, 10, 99)]
+  np.testing.assert_allclose(at(rate('constant')), [0, 2, 4, 4, 4, 4])
+  np.testing.assert_allclose(at(rate('linear')), [0, 2, 4, 3, 2, 2])
+  np.testing.assert_allclose(at(rate('cosine')), [0, 2, 4, 3, 2, 2], rtol=1e-6)
+  assert float(rate('linear', warmup=0)(0)) == 4 and float(rate('linear', warmup=0)(10)) == 2
+  with pytest.raises(ValueError, match="decay='step' is not one of constant, linear, cosine"):
+    rate('step')
+
+
+def test_kernels_decay_and_norms_do_not():
+  params = {'blocks': {'gate': np.ones((2, 3, 4), np.float32), 'scale': np.ones((2, 3), np.float32)},
+            'final_norm': np.ones(3, np.float32)}
+  optimizer = optim.create(learning_rate=0.5, steps=10, weight_decay=0.1)
+  updates, _ = optimizer.update(jax.tree.map(np.zeros_like, params), optimizer.init(params), params)
+  np.testing.assert_allclose(updates['blocks']['gate'], -0.05, rtol=1e-6)
+  assert (updates['blocks']['scale'] == 0).all() and (updates['final_norm'] == 0).all()
+
+
+def test_the_gradient_is_clipped_by_its_global_norm():
+  params = {'a': np.zeros(1, np.float32), 'b': np.zeros(1, np.float32)}
+  optimizer = optim.create(learning_rate=1.0, steps=10, b1=0.0, clip_norm=1.0)
+  _, state = optimizer.update({'a': np.float32([3.0]), 'b': np.float32([4.0])}, optimizer.init(params), params)
+  mu = optax.tree_utils.tree_get(state, 'mu')
+  np.testing.assert_allclose([mu['a'][0], mu['b'][0]], [0.6, 0.8], rtol=1e-6)
+
+
 # --- what the step learns from
 
 def test_the_end_token_gets_gradient_where_it_is_padding_too(nano):
