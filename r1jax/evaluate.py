@@ -4,9 +4,11 @@
       --max_tokens=32768 --workdir=DIR
 """
 
+import argparse
 import json
 import math
 import os
+import sys
 
 import jax
 import numpy as np
@@ -132,6 +134,18 @@ def write(directory: str, records: list[dict], result: dict) -> None:
   checkpoint.write_json(os.path.join(directory, 'scores.json'), result)
 
 
+def during_training(config, c, model, tokenizer, mesh):
+  """params -> the entries of figure 2 on the first c.eval_questions held-out questions; None if eval_every is 0."""
+  if not c.eval_every:
+    return None
+  rows = _rows(config.evaluate)[:c.eval_questions]
+  evaluator = Evaluator(
+      model, tokenizer, mesh, rows, template=c.template, samples=config.evaluate.samples, max_prompt=c.max_prompt,
+      max_tokens=c.max_tokens, batch=min(config.evaluate.batch, len(rows)), temperature=config.evaluate.temperature,
+      top_p=config.evaluate.top_p, seed=config.seed)
+  return lambda params: as_metrics(scores(evaluator(params), rows, evaluator.settings, rows[0]['task']))
+
+
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
@@ -170,3 +184,48 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       writer.write(int(os.path.basename(step_dir)), {'model': label, **as_metrics(result)})
       progress.update(number, model=label, accuracy=result['pass@1'], length=result['length_tokens'])
   writer.close()
+
+
+def main(argv: list[str]) -> int:
+  """The command in this module's docstring; exit 2 and one line for a mistake."""
+  parser = argparse.ArgumentParser(prog='r1jax.evaluate', description=__doc__.splitlines()[0])
+  parser.add_argument('--checkpoint', required=True, help="a stage's work dir, one step's dir, or what convert wrote")
+  parser.add_argument('--tasks', required=True, help='names, with commas between them')
+  parser.add_argument('--workdir', required=True)
+  parser.add_argument('--samples', type=int, default=64)  # section 3, as the three that follow
+  parser.add_argument('--temperature', type=float, default=0.6)
+  parser.add_argument('--top_p', type=float, default=0.95)
+  parser.add_argument('--max_tokens', type=int, default=32768)
+  parser.add_argument('--max_prompt', type=int, default=1024)
+  parser.add_argument('--batch', type=int, default=8, help='questions at a time')
+  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--dtype', default='float32')
+  a = parser.parse_args(argv[1:])
+  try:
+    mesh = mesh_lib.create({'data': -1})
+    model, tokenizer, step_dir = stage.load_model(a.checkpoint, dtype=a.dtype)
+    if a.max_prompt + a.max_tokens > model.config.max_length:
+      raise UserError(f'max_prompt={a.max_prompt} + max_tokens={a.max_tokens} exceed the model\'s '
+                      f'max_length={model.config.max_length}: lower them')
+    os.makedirs(a.workdir, exist_ok=True)
+    with stage.use_mesh(mesh), metrics.Writer(a.workdir, 'evaluate') as writer:
+      params = stage.load_params(model, step_dir, mesh)
+      for name in a.tasks.split(','):
+        rows, template = tasks.named(name)
+        rows = [{**row, 'task': name} for row in rows]
+        evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=a.samples,
+                              max_prompt=a.max_prompt, max_tokens=a.max_tokens, batch=a.batch,
+                              temperature=a.temperature, top_p=a.top_p, seed=a.seed)
+        records = evaluator(params)
+        result = scores(records, rows, evaluator.settings, name)
+        write(os.path.join(a.workdir, 'eval', name.replace('/', '_')), records, result)
+        writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})
+        print(json.dumps(result))
+  except (UserError, OSError) as e:
+    print(f'r1jax: {e}', file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

@@ -26,7 +26,7 @@ from r1jax import stage
 from r1jax import tasks
 from r1jax import update
 from r1jax.models import dense
-from r1jax.types import Batch, Prompts, RunStopped, UserError
+from r1jax.types import Batch, Prompts, UserError
 
 
 def check(config, name: str) -> None:
@@ -81,7 +81,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
                      compiler_options=mesh_lib.compiler_options(mesh))
   step_fn = update.make_update(make_loss(model.apply, c, chunk(c.micro_groups)), optimizer, mesh, shardings,
                                groups=c.groups, micro_batches=c.groups // c.micro_groups)
-  evaluator = _evaluator(config, c, model, tokenizer, mesh)
+  heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
 
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
   writer = metrics.Writer(workdir, name)
@@ -95,8 +95,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
     step, number = int(state.step), int(state.position)
     writer.truncate(step if restored else -1)
     metrics.truncate_samples(workdir, step)
-    if restored is None and evaluator:
-      writer.write(0, {'rollout': 0, **_evaluate(evaluator, state.params)})
+    if restored is None and heldout:
+      writer.write(0, {'rollout': 0, **heldout(state.params)})
 
     while step < c.steps:
       start = time.monotonic()
@@ -129,7 +129,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       means = [{k: float(v) for k, v in mean.items()} for mean in means]
       done = time.monotonic()
 
-      _stop_if_broken(means, c, first=number == 0)
+      scoring.stop_if_broken(means, mismatch_limit=c.mismatch_limit, first=number == 0)
       seconds = {'rollout/seconds': sampled - start, 'rewards/seconds': scored - sampled,
                  'update/seconds': done - scored, 'step/seconds': done - start}
       facts |= {k: v / c.minibatches for k, v in seconds.items()}
@@ -143,8 +143,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       for i, mean in enumerate(means, 1 - c.minibatches):
         if i > 1 - c.minibatches:  # after the first minibatch the policy has moved: the gap is not the sampler's
           mean = {k: v for k, v in mean.items() if not k.startswith('mismatch/')}
-        if i == 0 and evaluator and (last or _crossed(step, c.minibatches, c.eval_every)):
-          mean |= _evaluate(evaluator, state.params)
+        if i == 0 and heldout and (last or _crossed(step, c.minibatches, c.eval_every)):
+          mean |= heldout(state.params)
         writer.write(step + i, {'rollout': number - 1, **facts, **mean})
       progress.update(step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'])
       scoring.warn_if_rare(ema, number, c.samples)
@@ -195,34 +195,3 @@ def _minibatches(batch: Batch, c, *, seed: int, number: int):
 def _crossed(step: int, stride: int, every: int) -> bool:
   """Whether a multiple of `every` lies in the last `stride` steps; never, for 0."""
   return bool(every) and step // every != (step - stride) // every
-
-
-def _stop_if_broken(means: list[dict], c, *, first: bool) -> None:
-  """Raises RunStopped for NaN, and on the first rollout when trainer and sampler disagree."""
-  for mean in means:
-    if not np.isfinite(mean['loss'] + mean['grad_norm']):
-      raise RunStopped(f'loss={mean["loss"]} and grad_norm={mean["grad_norm"]} are not finite: lower rl.learning_rate')
-  gap = means[0]['mismatch/logp_max_abs']
-  if first and gap > c.mismatch_limit:
-    raise RunStopped(f"the trainer's log-probs differ from the sampler's by up to {gap:.4f} nats before the first "
-                     f'update, the limit is rl.mismatch_limit={c.mismatch_limit}: they do not run the same model')
-
-
-def _evaluator(config, c, model, tokenizer, mesh):
-  """Held-out questions for figure 2, or None where eval_every is 0."""
-  if not c.eval_every:
-    return None
-  e = config.evaluate
-  rows = tasks.load(e.task.source, size=c.eval_questions, seed=e.task.seed, split='heldout',
-                    params=e.task.params.to_dict())
-  task = e.task.source.partition(':')[2]
-  return evaluate.Evaluator(
-      model, tokenizer, mesh, [{**row, 'task': task} for row in rows], template=c.template, samples=e.samples,
-      max_prompt=c.max_prompt, max_tokens=c.max_tokens, batch=min(e.batch, c.eval_questions),
-      temperature=e.temperature, top_p=e.top_p, seed=config.seed)
-
-
-def _evaluate(evaluator, params) -> dict:
-  records = evaluator(params)
-  result = evaluate.scores(records, evaluator.rows, evaluator.settings, records[0]['task'])
-  return evaluate.as_metrics(result)

@@ -132,3 +132,14 @@ def warn_if_rare(ema: float, number: int, samples: int) -> None:
   if number >= 20 and number % 10 == 0 and ema < 1 / samples:
     log.warning('accuracy has been about %.3f, under 1/%d, for long: groups carry no signal and only the format is '
                 'learned; take easier problems or a stronger base', ema, samples)
+
+
+def stop_if_broken(means: list[dict], *, mismatch_limit: float, first: bool) -> None:
+  """Raises RunStopped for NaN, and on the first rollout when trainer and sampler disagree."""
+  for mean in means:
+    if not np.isfinite(mean['loss'] + mean['grad_norm']):
+      raise RunStopped(f'loss={mean["loss"]} and grad_norm={mean["grad_norm"]} are not finite: lower rl.learning_rate')
+  gap = means[0]['mismatch/logp_max_abs']
+  if first and gap > mismatch_limit:
+    raise RunStopped(f"the trainer's log-probs differ from the sampler's by up to {gap:.4f} nats before the first "
+                     f'update, the limit is rl.mismatch_limit={mismatch_limit}: they do not run the same model')

@@ -18,7 +18,14 @@ from r1jax.types import UserError
 # Shares of 100: which split a problem's hash falls into.
 SPLITS = {'base': range(0, 70), 'train': range(70, 90), 'heldout': range(90, 100)}
 
-# Decode settings and reward of a task's answers; a row may say otherwise.
+# Tasks that python -m r1jax.evaluate knows by name: what load takes, and the template they are asked in.
+TASKS = {
+    'chain_sum': dict(source='reasoning_gym:chain_sum', size=256, seed=2, split='heldout', template='r1_zero',
+                      params=dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)),
+    'gsm8k': dict(source='tfds:gsm8k', size=0, seed=0, split=None, template='r1_zero', params={}),
+}
+
+# What a source's answers are; a row may say otherwise.
 ANSWER_TYPES = {'chain_sum': 'int', 'basic_arithmetic': 'int', 'gsm8k': 'int'}
 
 
@@ -49,6 +56,21 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   if not rows:
     raise UserError(f'{source} has no rows' + (f' in split {split!r}' if split else '') + ': nothing to do')
   return rows[:size] if size else rows
+
+
+def named(name: str) -> tuple[list[dict], str]:
+  """(rows, template) of a task in TASKS, or of a file 'jsonl:PATH' in the template r1_zero.
+
+  Raises:
+    UserError: no such task.
+  """
+  if name.startswith('jsonl:'):
+    return load(name, size=0, seed=0), 'r1_zero'
+  if name not in TASKS:
+    raise UserError(f'no task {name!r}: one of {", ".join(TASKS)}, or jsonl:PATH')
+  task = dict(TASKS[name])
+  template = task.pop('template')
+  return load(**task), template
 
 
 def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: dict) -> list[dict]:

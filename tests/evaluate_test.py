@@ -91,3 +91,18 @@ def test_others_rely_on_these_signatures(f, signature):
   s = inspect.signature(f)
   bare = s.replace(return_annotation=s.empty, parameters=[p.replace(annotation=p.empty) for p in s.parameters.values()])
   assert str(bare) == signature
+
+
+def test_command_writes_scores_and_refuses_in_one_line(tmp_path, nano, capsys):
+  from r1jax import checkpoint, stage, tokenizer
+  model, params = nano
+  texts = [f'{a} + {b} =' for a in range(30) for b in range(30)]
+  trained = tokenizer.train(texts, str(tmp_path / 'tokenizer'), vocab_size=60, pieces=['A'])
+  stage.save_model(str(tmp_path / 'm'), model, trained)
+  checkpoint.save_params(str(tmp_path / 'm'), params, {})
+  (tmp_path / 'q.jsonl').write_text('{"question": "1 + 1 =", "answer": "2", "answer_type": "int"}\n' * 3)
+  common = [f'--checkpoint={tmp_path}/m', f'--workdir={tmp_path}/e', '--samples=2', '--max_tokens=8', '--batch=8']
+  assert evaluate.main(['x', *common, '--max_prompt=600', f'--tasks=jsonl:{tmp_path}/q.jsonl']) == 2
+  assert 'max_length=256' in capsys.readouterr().err
+  assert evaluate.main(['x', *common, '--max_prompt=200', '--tasks=nothing']) == 2
+  assert "no task 'nothing'" in capsys.readouterr().err

@@ -37,8 +37,7 @@ def weighed(f, *args):
       jnp.sum(x * rng_x) for x, rng_x in zip(f(hidden, kernel, targets, *args), rng.normal(size=(2, B, T))))
 
 
-@pytest.mark.parametrize('chunk', [1, 4, 10, 11, 128])
-@pytest.mark.parametrize('temperature', [1.0, 0.7])
+@pytest.mark.parametrize('chunk, temperature', [(1, 1.0), (4, 0.7), (10, 1.0), (11, 1.0), (128, 0.7)])
 def test_chunks_change_nothing(chunk, temperature):
   hidden, kernel, targets = inputs()
   want = plain(hidden, kernel, targets, temperature)
@@ -47,9 +46,8 @@ def test_chunks_change_nothing(chunk, temperature):
   assert got[0].shape == (B, T) and got[0].dtype == jnp.float32
 
 
-@pytest.mark.parametrize('temperature', [1.0, 0.7])
-def test_chunks_change_no_gradient(temperature):
-  args = inputs()
+def test_chunks_change_no_gradient():
+  args, temperature = inputs(), 0.7
   want = jax.jit(jax.grad(weighed(plain, temperature), argnums=(0, 1)))(*args)
   got = jax.jit(jax.grad(weighed(chunked, temperature), argnums=(0, 1)))(*args)
   for a, b in zip(got, want):

@@ -55,7 +55,7 @@ def test_rows_say_what_is_asked():
 def test_a_split_is_about_as_large_as_its_share():
   counts = collections.Counter(tasks.split_of(f'{a} + {b}') for a in range(100) for b in range(50))
   assert {k: round(v / 5000, 1) for k, v in counts.items()} == {'base': 0.7, 'train': 0.2, 'heldout': 0.1}
-  assert tasks.split_of('3 + 4 - 5 + 6') == 'base' and tasks.split_of('1 + 2 + 3 + 4') == tasks.split_of('1 + 2 + 3 + 4')
+  assert tasks.split_of('3 + 4 - 5 + 6') == 'base'  # for ever: otherwise old runs trained on what is held out now
 
 
 @pytest.mark.parametrize('source, split, params, message', [
@@ -139,10 +139,8 @@ def test_shares_are_about_as_asked():
   guesses = [(row, text) for row, text in thought if not text.startswith(corpus.WORKED_OPENING)]
   right = [f' It is {row["answer"]}. ' in text for row, text in guesses]
   assert share(right, guesses) == pytest.approx(MIXTURE.guess_right, abs=0.02)
-  steps = [step for _, text in pairs for step in text.split(', ') if '=' in step]
-  waits = sum(text.count('wait') for _, text in pairs)
-  assert waits / len([s for s in steps]) == pytest.approx(
-      MIXTURE.slip * MIXTURE.noticed, abs=0.005) and waits > 100
+  steps, waits = (sum(text.count(word) for _, text in pairs) for word in (' = ', 'wait'))
+  assert waits / (steps - waits) == pytest.approx(MIXTURE.slip * MIXTURE.noticed, abs=0.002)
 
 
 def test_prompts_are_rendered_and_kept_apart_from_completions():
@@ -187,8 +185,8 @@ def test_round_trip_to_the_letter(tiny):
       assert tokenizer.decode(tokenizer.encode(text)) == text
     # what is trained on is what is sampled after: a prompt's ids do not depend on what follows
     assert tokenizer.encode(prompt) + tokenizer.encode(completion) == tokenizer.encode(prompt + completion)
-  for text in (' two  spaces ', 'a\nb', prompts.render('r1_zero', '1 + 2 =', corpus.WORKED_OPENING)):
-    assert tokenizer.decode(tokenizer.encode(text)).replace(' \u2047 ', '\n') == text
+  for text in (' two  spaces ', prompts.render('r1_zero', '1 + 2 =', corpus.WORKED_OPENING)):
+    assert tokenizer.decode(tokenizer.encode(text)) == text
   assert tokenizer.vocab_size <= 320 and tokenizer.pad_id not in tokenizer.eos_ids
 
 

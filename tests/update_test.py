@@ -55,6 +55,15 @@ def ragged_batch(apply, params, vocab, seed, *, empty=True) -> Batch:
                rng.normal(0, 1, N * G).astype(np.float32))
 
 
+@pytest.fixture(autouse=True, scope='module')
+def compiled_in_a_hurry():
+  """Most of these tests' time is XLA's: what it computes is tested here, not how fast."""
+  options = mesh_lib.compiler_options
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(mesh_lib, 'compiler_options', lambda mesh: {**options(mesh), 'xla_backend_optimization_level': 0})
+    yield
+
+
 # --- a model small enough to compile forty steps of
 
 VOCAB, WIDTH = 19, 6
@@ -128,6 +137,13 @@ def gradient_of(state):
   return jax.tree.map(lambda mu: np.asarray(mu) / 0.1, optax.tree_utils.tree_get(state.opt_state, 'mu'))
 
 
+def close_where_it_matters(got, want, gradient):
+  """Parameters after AdamW to 1e-5. Its first step is rate * sign(gradient), so a gradient that is all rounding says
+  nothing: those under 1e-4 are left out."""
+  counts = np.abs(gradient) > 1e-4
+  np.testing.assert_allclose(got[counts], np.asarray(want)[counts], atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize('what', MODES + ['sft'], ids=str)
 def test_a_step_does_not_depend_on_how_the_batch_is_cut_up(what):
   """Gradients to 2e-6 of the largest, parameters after a step of AdamW to 1e-5, for k micro-batches x d devices.
@@ -145,7 +161,7 @@ def test_a_step_does_not_depend_on_how_the_batch_is_cut_up(what):
       state, metrics = take_steps(loss_fn, params, batch, devices=d, micro_batches=k)
       close = lambda a, b, atol: np.testing.assert_allclose(a, b, atol=atol, rtol=0, err_msg=f'{k=} {d=} {seed=}')
       jax.tree.map(lambda a, b: close(a, b, 2e-6 * largest), gradient_of(state), gradient)
-      jax.tree.map(lambda a, b: close(a, b, 1e-5), jax.device_get(state.params), after_adam(params, gradient))
+      jax.tree.map(close_where_it_matters, jax.device_get(state.params), after_adam(params, gradient), gradient)
       close(metrics['loss'], loss, 1e-5)
       close(metrics['grad_norm'], optax.global_norm(gradient), 1e-5 * largest)
       for name, (total, count) in sums.items():
@@ -224,7 +240,7 @@ def test_policy_log_probs_are_at_the_samplers_temperature():
   """On the policy that sampled, at 0.7, every ratio is 1: nothing is clipped, no gap is seen, the loss is -mean(A)."""
   params, batch = toy_params(), toy_batch(MODES[0], 1)
   asked = Prompts(batch.prompts_NxP, batch.prompt_lengths_N)
-  old = jax.jit(lambda p: rollout.completion_logps(toy_apply, p, asked, batch.completions_BxT, temperature=0.7)[0])(params)
+  old, _ = jax.jit(lambda p: rollout.completion_logps(toy_apply, p, asked, batch.completions_BxT, temperature=0.7))(params)
   on_policy = batch._replace(old_logps_BxT=old, sampler_logps_BxT=old, ref_logps_BxT=old)
   numerator, denominator, sums = jax.jit(make_toy_loss(MODES[0]))(params, on_policy)
   np.testing.assert_allclose(numerator / denominator, -batch.advantages_B[batch.lengths_B > 0].mean(), rtol=1e-5)
@@ -250,7 +266,7 @@ def nano_case(nano):
 
 
 def test_eight_devices_give_the_numbers_of_one(nano_case):
-  """data 2 x fsdp 2 x tensor 2, two micro-batches: gradients to 1e-5 of the largest, parameters and metrics to 1e-5."""
+  """data 2 x fsdp 2 x tensor 2, two micro-batches: gradients to 1e-5 of the largest, the rest to 1e-5."""
   model, params, loss_fn, batch = nano_case
   one, want = take_steps(loss_fn, params, batch, model=model)
   eight, got = take_steps(loss_fn, params, batch, model=model, shape=dict(data=2, fsdp=2, tensor=2), devices=8,
@@ -265,8 +281,7 @@ def test_eight_devices_give_the_numbers_of_one(nano_case):
   assert largest > 1e-2
   close = lambda a, b, atol: np.testing.assert_allclose(a, b, atol=atol, rtol=0)
   jax.tree.map(lambda a, b: close(a, b, 1e-5 * largest), gradient_of(eight), gradient_of(one))
-  jax.tree.map(lambda a, b, g: close(np.where(np.abs(g) > 1e-4 * largest, a, b), b, 1e-5),
-               *jax.device_get((eight.params, one.params)), gradient_of(one))
+  jax.tree.map(close_where_it_matters, *jax.device_get((eight.params, one.params)), gradient_of(one))
 
 
 GOLDEN = {

@@ -1,0 +1,104 @@
+"""r1jax.scoring: what is said about a rollout, and verdicts that are replayed, never judged anew."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from r1jax import scoring
+from r1jax.rewards import Score
+from r1jax.types import Rollout, RunStopped, UserError
+
+ROW = {'id': 'a', 'question': '1 + 1 =', 'answer': '2', 'answer_type': 'int'}
+RIGHT = ' <think> 1 + 1 = 2. </think> <answer> 2 </answer>'
+WRONG = ' <think> wait. </think> <answer> 3 </answer>'
+
+
+def rollout(lengths, stopped):
+  B = len(lengths)
+  return Rollout(np.zeros((B, 8), np.int32), np.zeros((B, 8), np.float32), np.array(lengths), np.array(stopped))
+
+
+def test_total_is_the_weighted_sum(tmp_path):
+  scorer = scoring.Scorer({'accuracy': 1.0, 'format': 0.5, 'language': 0.0}, str(tmp_path), [ROW])
+  judged = scorer(0, [ROW] * 4, [RIGHT, WRONG, ' 2', ' <answer> 2 </answer>'])
+  np.testing.assert_array_equal(judged.by_name['accuracy'], [1, 0, 0, 1])
+  np.testing.assert_array_equal(judged.by_name['format'], [1, 1, 0, 0])
+  np.testing.assert_array_equal(judged.total_B, [1.5, 0.5, 0, 1])
+  assert set(judged.by_name) == {'accuracy', 'format'} and judged.errors == 0
+
+
+def test_no_reward_is_an_error(tmp_path):
+  with pytest.raises(UserError, match='all rewards are off'):
+    scoring.Scorer({'accuracy': 0.0}, str(tmp_path), [ROW])
+
+
+def test_a_verdict_with_a_clock_is_replayed_when_the_rollout_comes_again(tmp_path):
+  row = {**ROW, 'answer_type': 'expr'}
+  verdicts = iter([[Score(0.0, 'timeout')] + [Score(1.0, 'correct')] * 19, [Score(1.0, 'correct')] * 20])
+
+  class Clock:
+    """A judge that times out the first time and not the second."""
+
+    def score(self, items):
+      return next(verdicts)
+
+  def judge(number, texts):
+    scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])  # as after a restart
+    scorer._pool = Clock()
+    return scorer(number, [row] * 20, texts)
+
+  first = judge(3, [RIGHT] * 20)
+  assert first.total_B[0] == 0 and first.errors == 1
+  np.testing.assert_array_equal(judge(3, [RIGHT] * 20).total_B, first.total_B)  # replayed
+  np.testing.assert_array_equal(judge(3, [RIGHT] * 19 + [WRONG]).total_B, np.ones(20))  # another rollout: judged
+
+
+def test_too_many_errors_stop_the_run(tmp_path):
+  scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
+  with pytest.raises(RunStopped, match='verdicts are errors'):
+    scorer(0, [{**ROW, 'answer_type': 'nonsense'}] * 4, [RIGHT] * 4)
+
+
+def test_facts_by_hand():
+  total = np.array([1, 1, 0, 2], np.float32)
+  judged = scoring.Judged(total, {'accuracy': np.array([1, 1, 0, 1], np.float32)}, {'accuracy': ['correct'] * 4}, 0)
+  advantages = np.array([[0, 0], [-1, 1]], np.float32)
+  found = scoring.facts(rollout([2, 4, 8, 2], [True, True, False, True]), judged, advantages,
+                        ['Wait, but', 'nothing', 'waiting', 'wait wait'])
+  assert found['reward/mean'] == 1.0 and found['accuracy/mean'] == 0.75 and found['length/tokens'] == 4.0
+  assert found['length/truncated'] == 0.25 and found['groups/no_signal'] == 0.5 and found['groups/std_min'] == 1.0
+  assert found['reflection/words_per_completion'] == 1.0  # whole words only
+  assert found['rollout/slot_use'] == 16 / 32
+
+
+def test_sample_rows_are_json_and_belong_together():
+  judged = scoring.Judged(np.arange(4, dtype=np.float32), {'accuracy': np.array([1, 0, 0, 1], np.float32)},
+                          {'accuracy': ['correct', 'wrong', 'wrong', 'correct']}, 0)
+  rows = scoring.sample_rows(6, 2, [ROW, {**ROW, 'id': 'b'}], ['p', 'q', 'r', 's'],
+                             rollout([1, 2, 3, 4], [True, False, True, True]), judged,
+                             np.array([[1, -1], [-1, 1]], np.float32), keep=5)
+  assert [(r['id'], r['sample'], r['completion'], r['tokens'], r['correct']) for r in json.loads(json.dumps(rows))] == [
+      ('a', 0, 'p', 1, True), ('a', 1, 'q', 2, False), ('b', 0, 'r', 3, False), ('b', 1, 's', 4, True)]
+  assert [r['finish'] for r in rows] == ['stop', 'length', 'stop', 'stop']
+  assert [r['advantage'] for r in rows] == [1, -1, -1, 1] and [r['reward'] for r in rows] == [0, 1, 2, 3]
+
+
+def test_a_broken_run_stops():
+  fine = {'loss': 0.1, 'grad_norm': 1.0, 'mismatch/logp_max_abs': 0.01}
+  scoring.stop_if_broken([fine], mismatch_limit=0.1, first=True)
+  scoring.stop_if_broken([{**fine, 'mismatch/logp_max_abs': 1.0}], mismatch_limit=0.1, first=False)
+  with pytest.raises(RunStopped, match='not finite'):
+    scoring.stop_if_broken([fine, {**fine, 'grad_norm': float('nan')}], mismatch_limit=0.1, first=False)
+  with pytest.raises(RunStopped, match='rl.mismatch_limit=0.1'):
+    scoring.stop_if_broken([{**fine, 'mismatch/logp_max_abs': 1.0}], mismatch_limit=0.1, first=True)
+
+
+def test_rare_success_is_warned_of(caplog):
+  with caplog.at_level(logging.WARNING, logger='r1jax'):
+    scoring.warn_if_rare(0.2, 30, 16)
+    scoring.warn_if_rare(0.01, 5, 16)
+    assert not caplog.records
+    scoring.warn_if_rare(0.01, 30, 16)
+  assert 'only the format is learned' in caplog.text
