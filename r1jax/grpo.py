@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from r1jax.losses import kl_k3, masked_sum
 
 _MAX_LOG_RATIO = 20.0  # e^20 = 5e8: beyond it a sequence ratio says only "far away"
+_OVERFLOW = 80.0  # e^88.7 is float32's largest; inf * 0 would make one token's NaN everybody's
 
 
 def group_advantages(rewards_NxG: jax.Array, *, scale: str = 'std', ddof: int = 0, eps: float = 0.0) -> jax.Array:
@@ -106,7 +107,7 @@ def policy_loss(logps_BxT: jax.Array, old_logps_BxT: jax.Array, ref_logps_BxT: j
   lengths_B = jnp.sum(mask, axis=-1)
   exists_B = (lengths_B > 0).astype(jnp.float32)
   zero_outside = lambda x: jnp.where(inside, x, 0.0)
-  log_ratio_BxT = zero_outside(logps_BxT - old_logps_BxT)
+  log_ratio_BxT = jnp.clip(zero_outside(logps_BxT - old_logps_BxT), -_OVERFLOW, _OVERFLOW)
   metrics = {}
 
   if ratio == 'token':
@@ -126,7 +127,8 @@ def policy_loss(logps_BxT: jax.Array, old_logps_BxT: jax.Array, ref_logps_BxT: j
   metrics['clip/high'] = (jnp.sum(((w > 1 + clip_high) & (A > 0)) * weight), jnp.sum(weight))
 
   if ref_logps_BxT is not None:
-    k3_BxT = kl_k3(zero_outside(logps_BxT), zero_outside(ref_logps_BxT))
+    ref_BxT = jnp.minimum(ref_logps_BxT, logps_BxT + _OVERFLOW)
+    k3_BxT = kl_k3(zero_outside(logps_BxT), zero_outside(ref_BxT))
     metrics['kl/nats_per_token'] = (masked_sum(jax.lax.stop_gradient(k3_BxT), mask), jnp.sum(mask))
     if kl_coef != 0 and ratio == 'token':
       loss = loss + kl_coef * k3_BxT

@@ -25,13 +25,15 @@ def pack(documents: list[tuple[list[int], list[int]]], *, length: int, open_rows
     open_rows: how many unfinished rows are looked at.
 
   Raises:
-    UserError: no documents, or one longer than a row.
+    UserError: no documents, or one shorter than two tokens or longer than a row.
   """
   if not documents:
     raise UserError('no documents to pack: the data set is empty')
   rows, free = [], []  # lists of document numbers, room left
   for i, (prompt, completion) in enumerate(documents):
     n = len(prompt) + len(completion) - 1
+    if n < 1:
+      raise UserError(f'document {i} has {n + 1} tokens: it takes two to have something to predict')
     if n > length:
       raise UserError(f'document {i} has {n + 1} tokens, a row holds {length + 1}: raise the row length')
     for r in range(max(0, len(rows) - open_rows), len(rows)):

@@ -36,7 +36,7 @@ def split_of(text: str) -> str:
 
 
 def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None) -> list[dict]:
-  """`size` different rows of a source, in an order that depends on nothing but these arguments.
+  """`size` rows of a source (0: all that a file has), in an order that depends on nothing but these arguments.
 
   Raises:
     UserError: unknown source or split, too few problems, an empty or corrupt file.
@@ -52,9 +52,11 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     rows = _tfds(name)
   else:
     raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'jsonl:PATH' or 'tfds:NAME'")
-  rows = [r for r in rows if split is None or split_of(r['question']) == split]
+  rows = [r for r in rows if split is None or split_of(r.get('expression') or r['question']) == split]
   if not rows:
     raise UserError(f'{source} has no rows' + (f' in split {split!r}' if split else '') + ': nothing to do')
+  if size > len(rows):
+    raise UserError(f'{source} has only {len(rows)} rows' + (f' in split {split!r}' if split else '') + f', {size=} wanted')
   return rows[:size] if size else rows
 
 
@@ -76,6 +78,8 @@ def named(name: str) -> tuple[list[dict], str]:
 def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: dict) -> list[dict]:
   import reasoning_gym
 
+  if size < 1:
+    raise UserError(f'reasoning_gym:{name} makes problems without end: {size=} must say how many')
   # Items are made when asked for. The package seeds item i with seed + i, so seeds must lie far apart.
   try:
     data = reasoning_gym.create_dataset(name, seed=seed * 10_000_019, size=100 * size + 1000, **params)
@@ -87,7 +91,7 @@ def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: d
     if text in seen or (split is not None and split_of(text) != split):
       continue
     seen.add(text)
-    rows.append({'id': f'{name}-{seed}-{len(rows)}', 'question': item['question'], 'answer': item['answer'],
+    rows.append({'id': f'{name}-{split or "all"}-{seed}-{len(rows)}', 'question': item['question'], 'answer': item['answer'],
                  'answer_type': ANSWER_TYPES.get(name, 'text'), 'expression': text})
     if len(rows) == size:
       return rows

@@ -267,3 +267,16 @@ def test_others_rely_on_these_signatures(f, signature):
   s = inspect.signature(f)
   bare = s.replace(return_annotation=s.empty, parameters=[p.replace(annotation=p.empty) for p in s.parameters.values()])
   assert str(bare) == signature
+
+
+@pytest.mark.parametrize('gap', [100.0, -100.0])
+def test_a_token_beyond_float32_does_not_make_a_nan(gap):
+  """e^100 overflows; one such token must not end the run, in value or gradient, whatever its advantage."""
+  def loss(logps):
+    numerator, denominator, _ = grpo.policy_loss(
+        logps, jnp.array([[-1.0, -1.0 - gap], [-1.0, -1.0 - gap]]), jnp.array([[-1.0, -1.0 + gap]] * 2),
+        jnp.array([1.0, 0.0]), jnp.ones((2, 2)), clip_low=0.2, clip_high=0.2, kl_coef=0.1)
+    return numerator / denominator
+
+  value, gradient = jax.value_and_grad(loss)(jnp.full((2, 2), -1.0))
+  assert np.isfinite(value) and np.isfinite(np.asarray(gradient)).all()

@@ -113,3 +113,9 @@ def test_packed_loss_is_the_unpacked_loss(nano):
   want = [-logps[i, t - 1, alone[i, t]] for i, (prompt, completion) in enumerate(documents)
           for t in range(max(len(prompt), 1), len(prompt + completion))]
   np.testing.assert_allclose(loss(packed, params), [sum(want), len(want)], rtol=1e-5)
+
+
+@pytest.mark.parametrize('document', [([], []), ([], [5]), ([5], [])])
+def test_a_document_with_nothing_to_predict_is_refused(document):
+  with pytest.raises(UserError, match='it takes two'):
+    packing.pack([([1, 2], [3]), document], length=8)

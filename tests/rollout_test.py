@@ -1,6 +1,7 @@
 """r1jax.rollout: the sampler says what the model says, and the trainer hears the same."""
 
 import collections
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,10 @@ G, T, PAD = 4, 12, 0
 PROMPTS = [[11, 12, 13, 14, 15], [21, 22], [31, 32, 33]]
 # Any of these ends a completion; PAD is one of them, and the others are spread so that rows end at many lengths.
 EOS = (PAD, *range(5, 512, 9))
+
+
+# Most of these tests' time is XLA's: what it computes is tested here, not how fast.
+jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
 
 @pytest.fixture(scope='module')
@@ -34,7 +39,7 @@ def prompts_of(rows, P=6):
 def sampler(model, **changes):
   settings = {**dict(samples=G, max_tokens=T, eos_ids=EOS, pad_id=PAD), **changes}
   empty = lambda rows, slots: dense.empty_cache(model.config, rows, slots)
-  return jax.jit(rollout.make_sampler(model.apply, empty, **settings))
+  return jit(rollout.make_sampler(model.apply, empty, **settings))
 
 
 @pytest.fixture(scope='module')
@@ -54,7 +59,7 @@ def teacher_logits(model, params, asked, completions_BxT):
     prompt = np.asarray(asked.tokens_NxP)[b * len(lengths) // len(completions_BxT), P - n:]
     rows.append(np.concatenate([prompt, completion, np.zeros(P - n, np.int32)]))
     at.append(n - 1 + np.arange(len(completion)))
-  logits = jax.jit(model.apply)({'params': params}, jnp.asarray(rows))
+  logits = jit(model.apply)({'params': params}, jnp.asarray(rows))
   return jnp.take_along_axis(logits, jnp.asarray(at)[..., None], axis=1)
 
 
@@ -84,7 +89,7 @@ def test_stored_log_probs_are_those_of_trainer_and_model(peaked, at_one, tempera
   _, asked, out = at_one
   if temperature != 1.0:
     out = jax.device_get(sampler(model, temperature=temperature)(params, asked, jax.random.key(5)))
-  trainer, entropy = jax.jit(lambda p, a, t: rollout.completion_logps(
+  trainer, entropy = jit(lambda p, a, t: rollout.completion_logps(
       model.apply, p, a, t, temperature=temperature, chunk=5))(params, asked, out.tokens_BxT)
   logits = teacher_logits(model, params, asked, out.tokens_BxT)
   plain = logps_of(logits, out.tokens_BxT, temperature)
@@ -100,7 +105,7 @@ def test_stored_log_probs_are_those_of_trainer_and_model(peaked, at_one, tempera
 def test_completions_of_one_token(peaked, at_one):
   model, params = peaked
   _, asked, out = at_one
-  got, _ = jax.jit(lambda p, a, t: rollout.completion_logps(model.apply, p, a, t, temperature=1.0))(
+  got, _ = jit(lambda p, a, t: rollout.completion_logps(model.apply, p, a, t, temperature=1.0))(
       params, asked, out.tokens_BxT[:, :1])
   np.testing.assert_allclose(got, out.logps_BxT[:, :1], atol=1e-5)
 
@@ -193,7 +198,7 @@ def constant_model(probabilities, *, on_choice=None, **settings):
     return jnp.broadcast_to(logits, (*x.shape[:-1], len(logits)))
 
   sample = rollout.make_sampler(apply, lambda rows, slots: jnp.int32(0), pad_id=PAD, **settings)
-  out = jax.device_get(jax.jit(sample)({}, prompts_of([[1]]), jax.random.key(0)))
+  out = jax.device_get(jit(sample)({}, prompts_of([[1]]), jax.random.key(0)))
   jax.effects_barrier()
   return out
 

@@ -119,7 +119,7 @@ def sums(n, seed=0):
   rng, rows = random.Random(seed), []
   for _ in range(n):
     expression = str(rng.randint(0, 9)) + ''.join(f' {rng.choice("+-")} {rng.randint(0, 9)}' for _ in range(4))
-    rows.append({'expression': expression, 'answer': str(eval(expression)), 'question': f'{expression} ='})  # pylint: disable=eval-used
+    rows.append({'expression': expression, 'answer': str(eval(expression)), 'question': f'{expression} ='})
   return rows
 
 
@@ -241,3 +241,11 @@ def test_training_a_tokenizer_twice_gives_the_same(tiny, tmp_path):
                               pieces=prompts.fixed_parts('r1_zero') + corpus.whole_pieces())
   ids = lambda t: np.concatenate([t.encode(p + c) for p, c in pairs[:100]])
   np.testing.assert_array_equal(ids(again), ids(tokenizer))
+
+
+def test_more_rows_than_there_are_is_an_error(tmp_path):
+  (tmp_path / 'q.jsonl').write_text('{"question": "1 + 1 =", "answer": "2"}\n')
+  with pytest.raises(UserError, match='has only 1 rows'):
+    tasks.load(f'jsonl:{tmp_path}/q.jsonl', size=2, seed=0)
+  with pytest.raises(UserError, match='must say how many'):
+    tasks.load('reasoning_gym:chain_sum', size=0, seed=0)

@@ -55,12 +55,15 @@ def ragged_batch(apply, params, vocab, seed, *, empty=True) -> Batch:
                rng.normal(0, 1, N * G).astype(np.float32))
 
 
+# Most of these tests' time is XLA's: what it computes is tested here, not how fast.
+HURRY = {'xla_backend_optimization_level': 0}
+
+
 @pytest.fixture(autouse=True, scope='module')
 def compiled_in_a_hurry():
-  """Most of these tests' time is XLA's: what it computes is tested here, not how fast."""
   options = mesh_lib.compiler_options
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(mesh_lib, 'compiler_options', lambda mesh: {**options(mesh), 'xla_backend_optimization_level': 0})
+    patch.setattr(mesh_lib, 'compiler_options', lambda mesh: {**options(mesh), **HURRY})
     yield
 
 
@@ -187,7 +190,8 @@ def test_a_batch_without_a_token_has_no_gradient():
 # --- the optimiser
 
 def test_schedules_by_hand():
-  rate = lambda decay, warmup=2: optim.schedule(learning_rate=4.0, warmup=warmup, steps=10, decay=decay, final_share=0.5)
+  rate = lambda decay, warmup=2: optim.schedule(
+      learning_rate=4.0, warmup=warmup, steps=10, decay=decay, final_share=0.5)
   at = lambda f: [float(f(step)) for step in (0, 1, 2, 6, 10, 99)]
   np.testing.assert_allclose(at(rate('constant')), [0, 2, 4, 4, 4, 4])
   np.testing.assert_allclose(at(rate('linear')), [0, 2, 4, 3, 2, 2])
@@ -197,13 +201,16 @@ def test_schedules_by_hand():
     rate('step')
 
 
-def test_kernels_decay_and_norms_do_not():
-  params = {'blocks': {'gate': np.ones((2, 3, 4), np.float32), 'scale': np.ones((2, 3), np.float32)},
-            'final_norm': np.ones(3, np.float32)}
+def test_kernels_decay_and_nothing_else_does():
+  params = {'blocks': {'gate': np.ones((2, 3, 4), np.float32), 'norm': {'scale': np.ones((2, 3), np.float32)},
+                       'q_bias': np.ones((2, 3, 4), np.float32)},
+            'final_norm': {'scale': np.ones(3, np.float32)}, 'embedding': np.ones((5, 3), np.float32)}
   optimizer = optim.create(learning_rate=0.5, steps=10, weight_decay=0.1)
   updates, _ = optimizer.update(jax.tree.map(np.zeros_like, params), optimizer.init(params), params)
   np.testing.assert_allclose(updates['blocks']['gate'], -0.05, rtol=1e-6)
-  assert (updates['blocks']['scale'] == 0).all() and (updates['final_norm'] == 0).all()
+  for still in (updates['blocks']['norm']['scale'], updates['blocks']['q_bias'], updates['final_norm']['scale'],
+                updates['embedding']):
+    assert (still == 0).all()
 
 
 def test_the_gradient_is_clipped_by_its_global_norm():
@@ -229,7 +236,7 @@ def test_the_end_token_gets_gradient_where_it_is_padding_too(nano):
 
   c = numbers(clip_low=10, clip_high=10)
   f = lambda at: rl.make_loss(apply, c)({'model': params, 'at_BxTxV': at}, batch)[0]
-  gradient = np.abs(jax.jit(jax.grad(f))(jnp.zeros((N * G, T, 512))))
+  gradient = np.abs(jax.jit(jax.grad(f), compiler_options=HURRY)(jnp.zeros((N * G, T, 512))))
   said = np.take_along_axis(gradient, batch.completions_BxT[..., None], axis=-1)[..., 0]
   inside = np.arange(T) < batch.lengths_B[:, None]
   assert (said[inside] > 1e-4).all()
@@ -240,7 +247,8 @@ def test_policy_log_probs_are_at_the_samplers_temperature():
   """On the policy that sampled, at 0.7, every ratio is 1: nothing is clipped, no gap is seen, the loss is -mean(A)."""
   params, batch = toy_params(), toy_batch(MODES[0], 1)
   asked = Prompts(batch.prompts_NxP, batch.prompt_lengths_N)
-  old, _ = jax.jit(lambda p: rollout.completion_logps(toy_apply, p, asked, batch.completions_BxT, temperature=0.7))(params)
+  old, _ = jax.jit(lambda p: rollout.completion_logps(
+      toy_apply, p, asked, batch.completions_BxT, temperature=0.7))(params)
   on_policy = batch._replace(old_logps_BxT=old, sampler_logps_BxT=old, ref_logps_BxT=old)
   numerator, denominator, sums = jax.jit(make_toy_loss(MODES[0]))(params, on_policy)
   np.testing.assert_allclose(numerator / denominator, -batch.advantages_B[batch.lengths_B > 0].mean(), rtol=1e-5)
