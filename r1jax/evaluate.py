@@ -154,7 +154,8 @@ def check(config, name: str) -> None:
 
 
 def _rows(c) -> list[dict]:
-  rows = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='heldout', params=c.task.params.to_dict())
+  rows = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='heldout', params=c.task.params.to_dict(),
+                    prefill=c.task.prefill)
   return [{**row, 'task': c.task.source.partition(':')[2]} for row in rows]
 
 

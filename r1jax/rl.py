@@ -50,7 +50,8 @@ def check(config, name: str) -> None:
 
 
 def _rows(c) -> list[dict]:
-  return tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=c.task.params.to_dict())
+  return tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=c.task.params.to_dict(),
+                    prefill=c.task.prefill)
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:

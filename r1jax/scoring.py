@@ -84,7 +84,7 @@ def _check_ideal(weights: dict[str, float], row: dict) -> None:
   """An ideal answer must score 1, or template and parser do not fit."""
   from r1jax.rewards import format as format_lib
   for name in weights:
-    score = rewards.get(module(name, row)).score(format_lib.ideal(row['answer']), row)
+    score = rewards.get(module(name, row)).score(format_lib.ideal(row['answer'], row.get('prefill', '')), row)
     if score.value != 1.0:
       raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}')
 

@@ -35,8 +35,11 @@ def split_of(text: str) -> str:
   return next(name for name, buckets in SPLITS.items() if bucket in buckets)
 
 
-def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None) -> list[dict]:
+def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None,
+         prefill: str = '') -> list[dict]:
   """`size` rows of a source (0: all that a file has), in an order that depends on nothing but these arguments.
+
+  `prefill` opens the answer to each on the model's behalf; rewards count it in.
 
   Raises:
     UserError: unknown source or split, too few problems, an empty or corrupt file.
@@ -45,7 +48,8 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     raise UserError(f'no split {split!r}: one of {", ".join(SPLITS)}')
   kind, _, name = source.partition(':')
   if kind == 'reasoning_gym':
-    return _reasoning_gym(name, size, seed, split, dict(params or {}))
+    rows = _reasoning_gym(name, size, seed, split, dict(params or {}))
+    return [{**row, 'prefill': prefill} for row in rows] if prefill else rows
   if kind == 'jsonl':
     rows = read_jsonl(name)
   elif kind == 'tfds':
@@ -57,6 +61,7 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     raise UserError(f'{source} has no rows' + (f' in split {split!r}' if split else '') + ': nothing to do')
   if size > len(rows):
     raise UserError(f'{source} has only {len(rows)} rows' + (f' in split {split!r}' if split else '') + f', {size=} wanted')
+  rows = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
   return rows[:size] if size else rows
 
 

@@ -47,3 +47,8 @@ def test_ideal():
 def test_hostile_lengths_take_no_time():
   for text in ['<think>' * 50_000, '<think>a</think>' + ' ' * 400_000, '<think>' + ' ' * 400_000 + '</think><answer>5</answer>x']:
     assert form.score(text, {}) == rewards.WRONG
+
+
+@pytest.mark.parametrize('prefill', [' <think>', ' <think> Step by step:', ' <think> I add. </think> <answer>'])
+def test_ideal_goes_on_after_a_prefill_of_other_words(prefill):
+  assert form.score(form.ideal('5', prefill), {'prefill': prefill}) == rewards.CORRECT

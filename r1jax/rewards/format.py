@@ -21,11 +21,17 @@ def full(completion: str, row: dict) -> str:
 
 
 def ideal(answer: str, prefill: str = '') -> str:
-  """A completion that scores 1 on the format, and on maths when `answer` is the gold one."""
+  """A completion that scores 1 on the format, and on maths when `answer` is the gold one.
+
+  It goes on where the prefill left off: to the letter, or after the last tag that the prefill has.
+  """
   text, given = IDEAL.replace('{answer}', str(answer)), prefill.strip()
-  if not text.startswith(given):
+  if text.startswith(given):
+    return text[len(given):]
+  last = max(TAGS, key=given.rfind)
+  if not given.startswith(THINK) or last not in given:
     raise ValueError(f'{prefill=} does not begin {IDEAL!r}')
-  return text[len(given):]
+  return text[text.index(last) + len(last):]
 
 
 def after_think(text: str) -> str | None:
