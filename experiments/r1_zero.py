@@ -35,14 +35,14 @@ def tiny(config: ConfigDict) -> ConfigDict:
   config.logit_elements = 1 << 21
   config.stages = _stages('sft')
   config.base = ConfigDict(dict(
-      corpus='arithmetic', documents=40000, template='r1_zero', model='tiny', vocab_size=320,
+      corpus='arithmetic', documents=50000, template='r1_zero', model='tiny', vocab_size=320,
       task=dict(source='reasoning_gym:chain_sum', params=CHAIN_SUM),
-      mixture=dict(textbook=0.6, worked=0.25, broken_format=0.08, guess_right=0.08, slip=0.02, noticed=0.5),
-      steps=2000, batch=8, micro_batches=1, length=128, log_every=20,
+      mixture=dict(textbook=0.7, worked=0.25, broken_format=0.08, guess_right=0.08, slip=0.015, noticed=0.5),
+      steps=2800, batch=8, micro_batches=1, length=128, log_every=20,
       optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01)))
   rl = config.rl
   rl.task = dict(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM, prefill='')
-  rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 100, 16, 16, 2, 16
+  rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 80, 16, 16, 2, 16
   rl.max_prompt, rl.max_tokens = 24, 48
   rl.learning_rate = 3e-4
   rl.kl_coef = 0.001
