@@ -16,6 +16,7 @@ def defaults() -> ConfigDict:
   config.mesh = dict(data=-1, fsdp=1, tensor=1, expert=1)
   config.dtype = 'float32'  # of activations; parameters are float32
   config.remat = 'none'
+  config.keep_freed_memory = False  # small models on a CPU: faster, see main.py
   config.logit_elements = 1 << 30  # entries of the largest array of logits, over all devices
   config.stages = ()
   config.checkpoints = dict(every=50, keep=3)  # in optimiser steps

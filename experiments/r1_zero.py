@@ -32,6 +32,7 @@ def _stages(base: str) -> tuple[dict, ...]:
 def tiny(config: ConfigDict) -> ConfigDict:
   """The whole path on a laptop: a 1M-parameter base from scratch, then RL, then the evaluation of both."""
   config.name = 'r1_zero_tiny'
+  config.keep_freed_memory = True
   config.logit_elements = 1 << 21
   config.stages = _stages('sft')
   config.base = ConfigDict(dict(
