@@ -13,6 +13,7 @@ import threading
 import jax
 import orbax.checkpoint as ocp
 
+from r1jax.metrics import replace_file
 from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
@@ -27,12 +28,7 @@ class Stopped(Exception):
 
 def write_json(path: str, value) -> None:
   """Writes by rename, so that a reader never sees half a file."""
-  temporary = f'{path}.{os.getpid()}.tmp'
-  with open(temporary, 'w', encoding='utf-8') as f:
-    json.dump(value, f, indent=1, ensure_ascii=False)
-    f.flush()
-    os.fsync(f.fileno())
-  os.replace(temporary, path)
+  replace_file(path, json.dumps(value, indent=1, ensure_ascii=False).encode())
 
 
 class Checkpoints:

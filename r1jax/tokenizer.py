@@ -8,6 +8,7 @@ import shutil
 import sentencepiece
 import tokenizers
 
+from r1jax.metrics import replace_file
 from r1jax.types import UserError
 
 
@@ -85,8 +86,5 @@ def train(texts, directory: str, *, vocab_size: int, pieces: list[str]) -> Token
       add_dummy_prefix=False, byte_fallback=False, character_coverage=1.0,
       user_defined_symbols=[p.replace(' ', '\u2581') for p in pieces],
       pad_id=0, unk_id=1, bos_id=-1, eos_id=2, num_threads=1, minloglevel=2, max_sentence_length=1 << 16)
-  path = os.path.join(directory, 'tokenizer.model')
-  with open(path + '.tmp', 'wb') as f:
-    f.write(model.getvalue())
-  os.replace(path + '.tmp', path)
+  replace_file(os.path.join(directory, 'tokenizer.model'), model.getvalue())
   return Tokenizer(directory)
