@@ -16,8 +16,12 @@ def defaults() -> ConfigDict:
   config.mesh = dict(data=-1, fsdp=1, tensor=1, expert=1)
   config.dtype = 'float32'  # of activations; parameters are float32
   config.remat = 'none'
+  config.attention = 'auto'  # by platform: 'splash' on TPU, 'cudnn' on GPU in bfloat16, else 'xla'
   config.keep_freed_memory = False  # small models on a CPU: faster, see main.py
   config.logit_elements = 1 << 30  # entries of the largest array of logits, over all devices
+  # Mixture of experts: step of the router's bias towards equal load at each update, and the weight of the
+  # sequence-wise balance loss in SFT. DeepSeek-V3's pre-training: 0.001 and 0.0001 (report, section 4.2).
+  config.experts = dict(bias_rate=0.0, balance_loss=0.0)
   config.stages = ()
   config.checkpoints = dict(every=50, keep=3)  # in optimiser steps
   config.rewards = dict(accuracy=1.0, format=1.0, language=0.0)
@@ -31,6 +35,8 @@ def defaults() -> ConfigDict:
   rl.samples = 16  # G; v2, unverified
   rl.minibatches = 16  # optimiser steps a rollout; v2, unverified
   rl.micro_groups = 32  # groups whose activations are held at once
+  rl.micro_samples = 0  # of each group's outputs, held at once; 0: all
+  rl.rollout_groups = 0  # groups sampled at once; 0: a rollout's all
   rl.max_prompt = 1024
   rl.max_tokens = 32768  # v2, unverified
   rl.temperature = 1.0  # v2, unverified

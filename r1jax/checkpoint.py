@@ -12,6 +12,7 @@ import threading
 
 import jax
 import orbax.checkpoint as ocp
+import tensorstore
 
 from r1jax.metrics import replace_file
 from r1jax.types import UserError
@@ -124,3 +125,18 @@ def load_params(step_dir: str, abstract, shardings):
       return checkpointer.restore(os.path.join(step_dir, 'params'), target)
     except (ValueError, KeyError) as e:
       raise UserError(f'{step_dir} does not hold this model: {str(e).splitlines()[0][:300]}') from e
+
+
+def open_leaves(step_dir: str) -> dict:
+  """Path ('blocks/q') -> tensorstore of that leaf, unread: parts of it are read alone, `leaf[i].read().result()`."""
+  directory = os.path.join(os.path.abspath(step_dir), 'params')
+  try:
+    with open(os.path.join(directory, '_METADATA'), encoding='utf-8') as f:
+      found = json.load(f)
+    driver = 'zarr3' if found.get('use_zarr3') else 'zarr'
+    paths = ['/'.join(key['key'] for key in leaf['key_metadata']) for leaf in found['tree_metadata'].values()]
+    spec = lambda path: {'driver': driver, 'kvstore': {'driver': 'ocdbt', 'base': f'file://{directory}',
+                                                       'path': path.replace('/', '.') + '/'}}
+    return {path: tensorstore.open(spec(path)).result() for path in paths}
+  except (OSError, ValueError, KeyError) as e:
+    raise UserError(f'{step_dir} cannot be read: {str(e).splitlines()[0][:300]}') from e

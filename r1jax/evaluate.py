@@ -16,12 +16,11 @@ import numpy as np
 from r1jax import checkpoint
 from r1jax import mesh as mesh_lib
 from r1jax import metrics
+from r1jax import programs
 from r1jax import prompts
 from r1jax import rewards
-from r1jax import rollout
 from r1jax import stage
 from r1jax import tasks
-from r1jax.models import dense
 from r1jax.types import Prompts, UserError
 
 
@@ -64,19 +63,18 @@ class Evaluator:
     self._prompts = prompts.encode(rows, tokenizer, template=template, max_prompt=max_prompt)
     self.settings = {'n_samples': samples, 'temperature': temperature, 'top_p': top_p, 'max_tokens': max_tokens}
     self._key = jax.random.key(seed)
-    empty = lambda rows_, slots: dense.empty_cache(model.config, rows_, slots)
-    self._sample = jax.jit(rollout.make_sampler(
-        model.apply, empty, samples=samples, max_tokens=max_tokens, eos_ids=tokenizer.eos_ids,
-        pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p), compiler_options=mesh_lib.compiler_options(mesh))
+    self._sample = programs.sampling(
+        model, mesh, prompts=batch, max_prompt=max_prompt, samples=samples, max_tokens=max_tokens,
+        eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p).sample.compile()
 
   def __call__(self, params) -> list[dict]:
-    """One record a question, as in samples.jsonl."""
+    """One record a question, as in samples.jsonl; params as a sampler takes them (programs.to_sampling)."""
     n, records = self.settings['n_samples'], []
     for start in range(0, len(self.rows), self._batch):
       # The last batch is filled up with copies, so that one compiled shape serves all.
       chosen = [min(i, len(self.rows) - 1) for i in range(start, start + self._batch)]
       batch = mesh_lib.put_batch(Prompts(*(a[chosen] for a in self._prompts)), self._mesh)
-      out = jax.device_get(self._sample(params, batch, jax.random.fold_in(self._key, start)))
+      out = jax.device_get(self._sample(params, batch, jax.random.fold_in(self._key, start), np.int32(0)))
       for i, row in enumerate(self.rows[start:start + self._batch]):
         some = range(i * n, (i + 1) * n)
         records.append({'task': row.get('task', ''), 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'],
@@ -127,10 +125,8 @@ def as_metrics(result: dict) -> dict:
 def write(directory: str, records: list[dict], result: dict) -> None:
   """samples.jsonl and scores.json of one evaluation."""
   os.makedirs(directory, exist_ok=True)
-  path = os.path.join(directory, 'samples.jsonl')
-  with open(path + '.tmp', 'w', encoding='utf-8') as f:
-    f.writelines(json.dumps(r, ensure_ascii=False) + '\n' for r in records)
-  os.replace(path + '.tmp', path)
+  text = ''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in records)
+  metrics.replace_file(os.path.join(directory, 'samples.jsonl'), text.encode())
   checkpoint.write_json(os.path.join(directory, 'scores.json'), result)
 
 
@@ -143,7 +139,8 @@ def during_training(config, c, model, tokenizer, mesh):
       model, tokenizer, mesh, rows, template=c.template, samples=config.evaluate.samples, max_prompt=c.max_prompt,
       max_tokens=c.max_tokens, batch=min(config.evaluate.batch, len(rows)), temperature=config.evaluate.temperature,
       top_p=config.evaluate.top_p, seed=config.seed)
-  return lambda params: as_metrics(scores(evaluator(params), rows, evaluator.settings, rows[0]['task']))
+  to_sampling = programs.to_sampling(model, mesh)
+  return lambda params: as_metrics(scores(evaluator(to_sampling(params)), rows, evaluator.settings, rows[0]['task']))
 
 
 def check(config, name: str) -> None:
@@ -170,10 +167,10 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   runs = [(label, path, '') for label, path in inputs.items()]
   runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items()]
   progress = metrics.Progress(len(runs), name, os.path.join(workdir, 'log.txt'))
-  with stage.use_mesh(mesh):
+  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
     for number, (label, path, prefill) in enumerate(runs, 1):
-      model, tokenizer, step_dir = stage.load_model(path, dtype=config.dtype)
-      params = stage.load_params(model, step_dir, mesh)
+      model, tokenizer, step_dir = stage.load_model(path, **stage.computed(config, mesh))
+      params = stage.load_sampling_params(model, step_dir, mesh)
       asked = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
       evaluator = Evaluator(model, tokenizer, mesh, asked, template=c.template, samples=c.samples,
                             max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
@@ -204,13 +201,13 @@ def main(argv: list[str]) -> int:
   a = parser.parse_args(argv[1:])
   try:
     mesh = mesh_lib.create({'data': -1})
-    model, tokenizer, step_dir = stage.load_model(a.checkpoint, dtype=a.dtype)
+    model, tokenizer, step_dir = stage.load_model(a.checkpoint, dtype=a.dtype, attention=stage.attention_path('auto', a.dtype, mesh))
     if a.max_prompt + a.max_tokens > model.config.max_length:
       raise UserError(f'max_prompt={a.max_prompt} + max_tokens={a.max_tokens} exceed the model\'s '
                       f'max_length={model.config.max_length}: lower them')
     os.makedirs(a.workdir, exist_ok=True)
-    with stage.use_mesh(mesh), metrics.Writer(a.workdir, 'evaluate') as writer:
-      params = stage.load_params(model, step_dir, mesh)
+    with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), metrics.Writer(a.workdir, 'evaluate') as writer:
+      params = stage.load_sampling_params(model, step_dir, mesh)
       for name in a.tasks.split(','):
         rows, template = tasks.named(name)
         rows = [{**row, 'task': name} for row in rows]

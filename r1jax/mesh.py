@@ -11,20 +11,26 @@ from r1jax.types import UserError
 
 AXES = ('data', 'fsdp', 'tensor', 'expert')
 
-# Logical axis -> mesh axes. Weights are split over fsdp (and tensor), batches over data and fsdp.
+# Logical axis -> mesh axes, for training: weights are split over fsdp (and tensor), batches over data and fsdp.
+# Between blocks activations are also split along their length, over the axes that split heads within a block. The
+# expert axis splits heads and the vocabulary too, so that its devices have work outside the experts.
 RULES = (
     ('batch', ('data', 'fsdp')),
-    ('length', None),
+    ('length', ('tensor', 'expert')),
     ('embed', 'fsdp'),
     ('hidden', None),  # the width of activations; only weights are split along 'embed'
-    ('heads', 'tensor'),
-    ('kv_heads', 'tensor'),
+    ('heads', ('tensor', 'expert')),
+    ('kv_heads', ('tensor', 'expert')),
     ('head', None),
     ('mlp', 'tensor'),
-    ('vocab', 'tensor'),
+    ('vocab', ('tensor', 'expert')),
     ('experts', 'expert'),
     ('layers', None),
 )
+
+# For decoding: no weight is gathered at every step, so none is split over fsdp; experts are dealt out over all of it.
+_DECODE = {'embed': None, 'experts': ('expert', 'fsdp'), 'length': None}
+DECODE_RULES = tuple((name, _DECODE.get(name, axes)) for name, axes in RULES)
 
 
 def create(shape: dict[str, int], devices=None) -> jax.sharding.Mesh:
@@ -76,7 +82,7 @@ def unbox(boxed):
   return jax.tree.map(lambda x: x.value if is_box(x) else x, boxed, is_leaf=is_box)
 
 
-def param_shardings(boxed, mesh):
+def param_shardings(boxed, mesh, rules=RULES):
   """Shardings for a tree of flax-partitioned leaves (arrays or shapes), from the names on them.
 
   A dimension that its mesh axes do not divide stays whole, so that tiny models run on any mesh.
@@ -86,13 +92,18 @@ def param_shardings(boxed, mesh):
 
   def one(spec, leaf):
     out = []
-    mapped = nn.logical_to_mesh_axes(tuple(spec), rules=RULES) if len(spec) else ()
+    mapped = nn.logical_to_mesh_axes(tuple(spec), rules=rules) if len(spec) else ()
     for axis, size in zip(mapped, leaf.shape):
       names = (axis,) if isinstance(axis, str) else (axis or ())
       out.append(axis if names and size % math.prod(mesh.shape[n] for n in names) == 0 else None)
     return NamedSharding(mesh, PartitionSpec(*out))
 
   return jax.tree.map(one, specs, shapes, is_leaf=lambda x: isinstance(x, PartitionSpec))
+
+
+def with_shardings(shapes, shardings):
+  """A tree of ShapeDtypeStructs that says where each array will lie: what compiling ahead of time takes."""
+  return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
 
 
 def put_batch(tree, mesh):
@@ -102,11 +113,16 @@ def put_batch(tree, mesh):
       lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
 
 
+def platform(mesh) -> str:
+  """'cpu', 'gpu' or 'tpu'."""
+  return mesh.devices.flat[0].platform
+
+
 def compiler_options(mesh) -> dict[str, str]:
   """XLA options for jit on this mesh's platform.
 
   On a CPU without ynn fusions: with them a weight gradient of the tiny model takes 1.4 times as long (jax 0.10.2).
   """
-  if mesh.devices.flat[0].platform == 'cpu':
+  if platform(mesh) == 'cpu':
     return {'xla_cpu_experimental_ynn_fusion_type': ''}
   return {}

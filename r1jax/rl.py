@@ -15,18 +15,14 @@ import numpy as np
 from r1jax import checkpoint
 from r1jax import evaluate
 from r1jax import grpo
-from r1jax import losses
 from r1jax import mesh as mesh_lib
 from r1jax import metrics
-from r1jax import optim
+from r1jax import programs
 from r1jax import prompts
-from r1jax import rollout
 from r1jax import scoring
 from r1jax import stage
 from r1jax import tasks
-from r1jax import update
-from r1jax.models import dense
-from r1jax.types import Batch, Prompts, UserError
+from r1jax.types import Batch, Prompts, Rollout, UserError
 
 
 def check(config, name: str) -> None:
@@ -41,10 +37,16 @@ def check(config, name: str) -> None:
                     f'use {c.steps // c.minibatches * c.minibatches or c.minibatches}')
   if c.groups % c.micro_groups:
     raise UserError(f'{name}.groups={c.groups} is not a multiple of {name}.micro_groups={c.micro_groups}')
+  if c.micro_samples and c.samples % c.micro_samples:
+    raise UserError(f'{name}.samples={c.samples} is not a multiple of {name}.micro_samples={c.micro_samples}')
+  if c.groups * c.minibatches % programs.wave_of(c):
+    raise UserError(f'{name}.groups x minibatches={c.groups * c.minibatches} is not a multiple of '
+                    f'{name}.rollout_groups={c.rollout_groups}')
   if c.is_cap and c.old_logps != 'trainer':
     raise UserError(f"{name}.is_cap={c.is_cap} compares trainer and sampler: it needs {name}.old_logps='trainer', "
                     f'not {c.old_logps!r}')
   mesh_lib.check_divides(f'{name}.micro_groups', c.micro_groups, mesh)
+  mesh_lib.check_divides(f'{name}.rollout_groups', programs.wave_of(c), mesh)
   prompts.render(c.template, '')
   scoring.Scorer(config.rewards.to_dict(), '', _rows(c)).close()
 
@@ -58,7 +60,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   """GRPO from inputs['checkpoint'] for config[name].steps optimiser steps."""
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], dtype=config.dtype, remat=config.remat)
+  model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
   stage.save_model(workdir, model, tokenizer)
   rows = _rows(c)
   per_rollout = c.groups * c.minibatches
@@ -66,33 +68,24 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   order = grain.MapDataset.source(np.arange(len(rows))).seed(config.seed).shuffle().repeat()
   scorer = scoring.Scorer(config.rewards.to_dict(), workdir, rows)
 
-  optimizer = optim.create(steps=c.steps, learning_rate=c.learning_rate, **c.optimizer)
-  reference = c.kl_coef > 0
-  shardings = update.state_shardings(update.abstract_params(model), optimizer, mesh, reference=reference)
-  batch_rows = mesh_lib.batch_sharding(mesh)
-  empty_cache = lambda b, slots: dense.empty_cache(model.config, b, slots)
-  sample = jax.jit(
-      rollout.make_sampler(model.apply, empty_cache, samples=c.samples, max_tokens=c.max_tokens,
-                           eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=c.temperature),
-      in_shardings=(shardings.params, batch_rows, None), out_shardings=batch_rows,
-      compiler_options=mesh_lib.compiler_options(mesh))
-  chunk = lambda groups: losses.chunk_positions(config.logit_elements, groups * c.samples, model.config.vocab_size)
-  logps_of = jax.jit(lambda params, asked, tokens: rollout.completion_logps(
-      model.apply, params, asked, tokens, temperature=c.temperature, chunk=chunk(per_rollout))[0],
-                     compiler_options=mesh_lib.compiler_options(mesh))
-  step_fn = update.make_update(make_loss(model.apply, c, chunk(c.micro_groups)), optimizer, mesh, shardings,
-                               groups=c.groups, micro_batches=c.groups // c.micro_groups)
+  reference, wave = c.kl_coef > 0, programs.wave_of(c)
+  built = programs.rl(config, c, model, mesh)
+  to_sampling = programs.to_sampling(model, mesh)
+  sample = programs.sampling(
+      model, mesh, prompts=wave, max_prompt=c.max_prompt, samples=c.samples, max_tokens=c.max_tokens,
+      eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=c.temperature).sample.compile()
+  logps_of = built.logps.compile() if reference or c.old_logps == 'trainer' else None
+  step_fn = built.step.compile()
   heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
 
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
   writer = metrics.Writer(workdir, name)
   progress = metrics.Progress(c.steps, name, os.path.join(workdir, 'log.txt'))
-  with stage.use_mesh(mesh):
-    fresh = jax.jit(lambda p: update.fresh(p, optimizer, seed=config.seed, reference=reference),
-                    out_shardings=shardings, donate_argnums=0)
-    abstract = jax.eval_shape(fresh, jax.eval_shape(lambda: update.init_params(model, 0)))
-    restored = checkpoints.restore(abstract, shardings)
-    state = restored[0] if restored else fresh(stage.load_params(model, step_dir, mesh))
+  stage.release_memory()
+  with programs.use_mesh(mesh):
+    restored = checkpoints.restore(built.state, built.shardings)
+    state = restored[0] if restored else built.fresh(stage.load_params(model, step_dir, mesh))
+    stage.release_memory()
     step, number = int(state.step), int(state.position)
     writer.truncate(step if restored else -1)
     metrics.truncate_samples(workdir, step)
@@ -105,9 +98,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
         state = state.replace(ref_params=jax.tree.map(jnp.copy, state.params))
       chosen = np.asarray([order[number * per_rollout + i] for i in range(per_rollout)])
       asked = Prompts(*(a[chosen] for a in all_prompts))
-      on_mesh = mesh_lib.put_batch(asked, mesh)
+      waves = [Prompts(*(a[i:i + wave] for a in asked)) for i in range(0, per_rollout, wave)]
       key = jax.random.fold_in(jax.random.wrap_key_data(state.key), number)
-      out = jax.device_get(sample(state.params, on_mesh, key))
+      out = _in_waves(sample, to_sampling(state.params), waves, mesh, key, c.samples)
       sampled = time.monotonic()
 
       texts = [tokenizer.decode(ids[:n]) for ids, n in zip(out.tokens_BxT, out.lengths_B)]
@@ -115,9 +108,11 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       advantages_NxG = np.asarray(grpo.group_advantages(judged.total_B.reshape(-1, c.samples), scale=c.scale))
       scored = time.monotonic()
 
-      tokens = mesh_lib.put_batch(out.tokens_BxT, mesh)
-      old = jax.device_get(logps_of(state.params, on_mesh, tokens)) if c.old_logps == 'trainer' else out.logps_BxT
-      ref = jax.device_get(logps_of(state.ref_params, on_mesh, tokens)) if reference else None
+      old, ref = out.logps_BxT, None
+      if c.old_logps == 'trainer':
+        old = _logps_in_waves(logps_of, state.params, waves, out.tokens_BxT, mesh)
+      if reference:
+        ref = _logps_in_waves(logps_of, state.ref_params, waves, out.tokens_BxT, mesh)
       batch = Batch(*asked, out.tokens_BxT, out.lengths_B, out.logps_BxT, old, ref, advantages_NxG.reshape(-1))
       facts = scoring.facts(out, judged, advantages_NxG, texts)
       ema = float(state.accuracy_ema)
@@ -158,30 +153,19 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   scorer.close()
 
 
-def make_loss(apply, c, chunk: int = 128):
-  """loss_fn(params, Batch) for update.make_update: grpo.policy_loss on log-probs at the sampler's temperature."""
+def _in_waves(sample, params, waves, mesh, key, samples: int) -> Rollout:
+  """The rollout on the host, one wave of prompts after the other."""
+  outs, first = [], 0
+  for wave in waves:
+    outs.append(jax.device_get(sample(params, mesh_lib.put_batch(wave, mesh), key, np.int32(first))))
+    first += len(wave.lengths_N) * samples
+  return jax.tree.map(lambda *parts: np.concatenate(parts), *outs)
 
-  def loss_fn(params, batch: Batch):
-    asked = Prompts(batch.prompts_NxP, batch.prompt_lengths_N)
-    logps, entropy = rollout.completion_logps(apply, params, asked, batch.completions_BxT, temperature=c.temperature,
-                                             chunk=chunk)
-    mask = losses.length_mask(batch.lengths_B, batch.completions_BxT.shape[1])
-    weights = None
-    if c.is_cap:
-      weights = grpo.importance_weights(batch.old_logps_BxT, batch.sampler_logps_BxT, cap=c.is_cap)
-    numerator, denominator, sums = grpo.policy_loss(
-        logps, batch.old_logps_BxT, batch.ref_logps_BxT, batch.advantages_B, mask, clip_low=c.clip_low,
-        clip_high=c.clip_high, kl_coef=c.kl_coef, ratio=c.ratio, aggregate=c.aggregate, max_length=c.max_tokens,
-        is_weights_BxT=weights)
-    count = jnp.sum(mask)
-    gap = jax.lax.stop_gradient(jnp.where(mask > 0, logps - batch.sampler_logps_BxT, 0.0))
-    sums |= {'entropy/nats_per_token': (losses.masked_sum(jax.lax.stop_gradient(entropy), mask), count),
-             'mismatch/logp_mean_abs': (jnp.sum(jnp.abs(gap)), count),
-             'mismatch/logp_max_abs': (jnp.max(jnp.abs(gap)), jnp.float32(1)),
-             'mismatch/kl_nats_per_token': (jnp.sum(losses.kl_k3(-gap, 0.0)), count)}
-    return numerator, denominator, sums
 
-  return loss_fn
+def _logps_in_waves(logps_of, params, waves, tokens_BxT, mesh) -> np.ndarray:
+  parts = np.split(tokens_BxT, len(waves))
+  return np.concatenate([jax.device_get(logps_of(params, mesh_lib.put_batch(wave, mesh), mesh_lib.put_batch(part, mesh)))
+                         for wave, part in zip(waves, parts)])
 
 
 def _minibatches(batch: Batch, c, *, seed: int, number: int):

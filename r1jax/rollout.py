@@ -2,10 +2,10 @@
 
 The prompt is prefilled once and its keys are read by all G samples of the group; only completions have a cache
 of their own, which the loop carries and writes in place. `apply` is a model's apply with the methods `hidden`
-and `unembed` (models/dense.py); nothing here knows which model it is.
+and `unembed` (models/decoder.py); nothing here knows which model it is.
 """
 
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,11 +56,31 @@ def choose(logits_BxV: jax.Array, keys_B: jax.Array, *, temperature: float, top_
   return token_B, jnp.take_along_axis(logps, token_B[:, None], axis=-1)[:, 0]
 
 
+class Decoding(NamedTuple):
+  """The loop's state, between two tokens."""
+  t: jax.Array  # int32 scalar, tokens chosen so far
+  hidden_BxD: jax.Array  # from which the next token is chosen
+  cache: object
+  tokens_BxT: jax.Array  # int32
+  logps_BxT: jax.Array  # float32
+  done_B: jax.Array  # bool
+  lengths_B: jax.Array  # int32
+
+
+class Sampler(NamedTuple):
+  """The parts of `sample`, for those who compile or time them one by one."""
+  prefill: Callable  # (params, prompts) -> (hidden_NxD, prefix)
+  start: Callable  # (hidden_NxD) -> Decoding
+  step: Callable  # (params, prompts, prefix, keys_B, Decoding) -> Decoding, one token further
+  sample: Callable  # (params, prompts, key, first=0) -> Rollout
+
+
 def make_sampler(apply: Callable, empty_cache: Callable, *, samples: int, max_tokens: int, eos_ids: tuple[int, ...],
-                 pad_id: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Callable:
+                 pad_id: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Sampler:
   """sample(params, prompts, key) -> Rollout of N * samples completions, prompt-major; pure, to be jitted.
 
-  Row b draws with its own key fold_in(key, b), so what it says does not depend on its neighbours.
+  Row b draws with its own key fold_in(key, first + b), so what it says does not depend on its neighbours, nor on the
+  number of prompts that are sampled at once.
 
   Args:
     apply: apply({'params': params}, ..., method='hidden' | 'unembed').
@@ -70,41 +90,47 @@ def make_sampler(apply: Callable, empty_cache: Callable, *, samples: int, max_to
   """
   if not eos_ids:
     raise ValueError('eos_ids is empty: no completion could end')
-  eos = jnp.asarray(eos_ids, jnp.int32)
+  eos, T = jnp.asarray(eos_ids, jnp.int32), max_tokens
 
-  def sample(params, prompts: Prompts, key: jax.Array) -> Rollout:
-    N, T = prompts.tokens_NxP.shape[0], max_tokens
-    B = N * samples
-    weights = {'params': params}
+  def prefill(params, prompts: Prompts):
     with jax.named_scope('prefill'):
-      hidden_NxPxD, prefix = apply(weights, prompts.tokens_NxP, prompt_positions(prompts), method='hidden')
-    hidden_BxD = jnp.repeat(hidden_NxPxD[:, -1], samples, axis=0)
+      hidden_NxPxD, prefix = apply({'params': params}, prompts.tokens_NxP, prompt_positions(prompts), method='hidden')
+    return hidden_NxPxD[:, -1], prefix
+
+  def start(hidden_NxD) -> Decoding:
+    B = hidden_NxD.shape[0] * samples
+    return Decoding(jnp.int32(0), jnp.repeat(hidden_NxD, samples, axis=0), empty_cache(B, T),
+                    jnp.full((B, T), pad_id, jnp.int32), jnp.zeros((B, T), jnp.float32), jnp.zeros(B, bool),
+                    jnp.zeros(B, jnp.int32))
+
+  def step(params, prompts: Prompts, prefix, row_keys, state: Decoding) -> Decoding:
+    weights = {'params': params}
+    t, hidden_BxD, cache, tokens_BxT, logps_BxT, done_B, lengths_B = state
+    keys_B = jax.vmap(jax.random.fold_in, (0, None))(row_keys, t)
+    with jax.named_scope('choose'):
+      token_B, logp_B = choose(apply(weights, hidden_BxD, method='unembed'), keys_B,
+                               temperature=temperature, top_k=top_k, top_p=top_p)
+    token_B = jnp.where(done_B, pad_id, token_B)
+    tokens_BxT = jax.lax.dynamic_update_slice(tokens_BxT, token_B[:, None], (0, t))
+    logps_BxT = jax.lax.dynamic_update_slice(logps_BxT, jnp.where(done_B, 0.0, logp_B)[:, None], (0, t))
+    lengths_B = lengths_B + ~done_B
+    done_B = done_B | jnp.any(token_B[:, None] == eos, axis=-1)
     start_B = jnp.repeat(prompts.lengths_N, samples)
-    row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(B))
+    with jax.named_scope('decode'):
+      hidden, cache = apply(weights, token_B[:, None], (start_B + t)[:, None], cache=cache, prefix=prefix,
+                            method='hidden')
+    return Decoding(t + 1, hidden[:, 0], cache, tokens_BxT, logps_BxT, done_B, lengths_B)
 
-    def body(state):
-      t, hidden_BxD, cache, tokens_BxT, logps_BxT, done_B, lengths_B = state
-      keys_B = jax.vmap(jax.random.fold_in, (0, None))(row_keys, t)
-      with jax.named_scope('choose'):
-        token_B, logp_B = choose(apply(weights, hidden_BxD, method='unembed'), keys_B,
-                                 temperature=temperature, top_k=top_k, top_p=top_p)
-      token_B = jnp.where(done_B, pad_id, token_B)
-      tokens_BxT = jax.lax.dynamic_update_slice(tokens_BxT, token_B[:, None], (0, t))
-      logps_BxT = jax.lax.dynamic_update_slice(logps_BxT, jnp.where(done_B, 0.0, logp_B)[:, None], (0, t))
-      lengths_B = lengths_B + ~done_B
-      done_B = done_B | jnp.any(token_B[:, None] == eos, axis=-1)
-      with jax.named_scope('decode'):
-        hidden, cache = apply(weights, token_B[:, None], (start_B + t)[:, None], cache=cache, prefix=prefix,
-                              method='hidden')
-      return t + 1, hidden[:, 0], cache, tokens_BxT, logps_BxT, done_B, lengths_B
+  def sample(params, prompts: Prompts, key: jax.Array, first=0) -> Rollout:
+    B = prompts.tokens_NxP.shape[0] * samples
+    hidden_NxD, prefix = prefill(params, prompts)
+    row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(B))
+    running = lambda state: (state.t < T) & ~jnp.all(state.done_B)
+    body = lambda state: step(params, prompts, prefix, row_keys, state)
+    end = jax.lax.while_loop(running, body, start(hidden_NxD))
+    return Rollout(end.tokens_BxT, end.logps_BxT, end.lengths_B, end.done_B)
 
-    running = lambda state: (state[0] < T) & ~jnp.all(state[5])
-    state = (jnp.int32(0), hidden_BxD, empty_cache(B, T), jnp.full((B, T), pad_id, jnp.int32),
-             jnp.zeros((B, T), jnp.float32), jnp.zeros(B, bool), jnp.zeros(B, jnp.int32))
-    _, _, _, tokens_BxT, logps_BxT, done_B, lengths_B = jax.lax.while_loop(running, body, state)
-    return Rollout(tokens_BxT, logps_BxT, lengths_B, done_B)
-
-  return sample
+  return Sampler(prefill, start, step, sample)
 
 
 def completion_logps(apply: Callable, params, prompts: Prompts, completions_BxT: jax.Array, *,
@@ -118,9 +144,9 @@ def completion_logps(apply: Callable, params, prompts: Prompts, completions_BxT:
   G = B // prompts.tokens_NxP.shape[0]
   hidden_NxPxD, prefix = apply(weights, prompts.tokens_NxP, prompt_positions(prompts), method='hidden')
   hidden_BxTxD = jnp.repeat(hidden_NxPxD[:, -1:], G, axis=0)
-  if T > 1:
-    positions_BxT = jnp.repeat(prompts.lengths_N, G)[:, None] + jnp.arange(T - 1)
-    rest, _ = apply(weights, completions_BxT[:, :-1], positions_BxT, prefix=prefix, method='hidden')
-    hidden_BxTxD = jnp.concatenate([hidden_BxTxD, rest], axis=1)
+  if T > 1:  # the last token predicts nothing; it is computed all the same, so that T stays a multiple of a block
+    positions_BxT = jnp.repeat(prompts.lengths_N, G)[:, None] + jnp.arange(T)
+    rest, _ = apply(weights, completions_BxT, positions_BxT, prefix=prefix, method='hidden')
+    hidden_BxTxD = jnp.concatenate([hidden_BxTxD, rest[:, :-1]], axis=1)
   unembed = lambda hidden: apply(weights, hidden, method='unembed')
   return token_logps(unembed, hidden_BxTxD, completions_BxT, temperature=temperature, chunk=chunk)

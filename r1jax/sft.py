@@ -4,17 +4,15 @@ import os
 import time
 
 import grain
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from r1jax import checkpoint
 from r1jax import corpus
-from r1jax import losses
 from r1jax import mesh as mesh_lib
 from r1jax import metrics
-from r1jax import optim
 from r1jax import packing
+from r1jax import programs
 from r1jax import prompts
 from r1jax import stage
 from r1jax import tasks
@@ -40,13 +38,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   mesh = mesh_lib.create(config.mesh)
   texts = _texts(c, config)
   if 'checkpoint' in inputs:
-    model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], dtype=config.dtype)
+    model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
     params = stage.load_params(model, step_dir, mesh)
   else:
     tokenizer = tokenizer_lib.train(
         (prompt + completion for prompt, completion in texts[:4000]), workdir, vocab_size=c.vocab_size,
         pieces=prompts.fixed_parts(c.template) + corpus.whole_pieces())
-    model = zoo.build(zoo.get(c.model, vocab_size=tokenizer.vocab_size, dtype=config.dtype))
+    model = zoo.build(zoo.get(c.model, vocab_size=tokenizer.vocab_size, **stage.computed(config, mesh)))
     params = update.init_params(model, config.seed)
   stage.save_model(workdir, model, tokenizer)
   packed = packing.pack([(tokenizer.encode(p), tokenizer.encode(t) + [tokenizer.eos_ids[0]]) for p, t in texts],
@@ -64,27 +62,15 @@ def _texts(c, config) -> list[tuple[str, str]]:
 def train(config, name: str, workdir: str, model, params, packed: packing.Packed, mesh) -> None:
   """The loop. Batch number i is a pure function of the seed and i, so resuming needs only the number."""
   c = config[name]
-  optimizer = optim.create(steps=c.steps, **c.optimizer)
-  shardings = update.state_shardings(update.abstract_params(model), optimizer, mesh, reference=False)
-
-  chunk = losses.chunk_positions(config.logit_elements, c.batch // c.micro_batches, model.config.vocab_size)
-
-  def loss_fn(params, batch: packing.Packed):
-    weights = {'params': params}
-    hidden, _ = model.apply(weights, batch.tokens_BxT, batch.positions_BxT, batch.segment_ids_BxT, method='hidden')
-    logps, _ = losses.token_logps(lambda h: model.apply(weights, h, method='unembed'), hidden, batch.targets_BxT,
-                                  chunk=chunk)
-    return losses.cross_entropy(logps, batch.mask_BxT)
-
-  step_fn = update.make_update(loss_fn, optimizer, mesh, shardings, groups=c.batch, micro_batches=c.micro_batches)
+  built = programs.sft(config, c, model, mesh)
+  step_fn = built.step.compile()
   rows = grain.MapDataset.source(np.arange(len(packed.tokens_BxT))).seed(config.seed).shuffle().repeat()
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
   writer = metrics.Writer(workdir, name)
   progress = metrics.Progress(c.steps, name, os.path.join(workdir, 'log.txt'))
-  with stage.use_mesh(mesh):
-    fresh = jax.jit(lambda p: update.fresh(p, optimizer, seed=config.seed, reference=False), out_shardings=shardings)
-    restored = checkpoints.restore(jax.eval_shape(fresh, params), shardings)
-    state = fresh(params) if restored is None else restored[0]
+  with programs.use_mesh(mesh):
+    restored = checkpoints.restore(built.state, built.shardings)
+    state = built.fresh(params) if restored is None else restored[0]
     del params
     step, clock = int(state.step), time.monotonic()  # one batch a step: the position in the data is the step
     writer.truncate(step)

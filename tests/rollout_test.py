@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from r1jax import rollout
-from r1jax.models import dense
 from r1jax.types import NOWHERE, Prompts
 
 G, T, PAD = 4, 12, 0
@@ -38,8 +37,7 @@ def prompts_of(rows, P=6):
 
 def sampler(model, **changes):
   settings = {**dict(samples=G, max_tokens=T, eos_ids=EOS, pad_id=PAD), **changes}
-  empty = lambda rows, slots: dense.empty_cache(model.config, rows, slots)
-  return jit(rollout.make_sampler(model.apply, empty, **settings))
+  return jit(rollout.make_sampler(model.apply, model.empty_cache, **settings).sample)
 
 
 @pytest.fixture(scope='module')
@@ -197,7 +195,7 @@ def constant_model(probabilities, *, on_choice=None, **settings):
       jax.debug.callback(on_choice)
     return jnp.broadcast_to(logits, (*x.shape[:-1], len(logits)))
 
-  sample = rollout.make_sampler(apply, lambda rows, slots: jnp.int32(0), pad_id=PAD, **settings)
+  sample = rollout.make_sampler(apply, lambda rows, slots: jnp.int32(0), pad_id=PAD, **settings).sample
   out = jax.device_get(jit(sample)({}, prompts_of([[1]]), jax.random.key(0)))
   jax.effects_barrier()
   return out

@@ -14,9 +14,8 @@ from r1jax import losses
 from r1jax import mesh as mesh_lib
 from r1jax import optim
 from r1jax import packing
-from r1jax import rl
+from r1jax import programs
 from r1jax import rollout
-from r1jax import stage
 from r1jax import update
 from r1jax.types import Batch, Prompts
 
@@ -97,7 +96,7 @@ def make_toy_loss(what):
       logps, _ = losses.token_logps(lambda h: toy_apply(weights, h, method='unembed'), hidden, batch.targets_BxT)
       return losses.cross_entropy(logps, batch.mask_BxT)
     return loss_fn
-  return rl.make_loss(toy_apply, numbers(*what))
+  return programs.make_rl_loss(toy_apply, numbers(*what))
 
 
 def toy_batch(what, seed):
@@ -122,7 +121,7 @@ def take_steps(loss_fn, params, batch, *, shape=None, devices=1, micro_batches=1
   key = (loss_fn, devices, str(shape), micro_batches)
   if key not in _steps:
     _steps[key] = update.make_update(loss_fn, ADAM, mesh, shardings, groups=N, micro_batches=micro_batches)
-  with stage.use_mesh(mesh) if model is not None else contextlib.nullcontext():
+  with programs.use_mesh(mesh) if model is not None else contextlib.nullcontext():
     state = jax.device_put(update.fresh(jax.tree.map(jnp.copy, params), ADAM, seed=0, reference=False), shardings)
     for _ in range(steps):
       state, metrics = _steps[key](state, mesh_lib.put_batch(batch, mesh))
@@ -235,7 +234,7 @@ def test_the_end_token_gets_gradient_where_it_is_padding_too(nano):
     return out + p['at_BxTxV'] if method == 'unembed' else out  # a handle on each position's logits
 
   c = numbers(clip_low=10, clip_high=10)
-  f = lambda at: rl.make_loss(apply, c)({'model': params, 'at_BxTxV': at}, batch)[0]
+  f = lambda at: programs.make_rl_loss(apply, c)({'model': params, 'at_BxTxV': at}, batch)[0]
   gradient = np.abs(jax.jit(jax.grad(f), compiler_options=HURRY)(jnp.zeros((N * G, T, 512))))
   said = np.take_along_axis(gradient, batch.completions_BxT[..., None], axis=-1)[..., 0]
   inside = np.arange(T) < batch.lengths_B[:, None]
@@ -259,7 +258,7 @@ def test_policy_log_probs_are_at_the_samplers_temperature():
 def test_importance_weights_come_from_trainer_over_sampler():
   params, batch = toy_params(), toy_batch(MODES[0], 2)
   batch = batch._replace(sampler_logps_BxT=batch.old_logps_BxT - np.log(1.5).astype(np.float32))
-  plain, capped = (jax.jit(rl.make_loss(toy_apply, numbers(kl_coef=0.0, is_cap=cap)))(params, batch)[0]
+  plain, capped = (jax.jit(programs.make_rl_loss(toy_apply, numbers(kl_coef=0.0, is_cap=cap)))(params, batch)[0]
                    for cap in (0.0, 1.2))
   np.testing.assert_allclose(capped, 1.2 * plain, rtol=1e-5)
 
@@ -270,7 +269,7 @@ def test_importance_weights_come_from_trainer_over_sampler():
 def nano_case(nano):
   """(model, params, loss_fn, batch)."""
   model, params = nano
-  return model, params, rl.make_loss(model.apply, numbers()), ragged_batch(model.apply, params, 512, 0)
+  return model, params, programs.make_rl_loss(model.apply, numbers()), ragged_batch(model.apply, params, 512, 0)
 
 
 def test_eight_devices_give_the_numbers_of_one(nano_case):

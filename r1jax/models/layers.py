@@ -1,8 +1,33 @@
-"""Layers that more than one family uses: norm, rotary positions, SwiGLU."""
+"""Layers that more than one family uses: norm, rotary positions, SwiGLU; and where activations lie."""
+
+import dataclasses
+import math
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+
+def spec_for(names: tuple[str | None, ...], shape: tuple[int, ...]) -> jax.P:
+  """PartitionSpec of an array with these logical axes on the mesh and rules in use.
+
+  An axis that its mesh axes do not divide stays whole, so that tiny models run on any mesh.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  out = []
+  for axes, size in zip(nn.logical_to_mesh_axes(names), shape):
+    axes = (axes,) if isinstance(axes, str) else (axes or ())
+    axes = tuple(a for a in axes if mesh.shape.get(a, 1) > 1)
+    out.append(axes if axes and size % math.prod(mesh.shape[a] for a in axes) == 0 else None)
+  return jax.P(*out)
+
+
+def constrain(x: jax.Array, *names: str | None) -> jax.Array:
+  """Lays an activation out by the names of its axes; without a mesh in use, nothing."""
+  if jax.sharding.get_abstract_mesh().empty:
+    return x
+  return jax.lax.with_sharding_constraint(x, spec_for(names, x.shape))
 
 
 def weight(module: nn.Module, name: str, shape, axes, *, fan_in: int, scale: float = 1.0):
@@ -47,11 +72,62 @@ class RMSNorm(nn.Module):
     return (x * scale_D).astype(x_BxTxD.dtype)
 
 
-def rope(positions_BxT: jax.Array, head_dim: int, theta: float) -> tuple[jax.Array, jax.Array]:
+@dataclasses.dataclass(frozen=True)
+class RopeScaling:
+  """Frequencies stretched for contexts longer than the model was trained on; names as in config.json."""
+  kind: str  # 'llama3' | 'yarn'
+  factor: float
+  original_length: int  # original_max_position_embeddings
+  low: float = 1.0  # low_freq_factor of llama3, beta_slow of yarn
+  high: float = 4.0  # high_freq_factor of llama3, beta_fast (32) of yarn
+  mscale: float = 0.0  # yarn
+  mscale_all_dim: float = 0.0  # yarn
+
+  def __post_init__(self):
+    if self.kind not in ('llama3', 'yarn'):
+      raise ValueError(f"rope scaling {self.kind!r} is not supported: 'llama3' or 'yarn'")
+
+  @property
+  def softmax_factor(self) -> float:
+    """What DeepSeek multiplies the softmax's scale with: mscale_all_dim's own factor, squared."""
+    return _mscale(self.factor, self.mscale_all_dim)**2 if self.mscale_all_dim else 1.0
+
+
+def _mscale(factor: float, mscale: float) -> float:
+  return 0.1 * mscale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def rope(positions_BxT: jax.Array, head_dim: int, theta: float,
+         scaling: RopeScaling | None = None) -> tuple[jax.Array, jax.Array]:
   """(cos, sin), each [B, 1, T, d/2] float32, of rotary embeddings (Su et al. 2021, eq. 15)."""
-  frequency = theta ** -(jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-  angle = positions_BxT[:, None, :, None].astype(jnp.float32) * frequency
-  return jnp.cos(angle), jnp.sin(angle)
+  frequency = theta ** -(np.arange(0, head_dim, 2, dtype=np.float32) / head_dim)
+  size = 1.0
+  if scaling is not None and scaling.kind == 'llama3':
+    frequency = _llama3(frequency, scaling)
+  elif scaling is not None:
+    frequency, size = _yarn(frequency, head_dim, theta, scaling)
+  angle = positions_BxT[:, None, :, None].astype(jnp.float32) * jnp.asarray(frequency, jnp.float32)
+  cos, sin = jnp.cos(angle), jnp.sin(angle)
+  return (cos, sin) if size == 1.0 else (cos * size, sin * size)
+
+
+def _llama3(frequency: np.ndarray, s: RopeScaling) -> np.ndarray:
+  """Llama 3.1: wave lengths beyond original_length / low are divided, short ones kept, those between blended."""
+  turns = s.original_length * frequency / (2 * np.pi)
+  blend = np.clip((turns - s.low) / (s.high - s.low), 0.0, 1.0)
+  return (1 - blend) * frequency / s.factor + blend * frequency
+
+
+def _yarn(frequency: np.ndarray, head_dim: int, theta: float, s: RopeScaling) -> tuple[np.ndarray, float]:
+  """(frequencies, factor of cos and sin) of YaRN (Peng et al. 2023, sections 3.2 and 3.4)."""
+  at = lambda turns: head_dim * math.log(s.original_length / (turns * 2 * math.pi)) / (2 * math.log(theta))
+  first, last = max(math.floor(at(s.high)), 0), min(math.ceil(at(s.low)), head_dim - 1)
+  divided = np.clip((np.arange(head_dim // 2, dtype=np.float32) - first) / max(last - first, 1e-3), 0.0, 1.0)
+  if s.mscale and s.mscale_all_dim:
+    size = _mscale(s.factor, s.mscale) / _mscale(s.factor, s.mscale_all_dim)
+  else:
+    size = _mscale(s.factor, 1.0)
+  return frequency / s.factor * divided + frequency * (1 - divided), size
 
 
 def rotate(x_BxHxTxd: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:

@@ -1,46 +1,85 @@
-"""A name -> a Config. Sizes from the models' public config.json."""
+"""A name -> a Config. Sizes from the models' public config.json, https://huggingface.co/OWNER/NAME."""
 
 import dataclasses
 
-from r1jax.models import dense
+from r1jax.models import deepseek_v3, dense
+from r1jax.models.layers import RopeScaling
 from r1jax.types import UserError
 
-_DENSE = {
+_FAMILIES = {'dense': dense, 'deepseek_v3': deepseek_v3}
+
+# meta-llama/Llama-3.1-8B and Llama-3.3-70B-Instruct
+_LLAMA3 = dict(vocab_size=128256, rope_theta=5e5, norm_eps=1e-5, tied=False, max_length=131072,
+               rope_scaling=RopeScaling('llama3', factor=8.0, original_length=8192, low=1.0, high=4.0))
+_QWEN = dict(vocab_size=152064, rope_theta=1e6, norm_eps=1e-6, qkv_bias=True, tied=False, max_length=131072)
+_QWEN_1_5B = dict(_QWEN, vocab_size=151936, dim=1536, layers=28, heads=12, kv_heads=2, ffn_dim=8960, tied=True)
+_QWEN_7B = dict(_QWEN, dim=3584, layers=28, heads=28, kv_heads=4, ffn_dim=18944)
+# The Math bases have a context of 4,096. The distills made from them keep their theta and are read to 131,072.
+_MATH = dict(rope_theta=1e4, max_length=4096)
+_SMOLLM2 = dict(vocab_size=49152, dim=576, layers=30, heads=9, kv_heads=3, ffn_dim=1536, rope_theta=1e5,
+                norm_eps=1e-5, tied=True, max_length=8192)
+_YARN = dict(factor=40.0, original_length=4096, low=1.0, high=32.0, mscale=1.0, mscale_all_dim=1.0)
+
+_MODELS = {
     # r1_zero.py:tiny. 1.0M parameters; the vocabulary is that of the tokenizer trained with it.
-    'tiny': dict(vocab_size=512, dim=128, layers=4, heads=4, kv_heads=2, ffn_dim=512, max_length=256,
-                 unroll=4),
-    # A few thousand parameters, for tests.
+    'tiny': dict(vocab_size=512, dim=128, layers=4, heads=4, kv_heads=2, ffn_dim=512, max_length=256, unroll=4),
+    # A few thousand parameters, for tests: one a family.
     'nano': dict(vocab_size=512, dim=32, layers=2, heads=4, kv_heads=2, ffn_dim=64, max_length=256),
-    # HuggingFaceTB/SmolLM2-135M(-Instruct) config.json
-    'smollm2-135m': dict(vocab_size=49152, dim=576, layers=30, heads=9, kv_heads=3, ffn_dim=1536,
-                         rope_theta=1e5, norm_eps=1e-5, tied=True, max_length=8192),
-    # Qwen/Qwen2.5-1.5B config.json
-    'qwen2.5-1.5b': dict(vocab_size=151936, dim=1536, layers=28, heads=12, kv_heads=2, ffn_dim=8960,
-                         rope_theta=1e6, norm_eps=1e-6, qkv_bias=True, tied=True, max_length=131072),
+    'nano-llama': dict(vocab_size=512, dim=32, layers=2, heads=4, kv_heads=2, ffn_dim=64, max_length=256, tied=False,
+                       rope_theta=5e5, rope_scaling=RopeScaling('llama3', factor=8.0, original_length=32)),
+    'nano-qwen': dict(vocab_size=512, dim=32, layers=2, heads=4, kv_heads=2, ffn_dim=64, max_length=256, qkv_bias=True),
+    'nano-deepseek': dict(
+        family='deepseek_v3', vocab_size=512, dim=32, layers=3, heads=4, ffn_dim=64, expert_dim=16, experts=8,
+        experts_per_token=2, q_rank=24, kv_rank=16, nope_dim=8, rope_dim=4, value_dim=8, dense_layers=1, groups=4,
+        groups_kept=2, routed_scaling=2.5, max_length=256,
+        rope_scaling=RopeScaling('yarn', **{**_YARN, 'factor': 4.0, 'original_length': 64})),
+    'smollm2-135m': _SMOLLM2,  # HuggingFaceTB/SmolLM2-135M
+    'smollm2-135m-instruct': _SMOLLM2,  # HuggingFaceTB/SmolLM2-135M-Instruct
+    'qwen2.5-1.5b': _QWEN_1_5B,  # Qwen/Qwen2.5-1.5B, and so on
+    'qwen2.5-7b': _QWEN_7B,
+    'qwen2.5-math-1.5b': {**_QWEN_1_5B, **_MATH},
+    'qwen2.5-math-7b': {**_QWEN_7B, **_MATH},
+    # These two bases have 1e-5 where their Instruct models have 1e-6.
+    'qwen2.5-14b': dict(_QWEN, dim=5120, layers=48, heads=40, kv_heads=8, ffn_dim=13824, norm_eps=1e-5),
+    'qwen2.5-32b': dict(_QWEN, dim=5120, layers=64, heads=40, kv_heads=8, ffn_dim=27648, norm_eps=1e-5),
+    'llama-3.1-8b': dict(_LLAMA3, dim=4096, layers=32, heads=32, kv_heads=8, ffn_dim=14336),
+    'llama-3.3-70b-instruct': dict(_LLAMA3, dim=8192, layers=80, heads=64, kv_heads=8, ffn_dim=28672),
+    'deepseek-v3-base': dict(  # deepseek-ai/DeepSeek-V3-Base
+        family='deepseek_v3', vocab_size=129280, dim=7168, layers=61, heads=128, ffn_dim=18432, expert_dim=2048,
+        experts=256, experts_per_token=8, q_rank=1536, kv_rank=512, nope_dim=128, rope_dim=64, value_dim=128,
+        dense_layers=3, shared_experts=1, groups=8, groups_kept=4, routed_scaling=2.5, norm_eps=1e-6, max_length=163840,
+        rope_scaling=RopeScaling('yarn', **_YARN)),
 }
-_DENSE['smollm2-135m-instruct'] = _DENSE['smollm2-135m']
 
 
-def get(name: str, **overrides) -> dense.Config:
+def get(name: str, **overrides):
   """Config of a published or tiny model; keyword arguments replace its fields.
 
   Raises:
     UserError: no such model, or no such field.
   """
-  if name not in _DENSE:
-    raise UserError(f'no model {name!r}: one of {", ".join(sorted(_DENSE))}')
-  fields = {f.name for f in dataclasses.fields(dense.Config)}
+  if name not in _MODELS:
+    raise UserError(f'no model {name!r}: one of {", ".join(sorted(_MODELS))}')
+  values = _MODELS[name]
+  fields = {f.name for f in dataclasses.fields(_FAMILIES[values.get('family', 'dense')].Config)}
   for key in overrides:
     if key not in fields:
       raise UserError(f'model has no field {key!r}: one of {", ".join(sorted(fields))}')
-  return dense.Config(**{**_DENSE[name], **overrides})
+  return from_dict({**values, **overrides})
 
 
-def build(config: dense.Config) -> dense.Model:
+def names() -> list[str]:
+  return sorted(_MODELS)
+
+
+def build(config):
   """The flax module of a config."""
-  return dense.Model(config)
+  return _FAMILIES[config.family].Model(config)
 
 
-def from_dict(values: dict) -> dense.Config:
-  """Config from the fields in a model.json."""
-  return dense.Config(**values)
+def from_dict(values: dict):
+  """Config from its fields, as in a model.json."""
+  values = dict(values)
+  if isinstance(values.get('rope_scaling'), dict):
+    values['rope_scaling'] = RopeScaling(**values['rope_scaling'])
+  return _FAMILIES[values.get('family', 'dense')].Config(**values)

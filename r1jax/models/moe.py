@@ -1,0 +1,157 @@
+"""Mixture of experts as in DeepSeek-V3: sigmoid router, group-limited top-k, shared expert, nothing dropped.
+
+The router runs in float32. The bias enters the choice of experts only; weights are the unbiased scores. It is moved
+by load after each update (`balance`), not by a gradient. Dispatch drops nothing, so that sampler and trainer agree.
+"""
+
+import functools
+import math
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from r1jax.models.layers import SwiGLU, spec_for, weight
+
+CHUNK = 4096  # tokens whose copies, one for each of their experts, are held at once on a device
+
+
+def route(scores_SxE: jax.Array, bias_E: jax.Array, *, top_k: int, groups: int, groups_kept: int, scaling: float,
+          normalise: bool) -> tuple[jax.Array, jax.Array]:
+  """(weights_Sxk, ids_Sxk): each token's experts (DeepSeek-V3 report, eqs. 12 to 16, section 2.1.2).
+
+  A group's score is the sum of its two best biased scores; experts outside the `groups_kept` best groups are out.
+  """
+  S, E = scores_SxE.shape
+  biased = jax.lax.stop_gradient(scores_SxE + bias_E)
+  if groups > 1:
+    best_two = jax.lax.top_k(biased.reshape(S, groups, E // groups), 2)[0].sum(axis=-1)
+    kept = jax.lax.top_k(best_two, groups_kept)[1]
+    open_SxG = jnp.any(kept[:, :, None] == jnp.arange(groups), axis=1)
+    biased = jnp.where(jnp.repeat(open_SxG, E // groups, axis=1), biased, -jnp.inf)
+  ids_Sxk = jax.lax.top_k(biased, top_k)[1]
+  weights_Sxk = jnp.take_along_axis(scores_SxE, ids_Sxk, axis=-1)
+  if normalise:
+    weights_Sxk = weights_Sxk / (jnp.sum(weights_Sxk, axis=-1, keepdims=True) + 1e-20)
+  return weights_Sxk * scaling, ids_Sxk
+
+
+def sequence_balance(scores_BxTxE: jax.Array, ids_BxTxk: jax.Array, real_BxT: jax.Array) -> jax.Array:
+  """[B]: sum_i f_i P_i over each row's real tokens (DeepSeek-V3 report, eqs. 17 to 20); 1 when balanced."""
+  E, k = scores_BxTxE.shape[-1], ids_BxTxk.shape[-1]
+  real = real_BxT.astype(jnp.float32)[..., None]
+  count = jnp.maximum(jnp.sum(real, axis=1), 1.0)
+  chosen = jnp.sum(jax.nn.one_hot(ids_BxTxk, E), axis=2)
+  f_BxE = jnp.sum(chosen * real, axis=1) * E / (k * count)
+  share = scores_BxTxE / (jnp.sum(scores_BxTxE, axis=-1, keepdims=True) + 1e-20)
+  return jnp.sum(f_BxE * jnp.sum(share * real, axis=1) / count, axis=-1)
+
+
+class MoE(nn.Module):
+  """Shared expert + weighted sum of each token's top-k experts.
+
+  Sows into 'experts': load [E] (tokens sent to each expert) and balance [B] (`sequence_balance`).
+  """
+  config: object  # deepseek_v3.Config
+
+  @nn.compact
+  def __call__(self, x_BxTxD, real_BxT):
+    c, (B, T, D) = self.config, x_BxTxD.shape
+    E, F, k = c.experts, c.expert_dim, c.experts_per_token
+    out_scale = (2 * c.layers)**-0.5
+    router = weight(self, 'router', (D, E), ('embed', None), fan_in=D)
+    bias_E = self.param('router_bias', nn.with_logical_partitioning(nn.initializers.zeros, (None,)), (E,), jnp.float32)
+    gate = weight(self, 'gate', (E, D, F), ('experts', 'embed', 'mlp'), fan_in=D)
+    up = weight(self, 'up', (E, D, F), ('experts', 'embed', 'mlp'), fan_in=D)
+    down = weight(self, 'down', (E, F, D), ('experts', 'mlp', 'embed'), fan_in=F, scale=out_scale)
+    with jax.named_scope('router'):
+      logits = jnp.einsum('btd,de->bte', x_BxTxD.astype(jnp.float32), router, precision=jax.lax.Precision.HIGHEST)
+      scores = jax.nn.sigmoid(logits)
+      weights, ids = route(scores.reshape(-1, E), jax.lax.stop_gradient(bias_E), top_k=k, groups=c.groups,
+                           groups_kept=c.groups_kept, scaling=c.routed_scaling, normalise=c.normalise_top_k)
+      weights, ids = weights.reshape(B, T, k), ids.reshape(B, T, k)
+    real_BxTx1 = real_BxT[..., None]
+    self.sow('experts', 'load', jnp.zeros(E).at[ids].add(jnp.broadcast_to(real_BxTx1, ids.shape).astype(jnp.float32)))
+    self.sow('experts', 'balance', sequence_balance(scores, ids, real_BxT))
+    with jax.named_scope('experts'):
+      out = experts(x_BxTxD, ids, weights, *(w.astype(x_BxTxD.dtype) for w in (gate, up, down)))
+    return out + SwiGLU(F * c.shared_experts, out_scale, name='shared')(x_BxTxD)
+
+
+def experts(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD) -> jax.Array:
+  """sum_k weight_k * SwiGLU_{id_k}(x), with experts dealt out over the mesh axes of 'experts'.
+
+  Every device of an expert group sees all the group's tokens, works on those sent to its own experts, and the parts
+  are summed: more traffic than sending each token to its experts, but shapes that do not depend on the routing.
+  """
+  B, E, F = x_BxTxD.shape[0], *gate_ExDxF.shape[::2]
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return _local(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD, first=0)
+  as_tuple = lambda axes: (axes,) if isinstance(axes, str) else axes or ()
+  owners, inner = (as_tuple(axes) for axes in spec_for(('experts', 'mlp'), (E, F)))
+  row = jax.P(tuple(axis for axis in as_tuple(spec_for(('batch',), (B,))[0]) if axis not in owners))
+  summed = owners + inner
+
+  def shard(x, ids, weights, gate, up, down):
+    first = jax.lax.axis_index(owners) * gate.shape[0] if owners else 0
+    out = _local(x, ids, weights, gate, up, down, first=first)
+    return jax.lax.psum(out, summed) if summed else out
+
+  return jax.shard_map(shard, in_specs=(row, row, row, jax.P(owners, None, inner), jax.P(owners, None, inner),
+                                        jax.P(owners, inner, None)), out_specs=row,
+                       check_vma=False)(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD)
+
+
+def _local(x_BxTxD, ids_BxTxk, weights_BxTxk, gate, up, down, *, first):
+  """The part of `experts` that the experts first .. first + len(gate) contribute."""
+  (B, T, D), k = x_BxTxD.shape, ids_BxTxk.shape[-1]
+  S = B * T
+  flat = (x_BxTxD.reshape(S, D), ids_BxTxk.reshape(S, k), weights_BxTxk.reshape(S, k))
+  one = functools.partial(_tokens, gate=gate, up=up, down=down, first=first)
+  if S <= CHUNK:
+    return one(flat).reshape(B, T, D)
+  n = math.ceil(S / CHUNK)
+  cut = lambda x: jnp.pad(x, ((0, n * CHUNK - S), (0, 0))).reshape(n, CHUNK, -1)
+  out = jax.lax.map(jax.checkpoint(one), tuple(cut(x) for x in flat))
+  return out.reshape(n * CHUNK, D)[:S].reshape(B, T, D)
+
+
+def _tokens(flat, *, gate, up, down, first):
+  x_SxD, ids_Sxk, weights_Sxk = flat
+  S, k = ids_Sxk.shape
+  mine = gate.shape[0]
+  local = ids_Sxk.reshape(-1) - first
+  local = jnp.where((local >= 0) & (local < mine), local, mine)  # `mine`: somebody else's, sorted to the end
+  order = jnp.argsort(local)
+  sizes = jnp.bincount(local, length=mine + 1)[:mine].astype(jnp.int32)
+  rows = x_SxD[order // k]
+  ragged = functools.partial(jax.lax.ragged_dot, group_sizes=sizes)
+  hidden = nn.silu(ragged(rows, gate)) * ragged(rows, up)
+  out = ragged(hidden, down)
+  out = jnp.where((local[order] < mine)[:, None], out, 0)  # rows past the last group hold anything
+  back = jnp.argsort(order)
+  out_SxkxD = out[back].reshape(S, k, -1).astype(jnp.float32)
+  return jnp.sum(out_SxkxD * weights_Sxk[..., None], axis=1).astype(x_SxD.dtype)
+
+
+def balance(params: dict, load_LxE: jax.Array, *, rate: float) -> dict:
+  """Moves each layer's router_bias by `rate` towards equal load (DeepSeek-V3 report, section 2.1.2)."""
+  bias = params['moe_blocks']['moe']['router_bias']
+  moved = bias + rate * jnp.sign(jnp.mean(load_LxE, axis=-1, keepdims=True) - load_LxE)
+  moe = {**params['moe_blocks']['moe'], 'router_bias': moved}
+  return {**params, 'moe_blocks': {**params['moe_blocks'], 'moe': moe}}
+
+
+def recording(apply):
+  """(apply, seen): an apply that also appends what the MoE layers sow in each pass over hidden states to `seen`."""
+  seen = []
+
+  def call(variables, *args, **kwargs):
+    if kwargs.get('method') != 'hidden':
+      return apply(variables, *args, **kwargs)
+    out, sown = apply(variables, *args, mutable=['experts'], **kwargs)
+    seen.append({name: value[0] for name, value in sown['experts']['moe_blocks']['moe'].items()})
+    return out
+
+  return call, seen
