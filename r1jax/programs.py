@@ -96,8 +96,7 @@ def sampling(model, mesh, *, prompts: int, max_prompt: int, samples: int, max_to
   key = jax.eval_shape(lambda: jax.random.key(0))
   key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole)
   first = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
-  options = dict(compiler_options=mesh_lib.compiler_options(mesh))
-  make = lambda f, args, **kw: Program(jax.jit(f, **kw, **options), args, mesh, mesh_lib.DECODE_RULES)
+  make = lambda f, args, **kw: Program(jax.jit(f, **kw), args, mesh, mesh_lib.DECODE_RULES)
   with use_mesh(mesh, mesh_lib.DECODE_RULES):
     hidden, prefix = jax.eval_shape(parts.prefill, params, asked)
     state = jax.eval_shape(parts.start, hidden)
@@ -156,7 +155,7 @@ def chunk_for(config, model, outputs: int) -> int:
 
 
 def rl(config, c, model, mesh) -> Training:
-  """The update of GRPO, and the log-probs of a wave of completions under any weights."""
+  """The update of GRPO, and the log-probs of a micro-batch's outputs under any weights."""
   optimizer = optim.create(steps=c.steps, learning_rate=c.learning_rate, **c.optimizer)
   rows, reference = mesh_lib.batch_sharding(mesh), c.kl_coef > 0
   N, B, T = c.groups, c.groups * c.samples, c.max_tokens
@@ -164,16 +163,16 @@ def rl(config, c, model, mesh) -> Training:
   logps_BxT = shape(jnp.float32, B, T)
   batch = Batch(*_prompts(N, c.max_prompt, mesh), shape(jnp.int32, B, T), shape(jnp.int32, B), logps_BxT, logps_BxT,
                 logps_BxT if reference else None, shape(jnp.float32, B))
-  micro_samples = c.samples // (c.micro_samples or c.samples)
-  loss_fn = make_rl_loss(model.apply, c, chunk_for(config, model, c.micro_groups * (c.samples // micro_samples)),
-                         experts=_is_moe(model))
-  wave = wave_of(c)
-  logps = jax.jit(lambda params, asked, tokens: rollout.completion_logps(
-      model.apply, params, asked, tokens, temperature=c.temperature, chunk=chunk_for(config, model, wave * c.samples))[0],
-                  out_shardings=rows, compiler_options=mesh_lib.compiler_options(mesh))
+  cuts = c.samples // (c.micro_samples or c.samples)
+  outputs = c.micro_groups * c.samples // cuts  # whose activations are held at once
+  chunk = chunk_for(config, model, outputs)
+  loss_fn = make_rl_loss(model.apply, c, chunk, experts=_is_moe(model))
   built = _training(config, model, mesh, optimizer, reference, batch, loss_fn, groups=c.groups,
-                    micro_batches=c.groups // c.micro_groups, micro_samples=micro_samples)
-  args = (built.state.params, _prompts(wave, c.max_prompt, mesh), shape(jnp.int32, wave * c.samples, T))
+                    micro_batches=c.groups // c.micro_groups, micro_samples=cuts)
+  logps = jax.jit(lambda params, asked, tokens: rollout.completion_logps(
+      model.apply, params, asked, tokens, temperature=c.temperature, chunk=chunk)[0],
+                  out_shardings=rows)
+  args = (built.state.params, _prompts(c.micro_groups, c.max_prompt, mesh), shape(jnp.int32, outputs, T))
   return built._replace(logps=Program(logps, args, mesh, mesh_lib.RULES))
 
 

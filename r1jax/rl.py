@@ -110,9 +110,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
 
       old, ref = out.logps_BxT, None
       if c.old_logps == 'trainer':
-        old = _logps_in_waves(logps_of, state.params, waves, out.tokens_BxT, mesh)
+        old = _logps(logps_of, state.params, asked, out.tokens_BxT, c, mesh)
       if reference:
-        ref = _logps_in_waves(logps_of, state.ref_params, waves, out.tokens_BxT, mesh)
+        ref = _logps(logps_of, state.ref_params, asked, out.tokens_BxT, c, mesh)
       batch = Batch(*asked, out.tokens_BxT, out.lengths_B, out.logps_BxT, old, ref, advantages_NxG.reshape(-1))
       facts = scoring.facts(out, judged, advantages_NxG, texts)
       ema = float(state.accuracy_ema)
@@ -162,10 +162,18 @@ def _in_waves(sample, params, waves, mesh, key, samples: int) -> Rollout:
   return jax.tree.map(lambda *parts: np.concatenate(parts), *outs)
 
 
-def _logps_in_waves(logps_of, params, waves, tokens_BxT, mesh) -> np.ndarray:
-  parts = np.split(tokens_BxT, len(waves))
-  return np.concatenate([jax.device_get(logps_of(params, mesh_lib.put_batch(wave, mesh), mesh_lib.put_batch(part, mesh)))
-                         for wave, part in zip(waves, parts)])
+def _logps(logps_of, params, asked: Prompts, tokens_BxT, c, mesh) -> np.ndarray:
+  """[B, T] log-probs under `params`, as many outputs at a time as the update holds."""
+  tokens = tokens_BxT.reshape(-1, c.samples, tokens_BxT.shape[1])
+  out = np.zeros(tokens.shape, np.float32)
+  some = c.micro_samples or c.samples
+  for n in range(0, len(tokens), c.micro_groups):
+    prompts_ = mesh_lib.put_batch(Prompts(*(a[n:n + c.micro_groups] for a in asked)), mesh)
+    for g in range(0, c.samples, some):
+      part = tokens[n:n + c.micro_groups, g:g + some]
+      found = logps_of(params, prompts_, mesh_lib.put_batch(part.reshape(-1, part.shape[-1]), mesh))
+      out[n:n + c.micro_groups, g:g + some] = jax.device_get(found).reshape(part.shape)
+  return out.reshape(tokens_BxT.shape)
 
 
 def _minibatches(batch: Batch, c, *, seed: int, number: int):

@@ -106,8 +106,7 @@ def make_update(loss_fn, optimizer: optax.GradientTransformation, mesh, sharding
     return state.replace(step=state.step + 1, params=params, opt_state=opt_state), means
 
   return jax.jit(update, donate_argnums=0, in_shardings=(shardings, rows),
-                 out_shardings=(shardings, mesh_lib.replicated(mesh)),
-                 compiler_options=mesh_lib.compiler_options(mesh))
+                 out_shardings=(shardings, mesh_lib.replicated(mesh)))
 
 
 def _merge(name: str, a, b):

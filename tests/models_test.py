@@ -6,7 +6,6 @@ skipped and say so; the rest needs nothing.
 
 import importlib.util
 import json
-import os
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ from r1jax import mesh as mesh_lib
 from r1jax import programs
 from r1jax import rollout
 from r1jax.convert import __main__ as convert_main
-from r1jax.models import moe, zoo
+from r1jax.models import zoo
 from r1jax.types import NOWHERE, Prompts, UserError
 
 SEEDS = (0, 1, 2)

@@ -166,9 +166,11 @@ def _cudnn(q, k, v, seen, prefix, scale, implementation: str = 'cudnn'):
     G = q.shape[0] // seen.prefix_valid_NxP.shape[0]
     shared = jnp.repeat(seen.prefix_valid_NxP, G, axis=0)[:, None, :]
     mask = jnp.concatenate([jnp.broadcast_to(shared, (*mask.shape[:2], shared.shape[-1])), mask], axis=-1)
+  values = v.shape[-1]
+  v = jnp.pad(v, ((0, 0), (0, 0), (0, 0), (0, q.shape[-1] - values)))  # MLA: narrower than keys, cuDNN wants one width
   q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))  # [B, T, H, d]
   out = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None], scale=scale, implementation=implementation)
-  return out.swapaxes(1, 2)
+  return out.swapaxes(1, 2)[..., :values]
 
 
 def _splash(q, k, v, seen, prefix, *, interpret):
