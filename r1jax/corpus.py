@@ -7,7 +7,10 @@ Two kinds of document, over the 'base' split of the problems:
 """
 
 import dataclasses
+import json
 import random
+
+from r1jax.types import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +84,27 @@ def documents(rows: list[dict], render, *, seed: int, mixture: Mixture = Mixture
       yield '', f'{row["expression"]}: {worked(row["expression"], rng, mixture)[0]}.'
     else:
       yield render(row['question']), conversation(row, rng, mixture)
+
+
+def from_jsonl(path: str) -> list[tuple[str, str]]:
+  """(prompt, completion) of every line {"prompt", "completion"}.
+
+  Raises:
+    UserError: not readable, or a line that is not of that form, by its number.
+  """
+  out = []
+  try:
+    with open(path, encoding='utf-8') as f:
+      for number, line in enumerate(f, 1):
+        if line.strip():
+          try:
+            row = json.loads(line)
+            out.append((row['prompt'] + '', row['completion'] + ''))
+          except (ValueError, KeyError, TypeError) as e:
+            raise UserError(f'{path}:{number} is not {{"prompt": text, "completion": text}}: {e}') from e
+  except (OSError, UnicodeDecodeError) as e:
+    raise UserError(f'{path} cannot be read: {e}') from e
+  return out
 
 
 def whole_pieces(low: int = -60, high: int = 100) -> list[str]:

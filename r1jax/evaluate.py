@@ -55,7 +55,8 @@ class Evaluator:
   """Samples and grades a fixed set of questions; the compiled sampler is kept between calls."""
 
   def __init__(self, model, tokenizer, mesh, rows, *, template: str, samples: int, max_prompt: int, max_tokens: int,
-               batch: int, temperature: float, top_p: float, seed: int):
+               batch: int, temperature: float, top_p: float, seed: int, at_once: int = 0):
+    """at_once: samples of a question that are drawn at a time; 0: all."""
     if not rows:
       raise UserError('no questions to evaluate on')
     mesh_lib.check_divides('evaluate.batch', batch, mesh)
@@ -63,8 +64,11 @@ class Evaluator:
     self._prompts = prompts.encode(rows, tokenizer, template=template, max_prompt=max_prompt)
     self.settings = {'n_samples': samples, 'temperature': temperature, 'top_p': top_p, 'max_tokens': max_tokens}
     self._key = jax.random.key(seed)
+    self._at_once = at_once or samples
+    if samples % self._at_once:
+      raise UserError(f'evaluate.samples={samples} is not a multiple of evaluate.at_once={at_once}')
     self._sample = programs.sampling(
-        model, mesh, prompts=batch, max_prompt=max_prompt, samples=samples, max_tokens=max_tokens,
+        model, mesh, prompts=batch, max_prompt=max_prompt, samples=self._at_once, max_tokens=max_tokens,
         eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p).sample.compile()
 
   def __call__(self, params) -> list[dict]:
@@ -74,15 +78,17 @@ class Evaluator:
       # The last batch is filled up with copies, so that one compiled shape serves all.
       chosen = [min(i, len(self.rows) - 1) for i in range(start, start + self._batch)]
       batch = mesh_lib.put_batch(Prompts(*(a[chosen] for a in self._prompts)), self._mesh)
-      out = jax.device_get(self._sample(params, batch, jax.random.fold_in(self._key, start), np.int32(0)))
+      key, some = jax.random.fold_in(self._key, start), self._at_once
+      parts = [jax.device_get(self._sample(params, batch, key, np.int32(g * self._batch))) for g in range(0, n, some)]
+      by_question = lambda x: x.reshape(self._batch, some, *x.shape[1:])
+      out = jax.tree.map(lambda *p: np.concatenate([by_question(x) for x in p], axis=1), *parts)
       for i, row in enumerate(self.rows[start:start + self._batch]):
-        some = range(i * n, (i + 1) * n)
         records.append({'task': row.get('task', ''), 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'],
-                        'samples': [self._grade(row, out, b) for b in some]})
+                        'samples': [self._grade(row, out, (i, g)) for g in range(n)]})
     return records
 
   def _grade(self, row, out, b) -> dict:
-    text = self._tokenizer.decode(out.tokens_BxT[b, :out.lengths_B[b]])
+    text = self._tokenizer.decode(out.tokens_BxT[b][:out.lengths_B[b]])
     grader = rewards.get(row.get('reward', 'math'))
     score = grader.score(text, row)
     answer = grader.extract(text, row)
@@ -174,7 +180,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       asked = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
       evaluator = Evaluator(model, tokenizer, mesh, asked, template=c.template, samples=c.samples,
                             max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
-                            temperature=c.temperature, top_p=c.top_p, seed=config.seed)
+                            temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once)
       records = evaluator(params)
       result = scores(records, asked, evaluator.settings, task)
       suffix = '' if label == 'final' else f'.{label}'

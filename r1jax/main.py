@@ -5,7 +5,6 @@ stderr), 4 the run stopped itself, 143 asked to stop by SIGTERM (state saved).
 """
 
 import ctypes
-import importlib.util
 import logging
 import os
 import signal
@@ -13,59 +12,14 @@ import sys
 
 from absl import flags
 import jax
-from ml_collections import config_flags
 
 from r1jax import checkpoint
+from r1jax import options
 from r1jax import pipeline
 from r1jax.types import RunStopped, UserError
 
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'experiments/NAME.py[:ARG]', lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'where everything of this run is written')
 _PROFILE = flags.DEFINE_bool('profile', False, 'write a JAX profile to WORKDIR/profile')
-
-
-def parse(argv: list[str]) -> None:
-  """Flags -> config; every mistake becomes a UserError of one line."""
-  for arg in argv[1:]:
-    if arg.startswith('--config.'):
-      _check_key(arg[len('--config.'):].partition('=')[0], argv)
-  try:
-    rest = flags.FLAGS(argv)
-  except Exception as e:  # absl and ml_collections raise many kinds; a config file that fails, any: its last line says why
-    raise UserError(str(e).strip().splitlines()[-1]) from e
-  if not flags.FLAGS['config'].present or not _WORKDIR.value:
-    raise UserError('--config=experiments/NAME.py[:ARG] and --workdir=DIR are needed')
-  if len(rest) > 1:
-    raise UserError(f'unexpected argument {rest[1]!r}: options start with --')
-  try:
-    _CONFIG.value.to_dict()
-  except OSError as e:
-    raise UserError(f'no config file {_config_file(argv)}') from e
-
-
-def _config_file(argv: list[str]) -> str:
-  return next((a.partition('=')[2].partition(':')[0] for a in argv if a.startswith('--config=')), '')
-
-
-def _check_key(key: str, argv: list[str]) -> None:
-  """A key that the config has not got is an error that names its nearest neighbours."""
-  given = next((a.partition('=')[2] for a in argv if a.startswith('--config=')), '')
-  path, _, arg = given.partition(':')
-  if not os.path.exists(path):
-    return  # parse says so
-  spec = importlib.util.spec_from_file_location('experiment', path)
-  experiment = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(experiment)
-  try:
-    node = experiment.get_config(arg) if arg else experiment.get_config()
-  except Exception as e:
-    raise UserError(str(e).strip().splitlines()[-1]) from e
-  for i, part in enumerate(key.split('.')):
-    if not hasattr(node, 'keys') or part not in node:
-      at = '.'.join(key.split('.')[:i])
-      raise UserError(f'unknown config key {key!r}: {at or "the config"} has '
-                      f'{", ".join(sorted(node.keys())) if hasattr(node, "keys") else "no keys of its own"}')
-    node = node[part]
 
 
 def _keep_freed_memory() -> None:
@@ -91,12 +45,12 @@ def main(argv: list[str]) -> int:
   if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
     signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
   try:
-    parse(argv)
-    if _CONFIG.value.keep_freed_memory:
+    config = options.parse(argv, needed=('workdir',))
+    if config.keep_freed_memory:
       _keep_freed_memory()
     if _PROFILE.value:
       jax.profiler.start_trace(os.path.join(_WORKDIR.value, 'profile'))
-    pipeline.run(_CONFIG.value, _WORKDIR.value)
+    pipeline.run(config, _WORKDIR.value)
     if _PROFILE.value:
       jax.profiler.stop_trace()
     return 0

@@ -15,8 +15,18 @@ R1_ZERO = (
 TEMPLATES = {
     'r1_zero': R1_ZERO,
     'plain': '{question}',
-    # The chat format of SmolLM2-Instruct and Qwen2.5-Instruct, for comparison.
+    # The chat format of SmolLM2-Instruct, for comparison.
     'chatml': '<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n',
+    # One turn of the published chat templates, beginning-of-sequence token included. DeepSeek-R1's and its distills'
+    # has ended in "<think>" since February 2025 (before, at the assistant's token); a row's prefill can say otherwise.
+    'deepseek_r1': '<\uff5cbegin\u2581of\u2581sentence\uff5c><\uff5cUser\uff5c>{question}<\uff5cAssistant\uff5c><think>\n',
+    'qwen2.5': '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n'
+               '<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n',
+    'qwen2.5_instruct': '<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.'
+                        '<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n',
+    'llama3': '<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n'
+              'Today Date: 26 Jul 2024\n\n<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n{question}<|eot_id|>'
+              '<|start_header_id|>assistant<|end_header_id|>\n\n',
 }
 
 

@@ -26,10 +26,14 @@ def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
   mesh_lib.check_divides(f'{name}.batch', c.batch // c.micro_batches, mesh_lib.create(config.mesh))
-  prompts.render(c.template, '')
-  zoo.get(c.model)
-  if c.corpus != 'arithmetic':
-    raise UserError(f"{name}.corpus={c.corpus!r} is not a corpus: 'arithmetic'")
+  if c.corpus == 'arithmetic':
+    prompts.render(c.template, '')
+    zoo.get(c.model)
+  elif c.corpus == 'jsonl':
+    if not os.path.exists(c.path):
+      raise UserError(f'{name}.path={c.path!r} is no file: give a JSONL of {{"prompt", "completion"}}')
+  else:
+    raise UserError(f"{name}.corpus={c.corpus!r} is not a corpus: 'arithmetic' or 'jsonl'")
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
@@ -54,6 +58,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
 
 def _texts(c, config) -> list[tuple[str, str]]:
   """(prompt, completion) texts of the stage's documents."""
+  if c.corpus == 'jsonl':
+    return corpus.from_jsonl(c.path)
   rows = tasks.load(c.task.source, size=c.documents, seed=config.seed, split='base', params=c.task.params.to_dict())
   render = lambda question: prompts.render(c.template, question)
   return list(corpus.documents(rows, render, seed=config.seed, mixture=corpus.Mixture(**c.mixture)))

@@ -12,6 +12,8 @@ import tokenizers
 from r1jax.metrics import replace_file
 from r1jax.types import UserError
 
+_USER_DEFINED = sentencepiece_model_pb2.ModelProto.SentencePiece.USER_DEFINED
+
 
 class Tokenizer:
   """Text <-> token ids. `eos_ids` end a completion, `pad_id` fills (no mask is ever made from it)."""
@@ -64,6 +66,13 @@ class Tokenizer:
     """The token itself, as the vocabulary spells it."""
     return self._sp.id_to_piece(token) if self._sp is not None else self._hf.id_to_token(token)
 
+  def find(self, piece: str) -> int | None:
+    """The id of a token spelled so, if there is one."""
+    if self._hf is not None:
+      return self._hf.token_to_id(piece)
+    found = self._sp.piece_to_id(piece.replace(' ', '\u2581'))
+    return None if found == self._sp.unk_id() else found
+
   def save(self, directory: str) -> None:
     """Copies the files, so that a work dir is whole in itself."""
     os.makedirs(directory, exist_ok=True)
@@ -71,6 +80,36 @@ class Tokenizer:
       source = os.path.join(self.directory, name)
       if os.path.exists(source) and os.path.abspath(directory) != os.path.abspath(self.directory):
         shutil.copyfile(source, os.path.join(directory, name))
+
+
+def add_special_tokens(tokenizer: Tokenizer, tokens: list[str], directory: str, *, limit: int) -> Tokenizer:
+  """The same tokenizer with `tokens` as one id each, written to `directory` and loaded from there.
+
+  They are kept when decoding: a format's marks are part of the text. Ids follow the vocabulary; published models have
+  rows to spare there (Qwen2.5: 151,665 tokens, 151,936 rows).
+
+  Args:
+    limit: rows of the model's embedding.
+
+  Raises:
+    UserError: not enough rows are left.
+  """
+  new = [token for token in tokens if tokenizer.find(token) is None]
+  if tokenizer.vocab_size + len(new) > limit:
+    raise UserError(f'{len(new)} special tokens after {tokenizer.vocab_size} need {tokenizer.vocab_size + len(new)} '
+                    f'rows, the model has {limit}: take a model with more, or name tokens that it has')
+  tokenizer.save(directory)
+  if tokenizer._hf is not None:  # pylint: disable=protected-access
+    hf = tokenizers.Tokenizer.from_str(tokenizer._hf.to_str())  # pylint: disable=protected-access
+    hf.add_tokens([tokenizers.AddedToken(token, special=False, normalized=False) for token in new])
+    replace_file(os.path.join(directory, 'tokenizer.json'), hf.to_str().encode())
+  else:
+    proto = sentencepiece_model_pb2.ModelProto.FromString(
+        tokenizer._sp.serialized_model_proto())  # pylint: disable=protected-access
+    for token in new:
+      proto.pieces.add(piece=token.replace(' ', '\u2581'), score=0.0, type=_USER_DEFINED)
+    replace_file(os.path.join(directory, 'tokenizer.model'), proto.SerializeToString())
+  return Tokenizer(directory)
 
 
 def as_tokenizer_json(tokenizer: Tokenizer, path: str) -> None:
@@ -84,7 +123,7 @@ def as_tokenizer_json(tokenizer: Tokenizer, path: str) -> None:
   special = [i for i in range(len(pieces)) if sp.is_control(i) or sp.is_unknown(i)]
   # `train` lists whole pieces right after the special ones; sentencepiece's type for them is not in its Python API.
   proto = sentencepiece_model_pb2.ModelProto.FromString(sp.serialized_model_proto())
-  whole = [i for i, p in enumerate(proto.pieces) if p.type == p.USER_DEFINED]
+  whole = [i for i, p in enumerate(proto.pieces) if p.type == _USER_DEFINED]
   merges = []  # sentencepiece joins the two neighbours that make the earliest piece
   for i, piece in enumerate(pieces):
     if i not in special and i not in whole:

@@ -1,5 +1,6 @@
 """r1jax.convert: synthetic checkpoints land where they belong, faults have one line, SmolLM2 equals transformers'."""
 
+import dataclasses
 import glob
 import importlib.util
 import json
@@ -19,11 +20,14 @@ from tokenizers import pre_tokenizers
 
 from r1jax import convert
 from r1jax.convert import __main__ as convert_main
+from r1jax.convert import hf, table
 from r1jax import mesh as mesh_lib
 from r1jax import prompts
 from r1jax import rollout
 from r1jax import stage
 from r1jax.models import dense, zoo
+from r1jax.tokenizer import Tokenizer, add_special_tokens, as_tokenizer_json
+from r1jax.tokenizer import train as train_tokenizer
 from r1jax.types import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -277,6 +281,173 @@ def test_hf_directory_imports_with_its_tokenizer(tmp_path, capsys):
   assert read.encode('he hell') == [vocab['he'], vocab['Ġhell']]
   assert_same(stage.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1])), our_weights(hf_weights()))
   assert os.path.exists(os.path.join(out, 'config.json'))
+
+
+# DeepSeek-V3 as it is published: fp8 with scales, a multi-token-prediction block, several files and an index.
+
+V3 = dict(model_type='deepseek_v3', vocab_size=96, hidden_size=160, intermediate_size=200, moe_intermediate_size=16,
+          num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=2, n_routed_experts=4, num_experts_per_tok=2,
+          n_group=2, topk_group=1, n_shared_experts=1, first_k_dense_replace=1, q_lora_rank=24, kv_lora_rank=20,
+          qk_nope_head_dim=8, qk_rope_head_dim=4, v_head_dim=8, routed_scaling_factor=2.5, norm_topk_prob=True,
+          scoring_func='sigmoid', topk_method='noaux_tc', rms_norm_eps=1e-6, max_position_embeddings=163840,
+          tie_word_embeddings=False, num_nextn_predict_layers=1, eos_token_id=1,
+          rope_scaling=dict(type='yarn', factor=40, original_max_position_embeddings=4096, beta_fast=32, beta_slow=1,
+                            mscale=1.0, mscale_all_dim=1.0),
+          quantization_config=dict(quant_method='fp8', fmt='e4m3', weight_block_size=[128, 128]))
+
+
+def write_v3(directory, seed=0):
+  """(directory, name -> the float32 numbers that should come out)."""
+  config = zoo.from_dict(hf._sizes(str(directory), V3))
+  rng, wanted, files = np.random.default_rng(seed), {}, ({}, {})
+  for i, (name, place) in enumerate(table.places(config).items()):
+    shape, file = table.their_shape(place), files[i % 2]
+    x = rng.normal(size=shape).astype(np.float32)
+    if len(shape) == 2 and 'embed' not in name and 'lm_head' not in name and 'mlp.gate.' not in name:
+      scale = rng.uniform(0.5, 2, [-(-n // 128) for n in shape]).astype(np.float32)
+      x = x.astype(ml_dtypes.float8_e4m3fn)
+      blown_up = np.kron(scale, np.ones((128, 128), np.float32))[:shape[0], :shape[1]]
+      wanted[name] = x.astype(np.float32) * blown_up
+      file[name] = ('F8_E4M3', shape, x.tobytes())
+      files[(i + 1) % 2][name + '_scale_inv'] = ('F32', scale.shape, scale.tobytes())
+    elif name.endswith('e_score_correction_bias'):
+      wanted[name], file[name] = x, ('F32', shape, x.tobytes())
+    else:
+      x = x.astype(ml_dtypes.bfloat16)
+      wanted[name], file[name] = x.astype(np.float32), ('BF16', shape, x.tobytes())
+  files[1]['model.layers.3.enorm.weight'] = ('BF16', (160,), bytes(320))
+  os.makedirs(directory, exist_ok=True)
+  index = {}
+  for n, tensors in enumerate(files, 1):
+    name = f'model-0000{n}-of-00002.safetensors'
+    header, at = {}, 0  # by hand: safetensors' numpy side does not write fp8
+    for key, (dtype, shape, data) in tensors.items():
+      header[key] = {'dtype': dtype, 'shape': list(shape), 'data_offsets': [at, at + len(data)]}
+      at += len(data)
+    head = json.dumps(header).encode()
+    with open(os.path.join(directory, name), 'wb') as f:
+      f.write(len(head).to_bytes(8, 'little') + head + b''.join(data for _, _, data in tensors.values()))
+    index |= dict.fromkeys(tensors, name)
+  for name, facts in (('config.json', V3), ('model.safetensors.index.json', {'weight_map': index})):
+    with open(os.path.join(directory, name), 'w', encoding='utf-8') as f:
+      json.dump(facts, f)
+  return str(directory), config, wanted
+
+
+def test_deepseek_fp8_is_dequantised_and_the_mtp_block_left_out(tmp_path, caplog):
+  directory, config, wanted = write_v3(tmp_path)
+  with caplog.at_level('WARNING'):
+    read, params = convert.load_hf(directory)
+  assert read == config and read.rope_scaling.factor == 40 and 'multi-token-prediction' in caplog.text
+  flat = traverse_util.flatten_dict(params, sep='/')
+  for name, place in table.places(config).items():
+    found = table.to_theirs(flat[place.path][place.at], place, config, 'hf')
+    np.testing.assert_array_equal(found, wanted[name], err_msg=name)
+  kept, params = convert.load(convert.open_hf(directory), dtype=None)
+  assert params['moe_blocks']['moe']['gate'].dtype == ml_dtypes.bfloat16
+  assert params['moe_blocks']['moe']['router_bias'].dtype == np.float32 and kept == config
+
+
+def test_each_process_reads_its_own_part(tmp_path):
+  """On a mesh: the same numbers, laid out as for training."""
+  directory, config, _ = write_v3(tmp_path)
+  _, whole = convert.load_hf(directory)
+  mesh = mesh_lib.create({'fsdp': 2, 'tensor': 2, 'expert': 2}, jax.devices()[:8])
+  _, dealt = convert.load(convert.open_hf(directory), mesh=mesh)
+  assert_same(jax.device_get(dealt), whole)
+  assert len(dealt['moe_blocks']['moe']['gate'].sharding.device_set) == 8
+  assert dealt['moe_blocks']['moe']['gate'].addressable_shards[0].data.size * 8 == whole['moe_blocks']['moe']['gate'].size
+
+
+def test_a_shard_that_is_missing_or_cut_short_is_named(tmp_path, capsys):
+  directory, _, _ = write_v3(tmp_path)
+  shard = os.path.join(directory, 'model-00002-of-00002.safetensors')
+  with open(shard, 'rb') as f:
+    whole = f.read()
+  with open(shard, 'wb') as f:
+    f.write(whole[:-100])
+  args = ['', 'import', f'--source={directory}', f'--out={tmp_path / "out"}']
+  assert convert_main.main(args) == 2
+  err = capsys.readouterr().err
+  assert 'model-00002-of-00002.safetensors cannot be read' in err and err.count('\n') == 1
+  os.remove(shard)
+  assert convert_main.main(args) == 2
+  err = capsys.readouterr().err
+  assert 'names model-00002-of-00002.safetensors, which is not there' in err and err.count('\n') == 1
+
+
+@pytest.mark.parametrize('facts, words', [
+    (dict(scoring_func='softmax'), "scoring_func='softmax'"), (dict(moe_layer_freq=2), 'moe_layer_freq=2'),
+    (dict(quantization_config=dict(quant_method='gptq')), "quant_method='gptq'"), (dict(q_lora_rank=None), 'q_lora_rank'),
+    (dict(topk_method='greedy'), "topk_method='greedy'")])
+def test_deepseek_features_we_lack_are_refused(tmp_path, facts, words):
+  with pytest.raises(UserError, match=words):
+    hf._sizes(str(tmp_path), {**V3, **facts})
+
+
+def test_sizes_survive_the_way_out_and_in(tmp_path):
+  class Ids:
+    eos_ids, pad_id = (1,), 0
+  for name in zoo.names():
+    config = zoo.get(name)
+    again = zoo.from_dict(hf._sizes('x', json.loads(json.dumps(hf._facts(config, 'float32', Ids)))))
+    assert dataclasses.replace(again, unroll=config.unroll) == config, name
+
+
+def test_a_tiny_tokenizer_goes_out_with_the_same_ids(tmp_path):
+  texts = [' <think> 3 + 4 = 7. </think> <answer> 7 </answer>', 'the sum of 12 and -5 is 7', 'wait, no'] * 40
+  ours = train_tokenizer(texts, str(tmp_path), vocab_size=90, pieces=[' <think>', '</think>', ' <answer>', ' 12'])
+  as_tokenizer_json(ours, str(tmp_path / 'out.json'))
+  theirs = tokenizers.Tokenizer.from_file(str(tmp_path / 'out.json'))
+  for text in [*texts[:3], 'a sum <think>of 12 12 is', '  two  spaces 7', 'unknown: üü!']:
+    assert theirs.encode(text, add_special_tokens=False).ids == ours.encode(text), text
+    assert theirs.decode(ours.encode(texts[0])) == texts[0]
+
+
+@pytest.mark.parametrize('kind', ['sentencepiece', 'tokenizer.json'])
+def test_special_tokens_are_one_id_each(tmp_path, kind):
+  ours = train_tokenizer(['the sum of 12 and 5 is 17'] * 9, str(tmp_path), vocab_size=40, pieces=[' 12'])
+  if kind == 'tokenizer.json':
+    vocab = {token: i for i, token in enumerate(TOKENS)}
+    theirs = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, [tuple(m.split(' ')) for m in MERGES]))
+    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    os.makedirs(tmp_path / 'hf')
+    theirs.save(str(tmp_path / 'hf' / 'tokenizer.json'))
+    with open(tmp_path / 'hf' / 'tokenizer_r1jax.json', 'w', encoding='utf-8') as f:
+      json.dump({'eos_ids': [0]}, f)
+    ours = Tokenizer(str(tmp_path / 'hf'))
+  marks = ['|special_token|', '<sum>']
+  new = add_special_tokens(ours, marks, str(tmp_path / 'new'), limit=ours.vocab_size + 2)
+  ids = new.encode('|special_token|he<sum>')
+  assert ids[0] == ours.vocab_size and ids[-1] == ours.vocab_size + 1 and new.vocab_size == ours.vocab_size + 2
+  assert new.decode(ids).startswith('|special_token|') and new.encode('the') == ours.encode('the')
+  assert add_special_tokens(new, marks, str(tmp_path / 'again'), limit=new.vocab_size).vocab_size == new.vocab_size
+  with pytest.raises(UserError, match='2 special tokens after'):
+    add_special_tokens(ours, marks, str(tmp_path / 'full'), limit=ours.vocab_size + 1)
+
+
+def test_export_refuses_a_directory_in_use(tmp_path, capsys):
+  source, out = write_gguf(tmp_path / 'tiny.gguf'), str(tmp_path / 'ours')
+  assert convert_main.main(['', 'import', f'--source={source}', f'--out={out}']) == 0
+  assert convert_main.main(['', 'export', f'--checkpoint={out}', f'--out={out}']) == 2
+  assert 'is not empty' in capsys.readouterr().err
+  assert convert_main.main(['', 'export', f'--checkpoint={tmp_path}', f'--out={tmp_path}/x']) == 2
+  assert 'no checkpoint' in capsys.readouterr().err
+  assert convert_main.main(['', 'export', f'--checkpoint={out}', f'--out={tmp_path}/bf16', '--dtype=bfloat16']) == 0
+  _, params = convert.load_hf(str(tmp_path / 'bf16'))
+  _, exact = convert.load(convert.open_source(source))
+  assert_same(params, jax.tree.map(lambda x: x.astype(ml_dtypes.bfloat16).astype(np.float32), exact))
+
+
+def test_large_weights_go_out_in_several_files(tmp_path):
+  config, params = convert.load(convert.open_source(write_gguf(tmp_path / 'tiny.gguf')))
+  flat = traverse_util.flatten_dict(params, sep='/')
+  tokenizer = train_tokenizer(['a b'] * 9, str(tmp_path), vocab_size=20, pieces=[])
+  hf.write_hf(str(tmp_path / 'out'), config, lambda path, at: flat[path][at], tokenizer, shard_bytes=20000)
+  assert len(glob.glob(str(tmp_path / 'out' / '*.safetensors'))) > 2
+  read, again = convert.load_hf(str(tmp_path / 'out'))
+  assert read == config
+  assert_same(again, params)
 
 
 # Comparisons with transformers.

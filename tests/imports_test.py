@@ -15,17 +15,16 @@ PACKAGE = 'r1jax'
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
     'vocabulary': {'types', 'mesh', 'metrics', 'report'},
-    'parts': {'models', 'tasks', 'corpus', 'tokenizer', 'losses', 'optim', 'checkpoint'},
-    'hops': {'prompts', 'packing', 'rollout', 'rewards', 'grpo', 'update', 'convert'},
-    'between': {'evaluate', 'stage', 'scoring', 'programs'},
+    'parts': {'models', 'tasks', 'corpus', 'tokenizer', 'losses', 'optim', 'checkpoint', 'options'},
+    'hops': {'prompts', 'packing', 'rollout', 'rewards', 'grpo', 'update'},
+    'between': {'evaluate', 'stage', 'scoring', 'programs', 'convert'},
     'stages': {'sft', 'rl', 'reject', 'preference', 'serve', 'harness', 'search', 'bench', 'simulate', 'plan'},
     'pipeline': {'pipeline'},
     'main': {'main'},
 }
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
-# convert's command makes a stage's work dir, so it knows how one looks.
-EXCEPTIONS = {('convert', 'stage')}
+EXCEPTIONS = set()
 
 
 def modules() -> dict[str, pathlib.Path]:

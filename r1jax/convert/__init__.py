@@ -159,6 +159,14 @@ def export_model(path: str, out: str, *, dtype: str | None = None):
   return model.config
 
 
+def check(config, name: str) -> None:
+  """Raises UserError for what would fail later."""
+  c = config[name]
+  if not c.source:
+    raise UserError(f'{name}.source is empty: --config.{name}.source=DIR, the Hugging Face directory of {c.model}')
+  zoo.get(c.model)
+
+
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   """Imports config[name].source as config[name].model, unless that stands in workdir."""
   del inputs

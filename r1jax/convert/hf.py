@@ -75,6 +75,9 @@ def _sizes(directory: str, facts: dict) -> dict:
       sizes['rope_scaling'] = {'kind': kind, **{k: scaling[v] for k, v in _SCALING[kind].items()}}
   except KeyError as e:
     raise UserError(f'{directory}/config.json has no {e}') from e
+  for ours, theirs in names.items():
+    if sizes[ours] is None:
+      raise UserError(f'{directory}/config.json has {theirs}=null: supported is a number')
   if family == 'deepseek_v3':
     return {**sizes, 'family': family, 'rope_theta': theta}
   return {**sizes, 'rope_theta': theta, 'qkv_bias': family == 'qwen2',

@@ -94,6 +94,10 @@ class Config:
     """FLOPs of one query against one key, all layers and heads, in the expanded form."""
     return 2 * self.layers * self.heads * (self.nope_dim + self.rope_dim + self.value_dim)
 
+  def decode_attention_flops(self) -> int:
+    """The same in the absorbed form: every head meets the latent itself."""
+    return 2 * self.layers * self.heads * (2 * self.kv_rank + self.rope_dim)
+
   def cache_width(self) -> int:
     """Numbers that the cache keeps of a token."""
     return self.layers * (self.kv_rank + self.rope_dim)

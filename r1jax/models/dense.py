@@ -61,6 +61,9 @@ class Config:
     """FLOPs of one query against one key, all layers and heads: a product for the score, one for the value."""
     return 4 * self.layers * self.heads * self.head_dim
 
+  def decode_attention_flops(self) -> int:
+    return self.attention_flops()
+
   def cache_width(self) -> int:
     """Numbers that the cache keeps of a token."""
     return 2 * self.layers * self.kv_heads * self.head_dim

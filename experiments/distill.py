@@ -1,0 +1,56 @@
+"""The distilled students: SFT of six published bases on R1's own samples, nothing else (section 2.4; table 5).
+
+  python -m r1jax.main --config=experiments/distill.py:qwen-1.5b --config.base.source=DIR \\
+      --config.student.path=FILE.jsonl --workdir=runs/distill_qwen_1_5b
+  python -m r1jax.plan --config=experiments/distill.py:qwen-1.5b
+
+Rows of FILE.jsonl: {"prompt", "completion"}; the paper's 800k are not public. Two to three epochs (two here), batch 64,
+32,768 tokens a row, learning rate by student, cosine down to a tenth (paper v2, unverified). All six are planned by
+compiler, README.md has the table; not yet run. Nothing is offloaded to hosts.
+"""
+
+import importlib.util
+import os
+
+from ml_collections import ConfigDict
+
+_SPEC = importlib.util.spec_from_file_location('common', os.path.join(os.path.dirname(__file__), 'common.py'))
+common = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(common)
+
+SAMPLES, BATCH = 800_000, 64
+# student -> base, learning rate, topology, mesh, micro-batches an update, samples drawn at once in the evaluation
+STUDENTS = {
+    'qwen-1.5b': ('qwen2.5-math-1.5b', 1e-4, 'v5e:4x4', dict(fsdp=16), 4, 4),
+    'qwen-7b': ('qwen2.5-math-7b', 8e-5, 'v5p:2x2x4', dict(fsdp=16), 4, 16),
+    'qwen-14b': ('qwen2.5-14b', 7e-5, 'v5p:2x4x4', dict(fsdp=16, tensor=2), 4, 8),
+    'qwen-32b': ('qwen2.5-32b', 6e-5, 'v5p:4x4x4', dict(fsdp=16, tensor=4), 4, 8),
+    'llama-8b': ('llama-3.1-8b', 5e-5, 'v5p:2x2x4', dict(fsdp=16), 4, 8),
+    'llama-70b': ('llama-3.3-70b-instruct', 2e-5, 'v5p:4x4x8', dict(fsdp=16, tensor=8), 4, 16),
+}
+
+
+def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
+  if arg not in STUDENTS:
+    raise ValueError(f'distill.py has no {arg!r}: one of {", ".join(STUDENTS)}')
+  model, learning_rate, topology, mesh, micro_batches, at_once = STUDENTS[arg]
+  config = common.defaults()
+  config.name = f'distill_{arg}'
+  config.topology = topology
+  config.mesh = {**dict(data=1, fsdp=1, tensor=1, expert=1), **mesh}
+  config.dtype, config.remat = 'bfloat16', 'full'
+  config.logit_elements = 1 << 30
+  config.checkpoints.every = 500
+  config.stages = (dict(name='base', run='convert', inputs={}),
+                   dict(name='student', run='sft', inputs=dict(checkpoint='base')),
+                   dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='student')))
+  config.base = ConfigDict(dict(source='', model=model))
+  config.student = ConfigDict(dict(
+      corpus='jsonl', path='', steps=2 * SAMPLES // BATCH, batch=BATCH, micro_batches=micro_batches, length=32768,
+      log_every=10, optimizer=dict(learning_rate=learning_rate, warmup=100, decay='cosine', final_share=0.1,
+                                   weight_decay=0.0)))
+  evaluate = config.evaluate
+  evaluate.template = 'deepseek_r1'
+  evaluate.task.source = 'jsonl:questions.jsonl'
+  evaluate.batch, evaluate.at_once = mesh['fsdp'], at_once
+  return config

@@ -1,0 +1,154 @@
+"""A config's phases, and one of them compiled for a topology that is not there: the child of the command."""
+
+import math
+import os
+import time
+from typing import NamedTuple
+
+import jax
+
+from r1jax import mesh as mesh_lib
+from r1jax import programs
+from r1jax import stage
+from r1jax.models import zoo
+from r1jax.plan import roofline
+from r1jax.plan.chips import Topology
+from r1jax.types import UserError
+
+EOS, PAD = (1,), 0  # ids do not change a program's size
+
+
+class Phase(NamedTuple):
+  stage: str
+  phase: str  # 'prefill' | 'decode' | 'update'
+
+
+def phases(config) -> list[Phase]:
+  """In the order they run."""
+  of = {'rl': ('prefill', 'decode', 'update'), 'sft': ('update',), 'evaluate': ('prefill', 'decode')}
+  return [Phase(spec['name'], phase) for spec in config.stages for phase in of.get(spec['run'], ())]
+
+
+def model_of(config, name: str) -> str:
+  """The zoo's name of the model that a stage works on: its own, or that of where its input comes from."""
+  specs = {spec['name']: spec for spec in config.stages}
+  while 'model' not in config[name]:
+    name = next(iter(specs[name]['inputs'].values()))
+  return config[name].model
+
+
+def devices_of(where: Topology):
+  """Devices of a topology to compile for: TPU by libtpu, or this machine's CPU."""
+  from jax.experimental import topologies
+  if where.kind == 'cpu':
+    return jax.devices()[:where.devices]
+  shape = 'x'.join(map(str, where.shape))
+  # A slice smaller than a host is a host of its own.
+  small = {} if where.chips >= 4 else {'chips_per_host_bounds': (*where.shape, 1, 1)[:3]}
+  return topologies.get_topology_desc(platform='tpu', topology_name=f'{where.kind}:{shape}', **small).devices
+
+
+def environment(where: Topology) -> dict[str, str]:
+  """Of the process that compiles. Several may load libtpu, as none of them drives a chip."""
+  env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'TF_CPP_MIN_LOG_LEVEL': '3'}
+  env.pop('XLA_FLAGS', None)
+  if where.kind == 'cpu':
+    env['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={where.devices}'
+  else:
+    env |= {'TPU_SKIP_MDS_QUERY': '1', 'TPU_ACCELERATOR_TYPE': f'{where.kind}-{where.chips}',
+            'TPU_WORKER_HOSTNAMES': 'localhost', 'ALLOW_MULTIPLE_LIBTPU_LOAD': '1', 'TPU_STDERR_LOG_LEVEL': '3',
+            'TPU_MIN_LOG_LEVEL': '3'}
+  return env
+
+
+def compile_phase(config, phase: Phase, where: Topology) -> dict:
+  """One entry of `phases` as in --json."""
+  spec = next(s for s in config.stages if s['name'] == phase.stage)
+  c, run = config[phase.stage], spec['run']
+  mesh = mesh_lib.create(config.mesh, devices_of(where))
+  model = zoo.build(zoo.get(model_of(config, phase.stage), **stage.computed(config, mesh)))
+  sizes = roofline.sizes_of(model.config, dict(mesh.shape))
+  resident = {'params': 0, 'optimizer': 0}
+  if phase.phase == 'update':
+    built = (programs.rl if run == 'rl' else programs.sft)(config, c, model, mesh)
+    program = built.step
+    parts = {**_state_bytes(built.state), 'cache': 0}
+    work = _update_work(config, c, run, sizes)
+  else:
+    prompts = programs.wave_of(c) if run == 'rl' else c.batch
+    at_once = c.samples if run == 'rl' else c.at_once or c.samples
+    built = programs.sampling(model, mesh, prompts=prompts, max_prompt=c.max_prompt, samples=at_once,
+                              max_tokens=c.max_tokens, eos_ids=EOS, pad_id=PAD, temperature=c.temperature,
+                              top_p=c.get('top_p', 1.0))
+    program = getattr(built, 'prefill' if phase.phase == 'prefill' else 'step')
+    sampler, prefix = device_bytes(program.args[0]), program.args[2] if phase.phase == 'decode' else ()
+    parts = {'params': sampler, 'optimizer': 0,
+             'cache': device_bytes((built.cache, prefix)) if phase.phase == 'decode' else 0}
+    if run == 'rl':  # the training state stays where it is while completions are sampled
+      resident = _state_bytes(programs.rl(config, c, model, mesh).state)
+    rows = prompts * at_once
+    work = (roofline.prefill(sizes, prompts, c.max_prompt) if phase.phase == 'prefill'
+            else roofline.decode(sizes, rows, c.max_prompt, c.max_tokens))
+  available = where.chip.hbm_bytes / where.chip.devices
+  start, compiled, reason = time.monotonic(), True, ''
+  try:
+    m = program.compile().memory_analysis()
+    used = (m.argument_size_in_bytes + m.output_size_in_bytes - m.alias_size_in_bytes + m.temp_size_in_bytes
+            + m.generated_code_size_in_bytes)
+  except jax.errors.JaxRuntimeError as e:
+    if 'RESOURCE_EXHAUSTED' not in str(e):
+      raise
+    compiled, used, reason = False, math.nan, ' '.join(str(e).split())[:300]
+  total = used + sum(resident.values())
+  hbm = {name: parts[name] + resident.get(name, 0) for name in ('params', 'optimizer', 'cache')}
+  known = sum(hbm.values())
+  hbm |= {'activations': max(total - known, 0) if compiled else None, 'total': total if compiled else None,
+          'available': available}
+  times = roofline.seconds(work, where)
+  bound = max(times, key=times.get)
+  return {'stage': phase.stage, 'phase': phase.phase, 'compiled': compiled, 'fits': compiled and total <= available,
+          'hbm_bytes': hbm, 'flops': work.model_flops, 'roofline_seconds': times[bound], 'bound': bound,
+          'seconds_by_resource': times, 'mfu_bound': work.model_flops / (where.chips * where.chip.flops) / times[bound],
+          'tokens_per_second': _tokens(c, run, phase.phase) / times[bound], 'reason': reason,
+          'compile_seconds': round(time.monotonic() - start, 1)}
+
+
+def _update_work(config, c, run, sizes):
+  remat = config.remat != 'none'
+  if run == 'sft':
+    return roofline.update(sizes, c.batch, c.length, 0, c.micro_batches, remat=remat)
+  cuts = c.groups // c.micro_groups * (c.samples // (c.micro_samples or c.samples))
+  return roofline.update(sizes, c.groups * c.samples, c.max_tokens, c.max_prompt, cuts, remat=remat)
+
+
+def _tokens(c, run: str, phase: str) -> int:
+  """Tokens that one run of a phase handles."""
+  if run == 'sft':
+    return c.batch * c.length
+  prompts = programs.wave_of(c) if run == 'rl' else c.batch
+  at_once = c.samples if run == 'rl' else c.at_once or c.samples
+  return {'prefill': prompts * c.max_prompt, 'decode': prompts * at_once,
+          'update': c.groups * c.samples * c.max_tokens if run == 'rl' else 0}[phase]
+
+
+def device_bytes(tree) -> int:
+  """Bytes of a tree of shapes with shardings on one device."""
+  one = lambda x: math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize if x.shape else x.dtype.itemsize
+  return sum(one(x) for x in jax.tree.leaves(tree) if getattr(x, 'sharding', None) is not None)
+
+
+def _state_bytes(state) -> dict[str, int]:
+  return {'params': device_bytes(state.params) + device_bytes(state.ref_params),
+          'optimizer': device_bytes(state.opt_state)}
+
+
+def check(config, where: Topology) -> None:
+  """Raises UserError for what no compiler is needed to see."""
+  if not phases(config):
+    raise UserError('this config has no stage that computes: nothing to plan')
+  sizes = {axis: int(config.mesh.get(axis, 1)) for axis in mesh_lib.AXES}
+  fixed = math.prod(size for size in sizes.values() if size != -1)
+  if where.devices % fixed or (-1 not in sizes.values() and fixed != where.devices):
+    raise UserError(f'mesh={sizes} does not deal out the {where.devices} devices of {where.name}: change config.mesh '
+                    'or --topology')
+

@@ -1,0 +1,169 @@
+"""r1jax.plan: its formulas by hand, its mistakes in one line, and the tiny families compiled for TPU by libtpu."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from r1jax.models import zoo
+from r1jax.plan import __main__ as command
+from r1jax.plan import chips, phases, roofline
+from r1jax.types import UserError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MESH = {'data': 1, 'fsdp': 1, 'tensor': 1, 'expert': 1}
+
+
+def run(*args):
+  return subprocess.run([sys.executable, '-m', 'r1jax.plan', *args], cwd=ROOT, capture_output=True, text=True,
+                        check=False)
+
+
+def load(name, arg):
+  spec = importlib.util.spec_from_file_location(name, os.path.join(ROOT, 'experiments', f'{name}.py'))
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(arg)
+
+
+def test_topologies_are_read():
+  where = chips.topology('v5p:4x4x8')
+  assert (where.kind, where.shape, where.chips, where.devices) == ('v5p', (4, 4, 8), 128, 128)
+  assert chips.topology('tpu7x:2x2x1').devices == 8
+  for name in ('v9:2x2', 'v5e', 'v5e:2xb', 'v5e:0x4'):
+    with pytest.raises(UserError, match='topology'):
+      chips.topology(name)
+
+
+def test_formulas_by_hand():
+  """A model of two layers, D = 32, four heads of 8, two key heads, F = 64, V = 512, one device."""
+  config = zoo.get('nano')
+  s = roofline.sizes_of(config, MESH)
+  layer = 32 * 8 * (4 + 4 + 2 + 2) + 3 * 32 * 64
+  assert s.active == 2 * layer and s.vocabulary == 512 * 32 and s.cache_width == 2 * 2 * 2 * 8
+  assert s.attention == 2 * 4 * (2 * 8 + 2 * 8)  # layers, heads, a product for the score and one for the value
+  w = roofline.update(s, rows=3, length=10, prompt=0, micro_batches=1, remat=False)
+  tokens = 30
+  assert w.model_flops == 3 * (2 * s.active * tokens + s.attention * 3 * 10 * 5 + 2 * s.vocabulary * tokens)
+  assert w.flops > w.model_flops and w.link_bytes == 0
+  d = roofline.decode(s, rows=3, prompt=4, length=10)
+  assert d.flops == 2 * (s.active + s.vocabulary) * 3 + s.attention * 3 * 9
+  assert d.hbm_bytes == 2 * s.params + 3 * 5 * s.cache_width * 2
+  p = roofline.prefill(s, prompts=2, width=6)
+  assert p.flops == 2 * s.active * 12 + s.attention * 2 * 18 + 2 * s.vocabulary * 2
+
+
+def test_a_mixture_counts_what_a_token_meets():
+  config = zoo.get('deepseek-v3-base')
+  active = config.active_weights() + config.vocab_size * config.dim
+  assert abs(active / 37e9 - 1) < 0.02  # the card: 37B activated
+  assert config.cache_width() == 61 * 576
+  s = roofline.sizes_of(config, {'data': 1, 'fsdp': 32, 'tensor': 1, 'expert': 16})
+  assert s.moe_layers == 58 and s.batch_shards == 32 and s.model_shards == 16
+
+
+def test_more_shards_cost_links_and_save_memory():
+  config = zoo.get('qwen2.5-32b')
+  one, many = (roofline.sizes_of(config, {**MESH, **mesh}) for mesh in ({}, {'fsdp': 8, 'tensor': 4}))
+  a, b = (roofline.update(s, 64, 4096, 128, 1, remat=True) for s in (one, many))
+  assert a.model_flops == b.model_flops and a.link_bytes == 0 < b.link_bytes and b.hbm_bytes < a.hbm_bytes
+  times = roofline.seconds(b, chips.topology('v5p:2x4x4'))
+  assert set(times) == {'compute', 'hbm', 'interconnect'} and all(t > 0 for t in times.values())
+
+
+@pytest.mark.parametrize('name, arg', [('r1_zero', 'qwen2.5-1.5b'), ('r1_zero', 'qwen2.5-32b'), ('r1_zero', 'deepseek-v3'),
+                                       *(('distill', s) for s in ('qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b',
+                                                                  'llama-8b', 'llama-70b'))])
+def test_every_variant_deals_out_its_own_topology(name, arg):
+  config = load(name, arg)
+  phases.check(config, chips.topology(config.topology))
+  assert phases.phases(config)
+  assert all(zoo.get(phases.model_of(config, p.stage)) for p in phases.phases(config))
+  rows = config.mesh.data * config.mesh.fsdp
+  if name == 'distill':
+    c = config.student
+    assert c.length == 32768 and c.batch // c.micro_batches % rows == 0 and config.evaluate.max_tokens == 32768
+  else:
+    assert config.rl.micro_groups % rows == 0 and config.rl.rollout_groups % rows == 0
+    assert arg == 'qwen2.5-1.5b' or config.rl.max_tokens == 32768
+  assert config.evaluate.batch % rows == 0 and config.evaluate.samples % config.evaluate.at_once == 0
+
+
+@pytest.mark.parametrize('args, words', [
+    (['--config=experiments/r1_zero.py:tiny', '--topology=v9:2x2'], "no chip 'v9'"),
+    (['--config=experiments/r1_zero.py:qwen2.5-32b', '--topology=v5p:2x2x2'], 'does not deal out the 8 devices'),
+    (['--config=experiments/r1_zero.py:tiny', '--config.rl.stepz=1'], "unknown config key 'rl.stepz'"),
+    (['--config=experiments/r1_zero.py:tiny', '--only=rl/sleep'], 'this config has base/update'),
+    ([], '--config=experiments/NAME.py[:ARG] is needed')])
+def test_a_mistake_exits_2_with_one_line(args, words):
+  done = run(*args)
+  assert done.returncode == 2 and done.stderr.startswith('r1jax: ') and words in done.stderr, done.stderr
+  assert done.stderr.count('\n') == 1 and not done.stdout
+
+
+def test_without_libtpu_one_line_names_the_extra(monkeypatch, capsys):
+  real = importlib.util.find_spec
+  monkeypatch.setattr(command.importlib.util, 'find_spec', lambda name: None if name == 'libtpu' else real(name))
+  monkeypatch.setattr(command.options, 'parse', lambda argv: load('r1_zero', 'qwen2.5-32b'))
+  monkeypatch.setattr(command, '_TOPOLOGY', type('F', (), {'value': None}))
+  monkeypatch.setattr(command, '_CHILD', type('F', (), {'value': None}))
+  assert command.main(['plan']) == 2
+  assert "pip install 'r1jax[plan]'" in capsys.readouterr().err
+
+
+NANO = ['--config=experiments/r1_zero.py:tiny', '--config.rl.groups=8', '--config.rl.micro_groups=8',
+        '--config.rl.samples=4', '--config.rl.minibatches=1', '--config.rl.max_tokens=128', '--config.rl.max_prompt=128',
+        '--only=rl/prefill,rl/decode,rl/update', '--json']
+
+
+def test_on_this_machines_cpu(tmp_path):
+  done = run(*NANO, '--config.base.model=nano')
+  plan = json.loads(done.stdout)
+  assert done.returncode == 0 and plan['topology'] == 'cpu:1' and plan['chips'] == 1
+  for entry in plan['phases']:
+    hbm = entry['hbm_bytes']
+    assert entry['compiled'] and entry['fits'] and entry['bound'] in entry['seconds_by_resource']
+    assert hbm['params'] + hbm['optimizer'] + hbm['activations'] + hbm['cache'] <= hbm['total'] * 1.01 + 1
+  params = 4 * zoo.get('nano').param_count()
+  by_phase = {entry['phase']: entry['hbm_bytes'] for entry in plan['phases']}
+  assert by_phase['update']['params'] == 2 * params  # and the reference
+  assert 2 * params <= by_phase['update']['optimizer'] <= 2 * params + 64
+  cache = 4 * 32 * 128 * zoo.get('nano').cache_width()
+  prefix = 4 * 8 * 128 * zoo.get('nano').cache_width()
+  assert 0 <= by_phase['decode']['cache'] - cache - prefix < 0.1 * cache
+
+
+def libtpu():
+  if importlib.util.find_spec('libtpu') is None:
+    pytest.skip("compiling for TPU needs the extra plan: pip install -e '.[plan]'")
+
+
+@pytest.mark.parametrize('topology', ['v5e:2x2', 'v5p:2x2x1'])
+@pytest.mark.parametrize('model, mesh', [('nano-llama', (2, 2, 1)), ('nano-qwen', (4, 1, 1)), ('nano-deepseek', (2, 1, 2))])
+def test_tiny_families_compile_for_tpu(topology, model, mesh):
+  libtpu()
+  done = run(*NANO, f'--config.base.model={model}', f'--topology={topology}', '--config.mesh.data=1',
+             *(f'--config.mesh.{axis}={n}' for axis, n in zip(('fsdp', 'tensor', 'expert'), mesh)),
+             '--config.dtype=bfloat16')
+  assert done.returncode == 0, done.stderr
+  plan = json.loads(done.stdout)
+  assert [entry['phase'] for entry in plan['phases']] == ['prefill', 'decode', 'update'] and plan['chips'] == 4
+  assert all(entry['compiled'] and entry['fits'] for entry in plan['phases'])
+
+
+def test_what_does_not_fit_exits_3_and_says_what_to_change():
+  libtpu()
+  done = run('--config=experiments/r1_zero.py:qwen2.5-1.5b', '--topology=v5e:1x1', '--config.mesh.fsdp=1',
+             '--config.mesh.tensor=1', '--only=rl/decode')
+  assert done.returncode == 3 and 'does not fit v5e:1x1' in done.stderr and 'config.' in done.stderr, done.stderr
+
+
+def test_a_model_of_1_5_billion_compiles_for_its_topology():
+  libtpu()
+  done = run('--config=experiments/r1_zero.py:qwen2.5-1.5b', '--only=rl/update', '--json')
+  entry = json.loads(done.stdout)['phases'][0]
+  assert done.returncode == 0 and entry['fits'], done.stderr
+  assert 1e15 < entry['flops'] < 1e17
