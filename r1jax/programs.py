@@ -96,7 +96,8 @@ def sampling(model, mesh, *, prompts: int, max_prompt: int, samples: int, max_to
   key = jax.eval_shape(lambda: jax.random.key(0))
   key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole)
   first = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
-  make = lambda f, args, **kw: Program(jax.jit(f, **kw), args, mesh, mesh_lib.DECODE_RULES)
+  # Weights that one part does not read lie there all the same, and are counted.
+  make = lambda f, args, **kw: Program(jax.jit(f, keep_unused=True, **kw), args, mesh, mesh_lib.DECODE_RULES)
   with use_mesh(mesh, mesh_lib.DECODE_RULES):
     hidden, prefix = jax.eval_shape(parts.prefill, params, asked)
     state = jax.eval_shape(parts.start, hidden)
