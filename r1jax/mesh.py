@@ -29,8 +29,9 @@ RULES = (
     ('layers', None),
 )
 
-# For decoding: no weight is gathered at every step, so none is split over fsdp; experts are dealt out over all of it.
-_DECODE = {'embed': None, 'experts': ('expert', 'fsdp'), 'length': None}
+# For decoding: no weight is gathered at every step, so none is split along its width; experts, nearly all of a
+# mixture's weights, are dealt out over fsdp instead, and each expert over the axes that split heads.
+_DECODE = {'embed': None, 'experts': 'fsdp', 'mlp': ('tensor', 'expert'), 'length': None}
 DECODE_RULES = tuple((name, _DECODE.get(name, axes)) for name, axes in RULES)
 
 

@@ -18,7 +18,7 @@ from r1jax.types import UserError
 _TOPOLOGY = flags.DEFINE_string('topology', None, "KIND:AxBxC; default: the config's own")
 _JSON = flags.DEFINE_bool('json', False, 'print one JSON object')
 _ONLY = flags.DEFINE_string('only', None, 'STAGE/PHASE[,STAGE/PHASE]: plan these alone')
-_CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE: compile it here and print its entry; for the command itself')
+_CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile here, print an entry each; for the command itself')
 
 
 def main(argv: list[str]) -> int:
@@ -28,7 +28,8 @@ def main(argv: list[str]) -> int:
     where = topology(_TOPOLOGY.value or config.topology)
     phases_lib.check(config, where)
     if _CHILD.value:
-      print(json.dumps(phases_lib.compile_phase(config, phases_lib.Phase(*_CHILD.value.split('/')), where)))
+      for name in _CHILD.value.split(','):
+        print(json.dumps(phases_lib.compile_phase(config, phases_lib.Phase(*name.split('/')), where)), flush=True)
       return 0
     if where.kind != 'cpu' and importlib.util.find_spec('libtpu') is None:
       raise UserError("compiling for TPU needs the package libtpu: pip install 'r1jax[plan]'")
