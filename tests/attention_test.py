@@ -12,6 +12,7 @@ import pytest
 
 from r1jax import mesh as mesh_lib
 from r1jax import programs
+from r1jax import update
 from r1jax.models import attention, decode_kernel, zoo
 from r1jax.types import NOWHERE
 
@@ -120,7 +121,7 @@ def test_rows_of_different_length_in_the_decode_kernel():
 def test_a_model_samples_and_learns_the_same_by_splash(name, mesh):
   """Prefill, decoding behind a shared prefix and teacher forcing: splash and its decode kernel against XLA."""
   built = [zoo.build(zoo.get(name, attention=path)) for path in ('xla', 'splash_interpret')]
-  params = mesh_lib.unbox(built[0].init(jax.random.key(3), jnp.zeros((1, 2), jnp.int32)))['params']
+  params = update.init_params(built[0], 3)
   params = jax.tree.map(lambda x: 3 * x if x.ndim > 2 else x, params)
   rng, tail = np.random.default_rng(0), 6
   prompts = rng.integers(3, 512, (2, 8)).astype(np.int32)

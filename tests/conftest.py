@@ -40,6 +40,16 @@ def nano():
   return model, update.init_params(model, seed=0)
 
 
+@pytest.fixture(scope='module')
+def compiled_in_a_hurry():
+  """Where most of a test's time is XLA's: what it computes is tested there, not how fast."""
+  import functools
+  import jax
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax, 'jit', functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0}))
+    yield
+
+
 def pytest_terminal_summary(terminalreporter):
   """A test that did not run is no test that passed: name each, and why."""
   skipped = terminalreporter.stats.get('skipped', [])

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
+from ml_collections import ConfigDict
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -218,3 +220,31 @@ def test_on_the_command_line_a_mistake_is_one_line_and_exit_2(whole, overrides, 
   lines = [line for line in out.stderr.splitlines() if line.startswith('r1jax: ')]
   assert out.returncode == 2, out.stderr[-2000:]
   assert len(lines) == 1 and said in lines[0] and 'Traceback' not in out.stderr, out.stderr[-2000:]
+
+
+def test_a_stage_runs_again_when_its_input_changed(tmp_path, monkeypatch):
+  """Stand-ins for two stages: the second is skipped while the first's weights are what they were."""
+  ran = []
+
+  def write(config, name, workdir, inputs):
+    del inputs
+    ran.append(name)
+    directory = pathlib.Path(workdir) / 'checkpoints' / '1' / 'params'
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / 'weights').write_text(config.weights + name)
+
+  monkeypatch.setattr(pipeline.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
+  monkeypatch.setattr(pipeline.report, 'write', lambda workdir: None)
+  config = ConfigDict({'weights': 'a', 'stages': (dict(name='one', run='sft', inputs={}),
+                                                  dict(name='two', run='rl', inputs={'checkpoint': 'one'}))})
+  pipeline.run(config, str(tmp_path))
+  pipeline.run(config, str(tmp_path))
+  assert ran == ['one', 'two']
+  (tmp_path / '1_one/checkpoints/1/params/weights').write_text('somebody else')
+  pipeline.run(config, str(tmp_path))  # the first is made anew, as its own output is another; the second still stands
+  assert ran == ['one', 'two', 'one']
+  entries = json.loads((tmp_path / 'pipeline.json').read_text())
+  entries['stages'][1]['inputs']['checkpoint'] = 'what it was made from is another'
+  (tmp_path / 'pipeline.json').write_text(json.dumps(entries))
+  pipeline.run(config, str(tmp_path))
+  assert ran == ['one', 'two', 'one', 'two']

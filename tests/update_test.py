@@ -54,15 +54,7 @@ def ragged_batch(apply, params, vocab, seed, *, empty=True) -> Batch:
                rng.normal(0, 1, N * G).astype(np.float32))
 
 
-# Most of these tests' time is XLA's: what it computes is tested here, not how fast.
-HURRY = {'xla_backend_optimization_level': 0}
-
-
-@pytest.fixture(autouse=True, scope='module')
-def compiled_in_a_hurry():
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(update.jax, 'jit', functools.partial(jax.jit, compiler_options=HURRY))
-    yield
+pytestmark = pytest.mark.usefixtures('compiled_in_a_hurry')
 
 
 # --- a model small enough to compile forty steps of

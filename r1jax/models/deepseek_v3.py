@@ -98,9 +98,16 @@ class Config:
     """The same in the absorbed form: every head meets the latent itself."""
     return 2 * self.layers * self.heads * (2 * self.kv_rank + self.rope_dim)
 
+  @property
+  def latent_dim(self) -> int:
+    """Numbers of a token's latent in the cache: kv_rank + rope_dim, filled up to whole rows of a TPU's 128 lanes where
+    it is longer than one (V3: 576 -> 640), or XLA keeps a second, padded copy of the cache for the kernel."""
+    width = self.kv_rank + self.rope_dim
+    return width if width < 128 else -(-width // 128) * 128
+
   def cache_width(self) -> int:
     """Numbers that the cache keeps of a token."""
-    return self.layers * (self.kv_rank + self.rope_dim)
+    return self.layers * self.latent_dim
 
 
 class MLA(nn.Module):
@@ -124,14 +131,15 @@ class MLA(nn.Module):
     q_nope, q_rope = q[..., :nope], rotate(q[..., nope:], *cos_sin)
     kv = matmul(y_BxTxD, kv_a)
     latent = RMSNorm(c.norm_eps, name='kv_norm')(kv[..., :C])[:, None]
-    new_kv = (jnp.concatenate([latent, rotate(kv[:, None, :, C:], *cos_sin)], axis=-1),)
+    fill = jnp.zeros((B, 1, T, c.latent_dim - C - c.rope_dim), dtype)
+    new_kv = (jnp.concatenate([latent, rotate(kv[:, None, :, C:], *cos_sin), fill], axis=-1),)
 
     if cached is None:
       def expand(latents_Bx1xSxC):
         both = matmul(latents_Bx1xSxC[:, 0, :, :C], kv_b.reshape(C, -1))
         both = both.reshape(*both.shape[:2], H, -1).swapaxes(1, 2)
         both = constrain(both, 'batch', 'heads', None, None)
-        turned = jnp.broadcast_to(latents_Bx1xSxC[..., C:], (*both.shape[:3], c.rope_dim))
+        turned = jnp.broadcast_to(latents_Bx1xSxC[..., C:C + c.rope_dim], (*both.shape[:3], c.rope_dim))
         return jnp.concatenate([both[..., :nope], turned], axis=-1), both[..., nope:]
 
       out = attention.attend(jnp.concatenate([q_nope, q_rope], axis=-1), *expand(new_kv[0]), where,
@@ -141,7 +149,8 @@ class MLA(nn.Module):
       cached, new_kv = attention.write(cached, new_kv, layer, where.slot), None
       absorbed = jnp.einsum('bhtn,chn->bhtc', q_nope, kv_b[..., :nope])
       shared = None if prefix_kv is None else (prefix_kv[0], prefix_kv[0][..., :C])
-      out = attention.attend_cache(jnp.concatenate([absorbed, q_rope], axis=-1), cached, layer, where, shared,
+      fill = jnp.zeros((*q_rope.shape[:3], fill.shape[-1]), dtype)
+      out = attention.attend_cache(jnp.concatenate([absorbed, q_rope, fill], axis=-1), cached, layer, where, shared,
                                    scale=c.softmax_scale, path=c.attention, value_dim=C)
       out = jnp.einsum('bhtc,chv->bhtv', out, kv_b[..., nope:])
     out = matmul(out.swapaxes(1, 2).reshape(B, T, -1), o.reshape(-1, c.dim))
@@ -185,4 +194,4 @@ class Model(Decoder):
 
   @nn.nowrap
   def cache_dims(self):
-    return ((1, self.config.kv_rank + self.config.rope_dim),)
+    return ((1, self.config.latent_dim),)

@@ -74,20 +74,24 @@ class MoE(nn.Module):
     self.sow('experts', 'load', jnp.zeros(E).at[ids].add(jnp.broadcast_to(real_BxTx1, ids.shape).astype(jnp.float32)))
     self.sow('experts', 'balance', sequence_balance(scores, ids, real_BxT))
     with jax.named_scope('experts'):
-      out = experts(x_BxTxD, ids, weights, *(w.astype(x_BxTxD.dtype) for w in (gate, up, down)))
+      out = experts(x_BxTxD, ids, weights, *(w.astype(x_BxTxD.dtype) for w in (gate, up, down)), path=c.attention)
     return out + SwiGLU(F * c.shared_experts, out_scale, name='shared')(x_BxTxD)
 
 
-def experts(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD) -> jax.Array:
+def experts(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD, *, path: str = 'xla') -> jax.Array:
   """sum_k weight_k * SwiGLU_{id_k}(x), with experts dealt out over the mesh axes of 'experts'.
 
   Every device of an expert group sees all the group's tokens, works on those sent to its own experts, and the parts
   are summed: more traffic than sending each token to its experts, but shapes that do not depend on the routing.
+
+  Args:
+    path: as of attention.attend. 'splash' means TPU: grouped products by jax's megablox kernel there, by
+      jax.lax.ragged_dot elsewhere (XLA's TPU backend computes every row with every expert for it).
   """
   B, E, F = x_BxTxD.shape[0], *gate_ExDxF.shape[::2]
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
-    return _local(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD, first=0)
+    return _local(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD, first=0, path=path)
   as_tuple = lambda axes: (axes,) if isinstance(axes, str) else axes or ()
   owners, inner = (as_tuple(axes) for axes in spec_for(('experts', 'mlp'), (E, F)))
   row = jax.P(tuple(axis for axis in as_tuple(spec_for(('batch',), (B,))[0]) if axis not in owners))
@@ -95,7 +99,7 @@ def experts(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD)
 
   def shard(x, ids, weights, gate, up, down):
     first = jax.lax.axis_index(owners) * gate.shape[0] if owners else 0
-    out = _local(x, ids, weights, gate, up, down, first=first)
+    out = _local(x, ids, weights, gate, up, down, first=first, path=path)
     return jax.lax.psum(out, summed) if summed else out
 
   return jax.shard_map(shard, in_specs=(row, row, row, jax.P(owners, None, inner), jax.P(owners, None, inner),
@@ -103,12 +107,12 @@ def experts(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD)
                        check_vma=False)(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD)
 
 
-def _local(x_BxTxD, ids_BxTxk, weights_BxTxk, gate, up, down, *, first):
+def _local(x_BxTxD, ids_BxTxk, weights_BxTxk, gate, up, down, *, first, path):
   """The part of `experts` that the experts first .. first + len(gate) contribute."""
   (B, T, D), k = x_BxTxD.shape, ids_BxTxk.shape[-1]
   S = B * T
   flat = (x_BxTxD.reshape(S, D), ids_BxTxk.reshape(S, k), weights_BxTxk.reshape(S, k))
-  one = functools.partial(_tokens, gate=gate, up=up, down=down, first=first)
+  one = functools.partial(_tokens, gate=gate, up=up, down=down, first=first, path=path)
   if S <= CHUNK:
     return one(flat).reshape(B, T, D)
   n = math.ceil(S / CHUNK)
@@ -117,7 +121,7 @@ def _local(x_BxTxD, ids_BxTxk, weights_BxTxk, gate, up, down, *, first):
   return out.reshape(n * CHUNK, D)[:S].reshape(B, T, D)
 
 
-def _tokens(flat, *, gate, up, down, first):
+def _tokens(flat, *, gate, up, down, first, path):
   x_SxD, ids_Sxk, weights_Sxk = flat
   S, k = ids_Sxk.shape
   mine = gate.shape[0]
@@ -125,14 +129,24 @@ def _tokens(flat, *, gate, up, down, first):
   local = jnp.where((local >= 0) & (local < mine), local, mine)  # `mine`: somebody else's, sorted to the end
   order = jnp.argsort(local)
   sizes = jnp.bincount(local, length=mine + 1)[:mine].astype(jnp.int32)
-  rows = x_SxD[order // k]
-  ragged = functools.partial(jax.lax.ragged_dot, group_sizes=sizes)
-  hidden = nn.silu(ragged(rows, gate)) * ragged(rows, up)
-  out = ragged(hidden, down)
-  out = jnp.where((local[order] < mine)[:, None], out, 0)  # rows past the last group hold anything
-  back = jnp.argsort(order)
-  out_SxkxD = out[back].reshape(S, k, -1).astype(jnp.float32)
-  return jnp.sum(out_SxkxD * weights_Sxk[..., None], axis=1).astype(x_SxD.dtype)
+  ours = (local[order] < mine)[:, None]
+  product = functools.partial(_grouped_product, sizes=sizes, path=path)
+  # Rows past the last group hold anything, forward and backward: masked on the way in for the gradient's sake.
+  rows = jnp.where(ours, x_SxD[order // k], 0)
+  out = product(nn.silu(product(rows, gate)) * product(rows, up), down)
+  out_SxkxD = jnp.where(ours, out, 0)[jnp.argsort(order)].reshape(S, k, -1)
+  return jnp.einsum('skd,sk->sd', out_SxkxD, weights_Sxk, preferred_element_type=jnp.float32).astype(x_SxD.dtype)
+
+
+def _grouped_product(rows, kernels, *, sizes, path):
+  """Each run of `sizes` rows times its own kernel."""
+  if not path.startswith('splash'):
+    return jax.lax.ragged_dot(rows, kernels, group_sizes=sizes)
+  from jax.experimental.pallas.ops.tpu.megablox import ops
+  tile = 512 if len(rows) >= 512 else 128
+  padded = jnp.pad(rows, ((0, -len(rows) % tile), (0, 0)))
+  tiling = (tile, min(1024, kernels.shape[1]), min(1024, kernels.shape[2]))
+  return ops.gmm(padded, kernels, sizes, rows.dtype, tiling, None, None, False, path == 'splash_interpret')[:len(rows)]
 
 
 def balance(params: dict, load_LxE: jax.Array, *, rate: float) -> dict:
