@@ -40,18 +40,26 @@ def weight(module: nn.Module, name: str, shape, axes, *, fan_in: int, scale: flo
   return constrain(module.param(name, init, shape, jnp.float32), *axes)
 
 
-@jax.custom_vjp
 def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """x [..., I] @ kernel [I, O], rows flattened in both passes.
+  """x [..., I] @ kernel [I, O].
 
-  Autodiff's own weight gradient contracts over two axes; XLA's CPU backend then transposes the activations
-  element by element: 71 ms for 4,096 x 512 beside 7 ms for the product (jax 0.10.2, 2 cores, 2026-11-23).
+  On one device rows are flattened in both passes: autodiff's own weight gradient contracts over two axes, for which
+  XLA's CPU backend transposes the activations element by element, 71 ms for 4,096 x 512 beside 7 ms for the product
+  (jax 0.10.2, 2 cores, 2026-11-23). On a mesh they are not: rows split over two mesh axes have no flat layout, and
+  XLA would gather them all (32B on 128 chips: 20 GiB a chip, by the compiler).
   """
+  if jax.sharding.get_abstract_mesh().size > 1:
+    return x @ kernel
+  return _flat_matmul(x, kernel)
+
+
+@jax.custom_vjp
+def _flat_matmul(x, kernel):
   return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def _matmul_fwd(x, kernel):
-  return matmul(x, kernel), (x, kernel)
+  return _flat_matmul(x, kernel), (x, kernel)
 
 
 def _matmul_bwd(saved, grad):
@@ -60,7 +68,7 @@ def _matmul_bwd(saved, grad):
   return (flat @ kernel.T).reshape(x.shape), x.reshape(-1, x.shape[-1]).T @ flat
 
 
-matmul.defvjp(_matmul_fwd, _matmul_bwd)
+_flat_matmul.defvjp(_matmul_fwd, _matmul_bwd)
 
 
 class RMSNorm(nn.Module):
