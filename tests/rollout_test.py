@@ -251,3 +251,14 @@ def test_greedy_choice():
   token, logp = rollout.choose(jnp.asarray([[1.0, 3.0], [2.0, 0.0]]), None, temperature=0, top_k=0, top_p=1.0)
   np.testing.assert_array_equal(token, [1, 0])
   np.testing.assert_array_equal(logp, [0, 0])
+
+
+def test_sampling_in_waves_changes_nothing(at_one, peaked):
+  """Half the prompts at a time, told where their rows stand: the same tokens."""
+  sample, asked, whole = at_one
+  half = len(PROMPTS) // 2
+  parts = [jax.device_get(sample(peaked[1], Prompts(*(a[i:i + half] for a in asked)), jax.random.key(3), i * G))
+           for i in range(0, 2 * half, half)]
+  n = 2 * half * G
+  np.testing.assert_array_equal(np.concatenate([p.tokens_BxT for p in parts]), whole.tokens_BxT[:n])
+  np.testing.assert_allclose(np.concatenate([p.logps_BxT for p in parts]), whole.logps_BxT[:n], atol=1e-5)

@@ -104,14 +104,16 @@ ADAM = optim.create(learning_rate=1e-3, steps=10, b1=0.9, weight_decay=0.1, clip
 _steps = {}  # compiled once for all seeds
 
 
-def take_steps(loss_fn, params, batch, *, shape=None, devices=1, micro_batches=1, model=None, steps=1):
+def take_steps(loss_fn, params, batch, *, shape=None, devices=1, micro_batches=1, micro_samples=1, model=None,
+               steps=1):
   """(state, metrics) after some steps on a mesh."""
   mesh = mesh_lib.create(shape or {'data': devices}, jax.devices()[:devices])
   boxed = params if model is None else update.abstract_params(model)
   shardings = update.state_shardings(boxed, ADAM, mesh, reference=False)
-  key = (loss_fn, devices, str(shape), micro_batches)
+  key = (loss_fn, devices, str(shape), micro_batches, micro_samples)
   if key not in _steps:
-    _steps[key] = update.make_update(loss_fn, ADAM, mesh, shardings, groups=N, micro_batches=micro_batches)
+    _steps[key] = update.make_update(loss_fn, ADAM, mesh, shardings, groups=N, micro_batches=micro_batches,
+                                     micro_samples=micro_samples)
   with programs.use_mesh(mesh) if model is not None else contextlib.nullcontext():
     state = jax.device_put(update.fresh(jax.tree.map(jnp.copy, params), ADAM, seed=0, reference=False), shardings)
     for _ in range(steps):
@@ -150,9 +152,10 @@ def test_a_step_does_not_depend_on_how_the_batch_is_cut_up(what):
     (loss, sums), gradient = quotient(params, batch)
     largest = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient))
     assert 0.01 < largest < 100
-    for k, d in [(2, 4)] + [(4, 1)] * (what in (MODES[0], 'sft')):
-      state, metrics = take_steps(loss_fn, params, batch, devices=d, micro_batches=k)
-      close = lambda a, b, atol: np.testing.assert_allclose(a, b, atol=atol, rtol=0, err_msg=f'{k=} {d=} {seed=}')
+    cuts = [(2, 4, 1)] + [(4, 1, 1)] * (what in (MODES[0], 'sft')) + [(2, 4, 2)] * (what == MODES[0])
+    for k, d, g in cuts:  # g: outputs of a group dealt to g micro-batches
+      state, metrics = take_steps(loss_fn, params, batch, devices=d, micro_batches=k, micro_samples=g)
+      close = lambda a, b, atol: np.testing.assert_allclose(a, b, atol=atol, rtol=0, err_msg=f'{k=} {d=} {g=} {seed=}')
       jax.tree.map(lambda a, b: close(a, b, 2e-6 * largest), gradient_of(state), gradient)
       jax.tree.map(close_where_it_matters, jax.device_get(state.params), after_adam(params, gradient), gradient)
       close(metrics['loss'], loss, 1e-5)

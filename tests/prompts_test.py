@@ -1,0 +1,48 @@
+"""r1jax.prompts: the published chat formats to the letter, and what is refused.
+
+The strings are those that the models' own chat templates give for one user turn with the generation prompt, quoted
+from public copies of their tokenizer_config.json.
+"""
+
+import numpy as np
+import pytest
+
+from r1jax import prompts
+from r1jax.types import UserError
+
+Q = 'What is 2 + 2?'
+
+
+@pytest.mark.parametrize('template, wanted', [
+    ('plain', Q),
+    ('deepseek_r1', f'<｜begin▁of▁sentence｜><｜User｜>{Q}<｜Assistant｜><think>\n'),
+    ('qwen2.5', f'<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n{Q}<|im_end|>\n'
+                '<|im_start|>assistant\n'),
+    ('qwen2.5_instruct', '<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.'
+                         f'<|im_end|>\n<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n'),
+    ('llama3', '<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n'
+               'Today Date: 26 Jul 2024\n\n<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n'
+               f'{Q}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n')])
+def test_templates_to_the_letter(template, wanted):
+  assert prompts.render(template, Q) == wanted
+  assert prompts.render(template, Q, ' so') == wanted + ' so'
+  assert ''.join(prompts.fixed_parts(template)) == wanted.replace(Q, '')
+
+
+def test_a_question_may_hold_braces():
+  assert prompts.render('plain', 'f{x} {question}') == 'f{x} {question}'
+  assert '{1, 2}' in prompts.render('r1_zero', 'Sum {1, 2}')
+
+
+def test_an_unknown_template_and_a_long_prompt_are_refused():
+  class Letters:
+    pad_id = 0
+    encode = staticmethod(lambda text: [ord(c) for c in text])
+
+  with pytest.raises(UserError, match="no template 'r2': one of r1_zero, plain"):
+    prompts.render('r2', Q)
+  row = {'id': 'a', 'question': 'abc'}
+  made = prompts.encode([row], Letters, template='plain', max_prompt=5)
+  np.testing.assert_array_equal(made.tokens_NxP, [[0, 0, 97, 98, 99]])
+  with pytest.raises(UserError, match='row a has 3 tokens, the limit max_prompt=2'):
+    prompts.encode([row], Letters, template='plain', max_prompt=2)
