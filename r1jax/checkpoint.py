@@ -11,6 +11,7 @@ import shutil
 import threading
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
 
@@ -107,8 +108,12 @@ def save_params(directory: str, params, meta: dict) -> None:
   shutil.rmtree(step, ignore_errors=True)
   temporary = step + '.tmp'
   shutil.rmtree(temporary, ignore_errors=True)
-  with ocp.StandardCheckpointer() as checkpointer:
-    checkpointer.save(os.path.join(temporary, 'params'), params)
+  # Orbax would copy numpy arrays before it writes them, in case they change meanwhile: as much memory once more.
+  handlers = ocp.type_handlers.create_type_handler_registry(
+      (np.ndarray, ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)),
+      (jax.Array, ocp.type_handlers.ArrayHandler()))
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=handlers)) as checkpointer:
+    checkpointer.save(os.path.join(temporary, 'params'), args=ocp.args.PyTreeSave(params))
   write_json(os.path.join(temporary, 'meta.json'), meta)
   os.replace(temporary, step)
 
