@@ -66,14 +66,19 @@ def sampling_shapes(model, mesh):
   return jax.tree_util.tree_map_with_path(one, mesh_lib.unbox(boxed), shardings)
 
 
-def to_sampling(model, mesh):
-  """params as they are trained -> params as a sampler takes them; the identity where nothing changes."""
+def samples_from_trained(model, mesh) -> bool:
+  """Whether a sampler takes the weights just as they are trained: float32, in the same layout."""
   wanted = sampling_shapes(model, mesh)
   trained = mesh_lib.param_shardings(update.abstract_params(model), mesh)
-  same = jax.tree.map(lambda w, t: w.dtype == jnp.float32 and w.sharding.is_equivalent_to(t, len(w.shape)),
-                      wanted, trained)
-  if jax.tree.all(same):
+  return jax.tree.all(jax.tree.map(lambda w, t: w.dtype == jnp.float32 and w.sharding.is_equivalent_to(t, len(w.shape)),
+                                   wanted, trained))
+
+
+def to_sampling(model, mesh):
+  """params as they are trained -> params as a sampler takes them; the identity where nothing changes."""
+  if samples_from_trained(model, mesh):
     return lambda params: params
+  wanted = sampling_shapes(model, mesh)
   cast = lambda params: jax.tree.map(lambda x, w: x.astype(w.dtype), params, wanted)
   return jax.jit(cast, out_shardings=jax.tree.map(lambda w: w.sharding, wanted))
 

@@ -86,6 +86,8 @@ def compile_phase(config, phase: Phase, where: Topology) -> dict:
              'cache': device_bytes((built.cache, prefix)) if phase.phase == 'decode' else 0}
     if run == 'rl':  # the training state stays where it is while completions are sampled
       resident = _state_bytes(programs.rl(config, c, model, mesh).state)
+      if programs.samples_from_trained(model, mesh):
+        resident['params'] -= sampler  # they are the same arrays
     rows = prompts * at_once
     work = (roofline.prefill(sizes, prompts, c.max_prompt) if phase.phase == 'prefill'
             else roofline.decode(sizes, rows, c.max_prompt, c.max_tokens))
