@@ -145,8 +145,8 @@ def _grouped_product(rows, kernels, *, sizes, path):
   from jax.experimental.pallas.ops.tpu.megablox import ops
   tile = 512 if len(rows) >= 512 else 128
   padded = jnp.pad(rows, ((0, -len(rows) % tile), (0, 0)))
-  tiling = (tile, min(1024, kernels.shape[1]), min(1024, kernels.shape[2]))
-  return ops.gmm(padded, kernels, sizes, rows.dtype, tiling, None, None, False, path == 'splash_interpret')[:len(rows)]
+  side = max(min(1024, *kernels.shape[1:]) // 128 * 128, 128)  # of both axes: the backward pass changes them over
+  return ops.gmm(padded, kernels, sizes, rows.dtype, (tile, side, side), None, None, False, path == 'splash_interpret')[:len(rows)]
 
 
 def balance(params: dict, load_LxE: jax.Array, *, rate: float) -> dict:
