@@ -5,8 +5,13 @@
   python -m r1jax.plan --config=experiments/distill.py:qwen-1.5b
 
 Rows of FILE.jsonl: {"prompt", "completion"}; the paper's 800k are not public. Two to three epochs (two here), batch 64,
-32,768 tokens a row, learning rate by student, cosine down to a tenth (paper v2, unverified). All six are planned by
-compiler, README.md has the table; not yet run. Nothing is offloaded to hosts.
+32,768 tokens a row, learning rate by student, cosine down to a tenth (paper v2, unverified). bfloat16, layers computed
+again in the backward pass, nothing offloaded to hosts. Planned by compiler on 2026-11-23, GiB a chip, update / sampler
+of the evaluation; not yet run:
+
+  qwen-1.5b   fits, 13.3 / 6.4 of 15.75 (v5e:4x4)     llama-8b   fits, 37.4 / 47.2 of 95.74 (v5p:2x2x4)
+  qwen-7b     fits, 33.9 / 42.3 of 95.74 (v5p:2x2x4)  qwen-14b   fits, 30.6 / 37.9 of 95.74 (v5p:2x4x4)
+  llama-70b   fits, 27.4 / 36.5 of 95.74 (v5p:4x4x8)  qwen-32b   fits, 27.4 / 31.4 of 95.74 (v5p:4x4x4)
 """
 
 import importlib.util

@@ -147,14 +147,16 @@ def libtpu():
 def test_tiny_families_compile_for_tpu(topology, model, mesh):
   """All phases in one process, to save time; the command takes one for each."""
   libtpu()
-  args = [*NANO, f'--config.base.model={model}', f'--topology={topology}', '--config.mesh.data=1', f'--child={RL}',
+  # The mixture's update takes half a minute to compile: for one of the two.
+  wanted = 'rl/prefill,rl/decode' if (model, topology[:3]) == ('nano-deepseek', 'v5e') else RL
+  args = [*NANO, f'--config.base.model={model}', f'--topology={topology}', '--config.mesh.data=1', f'--child={wanted}',
           *(f'--config.mesh.{axis}={n}' for axis, n in zip(('fsdp', 'tensor', 'expert'), mesh)),
           '--config.dtype=bfloat16']
   done = subprocess.run([sys.executable, '-m', 'r1jax.plan', *args], cwd=ROOT, capture_output=True, text=True,
                         env=phases.environment(chips.topology(topology)), check=False)
   assert done.returncode == 0, done.stderr
   entries = [json.loads(line) for line in done.stdout.splitlines()]
-  assert [entry['phase'] for entry in entries] == ['prefill', 'decode', 'update']
+  assert [f"{entry['stage']}/{entry['phase']}" for entry in entries] == wanted.split(',')
   assert all(entry['compiled'] and entry['fits'] for entry in entries)
 
 
