@@ -144,7 +144,7 @@ class Training(NamedTuple):
   logps: Program | None = None  # RL: (params, prompts, completions) -> their log-probs
 
 
-def _training(config, model, mesh, optimizer, reference: bool, batch, loss_fn, logps=None, **cut) -> Training:
+def _training(config, model, mesh, optimizer, reference: bool, batch, loss_fn, **cut) -> Training:
   boxed = update.abstract_params(model)
   shardings = update.state_shardings(boxed, optimizer, mesh, reference=reference)
   fresh = lambda p: update.fresh(p, optimizer, seed=config.seed, reference=reference)
@@ -152,7 +152,7 @@ def _training(config, model, mesh, optimizer, reference: bool, batch, loss_fn, l
   step = update.make_update(loss_fn, optimizer, mesh, shardings, **cut,
                             after=_move_router_bias(config.experts.bias_rate) if _is_moe(model) else None)
   fresh = jax.jit(fresh, out_shardings=shardings, donate_argnums=0)
-  return Training(shardings, state, fresh, Program(step, (state, batch), mesh, mesh_lib.RULES), logps)
+  return Training(shardings, state, fresh, Program(step, (state, batch), mesh, mesh_lib.RULES))
 
 
 def chunk_for(config, model, outputs: int) -> int:

@@ -8,11 +8,10 @@ import math
 from typing import NamedTuple
 
 from flax import traverse_util
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from r1jax import mesh as mesh_lib
+from r1jax import update
 from r1jax.models import zoo
 
 
@@ -78,7 +77,7 @@ class Place(NamedTuple):
 
 def shapes(config) -> dict[str, tuple[int, ...]]:
   """Leaf of ours -> its shape."""
-  boxed = jax.eval_shape(lambda: zoo.build(config).init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32)))['params']
+  boxed = update.abstract_params(zoo.build(config))
   return {path: x.shape for path, x in traverse_util.flatten_dict(mesh_lib.unbox(boxed), sep='/').items()}
 
 

@@ -75,8 +75,7 @@ def compile_phase(config, phase: Phase, where: Topology) -> dict:
     parts = {**_state_bytes(built.state), 'cache': 0}
     work = _update_work(config, c, run, sizes)
   else:
-    prompts = programs.wave_of(c) if run == 'rl' else c.batch
-    at_once = c.samples if run == 'rl' else c.at_once or c.samples
+    prompts, at_once = _wave(c, run)
     built = programs.sampling(model, mesh, prompts=prompts, max_prompt=c.max_prompt, samples=at_once,
                               max_tokens=c.max_tokens, eos_ids=EOS, pad_id=PAD, temperature=c.temperature,
                               top_p=c.get('top_p', 1.0))
@@ -123,12 +122,16 @@ def _update_work(config, c, run, sizes):
   return roofline.update(sizes, c.groups * c.samples, c.max_tokens, c.max_prompt, cuts, remat=remat)
 
 
+def _wave(c, run: str) -> tuple[int, int]:
+  """(prompts, samples of each) that are drawn at a time."""
+  return (programs.wave_of(c), c.samples) if run == 'rl' else (c.batch, c.at_once or c.samples)
+
+
 def _tokens(c, run: str, phase: str) -> int:
   """Tokens that one run of a phase handles."""
   if run == 'sft':
     return c.batch * c.length
-  prompts = programs.wave_of(c) if run == 'rl' else c.batch
-  at_once = c.samples if run == 'rl' else c.at_once or c.samples
+  prompts, at_once = _wave(c, run)
   return {'prefill': prompts * c.max_prompt, 'decode': prompts * at_once,
           'update': c.groups * c.samples * c.max_tokens if run == 'rl' else 0}[phase]
 
