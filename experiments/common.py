@@ -24,7 +24,8 @@ def defaults() -> ConfigDict:
   config.experts = dict(bias_rate=0.0, balance_loss=0.0)
   config.stages = ()
   config.checkpoints = dict(every=50, keep=3)  # in optimiser steps
-  config.rewards = dict(accuracy=1.0, format=1.0, language=0.0)
+  # Weights; 0: off. The paper's R1 adds language; it has none of the last three (r1jax/rewards/length.py).
+  config.rewards = dict(accuracy=1.0, format=1.0, language=0.0, truncated=0.0, overlong=0.0, repetition=0.0)
 
   rl = ConfigDict()
   rl.template = 'r1_zero'
@@ -39,6 +40,7 @@ def defaults() -> ConfigDict:
   rl.rollout_groups = 0  # groups sampled at once; 0: a rollout's all
   rl.max_prompt = 1024
   rl.max_tokens = 32768  # v2, unverified
+  rl.overlong_buffer = 4096  # tokens before max_tokens in which the reward `overlong` falls to -1 (DAPO's)
   rl.temperature = 1.0  # v2, unverified
   rl.learning_rate = 3e-6  # v2, unverified
   rl.optimizer = dict(warmup=0, decay='constant', b1=0.9, b2=0.95, weight_decay=0.0, clip_norm=1.0)

@@ -48,7 +48,7 @@ def check(config, name: str) -> None:
   mesh_lib.check_divides(f'{name}.micro_groups', c.micro_groups, mesh)
   mesh_lib.check_divides(f'{name}.rollout_groups', programs.wave_of(c), mesh)
   prompts.render(c.template, '')
-  scoring.Scorer(config.rewards.to_dict(), '', _rows(c)).close()
+  scoring.Scorer(config.rewards.to_dict(), '', _rows(c), max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer).close()
 
 
 def _rows(c) -> list[dict]:
@@ -66,7 +66,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   per_rollout = c.groups * c.minibatches
   all_prompts = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   order = grain.MapDataset.source(np.arange(len(rows))).seed(config.seed).shuffle().repeat()
-  scorer = scoring.Scorer(config.rewards.to_dict(), workdir, rows)
+  scorer = scoring.Scorer(config.rewards.to_dict(), workdir, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
 
   reference, wave = c.kl_coef > 0, programs.wave_of(c)
   built = programs.rl(config, c, model, mesh)
@@ -104,15 +104,16 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       sampled = time.monotonic()
 
       texts = [tokenizer.decode(ids[:n]) for ids, n in zip(out.tokens_BxT, out.lengths_B)]
-      judged = scorer(number, [rows[i] for i in np.repeat(chosen, c.samples)], texts)
-      advantages_NxG = np.asarray(grpo.group_advantages(judged.total_B.reshape(-1, c.samples), scale=c.scale))
-      scored = time.monotonic()
-
-      old, ref = out.logps_BxT, None
+      judging = scorer.begin(number, [rows[i] for i in np.repeat(chosen, c.samples)], texts, out)
+      old, ref = out.logps_BxT, None  # while the host judges, the devices go on
       if c.old_logps == 'trainer':
         old = _logps(logps_of, state.params, asked, out.tokens_BxT, c, mesh)
       if reference:
         ref = _logps(logps_of, state.ref_params, asked, out.tokens_BxT, c, mesh)
+      waiting = time.monotonic()
+      judged = judging.result()
+      scored = time.monotonic()
+      advantages_NxG = np.asarray(grpo.group_advantages(judged.total_B.reshape(-1, c.samples), scale=c.scale))
       batch = Batch(*asked, out.tokens_BxT, out.lengths_B, out.logps_BxT, old, ref, advantages_NxG.reshape(-1))
       facts = scoring.facts(out, judged, advantages_NxG, texts)
       ema = float(state.accuracy_ema)
@@ -126,11 +127,11 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       done = time.monotonic()
 
       scoring.stop_if_broken(means, mismatch_limit=c.mismatch_limit, first=number == 0)
-      seconds = {'rollout/seconds': sampled - start, 'rewards/seconds': scored - sampled,
-                 'update/seconds': done - scored, 'step/seconds': done - start}
+      seconds = {'rollout/seconds': sampled - start, 'rewards/seconds': scored - waiting,
+                 'update/seconds': done - scored + waiting - sampled, 'step/seconds': done - start}
       facts |= {k: v / c.minibatches for k, v in seconds.items()}
       facts['rollout/tokens_per_second'] = float(out.lengths_B.sum()) / (sampled - start)
-      facts['update/tokens_per_second'] = float(out.lengths_B.sum() + asked.lengths_N.sum()) / (done - scored)
+      facts['update/tokens_per_second'] = float(out.lengths_B.sum() + asked.lengths_N.sum()) / seconds['update/seconds']
       metrics.write_samples(workdir, step + c.minibatches, scoring.sample_rows(
           step + c.minibatches, number, [rows[i] for i in chosen], texts, out, judged, advantages_NxG,
           keep=c.sample_groups))

@@ -1,5 +1,6 @@
 """What rl.py says about a rollout: rewards per completion, the row of metrics, the rows of samples."""
 
+from concurrent import futures
 import hashlib
 import json
 import logging
@@ -11,7 +12,9 @@ import numpy as np
 
 from r1jax import checkpoint
 from r1jax import rewards
+from r1jax.rewards import format as format_lib
 from r1jax.rewards import pool as pool_lib
+from r1jax.rewards.math import second
 from r1jax.types import Rollout, RunStopped, UserError
 
 log = logging.getLogger('r1jax')
@@ -20,32 +23,46 @@ log = logging.getLogger('r1jax')
 REFLECTION = re.compile(r'\b(wait|hmm|mistake|however|but|retry|error|verify|wrong|evaluate|check)\b', re.IGNORECASE)
 
 
+_NO_CLOCK = ('int', 'rational', 'decimal', 'choice', 'text')  # answers that are never judged against a clock
+
+
 class Judged(NamedTuple):
   """Verdicts on B completions."""
   total_B: np.ndarray  # float32, weighted sum: what GRPO sees
   by_name: dict[str, np.ndarray]  # reward name -> [B] values, unweighted
   reasons: dict[str, list[str]]  # reward name -> B reasons
   errors: int  # verdicts that are no verdict
+  second: dict[str, float]  # what the second grader found, see _again
 
 
 class Scorer:
-  """Weighted sum of rewards. A rollout's verdicts are kept on disk until the next rollout's.
+  """Weighted sum of rewards, found while the devices do something else. Verdicts are kept on disk until the next rollout's.
 
   A verdict that hung on a clock (a timed-out expression) would otherwise differ when an interrupted run samples the
   same rollout again.
   """
 
-  def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, error_limit: float = 0.1):
+  def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, error_limit: float = 0.1,
+               max_tokens: int = 0, overlong_buffer: int = 0):
+    """max_tokens, overlong_buffer: in tokens, for the rewards of length.py."""
     self._weights = {name: w for name, w in weights.items() if w}
     if not self._weights:
       raise UserError(f'all rewards are off ({weights}): nothing to learn from')
     self._path = os.path.join(workdir, 'verdicts.json')
     self._pool = pool_lib.Pool()
+    self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix='rewards')
     self._error_limit = error_limit
+    self._lengths = {'max_tokens': max_tokens, 'overlong_buffer': overlong_buffer}
+    _start(self._weights, rows)
     _check_ideal(self._weights, rows[0])
 
-  def __call__(self, number: int, rows: list[dict], texts: list[str]) -> Judged:
-    """Verdicts for completion b of rows[b], rollout `number`."""
+  def begin(self, number: int, rows: list[dict], texts: list[str], out: Rollout) -> futures.Future:
+    """Judges completion b of rows[b], rollout `number`, in the background: the future of a Judged."""
+    rows = [{**row, **self._lengths, 'tokens': int(n), 'stopped': bool(stopped)}
+            for row, n, stopped in zip(rows, out.lengths_B, out.stopped_B)]
+    return self._thread.submit(self._judge, number, rows, texts)
+
+  def _judge(self, number: int, rows: list[dict], texts: list[str]) -> Judged:
     names = list(self._weights)
     digest = hashlib.sha256(json.dumps([number, names, [r['id'] for r in rows], texts]).encode()).hexdigest()
     kept = self._kept(digest)
@@ -53,16 +70,17 @@ class Scorer:
       items = [(module(name, row), text, row) for name in names for row, text in zip(rows, texts)]
       verdicts = self._pool.score(items)
       kept = [[v.value, v.reason] for v in verdicts]
-      if any(row.get('answer_type') == 'expr' for row in rows):
+      if any(module('accuracy', row) != 'math' or row.get('answer_type') not in _NO_CLOCK for row in rows):
         checkpoint.write_json(self._path, {'digest': digest, 'verdicts': kept})
     B = len(texts)
     by_name = {n: np.array([v for v, _ in kept[i * B:(i + 1) * B]], np.float32) for i, n in enumerate(names)}
     reasons = {n: [r for _, r in kept[i * B:(i + 1) * B]] for i, n in enumerate(names)}
     errors = sum(r.startswith(('error', 'timeout')) for n in names for r in reasons[n])
     if errors > self._error_limit * len(kept):
-      raise RunStopped(f'{errors} of {len(kept)} verdicts are errors, the limit is {self._error_limit:.0%}')
+      first = next(r for n in names for r in reasons[n] if r.startswith(('error', 'timeout')))
+      raise RunStopped(f'{errors} of {len(kept)} verdicts are errors, the limit is {self._error_limit:.0%}; the first: {first}')
     total = sum(np.float32(self._weights[n]) * by_name[n] for n in names)
-    return Judged(total, by_name, reasons, errors)
+    return Judged(total, by_name, reasons, errors, _again(by_name.get('accuracy'), rows, texts))
 
   def _kept(self, digest: str):
     if not os.path.exists(self._path):
@@ -72,6 +90,7 @@ class Scorer:
     return kept['verdicts'] if kept['digest'] == digest else None
 
   def close(self) -> None:
+    self._thread.shutdown()
     self._pool.close()
 
 
@@ -80,13 +99,42 @@ def module(name: str, row: dict) -> str:
   return row.get('reward', 'math') if name == 'accuracy' else name
 
 
+def _start(weights: dict[str, float], rows: list[dict]) -> None:
+  """Whatever a reward must be sure of before anything is generated."""
+  for name in {module(name, row) for name in weights for row in rows}:
+    getattr(rewards.get(name), 'start', lambda: None)()
+
+
 def _check_ideal(weights: dict[str, float], row: dict) -> None:
-  """An ideal answer must score 1, or template and parser do not fit."""
-  from r1jax.rewards import format as format_lib
+  """An ideal answer must score 1 (a penalty: 0), or template and parser do not fit."""
   for name in weights:
-    score = rewards.get(module(name, row)).score(format_lib.ideal(row['answer'], row.get('prefill', '')), row)
-    if score.value != 1.0:
-      raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}')
+    reward = rewards.get(module(name, row))
+    want = getattr(reward, 'IDEAL', 1.0)
+    if want is None:
+      continue
+    text = format_lib.ideal(row['answer'], row.get('prefill', ''))
+    score = reward.score(text, {**row, 'tokens': 0, 'max_tokens': 2, 'overlong_buffer': 1, 'stopped': True})
+    if score.value != want:
+      raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}, not {want}')
+
+
+def _again(correct_B: np.ndarray | None, rows: list[dict], texts: list[str], sample: int = 64) -> dict[str, float]:
+  """A second, independent grader on verdicts spread evenly over the batch: shares of those that it could judge, too.
+
+  'rewards/disagreement': the two differ; 'rewards/overpaid': of all, right by the first and wrong by the second, the
+  kind that a policy would learn to make.
+  """
+  if correct_B is None:
+    return {}
+  seen = differ = overpaid = 0
+  for b in range(0, len(texts), max(1, len(texts) // sample)):
+    if module('accuracy', rows[b]) != 'math' or rows[b].get('tolerance') or rows[b]['answer_type'] not in second.KINDS:
+      continue
+    verdict = bool(correct_B[b] == 1.0)
+    agrees = second.agrees(verdict, str(rows[b]['answer']), rewards.get('math').extract(texts[b], rows[b]))
+    if agrees is not None:
+      seen, differ, overpaid = seen + 1, differ + (not agrees), overpaid + (verdict and not agrees)
+  return {'rewards/disagreement': differ / seen, 'rewards/overpaid': overpaid / seen} if seen else {}
 
 
 def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, texts: list[str]) -> dict[str, float]:
@@ -105,6 +153,7 @@ def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, texts: list[
       'groups/std_min': float(signal.min()) if len(signal) else 0.0,
       'reflection/words_per_completion': float(np.mean([len(REFLECTION.findall(t)) for t in texts])),
       'rewards/errors': judged.errors / len(texts),
+      **judged.second,
       'rollout/slot_use': float(out.lengths_B.sum() / (len(texts) * max(out.lengths_B.max(), 1))),
   }
 

@@ -11,6 +11,7 @@ import pkgutil
 import types
 
 _PARTS = ('pool', 'sandbox')  # siblings that rewards stand on; they score nothing themselves
+_RULES = {'truncated': 'length', 'overlong': 'length', 'repetition': 'length'}  # rules that share a module
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Score:
   """A verdict.
 
   Attributes:
-    value: the reward; 0..1 for every rule.
-    reason: 'correct' | 'wrong' | 'no answer' (none was given where it is looked for) | 'timeout' (the judge was
+    value: the reward; 0..1, for the rules of length.py -1..0.
+    reason: 'correct' | 'wrong' or 'wrong: ...' | 'measured' (for what is no verdict) | 'no answer' (none was given where it is looked for) | 'timeout' (the judge was
       killed at its wall clock) | 'error: ...' (the judge failed: no fault of the completion, counted by Pool.errors).
   """
   value: float
@@ -37,9 +38,17 @@ def error(what: object) -> Score:
 
 
 @functools.lru_cache(maxsize=None)
-def get(name: str) -> types.ModuleType:
-  """The module r1jax.rewards.<name>. ValueError, one line, when there is no such reward."""
+def get(name: str) -> types.ModuleType | types.SimpleNamespace:
+  """The module r1jax.rewards.<name>, or a rule of one. ValueError, one line, when there is no such reward.
+
+  Beside score, a reward may have: decide (the verdict where no clock is needed, else None) with judge (the rest, in a
+  process that may be killed) and deadline(row) in seconds; check_row; start; extract and normalise; IDEAL, what an ideal
+  completion scores (1 if not said otherwise, None where nobody can say).
+  """
+  if name in _RULES:
+    module = get(_RULES[name])
+    return types.SimpleNamespace(score=getattr(module, name), IDEAL=module.IDEAL)
   known = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS)
   if name not in known:
-    raise ValueError(f'no reward {name!r}; there are {", ".join(known)}')
+    raise ValueError(f'no reward {name!r}; there are {", ".join(sorted((*known, *_RULES)))}')
   return importlib.import_module(f'{__name__}.{name}')

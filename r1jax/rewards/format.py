@@ -44,6 +44,24 @@ def after_think(text: str) -> str | None:
   return None if THINK in rest else rest
 
 
+def last_answer(text: str) -> str | None:
+  """The content of the last <answer> that closes."""
+  start = text.rfind(ANSWER, 0, max(0, text.rfind(ANSWER_END)))
+  if start < 0:
+    return None
+  start += len(ANSWER)
+  return text[start:text.find(ANSWER_END, start)]
+
+
+def reasoning(text: str) -> str:
+  """What stands between <think> and the last </think>, or behind a <think> that never closes; '' without one."""
+  start = text.find(THINK)
+  if start < 0:
+    return ''
+  end = text.rfind(THINK_END)
+  return text[start + len(THINK):end if end > start else len(text)]
+
+
 def score(completion: str, row: dict) -> Score:
   """1 for exactly <think>...</think><answer>...</answer>, nothing outside but white space, neither of them empty."""
   text = full(completion, row)

@@ -26,11 +26,8 @@ from r1jax.rewards import Score
 
 START_SECONDS = 60.0  # for the first verdict of a worker: it imports sympy
 GRACE_SECONDS = 2.0  # past the parent's deadline, a worker ends itself
-MEMORY_BYTES = 2 << 30  # a worker's address space; an import of math-verify takes 0.1
-FIELDS = ('answer', 'answer_type', 'tolerance', 'prefill')  # what of a row goes to a worker
-# Right, and only if math-verify works: were it broken, every batch would read as a policy that knows nothing.
-CANARY = ('math', r'<think> a </think> <answer> \boxed{\sqrt{3}/2} </answer>',
-          {'answer': r'\frac{\sqrt{3}}{2}', 'answer_type': 'expr'})
+MEMORY_BYTES = 2 << 30  # a worker's address space; an import of math-verify takes a tenth of it
+STAYS = ('question', 'expression')  # what of a row no judge reads
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # '-c' puts the current directory first on the path, where a file named math.py may lie.
@@ -42,7 +39,7 @@ class Worker:
   """One child process: a JSON line in, a JSON line out."""
 
   def __init__(self):
-    self.process, self.checked = None, False
+    self.process, self.checked = None, set()  # rewards whose canary was known in this batch
 
   def ask(self, item: tuple[str, str, dict], seconds: float) -> Score:
     """The child's score. TimeoutError after `seconds`; EOFError if the child died. It must be killed after either."""
@@ -52,7 +49,7 @@ class Worker:
       for pipe in (self.process.stdin, self.process.stdout):
         os.set_blocking(pipe.fileno(), False)
     name, completion, row = item
-    row = {k: row[k] for k in FIELDS if k in row}
+    row = {k: v for k, v in row.items() if k not in STAYS}
     request = {'name': name, 'completion': completion, 'row': row, 'seconds': seconds}
     reply = self._exchange(json.dumps(request, default=str).encode() + b'\n', time.monotonic() + seconds)
     return Score(**json.loads(reply))
@@ -88,7 +85,7 @@ class Worker:
       self.process.wait()
       self.process.stdin.close()
       self.process.stdout.close()
-    self.process, self.checked = None, False
+    self.process, self.checked = None, set()  # rewards whose canary was known in this batch
 
 
 class Pool:
@@ -99,7 +96,8 @@ class Pool:
     timeouts: those of them that were killed at the deadline.
   """
 
-  def __init__(self, workers: int = 2, deadline: float = 5.0):
+  def __init__(self, workers: int = 2, deadline: float = 2.0):
+    """deadline: seconds on the wall for one verdict, where the reward has no deadline(row) of its own."""
     if workers < 1 or deadline <= 0:
       raise ValueError(f'{workers=} and {deadline=} must be positive')
     self.deadline, self.errors, self.timeouts = deadline, 0, 0
@@ -145,32 +143,41 @@ class Pool:
       return rewards.error(e)
 
   def _drive(self, worker: Worker, batch, scores, waiting):
-    worker.checked = False  # once a batch, and after each new start
+    worker.checked = set()
     while (i := _next(waiting)) is not None:
-      if not worker.checked:
-        self._check(worker)
-      try:
-        scores[i] = worker.ask(batch[i], self.deadline)
-      except TimeoutError:
-        worker.kill()
-        scores[i] = rewards.TIMEOUT
-      except EOFError:
-        worker.kill()
-        scores[i] = rewards.error('the judge died')
+      name, _, row = batch[i]
+      seconds = getattr(rewards.get(name), 'deadline', lambda _: self.deadline)(row)
+      # A worker may be killed from outside at any moment: each item gets a second one.
+      for last in (False, True):
+        try:
+          if name not in worker.checked:
+            self._check(worker, name)
+          scores[i] = worker.ask(batch[i], seconds)
+          break
+        except TimeoutError:
+          worker.kill()
+          scores[i] = rewards.TIMEOUT
+          break
+        except EOFError:
+          worker.kill()
+          if last:
+            scores[i] = rewards.error('the judge died, twice')
 
-  def _check(self, worker: Worker):
-    """The canary. A worker that died between batches, of a signal to the process group say, gets a second life."""
-    for _ in range(2):
+  def _check(self, worker: Worker, name: str):
+    """A known-right completion, once a batch and after each start: were the judge broken, every batch would read as a
+    policy that knows nothing. A worker that died between batches gets a second life."""
+    canary = getattr(rewards.get(name), 'CANARY', None)
+    for _ in range(2 if canary else 0):
       try:
-        verdict = worker.ask(CANARY, max(START_SECONDS, self.deadline))
+        verdict = worker.ask((name, *canary), max(START_SECONDS, self.deadline))
         break
       except (TimeoutError, EOFError) as e:
         worker.kill()
         verdict = rewards.error(e)
-    if verdict != rewards.CORRECT:
+    if canary and verdict != rewards.CORRECT:
       worker.kill()
-      raise RuntimeError(f'a known-right answer was judged {verdict.reason!r}: math-verify does not work here')
-    worker.checked = True
+      raise RuntimeError(f'a known-right answer was judged {verdict.reason!r}: the reward {name!r} does not work here')
+    worker.checked.add(name)
 
   def close(self):
     with self._lock:
@@ -205,7 +212,7 @@ def serve():
   signal.signal(signal.SIGALRM, signal.SIG_DFL)
   most = resource.getrlimit(resource.RLIMIT_AS)[1]
   limit = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
-  resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+  resource.setrlimit(resource.RLIMIT_AS, (limit, most))  # the boxes that it starts take the hard limit again
   logging.disable(logging.CRITICAL)
   replies = os.fdopen(os.dup(1), 'w')
   os.dup2(2, 1)  # what a library prints is no reply

@@ -1,0 +1,109 @@
+"""Accuracy reward for programs: compiled and run on given tests (paper, 2.2.2), in a box (sandbox/).
+
+A row has 'tests' (sandbox/__init__.py says of what form), 'code_language' (default python), optionally 'limits'
+(fields of sandbox.Limits) and 'share': of the tests, how many must pass (default all, 1.0).
+"""
+
+import re
+
+from r1jax.rewards import CORRECT, NO_ANSWER, Score, error
+from r1jax.rewards import format as form
+from r1jax.rewards import sandbox
+from r1jax.rewards.sandbox import languages
+from r1jax.types import UserError
+
+IDEAL = None  # nobody here can say what a right program is
+# Right, and only if the box works.
+CANARY = ('<think> a </think>\n```python\nprint(int(input()) + 1)\n```', {'tests': [{'stdin': '1', 'stdout': '2'}]})
+
+_FENCE = re.compile(r'^[ \t]*```[ \t]*([\w+#]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$', re.DOTALL | re.MULTILINE)
+
+
+def language_of(row: dict) -> str:
+  """'code_language', else 'language' where that names no tongue but a programming language, else python."""
+  for name in (row.get('code_language'), row.get('language')):
+    if name and (name == row.get('code_language') or _known(name)):
+      return languages.find(name)
+  return 'python'
+
+
+def extract(completion: str, row: dict) -> str | None:
+  """The last fenced block after </think> that is in the row's language or names none; else the last <answer>'s content."""
+  text = form.after_think(form.full(completion, row))
+  if text is None:
+    return None
+  language = language_of(row)
+  blocks = [code for label, code in _FENCE.findall(text) if not label or _known(label) == language]
+  code = blocks[-1] if blocks else form.last_answer(text)
+  return code if code and code.strip() else None
+
+
+def _known(name: str) -> str | None:
+  try:
+    return languages.find(name)
+  except UserError:
+    return None
+
+
+def decide(completion: str, row: dict) -> Score | None:
+  """NO_ANSWER where there is no program; None where one must be run."""
+  return NO_ANSWER if extract(completion, row) is None else None
+
+
+def limits(row: dict) -> sandbox.Limits:
+  return sandbox.Limits(**(row.get('limits') or {}))
+
+
+def deadline(row: dict) -> float:
+  """Seconds on the wall that judging may take at most, compiling and a retry included."""
+  bound = limits(row)
+  return 2 * (3 * bound.compile_seconds + bound.total_seconds + 3 * bound.seconds) + 60
+
+
+def judge(completion: str, row: dict) -> Score:
+  """1 when enough of the tests pass; the reason names the first that did not."""
+  code = extract(completion, row)
+  if code is None:
+    return NO_ANSWER
+  verdicts = sandbox.judge(code, language_of(row), row['tests'], limits(row))
+  failed = [(i, verdict) for i, verdict in enumerate(verdicts, 1) if verdict != sandbox.Verdict.AC]
+  for i, verdict in failed:
+    if verdict == sandbox.Verdict.IE:  # says nothing about the program: an error, never a wrong answer
+      return error(f'the sandbox failed on test {i}')
+  if len(verdicts) - len(failed) >= row.get('share', 1.0) * len(verdicts):
+    return CORRECT
+  number, verdict = failed[0]
+  return Score(0.0, f'wrong: {verdict} on test {number}, {len(failed)} of {len(verdicts)} failed')
+
+
+def score(completion: str, row: dict) -> Score:
+  """`judge`, here and now."""
+  verdict = decide(completion, row)
+  return judge(completion, row) if verdict is None else verdict
+
+
+def check_row(row: dict) -> None:
+  """ValueError for a row whose tests are of no known form, whose language is none, or whose toolchain is missing."""
+  if not row.get('tests') or not isinstance(row['tests'], list):
+    raise ValueError("a row for the reward 'code' needs 'tests', a list that is not empty")
+  if not 0 < row.get('share', 1.0) <= 1:
+    raise ValueError(f'share={row["share"]} must be in (0, 1]')
+  try:
+    language = language_of(row)
+    languages.require(language)
+    for test in row['tests']:
+      if sandbox.check_test(test) != 'stdin':
+        languages.callable_source(language, '', test['call'])
+    limits(row)
+  except (UserError, TypeError) as e:
+    raise ValueError(str(e)) from e
+
+
+def start() -> None:
+  """Before anything is generated: UserError where programs cannot be run safely, or the box does not hold (self_test)."""
+  sandbox.self_test()
+
+
+def normalise(answer: str | None, answer_type: str) -> str | None:
+  """Programs do not vote: each is its own text."""
+  return answer

@@ -1,0 +1,221 @@
+"""Accuracy reward for maths: the answer in its stated form, compared by rule (paper, 2.2.2).
+
+Numbers are compared as Python integers and Fractions (reading.py), sets, tuples, intervals, matrices and equations part by
+part (compound.py). Only what is no number goes to math-verify (expressions.py), and only in a process that may be killed
+(../pool.py). second.py grades a sample of verdicts again by other means.
+"""
+
+import functools
+from fractions import Fraction
+import re
+
+from r1jax.rewards import CORRECT, NO_ANSWER, Score, WRONG, error
+from r1jax.rewards import format as form
+from r1jax.rewards import pool
+from r1jax.rewards.math import compound
+from r1jax.rewards.math import expressions
+from r1jax.rewards.math.reading import Quantity, choice, number, quantity, same_quantity, words
+
+NUMBERS = ('int', 'rational', 'decimal')
+TYPES = (*NUMBERS, 'choice', 'text', 'expr', *compound.KINDS)
+
+# Right, and only if math-verify works.
+CANARY = (r'<think> a </think> <answer> \boxed{\sqrt{3}/2} </answer>', {'answer': r'\frac{\sqrt{3}}{2}', 'answer_type': 'expr'})
+
+# --- where the answer stands ---
+_BRACES = re.compile(r'\\boxed\s*\{|\\.|[{}]', re.DOTALL)
+
+
+def extract(completion: str, row: dict) -> str | None:
+  """The last balanced \\boxed{} after </think>, else the content of the last <answer>...</answer> there, else None.
+
+  Only the last box counts: math-verify merges several into a set and marks honest long reasoning wrong.
+  A completion whose <think> never closes has no answer.
+  """
+  text = form.after_think(form.full(completion, row))
+  if text is None:
+    return None
+  box = _last_box(text) if '\\boxed' in text else None
+  if box is not None:
+    return box.strip() or None
+  answer = form.last_answer(text)
+  return None if answer is None else answer.strip() or None
+
+
+def _last_box(text: str) -> str | None:
+  """One pass: 10,000 boxes that never close take no longer than any other text.
+
+  What closes last is the outermost, so \\boxed{6=\\boxed{5}} says 6=5.
+  """
+  stack, box = [], None
+  for match in _BRACES.finditer(text):
+    token = match[0]
+    if token == '}' and stack:
+      is_box, start = stack.pop()
+      box = text[start:match.start()] if is_box else box
+    elif token[-1] == '{' and token != '\\{':
+      stack.append((token != '{', match.end()))
+  return box
+
+
+# --- the gold answer ---
+@functools.lru_cache(maxsize=65536)
+def _gold(answer: str, kind: str, tolerance):
+  """(gold as it is compared, tolerance), read once a question rather than once a sample."""
+  if kind not in TYPES:
+    raise ValueError(f'answer_type={kind!r} is not supported; there are {", ".join(TYPES)}')
+  read = quantity(answer) if kind == 'expr' else _read(answer, kind)
+  if read is None and kind == 'expr':
+    read = expressions.latex(answer)
+    if read and (expressions.depth(read) < 0 or {'=', ',', ';', '<', '>'} & set(_outer(read))):
+      raise ValueError(f'{answer=} is no single expression: its answer_type is one of set, tuple, interval, equation')
+  if read is None:
+    raise ValueError(f'{answer=} does not parse as {kind!r}')
+  try:
+    slack = Fraction(str(tolerance or 0))
+  except (ValueError, ZeroDivisionError) as e:
+    raise ValueError(f'{tolerance=} is not a number') from e
+  if slack < 0 or (slack and kind not in ('decimal', 'expr')):
+    raise ValueError(f'{tolerance=} with answer_type={kind!r}: wants >= 0, and 0 unless decimal or expr')
+  return read, slack
+
+
+def _outer(text: str) -> str:
+  """`text` without what stands in brackets."""
+  kept, depth = [], 0
+  for char in text:
+    depth += (char in '{([') - (char in '})]')
+    if not depth:
+      kept.append(char)
+  return ''.join(kept)
+
+
+def _read(answer: str, kind: str):
+  """The answer as its type, or None."""
+  if kind in NUMBERS:
+    return quantity(answer, kind)
+  if kind in compound.KINDS:
+    return compound.read(answer, kind)
+  return {'choice': choice, 'text': words, 'expr': expressions.latex}[kind](answer)
+
+
+def _row_gold(row: dict):
+  if row.get('answer') is None or row.get('answer_type') is None:
+    raise ValueError(f"row needs 'answer' and 'answer_type', has {sorted(row)}")
+  return _gold(str(row['answer']), row['answer_type'], row.get('tolerance'))
+
+
+# --- the verdict ---
+def decide(completion: str, row: dict) -> Score | None:
+  """The verdict wherever no wall clock is needed for it; None where math-verify must speak."""
+  gold, slack = _row_gold(row)
+  said = extract(completion, row)
+  if said is None:
+    return NO_ANSWER
+  right = _decide(said, gold, row['answer_type'], slack, str(row['answer']))
+  return None if right is None else CORRECT if right else WRONG
+
+
+def _decide(said: str, gold, kind: str, slack, answer: str) -> bool | None:
+  if isinstance(gold, Quantity):
+    found = quantity(said, 'decimal' if kind == 'expr' else kind)
+    return found is not None and same_quantity(gold, found, slack)
+  read = _read(said, kind)
+  if read is None or read == gold:
+    return read is not None
+  if kind == 'expr':
+    return None if expressions.admissible(read, gold) else False
+  if kind not in compound.KINDS:
+    return False
+  if kind == 'equation':
+    return None if all(expressions.admissible(side, ' '.join(gold.parts)) for side in read.parts) else False
+  return compound.same(gold, read, functools.partial(_quick, answer=expressions.latex(answer) or answer))
+
+
+def _quick(gold: str, said: str, *, answer: str) -> bool | None:
+  """Whether two parts are equal, without sympy; None where that cannot be said. A number is a number as it stands."""
+  a, b = number(gold), number(said)
+  if a is not None:
+    return a == b
+  gold, said = expressions.latex(gold), expressions.latex(said)
+  if gold == said:
+    return True
+  return None if said and expressions.admissible(said, answer) else False
+
+
+def judge(completion: str, row: dict) -> Score:
+  """`decide`, then math-verify. It may take for ever: call it only in a process that may be killed."""
+  verdict = decide(completion, row)
+  if verdict is not None:
+    return verdict
+  (gold, slack), kind = _row_gold(row), row['answer_type']
+  said = _read(extract(completion, row), kind)
+  try:
+    if kind == 'expr':
+      right = expressions.equal(gold, said, slack)
+    elif kind == 'equation':
+      right = expressions.proportional(gold.parts, said.parts)
+    else:
+      right = compound.same(gold, said, functools.partial(_slow, answer=str(row['answer'])))
+  except ValueError as e:
+    return error(e)
+  return CORRECT if right else WRONG
+
+
+def _slow(gold: str, said: str, *, answer: str) -> bool:
+  quick = _quick(gold, said, answer=expressions.latex(answer) or answer)
+  return expressions.equal(expressions.latex(gold), expressions.latex(said)) if quick is None else quick
+
+
+def score(completion: str, row: dict) -> Score:
+  """1 when the answer equals the gold one. ValueError for a row that check_row refuses."""
+  verdict = decide(completion, row)
+  return pool.shared().score([('math', completion, row)])[0] if verdict is None else verdict
+
+
+def normalise(answer: str | None, answer_type: str) -> str | None:
+  """One string per equivalence class, to vote over: 1/2, \\frac{1}{2} and 0.5 are one candidate.
+
+  What cannot be read as its type votes as its own text; None stays None. Expressions are told apart by their text
+  alone: sympy has no place in a vote.
+  """
+  if answer_type not in TYPES:
+    raise ValueError(f'{answer_type=} is not supported; there are {", ".join(TYPES)}')
+  if answer is None:
+    return None
+  read = quantity(answer) if answer_type == 'expr' else None
+  read = _read(answer, answer_type) if read is None else read
+  if read is None:
+    return ' '.join(answer.split())
+  if isinstance(read, Quantity):
+    return str(read.value)
+  if isinstance(read, str):
+    return read if answer_type != 'expr' else _spaced(read)
+  return compound.spelled(read, lambda leaf: normalise(leaf, 'expr'))
+
+
+def _spaced(latex: str) -> str:
+  return re.sub(r'(\\[A-Za-z]+)\s+(?=[A-Za-z])|\s+', lambda m: f'{m[1]} ' if m[1] else '', latex)  # \pi x, never \pix
+
+
+def check_row(row: dict) -> None:
+  """ValueError for a row whose gold does not parse: one such row gives free reward, or none for ever (open-r1)."""
+  gold, _ = _row_gold(row)
+  for leaf in [gold] if row['answer_type'] == 'expr' and isinstance(gold, str) else _leaves(gold):
+    if number(leaf) is not None or leaf in ('oo', '-oo'):
+      continue
+    leaf = expressions.latex(leaf)
+    probe = {'answer': leaf + '+0', 'answer_type': 'expr'}  # not the same text, so that math-verify reads both
+    verdict = pool.shared().score([('math', form.ideal(leaf), probe)])[0]
+    if verdict != CORRECT:
+      raise ValueError(f"answer={row['answer']!r} does not parse as {row['answer_type']!r}: {verdict.reason}")
+
+
+def _leaves(gold):
+  """The expressions in a gold answer that only sympy can read."""
+  if isinstance(gold, compound.Parts):
+    rows = gold.parts if gold.kind != 'matrix' else [cell for row in gold.parts for cell in row]
+    return [leaf for part in rows for leaf in ([part] if isinstance(part, str) else _leaves(part))]
+  if isinstance(gold, tuple) and not isinstance(gold, Quantity):
+    return [end for piece in gold for end in (piece.lo, piece.hi)]
+  return []

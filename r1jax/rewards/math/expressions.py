@@ -1,0 +1,116 @@
+"""Expressions: what of a prediction may reach sympy at all, and whether it equals the gold one by math-verify.
+
+Gold and prediction do not play the same part: the gold is trusted, and what it does not use (a relation, a comma, an
+integral, a tower of powers) the prediction may not use either, else \\boxed{6=5}, \\boxed{5,5} and \\boxed{1+4} are
+right for a gold of 5. `equal` may take for ever: call it only in a process that may be killed (pool.py).
+"""
+
+import functools
+import re
+
+from r1jax.rewards.math.reading import ASSIGNED, MAX_CHARS, plain
+
+MAX_DEPTH = 30
+
+_GROUPED = re.compile(r'(?<![0-9.])[0-9]{1,3}(?:(?:,\\!|\{,\}|\\,|,)[0-9]{3})+(?![0-9])')
+_POINT = re.compile(r'([0-9]*)\.([0-9]+)')
+# As typed in a program: x**10, x^10, 2pi.
+_TYPED = re.compile(r'(?:\*\*|\^)\s*(-?[0-9]+|[A-Za-z](?![A-Za-z]))|(?<![A-Za-z\\])pi(?![A-Za-z])')
+_DRESS = re.compile(r'\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,!;:]')
+# What makes a question, a list or a relation of an expression,
+_MARKS = re.compile(
+    r'[=<>,;!&|~?@]|\\[{}]|\\frac\s*\{\s*d\s*\}\s*\{\s*d|\b(?:or|and|is|not)\b|'
+    r'\\(?:le|leq|ge|geq|ne|neq|lt|gt|approx|equiv|sim|simeq|in|notin|subset|cup|cap|setminus|pm|mp|to|implies'
+    r'|text|mathrm|textrm|mbox|int|iint|oint|sum|prod|lim|binom|dbinom|tbinom|choose|det|gcd|lcm|max|min|bmod|mod|pmod'
+    r'|lfloor|lceil|partial|infty|quad|qquad|boxed|begin)(?![A-Za-z])')
+# and what makes it long to work out: a power of a power, an exponent or a number of many digits.
+_TOWER = re.compile(
+    r'\^\s*(?:\{[^{}]*(?:\^|\}\s*\^)|(?:[A-Za-z0-9]|\\[A-Za-z]+)\s*\^)|\^\s*\{?\s*-?[0-9]{4}|[0-9]{101}')
+
+
+def latex(answer: str) -> str | None:
+  """An expression as it is handed to math-verify: decimals as fractions, so that 1.414214 is not the root of 2."""
+  if len(answer) > MAX_CHARS:
+    return None
+  text = _DRESS.sub('', plain(answer)).replace('dfrac', 'frac').replace('tfrac', 'frac').strip()
+  text = _TYPED.sub(lambda m: r'\pi ' if m[0] == 'pi' else f'^{{{m[1]}}}', text)
+  text = text[ASSIGNED.match(text).end():] if ASSIGNED.match(text) else text
+  text = _GROUPED.sub(lambda m: re.sub('[^0-9]', '', m[0]), text)
+  return _POINT.sub(lambda m: rf'\frac{{{m[1] + m[2]}}}{{1{"0" * len(m[2])}}}', text) or None
+
+
+def depth(text: str) -> int:
+  """The deepest nesting, or -1 where braces do not match."""
+  now = deepest = 0
+  for char in re.sub(r'\\[{}]', '', text):
+    now += (char in '{([') - (char in '})]')
+    deepest = max(deepest, now)
+    if now < 0:
+      return -1
+  return deepest if now == 0 else -1
+
+
+def admissible(said: str, gold: str) -> bool:
+  """Whether a prediction may reach sympy at all."""
+  marks = lambda text: set(_MARKS.findall(text))
+  return (len(said) <= max(400, 4 * len(gold)) and 0 <= depth(said) <= MAX_DEPTH and marks(said) <= marks(gold)
+          and (not _TOWER.search(said) or bool(_TOWER.search(gold))))
+
+
+def parse(text: str):
+  """sympy's reading of LaTeX, or None. It may take for ever."""
+  import math_verify  # here and not above: half a second of sympy that most runs never need
+
+  config = [math_verify.LatexExtractionConfig(boxed_match_priority=0)]
+  # No timeouts of its own: they are signal.alarm, which raises in every thread but the main one.
+  found = math_verify.parse(rf'\boxed{{{text}}}', config, fallback_mode='no_fallback', extraction_mode='first_match',
+                            parsing_timeout=None, raise_on_error=True)
+  return found[0] if found else None
+
+
+parse_gold = functools.lru_cache(maxsize=4096)(parse)  # read once a question rather than once a sample
+
+
+def equal(gold: str, said: str, slack=0) -> bool:
+  """Whether two expressions (as `latex` gives them) are equal, or within `slack` where both are numbers.
+
+  Raises:
+    ValueError: the gold one does not parse.
+  """
+  if said == gold:
+    return True
+  target, value = parse_gold(gold), parse(said)
+  if target is None:
+    raise ValueError(f'gold {gold!r} does not parse')
+  return value is not None and same(target, value, slack)
+
+
+def same(target, value, slack=0) -> bool:
+  """`equal`, of what sympy read."""
+  import math_verify
+
+  numbers = getattr(target, 'is_number', False) and getattr(value, 'is_number', False)
+  if not (slack and numbers) and not math_verify.verify(target, value, timeout_seconds=None, raise_on_error=True):
+    return False
+  if numbers and target != value:  # math-verify compares to an absolute 1e-15: any two tiny numbers are equal to it
+    gap, size = abs((target - value).evalf(30)), abs(target.evalf(30))
+    if not gap.is_finite:  # two infinities: nothing to measure
+      return not slack
+    return bool(gap <= max(slack, size / 10**12))
+  return True
+
+
+def proportional(gold: tuple[str, str], said: tuple[str, str]) -> bool:
+  """Whether two equations, each as its two sides, differ by a constant factor alone: 2y = 4x and y - 2x = 0."""
+  import sympy
+
+  sides = [parse_gold(side) for side in gold] + [parse(side) for side in said]
+  if any(side is None for side in sides[:2]):
+    raise ValueError(f'gold {gold!r} does not parse')
+  if not all(isinstance(side, sympy.Expr) for side in sides):
+    return False
+  a, b = sides[0] - sides[1], sides[2] - sides[3]
+  if a.free_symbols != b.free_symbols or sympy.simplify(b) == 0:
+    return False
+  ratio = sympy.simplify(a / b)
+  return bool(ratio.is_number and ratio.is_finite and ratio != 0)

@@ -1,0 +1,169 @@
+"""Answers that are read, never worked out: numbers as Fractions, letters of a choice, words.
+
+math-verify holds that 1/2004! equals 1/2006!, and sympy can be made to run for ever: so nothing here is computed.
+"""
+
+from fractions import Fraction
+import re
+from typing import NamedTuple
+
+MAX_CHARS, MAX_DIGITS = 2000, 1000  # CPython's int() raises over 4300 digits, and is quadratic below
+
+_MINUS = str.maketrans(dict.fromkeys('\u2212\u2013\uff0d\ufe63', '-'))
+_WRAPPER = re.compile(r'\\(?:boxed|text|textbf|textrm|textit|mathrm|mathbf|mbox)\s*\{')
+_BRACE = re.compile(r'\\.|[{}]', re.DOTALL)
+
+
+def plain(answer: str) -> str:
+  """`answer` without what only dresses it: $, \\( \\), \\text{}, bold, spacing, a final period, a Unicode minus."""
+  text, before = answer.translate(_MINUS).replace('\\$', '$'), None
+  while text != before:
+    before = text
+    text = text.strip(' \t\r\n$*`~').rstrip('.。')
+    for dress in ('\\(', '\\[', '\\displaystyle', '\\,', '\\!', '\\;'):
+      text = text.removeprefix(dress)
+    for dress in ('\\)', '\\]', '\\,', '\\!', '\\;'):
+      text = text.removesuffix(dress)
+    wrapper = _WRAPPER.match(text)
+    if wrapper and closing(text, wrapper.end()) == len(text) - 1:
+      text = text[wrapper.end():-1]
+  return text
+
+
+def closing(text: str, start: int) -> int:
+  """Where the brace that was opened just before `start` closes; -1 if it does not."""
+  depth = 1
+  for match in _BRACE.finditer(text, start):
+    depth += {'{': 1, '}': -1}.get(match[0], 0)
+    if not depth:
+      return match.start()
+  return -1
+
+
+# --- numbers ---
+_SIGN, _INT = r'([+-]?)\s*', r'(?:[0-9]{1,3}(?:(?:,\\!|\{,\}|\\,|,)[0-9]{3})+|[0-9]+)'
+_DECIMAL = rf'{_SIGN}({_INT}(?:\.[0-9]*)?|\.[0-9]+)'
+_FRAC = rf'\\[dt]?frac\s*(?:\{{\s*([+-]?\s*{_INT})\s*\}}\s*\{{\s*([+-]?\s*{_INT})\s*\}}|([0-9])\s*([0-9]))'
+_LITERAL = re.compile(_DECIMAL)
+_SLASH = re.compile(rf'{_SIGN}({_INT})\s*/\s*({_INT})')
+_FRACTION = re.compile(rf'{_SIGN}({_INT})?\s*{_FRAC}')
+_SCIENTIFIC = re.compile(rf'{_DECIMAL}(?:[eE]|\s*(?:\\times|\\cdot|×|\*)\s*10\s*\^\s*)'
+                         r'(?:\{\s*([+-]?[0-9]{1,4})\s*\}|([+-]?[0-9]{1,4}))')
+ASSIGNED = re.compile(r'[A-Za-z](?:\([a-z]\))?\s*=\s*')  # x = 5, f(x) = x^2
+
+# --- units ---
+_POWER = r'(?:\s*\^\s*(?:[23]|\{\s*[23]\s*\})|²|³)?'
+_WORDS = (r'(?:[cmk]?m|[km]?g|meters?|metres?|centimeters?|kilometers?|miles?|inch(?:es)?|feet|foot|ft|yards?|liters?|litres?|ml|'
+          r'kilograms?|grams?|pounds?|seconds?|sec|s|minutes?|min|hours?|hrs?|h|days?|weeks?|months?|years?|dollars?|cents?|'
+          r'degrees?|units?|mph|percent|people|ways?)')
+_PERCENT = re.compile(r'\s*(?:\\?%|\\?,?\s*(?:\\text\s*\{\s*)?percent\s*\}?)\Z')
+_DEGREE = re.compile(r'(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\Z')
+_IN_TEXT = re.compile(r'\\(?:text|mathrm|textrm|mbox)\{\s*((?:(?:square|cubic|sq\.?)\s+)?[A-Za-z]{1,14}'
+                      rf'(?:(?:\s+per\s+|/)[A-Za-z]{{1,14}})?{_POWER})\s*\}}({_POWER})\Z')
+_BARE = re.compile(rf'(?<=[0-9}}\s])((?:(?:square|cubic|sq\.?)\s+)?{_WORDS}(?:(?:\s+per\s+|/){_WORDS})?{_POWER})\Z')
+
+
+class Quantity(NamedTuple):
+  """A number as it is spelled."""
+  value: Fraction
+  unit: str = ''  # in one form, '' for none
+  percent: bool = False
+
+
+def _unit(words: str) -> str:
+  words = re.sub(r'[{}\s^]+', ' ', words.casefold().replace('²', ' 2').replace('³', ' 3')).strip()
+  words = re.sub(r'^(square|sq\.?) (.*)', r'\2 2', re.sub(r'^cubic (.*)', r'\1 3', words))
+  return ' '.join(w[:-1] if len(w) > 2 and w.endswith('s') else w for w in words.replace('/', ' per ').split())
+
+
+def quantity(answer: str, kind: str = 'decimal') -> Quantity | None:
+  """`answer` as the exact number that it spells, or None: 1+4 and 10/2 are questions, no numbers.
+
+  kind: 'int' takes 5 and 5.0; 'rational' also 1/2, \\frac12, 2\\frac{1}{2}, 0.5; 'decimal' also 1.5e-3 and
+  1.5 \\times 10^{-3}. A percent sign, a degree sign or one unit may follow.
+  """
+  if len(answer) > MAX_CHARS:
+    return None
+  text = plain(answer)
+  text = plain(text[assigned.end():]) if (assigned := ASSIGNED.match(text)) else text
+  unit, percent = '', False
+  if match := _PERCENT.search(text):
+    text, percent = text[:match.start()], True
+  elif match := _DEGREE.search(text):
+    text, unit = text[:match.start()], 'degree'
+  elif match := _IN_TEXT.search(text):
+    text, unit = text[:match.start()], _unit(match[1] + match[2])
+  elif match := _BARE.search(text):
+    text, unit = text[:match.start()], _unit(match[1])
+  value = _value(plain(text), kind)
+  if value is None and kind == 'int' and percent:
+    value = _value(plain(text), 'decimal')
+  if value is None or max(abs(value.numerator), value.denominator) >= 10**MAX_DIGITS:
+    return None
+  return Quantity(value, unit, percent)
+
+
+def number(answer: str, kind: str = 'decimal') -> Fraction | None:
+  """The value of `quantity`, whatever it is of."""
+  found = quantity(answer, kind)
+  return None if found is None else found.value
+
+
+def same_quantity(gold: Quantity, said: Quantity, slack: Fraction = Fraction(0)) -> bool:
+  """Equal within `slack`. A unit or a percent sign that only one of the two has is dress; two units must be one."""
+  if gold.unit and said.unit and gold.unit != said.unit:
+    return False
+  near = lambda a, b: abs(a - b) <= slack
+  if near(said.value, gold.value):
+    return True
+  if gold.percent and not said.percent:
+    return near(said.value, gold.value / 100)
+  return said.percent and not gold.percent and near(said.value / 100, gold.value)
+
+
+def _value(text: str, kind: str) -> Fraction | None:
+  if match := _LITERAL.fullmatch(text):
+    value = _exact(*match.groups())
+    return value if kind != 'int' or value.denominator == 1 else None
+  if kind == 'int':
+    return None
+  if match := _SLASH.fullmatch(text):
+    return _ratio(match[1], match[2], match[3])
+  if match := _FRACTION.fullmatch(text):
+    sign, whole, a, b, c, d = match.groups()
+    value = _ratio(sign, a or c, b or d)
+    if whole and value is not None:  # 2\frac{1}{2}; but 2\frac{3}{2} and 2\frac{-1}{2} are products
+      proper = 0 < abs(value) < 1 and not re.search('[+-]', a or c) and not re.search('[+-]', b or d)
+      value = value + _exact(sign, whole) if proper else None
+    return value
+  if kind == 'decimal' and (match := _SCIENTIFIC.fullmatch(text)):
+    value, power = _exact(match[1], match[2]), int(match[3] or match[4])
+    return value * Fraction(10) ** power if abs(power) <= MAX_DIGITS else None
+  return None
+
+
+def _exact(sign: str, digits: str) -> Fraction:
+  whole, _, part = re.sub(r'[^0-9.]', '', digits).partition('.')
+  value = Fraction(int(whole + part), 10 ** len(part)) if part else Fraction(int(whole))
+  return -value if sign == '-' else value
+
+
+def _ratio(sign: str, top: str, bottom: str) -> Fraction | None:
+  a, b = (_exact(x[0] if x[0] in '+-' else '', x) for x in (top, bottom))
+  if not b or (a % b == 0 and abs(b) != 1):  # 10/2 is a question, not an answer
+    return None
+  return -a / b if sign == '-' else a / b
+
+
+# --- letters and words ---
+_CHOICE = re.compile(r'\(?\s*([A-Za-z])\s*\)?\s*[.):]?')
+
+
+def choice(answer: str) -> str | None:
+  match = _CHOICE.fullmatch(plain(answer)) if len(answer) <= MAX_CHARS else None
+  return match[1].upper() if match else None
+
+
+def words(answer: str) -> str | None:
+  text = plain(answer) if len(answer) <= MAX_CHARS else ''
+  return ' '.join(text.casefold().split()).strip('\'"') or None

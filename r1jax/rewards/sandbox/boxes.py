@@ -1,0 +1,294 @@
+"""A box: one supervisor (inside.py) with a program below it, confined as strongly as this machine allows.
+
+  strong     bubblewrap: every namespace of its own, no network, nothing to see but /usr read-only, a sized tmpfs, no
+             capabilities, the filter of seccomp.py; as root each box runs under a uid of its own
+  confined   where no namespace can be had (most containers): Landlock, the same filter, a uid of its own (needs root)
+  none       nothing but resource limits; only by a long flag of main and an environment variable together
+"""
+
+import base64
+import contextlib
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from r1jax.rewards.sandbox import seccomp
+from r1jax.types import UserError
+
+LEVELS = ('strong', 'confined', 'none')
+FLAG, VARIABLE = 'run_model_code_without_isolation', 'R1JAX_RUN_MODEL_CODE_WITHOUT_ISOLATION'
+FLAG_SET = 'R1JAX_FLAG_RUN_MODEL_CODE_WITHOUT_ISOLATION'  # how main tells its worker processes of the flag
+FIRST_UID, SLOTS = 63000, 64
+PATH = '/usr/local/bin:/usr/bin:/bin'
+_ENVIRONMENT = {'PATH': PATH, 'HOME': '/tmp', 'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0'}
+_INSIDE = os.path.join(os.path.dirname(__file__), 'inside.py')
+# Of /etc a program gets what its runtime looks up, and nothing that names this machine or its users.
+ETC = ('/etc/ld.so.cache',)
+_DESCRIPTORS = (('', 'fd'), ('/0', 'stdin'), ('/1', 'stdout'), ('/2', 'stderr'))
+_DEVICES = ('/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom')
+
+
+class BoxFailed(Exception):
+  """The box did not do its part; nothing is known about the program."""
+
+
+def cache_directory() -> str:
+  """Where compiled programs are kept; others may read it, as boxes run under other uids."""
+  path = os.environ.get('R1JAX_SANDBOX_CACHE') or os.path.join(tempfile.gettempdir(), f'r1jax-sandbox-{os.getuid()}')
+  os.makedirs(path, mode=0o755, exist_ok=True)
+  owner = os.stat(path)
+  if owner.st_uid != os.getuid() or owner.st_mode & 0o022:
+    raise UserError(f'{path} belongs to uid {owner.st_uid} or is writable by others: remove it, or set R1JAX_SANDBOX_CACHE')
+  return path
+
+
+@functools.lru_cache(maxsize=None)
+def interpreter() -> str:
+  """A Python that another uid may run: this one, or else the system's.
+
+  Raises:
+    UserError: there is none.
+  """
+  own = os.path.realpath(sys.executable)
+  for candidate in (own, '/usr/bin/python3'):
+    if os.path.exists(candidate) and (os.getuid() != 0 or _others_may_enter(candidate)):
+      return os.path.realpath(candidate)
+  raise UserError(f'other users cannot run {own}, and there is no /usr/bin/python3: install python3 to judge programs')
+
+
+def _others_may_enter(path: str) -> bool:
+  if not os.stat(path).st_mode & 0o005 == 0o005:
+    return False
+  while (path := os.path.dirname(path)) != '/':
+    if not os.stat(path).st_mode & 0o001:
+      return False
+  return True
+
+
+def _prefix() -> str | None:
+  """The installation that the interpreter needs, where it is not below /usr."""
+  directory = os.path.dirname(os.path.dirname(interpreter()))
+  return None if directory.startswith('/usr') else directory
+
+
+@contextlib.contextmanager
+def _slot():
+  """A number that no other box on this machine has while it is held."""
+  directory = os.path.join(cache_directory(), 'slots')
+  os.makedirs(directory, mode=0o700, exist_ok=True)
+  for number in range(SLOTS):
+    fd = os.open(os.path.join(directory, str(number)), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+      fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      os.close(fd)
+      continue
+    try:
+      yield number
+    finally:
+      os.close(fd)
+    return
+  raise BoxFailed(f'all {SLOTS} boxes of this machine are in use')
+
+
+class Box:
+  """One running box. Use as a context manager; after BoxFailed or TimeoutError it must be closed."""
+
+  def __init__(self, level: str, *, disk_bytes: int, readable: dict[str, str] | None = None, etc: tuple[str, ...] = ()):
+    """readable: path on this machine -> path in the box, read-only; etc: what else of /etc, where it exists."""
+    self._stack = contextlib.ExitStack()
+    try:
+      self._start(level, disk_bytes, {**(readable or {}), **{path: path for path in (*ETC, *etc) if os.path.exists(path)}})
+    except BaseException:
+      self._stack.close()
+      raise
+
+  def _start(self, level, disk_bytes, readable):
+    slot = self._stack.enter_context(_slot())
+    self._real = {}  # without a mount namespace: path in the box -> where it really is
+    own_uid = os.getuid() == 0
+    uid = FIRST_UID + slot
+    as_user = ['/usr/bin/setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups'] if own_uid else []
+    settings = {'level': level, 'own_uid': own_uid, 'environment': _ENVIRONMENT}
+    fds = []
+    if level == 'strong':
+      settings |= {'home': '/tmp', 'writable': ['/tmp']}
+      filter_ = self._stack.enter_context(open(_filter(), 'rb'))
+      fds = [filter_.fileno()]
+      command = [*as_user, *_bubblewrap(disk_bytes, {**readable, _inside(): '/inside.pyc'}, *fds), interpreter(), '-I', '-S',
+                 '/inside.pyc']
+    else:
+      home = tempfile.mkdtemp(prefix='r1jax-box-')
+      self._stack.callback(shutil.rmtree, home, ignore_errors=True)
+      if own_uid:
+        os.chown(home, uid, uid)
+      self._real = {'/tmp': home, **{inside: outside for outside, inside in readable.items()}}
+      settings |= {
+          'home': home, 'writable': [home], 'devices': list(_DEVICES),
+          'readable': [p for p in ('/usr', '/bin', '/lib', '/lib64', *ETC, _prefix(), *readable) if p and os.path.exists(p)],
+          'environment': {**_ENVIRONMENT, 'HOME': home, 'TMPDIR': home},
+          'seccomp': base64.b64encode(seccomp.program(confined=True)).decode() if level == 'confined' else ''}
+      command = [*as_user, interpreter(), '-I', '-S', _inside()]
+      self._stack.callback(self._sweep, uid if own_uid else None)
+    self.process = subprocess.Popen(
+        [*command, json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+        pass_fds=fds, env={'PATH': PATH}, cwd='/', start_new_session=True)
+    self._stack.callback(self._kill)
+
+  def paths(self, command: tuple[str, ...]) -> list[str]:
+    """A command with the box's paths in it, as they are at this level."""
+    out = []
+    for word in command:
+      for inside, outside in self._real.items():
+        word = word.replace(inside, outside)
+      out.append(word)
+    return out
+
+  def ask(self, job: dict, seconds: float) -> dict:
+    """The supervisor's reply. TimeoutError after `seconds`, BoxFailed when it is gone: close the box after either."""
+    into, out = self.process.stdin.fileno(), self.process.stdout.fileno()
+    os.set_blocking(into, False)
+    request, reply, end = memoryview(json.dumps(job).encode() + b'\n'), bytearray(), time.monotonic() + seconds
+    poll = select.poll()
+    poll.register(out, select.POLLIN)
+    poll.register(into, select.POLLOUT)
+    while not reply.endswith(b'\n'):
+      left = end - time.monotonic()
+      if left <= 0:
+        raise TimeoutError
+      for fd, _ in poll.poll(left * 1000):
+        if fd == into:
+          try:
+            request = request[os.write(into, request):]
+          except BrokenPipeError:
+            request = request[:0]
+          if not request:
+            poll.unregister(into)
+        else:
+          got = os.read(out, 1 << 20)
+          if not got:
+            raise BoxFailed(self._last_words())
+          reply += got
+    try:
+      return json.loads(reply)
+    except ValueError as e:
+      raise BoxFailed(f'no reply: {bytes(reply[:100])!r}') from e
+
+  def _last_words(self) -> str:
+    os.set_blocking(self.process.stderr.fileno(), False)
+    said = self.process.stderr.read() or b''
+    return ' '.join(said.decode(errors='replace').split())[-300:] or 'the box is gone and said nothing'
+
+  def _kill(self):
+    self.process.kill()  # of the strong level's, the kernel kills all with it: --die-with-parent and a PID namespace
+    self.process.wait()
+    for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+      pipe.close()
+
+  def _sweep(self, uid):
+    """Whatever a confined program left running under its uid."""
+    if uid is not None:
+      subprocess.run(['/usr/bin/setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups', '/bin/kill', '-KILL', '--', '-1'],
+                     check=False, capture_output=True)
+
+  def close(self):
+    self._stack.close()
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self.close()
+
+
+@functools.lru_cache(maxsize=None)
+def _inside() -> str:
+  """inside.py compiled for the interpreter that will run it: 8 ms less a box."""
+  with open(_INSIDE, 'rb') as f:
+    digest = hashlib.sha256(f.read() + interpreter().encode()).hexdigest()[:16]
+  path = os.path.join(cache_directory(), f'inside-{digest}.pyc')
+  if not os.path.exists(path):
+    compile_ = 'import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], doraise=True)'
+    subprocess.run([interpreter(), '-I', '-S', '-c', compile_, _INSIDE, f'{path}.{os.getpid()}'], check=True)
+    os.chmod(f'{path}.{os.getpid()}', 0o644)
+    os.rename(f'{path}.{os.getpid()}', path)
+  return path
+
+
+@functools.lru_cache(maxsize=None)
+def _filter() -> str:
+  """The filter of system calls as a file."""
+  program = seccomp.program()
+  path = os.path.join(cache_directory(), f'seccomp-{hashlib.sha256(program).hexdigest()[:16]}')
+  if not os.path.exists(path):
+    with open(f'{path}.{os.getpid()}', 'wb') as f:
+      f.write(program)
+    os.rename(f'{path}.{os.getpid()}', path)
+  return path
+
+
+def _bubblewrap(disk_bytes: int, readable: dict[str, str], seccomp_fd: int) -> list[str]:
+  args = [shutil.which('bwrap'), '--unshare-all', '--unshare-user', '--disable-userns', '--new-session', '--die-with-parent',
+          '--as-pid-1', '--cap-drop', 'ALL', '--hostname', 'box', '--clearenv', '--ro-bind', '/usr', '/usr']
+  for name in ('bin', 'sbin', 'lib', 'lib64', 'lib32'):
+    if os.path.islink(f'/{name}'):
+      args += ['--symlink', os.readlink(f'/{name}'), f'/{name}']
+    elif os.path.exists(f'/{name}'):
+      args += ['--ro-bind', f'/{name}', f'/{name}']
+  if _prefix():
+    args += ['--ro-bind', _prefix(), _prefix()]
+  for path in ('/dev/null', '/dev/zero', '/dev/urandom'):
+    args += ['--dev-bind', path, path]
+  for target, name in (('urandom', 'random'), ('/tmp', 'shm'), *((f'/proc/self/fd{n}', word) for n, word in _DESCRIPTORS)):
+    args += ['--symlink', target, f'/dev/{name}']
+  args += ['--proc', '/proc', '--size', str(disk_bytes), '--perms', '1777', '--tmpfs', '/tmp']
+  for outside, inside in readable.items():
+    args += ['--ro-bind', outside, inside]
+  return [*args, '--remount-ro', '/', '--chdir', '/tmp', '--seccomp', str(seccomp_fd), '--']
+
+
+@functools.lru_cache(maxsize=None)
+def level() -> str:
+  """The strongest level that works here; found by trying.
+
+  Raises:
+    UserError: none does, and the override is not given in both places.
+  """
+  reasons = []
+  for candidate in LEVELS[:2]:
+    why = _why_not(candidate)
+    if why is None:
+      return candidate
+    reasons.append(f'{candidate}: {why}')
+  if os.environ.get(FLAG_SET) == '1' and os.environ.get(VARIABLE) == '1':
+    return 'none'
+  raise UserError('programs that a model wrote cannot be run safely here (' + '; '.join(reasons) + '). Install bubblewrap '
+                  f'and pyseccomp, or accept the danger with --{FLAG} and {VARIABLE}=1')
+
+
+def _why_not(candidate: str) -> str | None:
+  try:
+    import pyseccomp  # noqa: F401  both levels filter system calls
+  except (ImportError, OSError, RuntimeError) as e:
+    return f"no seccomp ({e}): pip install 'r1jax[sandbox]'"
+  if candidate == 'strong' and not shutil.which('bwrap'):
+    return 'no bubblewrap'
+  if candidate == 'confined' and os.getuid() != 0:
+    return 'needs root, for a uid of its own'
+  try:
+    with Box(candidate, disk_bytes=1 << 20) as box:
+      limits = dict(seconds=5, wall_seconds=10, memory_bytes=1 << 28, output_bytes=1000, disk_bytes=1 << 20, processes=8,
+                    address_space=True)
+      reply = box.ask({'source': 'print(1)', 'limits': limits}, 20)
+      said = base64.b64decode(reply['stdout']), base64.b64decode(reply['stderr'])
+      return None if said[0] == b'1\n' else f'a program that prints 1 printed {said[0]!r} ({said[1][-200:]!r})'
+  except (BoxFailed, TimeoutError, OSError) as e:
+    return f'{e}' or type(e).__name__

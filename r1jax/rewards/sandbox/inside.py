@@ -1,0 +1,467 @@
+"""In the box: runs one program on one test at a time, and says what came of it. Standard library only.
+
+At the strong level this is pid 1 of the box: signals from within do not reach it, whatever outlives a test is killed
+with kill(-1) and reaped here. A line of JSON in, a line of JSON out. Expected outputs never come here, and a test
+comes only when the one before it is done, so there is nothing to steal.
+"""
+
+# Each box is a fresh interpreter, so imports are most of what a box costs: C modules in place of their wrappers take
+# 10 ms instead of 40.
+from binascii import a2b_base64, b2a_base64
+import _ctypes
+import _json
+import _signal as signal
+import os
+import resource
+import select
+import sys
+import time
+
+TICK = 0.01  # seconds between two looks at memory
+SYNTAX = 77  # exit code for source that does not compile
+FILES = 2000  # a box with more files than this is thrown away, not cleaned
+TAIL = 4000  # bytes of stderr that are kept
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 22, 36, 38
+_PRCTL = _ctypes.dlsym(_ctypes.dlopen(None, 0), 'prctl')
+
+
+class _Json:
+  """What json.JSONDecoder hands to its scanner in C."""
+  strict, object_hook, object_pairs_hook, parse_float, parse_int, memo = False, None, None, float, int, {}
+  parse_constant = staticmethod(float)
+
+
+_scan = _json.make_scanner(_Json)
+
+
+def loads(text):
+  return _scan(text, 0)[0]
+
+
+def _unknown(value):
+  raise TypeError(f'{type(value).__name__} is not JSON')
+
+
+def dumps(value):
+  return ''.join(_json.make_encoder(None, _unknown, _json.encode_basestring_ascii, None, ':', ',', False, False, True)(value, 0))
+
+
+def prctl(option, value):
+  if _ctypes.call_function(_PRCTL, (option, value, 0, 0, 0)):
+    raise OSError(f'prctl({option})')
+
+
+def main(settings):
+  """Serves until the other end closes. The child's memory is a copy of ours, but it cannot look back into ours."""
+  prctl(_PR_SET_DUMPABLE, 0)
+  hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+  resource.setrlimit(resource.RLIMIT_AS, (hard, hard))  # whoever started the box may have had a limit of its own
+  if settings['level'] != 'strong':
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+  buffer = b''
+  while True:
+    line, found, rest = buffer.partition(b'\n')
+    if not found:
+      got = os.read(0, 1 << 20)
+      if not got:
+        return
+      buffer += got
+      continue
+    buffer = rest
+    reply = dumps(run(loads(line.decode()), settings)).encode() + b'\n'
+    while reply:
+      reply = reply[os.write(1, reply):]
+
+
+def run(job, settings):
+  """One test: fork, watch, kill what is left, clean up."""
+  limits = job['limits']
+  for name, text in job.get('files', {}).items():
+    with open(os.path.join(settings['home'], name), 'w', encoding='utf-8', errors='surrogatepass') as f:
+      f.write(text)
+  stdin = os.memfd_create('stdin')
+  given = memoryview(job.get('stdin', '').encode('utf-8', 'surrogatepass'))
+  while given:
+    given = given[os.write(stdin, given):]
+  os.lseek(stdin, 0, os.SEEK_SET)
+  pipes = [os.pipe() for _ in range(3)]
+  begin = time.monotonic()
+  pid = os.fork()
+  if pid == 0:
+    _child(job, settings, stdin, [w for _, w in pipes])
+  os.close(stdin)
+  for _, write in pipes:
+    os.close(write)
+  reads = [r for r, _ in pipes]
+  got, status = _watch(pid, reads, limits, settings, begin)
+  wall = time.monotonic() - begin
+  code, cpu = _end(pid, settings)
+  for fd, kept in zip(reads, got):
+    _drain(fd, kept, limits['output_bytes'])
+    os.close(fd)
+  if status == 'ended':
+    status = 'signal' if os.WIFSIGNALED(code) else 'exit'
+    if sum(map(len, got)) > limits['output_bytes']:
+      status = 'output'
+  coded = lambda data: b2a_base64(data, newline=False).decode()
+  files = {}
+  for name in os.listdir(settings['home']) if job.get('collect') and code == 0 else ():
+    path = os.path.join(settings['home'], name)
+    if name.endswith(tuple(job['collect'])) and os.path.isfile(path) and not os.path.islink(path):
+      with open(path, 'rb') as f:
+        files[name] = coded(f.read())
+  clean = _clean(settings['writable'])
+  return {'status': status, 'code': os.WTERMSIG(code) if os.WIFSIGNALED(code) else os.WEXITSTATUS(code), 'cpu': cpu,
+          'wall': wall, 'stdout': coded(got[0]), 'stderr': coded(got[1][-TAIL:]), 'result': coded(got[2]),
+          'files': files, 'clean': clean}
+
+
+def _watch(pid, reads, limits, settings, begin):
+  """Reads what the child says until it ends or breaks a limit: ([stdout, stderr, result], what ended it)."""
+  poll, child = select.poll(), os.pidfd_open(pid)
+  for fd in (*reads, child):
+    poll.register(fd, select.POLLIN)
+  got = {fd: bytearray() for fd in reads}
+  status, look = None, begin + TICK
+  while status is None:
+    for fd, _ in poll.poll(TICK * 1000):
+      if fd == child:
+        status = 'ended'
+        continue
+      chunk = os.read(fd, 65536)
+      got[fd] += chunk
+      if not chunk:
+        poll.unregister(fd)
+    now = time.monotonic()
+    if sum(map(len, got.values())) > limits['output_bytes']:
+      status = 'output'
+    elif status is None and now - begin > limits['wall_seconds']:
+      status = 'wall'
+    elif status is None and now >= look:
+      look = now + TICK
+      if _memory() > limits['memory_bytes']:
+        status = 'memory'
+      elif settings['level'] != 'strong' and _disk(settings['writable']) > limits['disk_bytes']:
+        status = 'disk'
+  os.close(child)
+  return [got[fd] for fd in reads], status
+
+
+def _others():
+  """Processes beside this one: in the box all there are, without one those below us."""
+  me, parents = os.getpid(), {}
+  for name in os.listdir('/proc'):
+    if name.isdigit() and int(name) != me:
+      try:
+        with open(f'/proc/{name}/stat', 'rb') as f:
+          parents[int(name)] = int(f.read().rpartition(b')')[2].split()[1])
+      except (OSError, ValueError, IndexError):
+        continue
+  if me == 1:
+    return list(parents)
+  below, grew = {me}, True
+  while grew:
+    more = {p for p, parent in parents.items() if parent in below} - below
+    below, grew = below | more, bool(more)
+  return list(below - {me})
+
+
+def _memory():
+  """Bytes that the program and its children hold; pages that several share are counted once where it matters."""
+  page, total, pids = os.sysconf('SC_PAGE_SIZE'), 0, _others()
+  for pid in pids:
+    try:
+      with open(f'/proc/{pid}/statm', 'rb') as f:
+        total += int(f.read().split()[1]) * page
+    except (OSError, ValueError, IndexError):
+      continue
+  if len(pids) == 1 or total < 128 << 20:
+    return total
+  shares = 0
+  for pid in pids:
+    try:
+      with open(f'/proc/{pid}/smaps_rollup', 'rb') as f:
+        shares += next(int(line.split()[1]) << 10 for line in f if line.startswith(b'Pss:'))
+    except (OSError, StopIteration):
+      return total
+  return shares
+
+
+def _disk(roots):
+  """Bytes on disk below the places that may be written to."""
+  total = count = 0
+  stack = list(roots)
+  while stack and count < FILES:
+    try:
+      with os.scandir(stack.pop()) as entries:
+        for entry in entries:
+          count += 1
+          if entry.is_dir(follow_symlinks=False):
+            stack.append(entry.path)
+          else:
+            total += entry.stat(follow_symlinks=False).st_blocks * 512
+    except OSError:
+      continue
+  return total if count < FILES else 1 << 62
+
+
+def _kill_all(settings):
+  if settings['own_uid'] or os.getpid() == 1:
+    try:
+      os.kill(-1, signal.SIGKILL)
+    except ProcessLookupError:
+      pass
+  else:
+    for pid in _others():
+      try:
+        os.kill(pid, signal.SIGKILL)
+      except ProcessLookupError:
+        pass
+
+
+def _end(pid, settings):
+  """Kills what is left and reaps it: (the program's wait status, seconds of CPU)."""
+  _kill_all(settings)
+  _, code, usage = os.wait4(pid, 0)
+  while True:
+    try:
+      found, _, more = os.wait4(-1, os.WNOHANG)
+    except ChildProcessError:
+      return code, usage.ru_utime + usage.ru_stime
+    if not found:
+      _kill_all(settings)
+      time.sleep(0.001)
+
+
+def _drain(fd, kept, most):
+  os.set_blocking(fd, False)
+  try:
+    while len(kept) <= most:
+      chunk = os.read(fd, 65536)
+      if not chunk:
+        return
+      kept += chunk
+  except BlockingIOError:
+    return
+
+
+def _clean(roots):
+  """Empties the places that may be written to; False when there is more in them than is worth it."""
+  count = 0
+
+  def empty(directory):
+    nonlocal count
+    os.chmod(directory, 0o700)
+    with os.scandir(directory) as entries:
+      for entry in entries:
+        count += 1
+        if count > FILES:
+          return False
+        if entry.is_dir(follow_symlinks=False):
+          if not empty(entry.path):
+            return False
+          os.rmdir(entry.path)
+        else:
+          os.unlink(entry.path)
+    return True
+
+  try:
+    for root in roots:
+      for entry in list(os.scandir(root)):
+        if entry.is_dir(follow_symlinks=False):
+          if not empty(entry.path):
+            return False
+          os.rmdir(entry.path)
+        else:
+          os.unlink(entry.path)
+        count += 1
+        if count > FILES:
+          return False
+  except (OSError, RecursionError):
+    return False
+  return True
+
+
+# --- the child ---
+
+
+def _child(job, settings, stdin, writes):
+  """Never returns: becomes the program."""
+  code = 1
+  try:
+    os.setsid()
+    high = [os.dup(fd) for fd in (stdin, *writes)]  # so that no dup2 below overwrites one still wanted
+    for target, fd in enumerate(high):
+      os.dup2(fd, target)  # 0 stdin, 1 stdout, 2 stderr, 3 the result of a call
+    os.closerange(4, 1024)
+    _limit(job['limits'], settings)
+    os.chdir(settings['home'])
+    prctl(_PR_SET_DUMPABLE, 1)
+    if settings['level'] == 'confined':
+      _confine(settings)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+      signal.signal(number, signal.SIG_DFL)
+    if job.get('source') is not None:
+      os.environ.clear()
+      os.environ.update(settings['environment'])
+      _python(job)
+    else:
+      os.execve(job['argv'][0], job['argv'], settings['environment'])
+  except BaseException as e:  # pylint: disable=broad-except
+    os.write(2, f'{type(e).__name__}: {e}'.encode())
+    code = 126
+  finally:
+    os._exit(code)
+
+
+def _limit(limits, settings):
+  seconds = int(limits['seconds']) + (limits['seconds'] % 1 > 0)
+  wanted = [(resource.RLIMIT_CORE, 0, 0), (resource.RLIMIT_NOFILE, 256, 256),
+            (resource.RLIMIT_FSIZE, limits['disk_bytes'], limits['disk_bytes']),
+            (resource.RLIMIT_STACK, 64 << 20, 64 << 20), (resource.RLIMIT_CPU, seconds, seconds + 1)]
+  if settings['level'] == 'strong' or settings['own_uid']:
+    wanted.append((resource.RLIMIT_NPROC, limits['processes'], limits['processes']))
+  if limits['address_space']:
+    most = 2 * limits['memory_bytes'] + (256 << 20)
+    wanted.append((resource.RLIMIT_AS, most, most))
+  for which, soft, hard in wanted:
+    most = resource.getrlimit(which)[1]
+    if most != resource.RLIM_INFINITY:
+      soft, hard = min(soft, most), min(hard, most)
+    resource.setrlimit(which, (soft, hard))
+
+
+def _python(job):
+  """Runs Python source as the main program of this very process: no interpreter is started again."""
+  files = [open(0, 'r', encoding='utf-8', errors='replace', closefd=False),
+           open(1, 'w', encoding='utf-8', errors='replace', closefd=False),
+           open(2, 'w', encoding='utf-8', errors='backslashreplace', buffering=1, closefd=False)]
+  sys.stdin, sys.stdout, sys.stderr = files
+  sys.__stdin__, sys.__stdout__, sys.__stderr__ = files
+  sys.argv = ['solution.py']
+  module = type(sys)('__main__')
+  module.__dict__['__builtins__'] = __builtins__
+  call = job.get('call')
+  if call:
+    module.__name__ = 'solution'
+  sys.modules['__main__'] = module
+  try:
+    code = compile(job['source'], 'solution.py', 'exec', dont_inherit=True)
+  except BaseException:  # pylint: disable=broad-except; SyntaxError, and what a parser dies of
+    sys.excepthook(*sys.exc_info())
+    sys.stderr.flush()
+    os._exit(SYNTAX)
+  status = 0
+  try:
+    exec(code, module.__dict__)
+    if call:
+      _call(module.__dict__, call)
+  except SystemExit as e:
+    status = e.code if isinstance(e.code, int) else int(e.code is not None)
+  except BaseException:  # pylint: disable=broad-except
+    sys.excepthook(*sys.exc_info())
+    status = 1
+  try:
+    if 'threading' in sys.modules:
+      sys.modules['threading']._shutdown()
+    import atexit
+    atexit._run_exitfuncs()
+    files[1].flush()
+    if sys.stdout is not files[1]:
+      sys.stdout.flush()
+  except BaseException:  # pylint: disable=broad-except
+    status = status or 1
+  os._exit(status & 255)
+
+
+def _call(names, call, depth=200, write=os.write):
+  """Calls what the test names with each of its arguments, and hands out what came back as tagged JSON."""
+  owner = names['Solution']() if call['name'] not in names and 'Solution' in names else None
+  target = getattr(owner, call['name']) if owner is not None else names[call['name']]
+  results = []
+  for args in call['calls']:
+    args = [_fancy(a) for a in args]
+    returned = target(*args)
+    results.append(_plain(args[call['inplace']] if call['inplace'] >= 0 else returned, depth))
+  data = dumps(results).encode()
+  while data:
+    data = data[write(3, data):]
+
+
+def _plain(value, depth):
+  """Exact types only: a subclass with an __eq__ or __iter__ of its own does not get out."""
+  kind = type(value)
+  if depth < 0:
+    raise ValueError('the returned value is nested too deeply')
+  if value is None or kind in (bool, int, float, str):
+    return value
+  if kind is list:
+    return [_plain(v, depth - 1) for v in value]
+  if kind in (tuple, set, frozenset):
+    name = 'tuple' if kind is tuple else 'set'
+    return {'__r1jax__': name, 'items': [_plain(v, depth - 1) for v in value]}
+  if kind is dict:
+    return {'__r1jax__': 'dict', 'items': [[_plain(k, depth - 1), _plain(v, depth - 1)] for k, v in value.items()]}
+  if kind is complex:
+    return {'__r1jax__': 'complex', 'items': [value.real, value.imag]}
+  raise TypeError(f'a {kind.__name__} is not a value that can be returned')
+
+
+def _fancy(value):
+  """Arguments as they were: the inverse of _plain."""
+  if isinstance(value, list):
+    return [_fancy(v) for v in value]
+  if isinstance(value, dict):
+    kind, items = value.get('__r1jax__'), [_fancy(v) for v in value.get('items', ())]
+    if kind == 'dict':
+      return {k: v for k, v in items}
+    if kind == 'complex':
+      return complex(*items)
+    if kind in ('tuple', 'set'):
+      return tuple(items) if kind == 'tuple' else set(items)
+    return {k: _fancy(v) for k, v in value.items()}
+  return value
+
+
+# --- the confined level: Landlock and seccomp by hand, where no namespace can be had ---
+
+_READ = 0b1101  # execute, read file, read directory
+_FILE_ONLY = 0b111 | 1 << 14 | 1 << 15  # what may be asked of a file: execute, write, read, truncate, ioctl
+_HANDLED = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # ABI -> number of rights on files it knows
+
+
+def _confine(settings):
+  """No file beyond those named, no network, no signal to others; then the filter of system calls."""
+  import ctypes
+  import struct
+  _libc = ctypes.CDLL(None, use_errno=True)
+  abi = _libc.syscall(444, None, ctypes.c_size_t(0), 1)
+  if abi < 1:
+    raise OSError('no Landlock')
+  rights = (1 << _HANDLED.get(abi, 16)) - 1
+  attr = struct.pack('QQQ', rights, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
+  ruleset = _libc.syscall(444, attr, ctypes.c_size_t(8 if abi < 4 else 16 if abi < 6 else 24), 0)
+  if ruleset < 0:
+    raise OSError(ctypes.get_errno(), 'landlock_create_ruleset')
+  # Devices are read and written, never made; what is written to may hold no device and no socket.
+  everything = rights & ~(1 << 6 | 1 << 9 | 1 << 10 | 1 << 11)
+  for paths, allowed in ((settings['readable'], _READ), (settings['writable'], everything), (settings['devices'], 0b110)):
+    for path in paths:
+      fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+      allowed_here = allowed & rights & (-1 if os.path.isdir(path) else _FILE_ONLY)
+      if _libc.syscall(445, ruleset, 1, struct.pack('=Qi', allowed_here, fd), 0):
+        raise OSError(ctypes.get_errno(), f'landlock_add_rule {path}')
+      os.close(fd)
+  prctl(_PR_SET_NO_NEW_PRIVS, 1)
+  if _libc.syscall(446, ruleset, 0):
+    raise OSError(ctypes.get_errno(), 'landlock_restrict_self')
+  os.close(ruleset)
+  program = a2b_base64(settings['seccomp'])
+  buffer = ctypes.create_string_buffer(program, len(program))
+  head = struct.pack('HxxxxxxQ', len(program) // 8, ctypes.addressof(buffer))
+  if _libc.prctl(_PR_SET_SECCOMP, 2, head):
+    raise OSError(ctypes.get_errno(), 'seccomp')
+
+
+if __name__ == '__main__':
+  main(loads(sys.argv[1]))
