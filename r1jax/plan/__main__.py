@@ -20,6 +20,15 @@ _JSON = flags.DEFINE_bool('json', False, 'print one JSON object')
 _ONLY = flags.DEFINE_string('only', None, 'STAGE/PHASE[,STAGE/PHASE]: plan these alone')
 _CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile here, print an entry each; for the command itself')
 
+_COMPILERS = {'tpu': ('libtpu', 'plan'), 'gpu': ('jax_plugins.xla_cuda13', 'plan-gpu')}  # platform -> package, extra
+
+
+def _installed(package: str) -> bool:
+  try:
+    return importlib.util.find_spec(package) is not None
+  except ModuleNotFoundError:  # not even the package around it
+    return False
+
 
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
@@ -29,10 +38,11 @@ def main(argv: list[str]) -> int:
     phases_lib.check(config, where)
     if _CHILD.value:
       for name in _CHILD.value.split(','):
-        print(json.dumps(phases_lib.compile_phase(config, phases_lib.Phase(*name.split('/')), where)), flush=True)
+        print(json.dumps(_compiled(config, phases_lib.Phase(*name.split('/')), where)), flush=True)
       return 0
-    if where.kind != 'cpu' and importlib.util.find_spec('libtpu') is None:
-      raise UserError("compiling for TPU needs the package libtpu: pip install 'r1jax[plan]'")
+    package, extra = _COMPILERS.get(where.chip.platform, (None, ''))
+    if package and not _installed(package):
+      raise UserError(f"compiling for {where.kind} needs the package {package}: pip install 'r1jax[{extra}]'")
     found = []
     for phase in _chosen(config):
       if not _JSON.value:
@@ -63,6 +73,16 @@ def _chosen(config) -> list[phases_lib.Phase]:
       raise UserError(f'--only={phase.stage}/{phase.phase}: this config has '
                       f'{", ".join(f"{p.stage}/{p.phase}" for p in everything)}')
   return wanted
+
+
+def _compiled(config, phase, where) -> dict:
+  try:
+    return phases_lib.compile_phase(config, phase, where)
+  except RuntimeError as e:
+    if 'cuDNN' not in str(e):
+      raise
+    raise UserError("cuDNN's attention is compiled by cuDNN itself: pip install 'r1jax[plan-gpu]', or plan with "
+                    '--config.attention=xla') from e
 
 
 def _in_child(argv, phase, where) -> dict:

@@ -1,4 +1,4 @@
-"""What a chip can do, and topologies as they are written: KIND:AxBxC."""
+"""What a chip can do, and topologies as they are written: KIND:AxBxC, of GPUs KIND:HOSTSxGPUS."""
 
 import math
 from typing import NamedTuple
@@ -15,6 +15,8 @@ class Chip(NamedTuple):
   hbm_bandwidth: float  # bytes a second
   link_bandwidth: float  # interconnect, bytes a second in one direction, all links together
   devices: int = 1
+  platform: str = 'tpu'
+  network_bandwidth: float = 0.0  # of a GPU, to other hosts, bytes a second in one direction
 
 
 # Google Cloud's TPU pages (cloud.google.com/tpu/docs: v5e, v5p, v6e, tpu7x), 2026-11; the interconnect there is
@@ -24,19 +26,30 @@ CHIPS = {
     'v5p': Chip(459e12, 95.74 * GIB, 2765e9, 600e9),
     'v6e': Chip(918e12, 31.25 * GIB, 1640e9, 400e9),
     'tpu7x': Chip(2307e12, 189.5 * GIB, 7380e9, 600e9, devices=2),
+    # NVIDIA's data sheets, 2026-11: dense bfloat16, NVLink in one direction, one 400 (A100: 200) Gb/s port a GPU. Memory
+    # is the whole of the device: JAX takes 75 % of it unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise.
+    'a100': Chip(312e12, 85100068864, 2039e9, 300e9, platform='gpu', network_bandwidth=25e9),
+    'h100': Chip(989e12, 84942979072, 3352e9, 450e9, platform='gpu', network_bandwidth=50e9),
+    'h200': Chip(989e12, 151397597184, 4800e9, 450e9, platform='gpu', network_bandwidth=50e9),
     # Two cores of an AMD EPYC virtual machine, measured 2026-11-23: numpy's matmul and its copy.
-    'cpu': Chip(150e9, 24e9, 25e9, 25e9),
+    'cpu': Chip(150e9, 24e9, 25e9, 25e9, platform='cpu'),
 }
 
 
 class Topology(NamedTuple):
   name: str  # as it was given
   kind: str
-  shape: tuple[int, ...]
+  shape: tuple[int, ...]  # of a GPU's: hosts x GPUs of a host
 
   @property
   def chip(self) -> Chip:
     return CHIPS[self.kind]
+
+  @property
+  def link_bandwidth(self) -> float:
+    """Of a chip, in one direction: GPUs of several hosts are as fast as the network between them."""
+    several = self.chip.platform == 'gpu' and math.prod(self.shape[:-1]) > 1
+    return self.chip.network_bandwidth if several else self.chip.link_bandwidth
 
   @property
   def chips(self) -> int:
@@ -60,3 +73,32 @@ def topology(name: str) -> Topology:
   if not shape or not all(s.isdigit() and int(s) for s in sizes):
     raise UserError(f'topology {name!r} is not of the form {kind}:AxB or {kind}:AxBxC')
   return Topology(name, kind, tuple(int(s) for s in sizes))
+
+
+# What XLA's GPU compiler asks of a device that is not there; the figures are those of xla/backends/gpu/target_config/specs
+# (openxla/xla, 2026-11). Chip -> major, cores, units a core, shared memory of a core, of a block at most, L2, GHz, name.
+_GPUS = {
+    'a100': (8, 108, 64, 167936, 166912, 41943040, 1.41, 'NVIDIA A100-SXM4-80GB'),
+    'h100': (9, 132, 128, 233472, 232448, 52428800, 1.98, 'NVIDIA H100 80GB HBM3'),
+    'h200': (9, 132, 128, 233472, 232448, 52428800, 1.98, 'NVIDIA H200'),
+}
+
+
+def gpu_target(kind: str) -> str:
+  """The target config of a GPU, in protobuf's text form."""
+  major, cores, units, shared, block, l2, clock, name = _GPUS[kind]
+  chip = CHIPS[kind]
+  return f'''
+gpu_device_info {{
+  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
+  shared_memory_per_block: 49152 shared_memory_per_core: {shared} shared_memory_per_block_optin: {block}
+  core_count: {cores} fpus_per_core: {units} clock_rate_ghz: {clock} l2_cache_size: {l2}
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  registers_per_core_limit: 65536 registers_per_block_limit: 65536
+  memory_bandwidth: {int(chip.hbm_bandwidth)} device_memory_size: {int(chip.hbm_bytes)}
+  cuda_compute_capability {{ major: {major} }}
+}}
+platform_name: "CUDA"
+dnn_version_info {{ major: 9 minor: 10 patch: 0 }}
+device_description_str: "{name}"
+'''

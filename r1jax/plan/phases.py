@@ -12,7 +12,7 @@ from r1jax import programs
 from r1jax import stage
 from r1jax.models import zoo
 from r1jax.plan import roofline
-from r1jax.plan.chips import Topology
+from r1jax.plan.chips import gpu_target, Topology
 from r1jax.types import UserError
 
 EOS, PAD = (1,), 0  # ids do not change a program's size
@@ -38,10 +38,14 @@ def model_of(config, name: str) -> str:
 
 
 def devices_of(where: Topology):
-  """Devices of a topology to compile for: TPU by libtpu, or this machine's CPU."""
+  """Devices of a topology to compile for: TPU by libtpu, GPU by jax's CUDA plugin, or this machine's CPU."""
   from jax.experimental import topologies
-  if where.kind == 'cpu':
+  if where.chip.platform == 'cpu':
     return jax.devices()[:where.devices]
+  if where.chip.platform == 'gpu':
+    hosts = math.prod(where.shape[:-1])
+    return topologies.get_topology_desc(platform='cuda', topology_name='', topology=f'1x{hosts}x{where.shape[-1]}',
+                                        target_config=gpu_target(where.kind)).devices
   shape = 'x'.join(map(str, where.shape))
   # A slice smaller than a host is a host of its own.
   small = {} if where.chips >= 4 else {'chips_per_host_bounds': (*where.shape, 1, 1)[:3]}
@@ -49,10 +53,12 @@ def devices_of(where: Topology):
 
 
 def environment(where: Topology) -> dict[str, str]:
-  """Of the process that compiles. Several may load libtpu, as none of them drives a chip."""
+  """Of the process that compiles. Several may load libtpu, as none of them drives a chip; no GPU is there to tune on."""
   env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'TF_CPP_MIN_LOG_LEVEL': '3'}
   env.pop('XLA_FLAGS', None)
-  if where.kind == 'cpu':
+  if where.chip.platform == 'gpu':
+    env['XLA_FLAGS'] = '--xla_gpu_autotune_level=0'
+  elif where.chip.platform == 'cpu':
     env['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={where.devices}'
   else:
     env |= {'TPU_SKIP_MDS_QUERY': '1', 'TPU_ACCELERATOR_TYPE': f'{where.kind}-{where.chips}',

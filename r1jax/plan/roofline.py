@@ -100,4 +100,4 @@ def seconds(work: Work, where: Topology) -> dict[str, float]:
   chip = where.chip
   return {'compute': work.flops / (where.chips * chip.flops),
           'hbm': work.hbm_bytes * chip.devices / chip.hbm_bandwidth,
-          'interconnect': work.link_bytes * chip.devices / chip.link_bandwidth}
+          'interconnect': work.link_bytes * chip.devices / where.link_bandwidth}

@@ -66,8 +66,8 @@ def _gold(answer: str, kind: str, tolerance):
     raise ValueError(f'answer_type={kind!r} is not supported; there are {", ".join(TYPES)}')
   read = quantity(answer) if kind == 'expr' else _read(answer, kind)
   if read is None and kind == 'expr':
-    read = expressions.latex(answer)
-    if read and (expressions.depth(read) < 0 or {'=', ',', ';', '<', '>'} & set(_outer(read))):
+    read = expressions.measured(answer)
+    if read and (expressions.depth(read[0]) < 0 or {'=', ',', ';', '<', '>'} & set(_outer(read[0]))):
       raise ValueError(f'{answer=} is no single expression: its answer_type is one of set, tuple, interval, equation')
   if read is None:
     raise ValueError(f'{answer=} does not parse as {kind!r}')
@@ -96,7 +96,7 @@ def _read(answer: str, kind: str):
     return quantity(answer, kind)
   if kind in compound.KINDS:
     return compound.read(answer, kind)
-  return {'choice': choice, 'text': words, 'expr': expressions.latex}[kind](answer)
+  return {'choice': choice, 'text': words, 'expr': expressions.measured}[kind](answer)
 
 
 def _row_gold(row: dict):
@@ -124,7 +124,9 @@ def _decide(said: str, gold, kind: str, slack, answer: str) -> bool | None:
   if read is None or read == gold:
     return read is not None
   if kind == 'expr':
-    return None if expressions.admissible(read, gold) else False
+    if read[1] and gold[1] and read[1] != gold[1]:
+      return False
+    return read[0] == gold[0] or (None if expressions.admissible(read[0], gold[0]) else False)
   if kind not in compound.KINDS:
     return False
   if kind == 'equation':
@@ -152,7 +154,7 @@ def judge(completion: str, row: dict) -> Score:
   said = _read(extract(completion, row), kind)
   try:
     if kind == 'expr':
-      right = expressions.equal(gold, said, slack)
+      right = expressions.equal(gold[0], said[0], slack)
     elif kind == 'equation':
       right = expressions.proportional(gold.parts, said.parts)
     else:
@@ -189,8 +191,10 @@ def normalise(answer: str | None, answer_type: str) -> str | None:
     return ' '.join(answer.split())
   if isinstance(read, Quantity):
     return str(read.value)
+  if answer_type == 'expr':
+    return _spaced(read[0])
   if isinstance(read, str):
-    return read if answer_type != 'expr' else _spaced(read)
+    return read
   return compound.spelled(read, lambda leaf: normalise(leaf, 'expr'))
 
 
@@ -201,14 +205,20 @@ def _spaced(latex: str) -> str:
 def check_row(row: dict) -> None:
   """ValueError for a row whose gold does not parse: one such row gives free reward, or none for ever (open-r1)."""
   gold, _ = _row_gold(row)
-  for leaf in [gold] if row['answer_type'] == 'expr' and isinstance(gold, str) else _leaves(gold):
-    if number(leaf) is not None or leaf in ('oo', '-oo'):
-      continue
-    leaf = expressions.latex(leaf)
-    probe = {'answer': leaf + '+0', 'answer_type': 'expr'}  # not the same text, so that math-verify reads both
-    verdict = pool.shared().score([('math', form.ideal(leaf), probe)])[0]
-    if verdict != CORRECT:
-      raise ValueError(f"answer={row['answer']!r} does not parse as {row['answer_type']!r}: {verdict.reason}")
+  if row['answer_type'] == 'equation':
+    _probe(row, rf'{gold.parts[0]}+0={gold.parts[1]}', row)  # 0 = 0 has no multiple but itself
+    return
+  for leaf in [gold[0]] if row['answer_type'] == 'expr' and not isinstance(gold, Quantity) else _leaves(gold):
+    if number(leaf) is None and leaf not in ('oo', '-oo') and not (len(leaf) == 1 and leaf.isalpha()):
+      leaf = expressions.latex(leaf)
+      _probe(row, leaf, {'answer': f'{leaf}+0', 'answer_type': 'expr'})
+
+
+def _probe(row: dict, said: str, probe: dict) -> None:
+  """Not the same text as the gold, so that math-verify must read both."""
+  verdict = pool.shared().score([('math', form.ideal(said), {**probe, 'prefill': ''})])[0]
+  if verdict != CORRECT:
+    raise ValueError(f"answer={row['answer']!r} does not parse as {row['answer_type']!r}: {verdict.reason}")
 
 
 def _leaves(gold):

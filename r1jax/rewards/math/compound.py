@@ -35,7 +35,7 @@ def read(answer: str, kind: str):
   if len(answer) > MAX_CHARS:
     return None
   text = re.sub(r'\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big)(?![A-Za-z])\s*|\\[,!;:]|\\q?quad(?![A-Za-z])', ' ', plain(answer))
-  text = text.replace('\\lbrace', '\\{').replace('\\rbrace', '\\}').strip().rstrip('.')
+  text = re.sub(r'\s*\$\s*', ' ', text).replace('\\lbrace', '\\{').replace('\\rbrace', '\\}').strip().rstrip('.')
   reader = {'set': _set, 'tuple': _tuple, 'interval': _interval, 'matrix': _matrix, 'equation': _equation}[kind]
   return reader(text)
 
@@ -69,20 +69,19 @@ def split(text: str, separators: str) -> list[str] | None:
   return None if level else [*cut, text[start:]]
 
 
-_LIST = r'[,;]|\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\\(?:land|lor|vee|wedge)(?![A-Za-z])|(?<=[\s\d})])(?:and|or)(?=[\s\d({\\])'
+_AND = r'(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\\(?:land|lor|vee|wedge)(?![A-Za-z])|(?<=[\s\d})])(?:and|or)(?=[\s\d({\\]))'
+_LIST = rf'[,;]?\s*{_AND}|[,;]'
 _NAME = r'(?:[A-Za-z](?:_(?:\w|\{\w+\}))?|\\(?:theta|alpha|beta|phi|lambda|mu|omega))'
 _NAMED = re.compile(rf'\s*({_NAME})\s*=(?!=)')
 
 
 def _list(text: str) -> list[str] | None:
-  """Parts of a bare list; an empty one between two separators is allowed only as in ', and'."""
+  """Parts of a bare list, none of them empty."""
   parts = split(text, _LIST)
   if parts is None or len(parts) > MAX_PARTS:
     return None
   parts = [part.strip() for part in parts]
-  kept = [part for part in parts if part]
-  blanks = len(parts) - len(kept)
-  return kept if kept and (not blanks or (blanks == 1 and len(parts) > 2 and not parts[-2])) else None
+  return parts if all(parts) else None
 
 
 def _leaf(text: str):
@@ -129,12 +128,16 @@ def _set(text: str) -> Parts | None:
     text = re.sub(rf'^\s*{_NAME}\s*=\s*(?=\\\{{)', '', text)
     if text.startswith('\\{'):
       return _set(text)
+  if text.startswith('{') and closing(text, 1) == len(text) - 1:  # a group, which prints no braces
+    text = text[1:-1]
   parts = _list(text)
   if parts is None:
     return None
   names, leaves = set(), []
-  for part in parts:
+  for i, part in enumerate(parts):  # x = 1, x = 2 and x = 1, 2
     if named := _NAMED.match(part):
+      if i and not names:
+        return None
       names.add(named[1])
       part = part[named.end():].strip()
     leaves += _signs(part)

@@ -8,9 +8,10 @@ right for a gold of 5. `equal` may take for ever: call it only in a process that
 import functools
 import re
 
-from r1jax.rewards.math.reading import ASSIGNED, MAX_CHARS, plain
+from r1jax.rewards.math.reading import ASSIGNED, MAX_CHARS, plain, without_unit
 
 MAX_DEPTH = 30
+_LETTERS = set('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ')
 
 _GROUPED = re.compile(r'(?<![0-9.])[0-9]{1,3}(?:(?:,\\!|\{,\}|\\,|,)[0-9]{3})+(?![0-9])')
 _POINT = re.compile(r'([0-9]*)\.([0-9]+)')
@@ -25,14 +26,25 @@ _MARKS = re.compile(
     r'|lfloor|lceil|partial|infty|quad|qquad|boxed|begin)(?![A-Za-z])')
 # and what makes it long to work out: a power of a power, an exponent or a number of many digits.
 _TOWER = re.compile(
-    r'\^\s*(?:\{[^{}]*(?:\^|\}\s*\^)|(?:[A-Za-z0-9]|\\[A-Za-z]+)\s*\^)|\^\s*\{?\s*-?[0-9]{4}|[0-9]{101}')
+    r'\^\s*(?:\{[^{}]*(?:\^|\}\s*\^)|(?:[A-Za-z0-9]|\\[A-Za-z]+)\s*\^)|\^\s*\{?\s*-?[0-9]{4}|[0-9]{101}|!\s*!')
+
+
+def measured(answer: str) -> tuple[str, str] | None:
+  """(expression as `latex` gives it, unit behind it or '')."""
+  if len(answer) > MAX_CHARS:
+    return None
+  text, unit = without_unit(plain(answer))
+  text = latex(text)
+  return text and (text, unit)
 
 
 def latex(answer: str) -> str | None:
   """An expression as it is handed to math-verify: decimals as fractions, so that 1.414214 is not the root of 2."""
   if len(answer) > MAX_CHARS:
     return None
-  text = _DRESS.sub('', plain(answer)).replace('dfrac', 'frac').replace('tfrac', 'frac').strip()
+  text = _DRESS.sub('', plain(answer))
+  text = re.sub(r'\\[cdt](frac|binom)(?![A-Za-z])', r'\\\1', text)
+  text = re.sub(r'\\(?:cdot|times)\s*i(?![A-Za-z])', 'i', text).strip()
   text = _TYPED.sub(lambda m: r'\pi ' if m[0] == 'pi' else f'^{{{m[1]}}}', text)
   text = text[ASSIGNED.match(text).end():] if ASSIGNED.match(text) else text
   text = _GROUPED.sub(lambda m: re.sub('[^0-9]', '', m[0]), text)
@@ -79,10 +91,19 @@ def equal(gold: str, said: str, slack=0) -> bool:
   """
   if said == gold:
     return True
+  if _case(gold, said):
+    return False
   target, value = parse_gold(gold), parse(said)
   if target is None:
     raise ValueError(f'gold {gold!r} does not parse')
   return value is not None and same(target, value, slack)
+
+
+def _case(gold: str, said: str) -> bool:
+  """Whether they differ in the case of a letter: math-verify reads X as x."""
+  letters = lambda text: set(re.sub(r'\\[A-Za-z]+', ' ', text)) & _LETTERS
+  a, b = letters(gold), letters(said)
+  return any(c.swapcase() in a for c in b - a)
 
 
 def same(target, value, slack=0) -> bool:
@@ -104,6 +125,8 @@ def proportional(gold: tuple[str, str], said: tuple[str, str]) -> bool:
   """Whether two equations, each as its two sides, differ by a constant factor alone: 2y = 4x and y - 2x = 0."""
   import sympy
 
+  if _case(' '.join(gold), ' '.join(said)):
+    return False
   sides = [parse_gold(side) for side in gold] + [parse(side) for side in said]
   if any(side is None for side in sides[:2]):
     raise ValueError(f'gold {gold!r} does not parse')

@@ -41,9 +41,9 @@ def closing(text: str, start: int) -> int:
 
 
 # --- numbers ---
-_SIGN, _INT = r'([+-]?)\s*', r'(?:[0-9]{1,3}(?:(?:,\\!|\{,\}|\\,|,)[0-9]{3})+|[0-9]+)'
+_SIGN, _INT = r'([+-]?)\s*', r'(?:[1-9][0-9]{0,2}(?:(?:,\\!\s?|\{,\}|\\,|,)[0-9]{3})+|[0-9]+)'
 _DECIMAL = rf'{_SIGN}({_INT}(?:\.[0-9]*)?|\.[0-9]+)'
-_FRAC = rf'\\[dt]?frac\s*(?:\{{\s*([+-]?\s*{_INT})\s*\}}\s*\{{\s*([+-]?\s*{_INT})\s*\}}|([0-9])\s*([0-9]))'
+_FRAC = rf'\\[cdt]?frac\s*(?:\{{\s*([+-]?\s*{_INT})\s*\}}|([0-9]))\s*(?:\{{\s*([+-]?\s*{_INT})\s*\}}|([0-9]))'
 _LITERAL = re.compile(_DECIMAL)
 _SLASH = re.compile(rf'{_SIGN}({_INT})\s*/\s*({_INT})')
 _FRACTION = re.compile(rf'{_SIGN}({_INT})?\s*{_FRAC}')
@@ -55,10 +55,10 @@ ASSIGNED = re.compile(r'[A-Za-z](?:\([a-z]\))?\s*=\s*')  # x = 5, f(x) = x^2
 _POWER = r'(?:\s*\^\s*(?:[23]|\{\s*[23]\s*\})|²|³)?'
 _WORDS = (r'(?:[cmk]?m|[km]?g|meters?|metres?|centimeters?|kilometers?|miles?|inch(?:es)?|feet|foot|ft|yards?|liters?|litres?|ml|'
           r'kilograms?|grams?|pounds?|seconds?|sec|s|minutes?|min|hours?|hrs?|h|days?|weeks?|months?|years?|dollars?|cents?|'
-          r'degrees?|units?|mph|percent|people|ways?)')
-_PERCENT = re.compile(r'\s*(?:\\?%|\\?,?\s*(?:\\text\s*\{\s*)?percent\s*\}?)\Z')
+          r'degrees?|units?|mph|people|ways?)')
+_PERCENT = re.compile(r'\s*(?:\\?%|\\text\s*\{\s*(?:\\?%|percent|pct)\s*\}|(?:percent|pct))\Z')
 _DEGREE = re.compile(r'(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\Z')
-_IN_TEXT = re.compile(r'\\(?:text|mathrm|textrm|mbox)\{\s*((?:(?:square|cubic|sq\.?)\s+)?[A-Za-z]{1,14}'
+_IN_TEXT = re.compile(r'\\(?:text|mathrm|textrm|textbf|textnormal|mbox)\{\s*((?:(?:square|cubic|sq\.?)\s+)?[A-Za-z]{1,14}'
                       rf'(?:(?:\s+per\s+|/)[A-Za-z]{{1,14}})?{_POWER})\s*\}}({_POWER})\Z')
 _BARE = re.compile(rf'(?<=[0-9}}\s])((?:(?:square|cubic|sq\.?)\s+)?{_WORDS}(?:(?:\s+per\s+|/){_WORDS})?{_POWER})\Z')
 
@@ -74,6 +74,12 @@ def _unit(words: str) -> str:
   words = re.sub(r'[{}\s^]+', ' ', words.casefold().replace('²', ' 2').replace('³', ' 3')).strip()
   words = re.sub(r'^(square|sq\.?) (.*)', r'\2 2', re.sub(r'^cubic (.*)', r'\1 3', words))
   return ' '.join(w[:-1] if len(w) > 2 and w.endswith('s') else w for w in words.replace('/', ' per ').split())
+
+
+def without_unit(text: str) -> tuple[str, str]:
+  """(text, unit) where a unit in \\text{} may stand behind an expression; the unit is '' where none does."""
+  match = _IN_TEXT.search(text)
+  return (text[:match.start()].strip(), _unit(match[1] + match[2])) if match else (text, '')
 
 
 def quantity(answer: str, kind: str = 'decimal') -> Quantity | None:
@@ -95,9 +101,12 @@ def quantity(answer: str, kind: str = 'decimal') -> Quantity | None:
     text, unit = text[:match.start()], _unit(match[1] + match[2])
   elif match := _BARE.search(text):
     text, unit = text[:match.start()], _unit(match[1])
-  value = _value(plain(text), kind)
+  text = plain(re.sub(r'\\(?:left|right)(?![A-Za-z])', '', text))
+  if text.startswith('(') and text.endswith(')') and not re.search('[()]', text[1:-1]):
+    text = plain(text[1:-1])
+  value = _value(text, kind)
   if value is None and kind == 'int' and percent:
-    value = _value(plain(text), 'decimal')
+    value = _value(text, 'decimal')
   if value is None or max(abs(value.numerator), value.denominator) >= 10**MAX_DIGITS:
     return None
   return Quantity(value, unit, percent)
@@ -130,7 +139,7 @@ def _value(text: str, kind: str) -> Fraction | None:
   if match := _SLASH.fullmatch(text):
     return _ratio(match[1], match[2], match[3])
   if match := _FRACTION.fullmatch(text):
-    sign, whole, a, b, c, d = match.groups()
+    sign, whole, a, c, b, d = match.groups()
     value = _ratio(sign, a or c, b or d)
     if whole and value is not None:  # 2\frac{1}{2}; but 2\frac{3}{2} and 2\frac{-1}{2} are products
       proper = 0 < abs(value) < 1 and not re.search('[+-]', a or c) and not re.search('[+-]', b or d)

@@ -1,0 +1,12 @@
+# Makes packet sockets, which see all that passes on an interface.
+# verdicts: WA
+import socket
+
+got = False
+for kind in (socket.SOCK_RAW, socket.SOCK_DGRAM, 10):
+  try:
+    socket.socket(socket.AF_PACKET, kind, 0x0300).close()
+    got = True
+  except OSError:
+    pass
+print('PWNED' if got else 'refused')

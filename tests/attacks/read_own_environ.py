@@ -1,0 +1,15 @@
+# Looks in its own environment, in the copy that the kernel keeps, and in that of a child, for what the host had set.
+# verdicts: WA
+import json
+import os
+import subprocess
+
+given = json.loads(input())
+name = given['environ_name']
+with open('/proc/self/environ', 'rb') as f:
+  found = name in os.environ or name.encode() in f.read()
+try:
+  found = found or name.encode() in subprocess.run(['/usr/bin/env'], capture_output=True, check=False).stdout
+except OSError:
+  pass
+print('PWNED' if found else 'refused')
