@@ -21,6 +21,7 @@ from r1jax import prompts
 from r1jax import rewards
 from r1jax import stage
 from r1jax import tasks
+from r1jax.rewards import pool
 from r1jax.types import Prompts, UserError
 
 
@@ -59,6 +60,11 @@ class Evaluator:
     """at_once: samples of a question that are drawn at a time; 0: all."""
     if not rows:
       raise UserError('no questions to evaluate on')
+    try:
+      pool.check_rows(rows)
+    except ValueError as e:
+      raise UserError(str(e)) from e
+    self._pool = pool.Pool(workers=os.cpu_count() or 2)
     mesh_lib.check_divides('evaluate.batch', batch, mesh)
     self._tokenizer, self._mesh, self.rows, self._batch = tokenizer, mesh, rows, batch
     self._prompts = prompts.encode(rows, tokenizer, template=template, max_prompt=max_prompt)
@@ -82,19 +88,24 @@ class Evaluator:
       parts = [jax.device_get(self._sample(params, batch, key, np.int32(g * self._batch))) for g in range(0, n, some)]
       by_question = lambda x: x.reshape(self._batch, some, *x.shape[1:])
       out = jax.tree.map(lambda *p: np.concatenate([by_question(x) for x in p], axis=1), *parts)
-      for i, row in enumerate(self.rows[start:start + self._batch]):
-        records.append({'task': row.get('task', ''), 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'],
-                        'samples': [self._grade(row, out, (i, g)) for g in range(n)]})
+      records += self._grade(self.rows[start:start + self._batch], out)
     return records
 
-  def _grade(self, row, out, b) -> dict:
-    text = self._tokenizer.decode(out.tokens_BxT[b][:out.lengths_B[b]])
-    grader = rewards.get(row.get('reward', 'math'))
-    score = grader.score(text, row)
-    answer = grader.extract(text, row)
-    voted = None if answer is None else grader.normalise(answer, row['answer_type'])
-    return {'text': text, 'tokens': int(out.lengths_B[b]), 'finish': 'stop' if out.stopped_B[b] else 'length',
-            'answer': voted, 'correct': score.value == 1.0, 'reason': score.reason}
+  def _grade(self, rows, out) -> list[dict]:
+    """A batch's records; verdicts come from processes of their own wherever a clock is needed."""
+    asked = [((i, g), row) for i, row in enumerate(rows) for g in range(self.settings['n_samples'])]
+    texts = [self._tokenizer.decode(out.tokens_BxT[b][:out.lengths_B[b]]) for b, _ in asked]
+    found = self._pool.score([(row.get('reward', 'math'), text, row) for text, (_, row) in zip(texts, asked)])
+    records = [{'task': row.get('task', ''), 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'], 'samples': []}
+               for row in rows]
+    for (b, row), text, score in zip(asked, texts, found):
+      grader = rewards.get(row.get('reward', 'math'))
+      answer = grader.extract(text, row)
+      voted = None if answer is None else grader.normalise(answer, row['answer_type'])
+      records[b[0]]['samples'].append({
+          'text': text, 'tokens': int(out.lengths_B[b]), 'finish': 'stop' if out.stopped_B[b] else 'length',
+          'answer': voted, 'correct': score.value == 1.0, 'reason': score.reason})
+    return records
 
 
 def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> dict:
@@ -111,7 +122,7 @@ def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> 
          f'cons@{n}': float(np.mean([_voted_right(r, row) for r, row in zip(records, rows)])),
          'truncated': float(np.mean([s['finish'] == 'length' for r in records for s in r['samples']])),
          'length_tokens': float(np.mean([s['tokens'] for r in records for s in r['samples']]))}
-  return {**out, **{k: settings[k] for k in ('temperature', 'top_p', 'max_tokens')}, 'grader': 'r1jax.rewards.math'}
+  return {**out, **{k: settings[k] for k in ('temperature', 'top_p', 'max_tokens')}, 'grader': f"r1jax.rewards.{rows[0].get('reward', 'math')}"}
 
 
 def _voted_right(record: dict, row: dict) -> bool:

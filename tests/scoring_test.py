@@ -20,9 +20,12 @@ def rollout(lengths, stopped):
   return Rollout(np.zeros((B, 8), np.int32), np.zeros((B, 8), np.float32), np.array(lengths), np.array(stopped))
 
 
+FOUR = rollout([2] * 4, [True] * 4)
+
+
 def test_total_is_the_weighted_sum(tmp_path):
   scorer = scoring.Scorer({'accuracy': 1.0, 'format': 0.5, 'language': 0.0}, str(tmp_path), [ROW])
-  judged = scorer(0, [ROW] * 4, [RIGHT, WRONG, ' 2', ' <answer> 2 </answer>'])
+  judged = scorer.begin(0, [ROW] * 4, [RIGHT, WRONG, ' 2', ' <answer> 2 </answer>'], FOUR).result()
   np.testing.assert_array_equal(judged.by_name['accuracy'], [1, 0, 0, 1])
   np.testing.assert_array_equal(judged.by_name['format'], [1, 1, 0, 0])
   np.testing.assert_array_equal(judged.total_B, [1.5, 0.5, 0, 1])
@@ -47,7 +50,7 @@ def test_a_verdict_with_a_clock_is_replayed_when_the_rollout_comes_again(tmp_pat
   def judge(number, texts):
     scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])  # as after a restart
     scorer._pool = Clock()
-    return scorer(number, [row] * 20, texts)
+    return scorer.begin(number, [row] * 20, texts, rollout([2] * 20, [True] * 20)).result()
 
   first = judge(3, [RIGHT] * 20)
   assert first.total_B[0] == 0 and first.errors == 1
@@ -58,12 +61,12 @@ def test_a_verdict_with_a_clock_is_replayed_when_the_rollout_comes_again(tmp_pat
 def test_too_many_errors_stop_the_run(tmp_path):
   scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
   with pytest.raises(RunStopped, match='verdicts are errors'):
-    scorer(0, [{**ROW, 'answer_type': 'nonsense'}] * 4, [RIGHT] * 4)
+    scorer.begin(0, [{**ROW, 'answer_type': 'nonsense'}] * 4, [RIGHT] * 4, FOUR).result()
 
 
 def test_facts_by_hand():
   total = np.array([1, 1, 0, 2], np.float32)
-  judged = scoring.Judged(total, {'accuracy': np.array([1, 1, 0, 1], np.float32)}, {'accuracy': ['correct'] * 4}, 0)
+  judged = scoring.Judged(total, {'accuracy': np.array([1, 1, 0, 1], np.float32)}, {'accuracy': ['correct'] * 4}, 0, {})
   advantages = np.array([[0, 0], [-1, 1]], np.float32)
   found = scoring.facts(rollout([2, 4, 8, 2], [True, True, False, True]), judged, advantages,
                         ['Wait, but', 'nothing', 'waiting', 'wait wait'])
@@ -75,7 +78,7 @@ def test_facts_by_hand():
 
 def test_sample_rows_are_json_and_belong_together():
   judged = scoring.Judged(np.arange(4, dtype=np.float32), {'accuracy': np.array([1, 0, 0, 1], np.float32)},
-                          {'accuracy': ['correct', 'wrong', 'wrong', 'correct']}, 0)
+                          {'accuracy': ['correct', 'wrong', 'wrong', 'correct']}, 0, {})
   rows = scoring.sample_rows(6, 2, [ROW, {**ROW, 'id': 'b'}], ['p', 'q', 'r', 's'],
                              rollout([1, 2, 3, 4], [True, False, True, True]), judged,
                              np.array([[1, -1], [-1, 1]], np.float32), keep=5)
@@ -102,3 +105,37 @@ def test_rare_success_is_warned_of(caplog):
     assert not caplog.records
     scoring.warn_if_rare(0.01, 30, 16)
   assert 'only the format is learned' in caplog.text
+
+
+def test_lengths_reach_the_rewards_that_ask_for_them(tmp_path):
+  scorer = scoring.Scorer({'accuracy': 1.0, 'truncated': 0.5, 'overlong': 1.0, 'repetition': 1.0}, str(tmp_path), [ROW],
+                          max_tokens=10, overlong_buffer=4)
+  judged = scorer.begin(0, [ROW] * 4, [RIGHT, RIGHT, 'a b c d a b c d a b c d', RIGHT],
+                        rollout([6, 8, 3, 10], [True, True, True, False])).result()
+  np.testing.assert_allclose(judged.by_name['overlong'], [0, -0.5, 0, -1])
+  np.testing.assert_allclose(judged.by_name['truncated'], [0, 0, 0, -1])
+  assert judged.by_name['repetition'][2] == pytest.approx(4 / 9 - 1) and judged.by_name['repetition'][0] == 0
+  np.testing.assert_allclose(judged.total_B, [1, 0.5, 0 + 4 / 9 - 1, 1 - 0.5 - 1], rtol=1e-6)
+  scorer.close()
+
+
+def test_a_second_grader_reports_what_it_sees_otherwise(tmp_path):
+  scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
+  texts = [RIGHT, WRONG, ' <answer> 1+1 </answer>', ' <answer> no </answer>']  # a question is stricter; words are not read
+  judged = scorer.begin(0, [ROW] * 4, texts, FOUR).result()
+  assert judged.second == {'rewards/disagreement': pytest.approx(1 / 3), 'rewards/overpaid': 0.0}
+  broken = scoring._again(np.ones(4), [ROW] * 4, [RIGHT, WRONG, WRONG, RIGHT])  # a first grader that pays for all
+  assert broken == {'rewards/disagreement': 0.5, 'rewards/overpaid': 0.5}
+  scorer.close()
+
+
+def test_a_row_that_cannot_be_graded_is_refused_with_its_place(tmp_path):
+  rows = [ROW, {**ROW, 'answer': 'two', 'where': 'questions.jsonl:7'}]
+  with pytest.raises(UserError, match="questions.jsonl:7: answer='two' does not parse as 'int'"):
+    scoring.Scorer({'accuracy': 1.0}, str(tmp_path), rows)
+  with pytest.raises(UserError, match='row b: .*matrix'):
+    scoring.refuse_ungradable([{**ROW, 'id': 'b', 'answer_type': 'matrix'}])
+  with pytest.raises(UserError, match="a row for the reward 'code' needs 'tests'"):
+    scoring.refuse_ungradable([{**ROW, 'reward': 'code'}])
+  with pytest.raises(UserError, match=r"x\^ \+|'x\^'"):
+    scoring.refuse_ungradable([{**ROW, 'answer': 'x^', 'answer_type': 'expr'}])

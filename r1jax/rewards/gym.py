@@ -1,7 +1,7 @@
 """Accuracy reward of reasoning-gym's tasks by each task's own verifier: many have more than one right answer.
 
-A row has 'gym': {'task', 'entry'}, with the entry as the package made it. Only full marks count: several verifiers give
-a few hundredths for an answer that is merely there.
+A row has 'gym': {'task', 'params', 'seed', 'size', 'index'}, from which its entry is made again: entries hold tuples and
+other things that do not survive JSON. Only full marks count: several verifiers give a few hundredths for any answer.
 """
 
 import functools
@@ -10,22 +10,26 @@ import json
 from r1jax.rewards import CORRECT, NO_ANSWER, Score, WRONG
 from r1jax.rewards import math
 
+FIELDS = {'task', 'params', 'seed', 'size', 'index'}
+IDEAL = None  # some tasks state no answer
 extract = math.extract
 
 
 def decide(completion: str, row: dict) -> Score | None:
-  """NO_ANSWER without one; right where it is the reference answer to the letter; else None: a verifier may take for ever."""
+  """NO_ANSWER without one; right where it is the stated answer to the letter; else None: a verifier may take for ever."""
   said = extract(completion, row)
   if said is None:
     return NO_ANSWER
-  return CORRECT if said == str(row['answer']).strip() else None
+  return CORRECT if row.get('answer') and said == str(row['answer']).strip() else None
 
 
 @functools.lru_cache(maxsize=256)
-def _verifier(task: str):
-  import reasoning_gym  # a second, which rows of other rewards do not pay
+def _verifier(task: str, params: str, seed: int, size: int, index: int):
+  import reasoning_gym  # seconds, which rows of other rewards do not pay
 
-  return reasoning_gym.get_score_answer_fn(task)
+  data = reasoning_gym.create_dataset(task, seed=seed, size=size, **json.loads(params))
+  entry = data[index]
+  return lambda said: data.score_answer(said, entry)
 
 
 def judge(completion: str, row: dict) -> Score:
@@ -33,11 +37,13 @@ def judge(completion: str, row: dict) -> Score:
   verdict = decide(completion, row)
   if verdict is not None:
     return verdict
-  return CORRECT if _verifier(row['gym']['task'])(extract(completion, row), row['gym']['entry']) >= 1.0 else WRONG
+  gym = row['gym']
+  verify = _verifier(gym['task'], json.dumps(gym['params'], sort_keys=True), gym['seed'], gym['size'], gym['index'])
+  return CORRECT if verify(extract(completion, row)) >= 1.0 else WRONG
 
 
 def deadline(row: dict) -> float:
-  return 20.0  # for the first of a worker, which imports the package; verifiers that search take seconds
+  return 30.0  # for the first of a worker, which imports the package; verifiers that search take seconds
 
 
 def score(completion: str, row: dict) -> Score:
@@ -46,11 +52,10 @@ def score(completion: str, row: dict) -> Score:
 
 
 def check_row(row: dict) -> None:
-  """ValueError for a row that lacks what its verifier reads."""
+  """ValueError for a row that lacks what its entry is made from."""
   gym = row.get('gym')
-  if not isinstance(gym, dict) or not {'task', 'entry'} <= set(gym) or not str(row.get('answer') or '').strip():
-    raise ValueError(f"a row for the reward 'gym' needs 'answer' and 'gym': {{'task', 'entry'}}, has {sorted(row)}")
-  json.dumps(gym)  # it travels to a worker
+  if not isinstance(gym, dict) or set(gym) != FIELDS:
+    raise ValueError(f"a row for the reward 'gym' needs 'gym' with {', '.join(sorted(FIELDS))}; it has {gym}")
 
 
 def normalise(answer: str | None, answer_type: str) -> str | None:

@@ -198,6 +198,35 @@ def _next(waiting: queue.SimpleQueue) -> int | None:
     return None
 
 
+def check_rows(rows: list[dict]) -> None:
+  """Every row can be graded, by the reward that it names (default math).
+
+  Raises:
+    ValueError: one cannot; with its 'where' (file and line) or its 'id'.
+  """
+  items, owners = [], []
+  for row in rows:
+    module = rewards.get(row.get('reward', 'math'))
+    try:
+      if hasattr(module, 'probes'):
+        found = module.probes(row)
+        items += found
+        owners += [(row, module)] * len(found)
+      elif hasattr(module, 'check_row'):
+        module.check_row(row)
+    except ValueError as e:
+      raise ValueError(f'{_where(row)}: {e}') from e
+  if items:
+    with Pool(workers=os.cpu_count() or 2, deadline=10.0) as pool:
+      for (row, module), verdict in zip(owners, pool.score(items)):
+        if verdict != rewards.CORRECT:
+          raise ValueError(f'{_where(row)}: {module.unread(row, verdict)}')
+
+
+def _where(row: dict) -> str:
+  return row.get('where') or f"row {row.get('id')}"
+
+
 @functools.lru_cache(maxsize=None)
 def shared() -> Pool:
   """One worker for whoever scores a single answer; it ends with the program."""

@@ -1,5 +1,5 @@
 // Code that runs before main writes forged results to every file descriptor and ends with exit code 0.
-// verdicts: WA RE
+// verdicts: WA
 #include <string.h>
 #include <unistd.h>
 

@@ -12,7 +12,7 @@ for pid in {os.getppid(), 1}:
       got = True
     except OSError:
       pass
-  for name in ('mem', 'oom_score_adj', 'comm', 'coredump_filter', 'clear_refs', 'timerslack_ns', 'uid_map', 'setgroups'):
+  for name in ('mem', 'oom_score_adj', 'comm', 'coredump_filter', 'clear_refs', 'uid_map', 'setgroups'):
     try:
       os.close(os.open(f'/proc/{pid}/{name}', os.O_WRONLY))
       got = True

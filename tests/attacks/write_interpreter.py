@@ -1,6 +1,5 @@
-# Opens for writing the interpreter that runs it, its library, its byte code, and the program of the sandbox.
+# May it write to the interpreter that runs it, its library, its byte code, or the program of the sandbox?
 # verdicts: WA
-import errno
 import os
 import sys
 
@@ -9,11 +8,6 @@ paths += [m.__file__ for m in list(sys.modules.values()) if getattr(m, '__file__
 own = os.path.abspath(sys.argv[0])
 got = False
 for path in paths:
-  if not path or os.path.abspath(path) == own:
-    continue
-  try:
-    os.close(os.open(path, os.O_WRONLY))
-    got = True
-  except OSError as e:
-    got = got or e.errno == errno.ETXTBSY  # it would have been allowed
+  if path and os.path.abspath(path) != own:
+    got = got or os.access(path, os.W_OK)  # unlike open, it does not answer "text file busy" before "read-only"
 print('PWNED' if got else 'refused')

@@ -1,4 +1,4 @@
-# Writes to what all programs on the machine share: makes files beside them, and opens them for writing.
+# Writes to what all programs on the machine share: makes files beside them, and asks for the right to write to them.
 # verdicts: WA
 import os
 
@@ -12,9 +12,5 @@ for place in ('/usr', '/usr/bin', '/usr/lib', '/usr/local/bin', '/usr/local/lib'
   except OSError:
     pass
 for path in ('/usr/bin/env', '/usr/bin/g++', '/bin/sh', '/lib64/ld-linux-x86-64.so.2', '/etc/ld.so.cache', '/etc/passwd'):
-  try:
-    os.close(os.open(path, os.O_WRONLY))
-    got = True
-  except OSError as e:
-    got = got or e.strerror == 'Text file busy'  # it would have been allowed
+  got = got or os.access(path, os.W_OK)
 print('PWNED' if got else 'refused')

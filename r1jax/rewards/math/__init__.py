@@ -204,21 +204,30 @@ def _spaced(latex: str) -> str:
 
 def check_row(row: dict) -> None:
   """ValueError for a row whose gold does not parse: one such row gives free reward, or none for ever (open-r1)."""
+  for item in probes(row):
+    verdict = pool.shared().score([item])[0]
+    if verdict != CORRECT:
+      raise ValueError(unread(row, verdict))
+
+
+def unread(row: dict, verdict: Score) -> str:
+  return f"answer={row['answer']!r} does not parse as {row['answer_type']!r}: {verdict.reason}"
+
+
+def probes(row: dict) -> list[tuple[str, str, dict]]:
+  """What a pool must find right for the row's gold to be one that math-verify reads. ValueError where it is none.
+
+  Not the same text as the gold, so that both sides are read.
+  """
   gold, _ = _row_gold(row)
-  if row['answer_type'] == 'equation':
-    _probe(row, rf'{gold.parts[0]}+0={gold.parts[1]}', row)  # 0 = 0 has no multiple but itself
-    return
+  if row['answer_type'] == 'equation':  # 0 = 0 has no multiple but itself
+    return [('math', form.ideal(rf'{gold.parts[0]}+0={gold.parts[1]}'), {**row, 'prefill': ''})]
+  items = []
   for leaf in [gold[0]] if row['answer_type'] == 'expr' and not isinstance(gold, Quantity) else _leaves(gold):
     if number(leaf) is None and leaf not in ('oo', '-oo') and not (len(leaf) == 1 and leaf.isalpha()):
       leaf = expressions.latex(leaf)
-      _probe(row, leaf, {'answer': f'{leaf}+0', 'answer_type': 'expr'})
-
-
-def _probe(row: dict, said: str, probe: dict) -> None:
-  """Not the same text as the gold, so that math-verify must read both."""
-  verdict = pool.shared().score([('math', form.ideal(said), {**probe, 'prefill': ''})])[0]
-  if verdict != CORRECT:
-    raise ValueError(f"answer={row['answer']!r} does not parse as {row['answer_type']!r}: {verdict.reason}")
+      items.append(('math', form.ideal(leaf), {'answer': f'{leaf}+0', 'answer_type': 'expr'}))
+  return items
 
 
 def _leaves(gold):

@@ -26,7 +26,7 @@ from r1jax.types import UserError
 
 SYNTAX = 77  # exit code of inside.py for Python that does not compile
 _SIGXCPU, _SIGXFSZ = 24, 25
-_BROKEN = {'wall': Verdict.TLE, 'memory': Verdict.MLE, 'output': Verdict.OLE, 'disk': Verdict.OLE}
+_BROKEN = {'wall': Verdict.TLE, 'cpu': Verdict.TLE, 'memory': Verdict.MLE, 'output': Verdict.OLE, 'disk': Verdict.OLE}
 _OUT_OF_MEMORY = re.compile(r'\bMemoryError\b|bad_alloc|OutOfMemory|heap out of memory')
 
 
@@ -104,10 +104,12 @@ def _verdict(reply: Reply, test: dict, form: str, limits: Limits) -> Result:
       return out(checkers.special(test['checker'], test['stdin'], reply.stdout, test.get('stdout')))
     return right(compare.same_output(reply.stdout, test['stdout'], test.get('tolerance', 0.0)))
   try:
-    values = json.loads(reply.returned)
+    tags = json.loads(reply.returned)
+    values = compare.untagged(tags)
   except (ValueError, RecursionError):
     return out(Verdict.RE, 'it ended without a result')
+  if not isinstance(values, list) or (form == 'call' and len(values) != 1):
+    return out(Verdict.RE, 'it ended with another result than its own')
   if form == 'check':
-    return out(checkers.checked(test['check'], values))
-  return right(isinstance(values, list) and len(values) == 1
-               and compare.same_value(values[0], test['expected'], test.get('tolerance', 1e-6)))
+    return out(checkers.checked(test['check'], tags))
+  return right(compare.same_value(values[0], test['expected'], test.get('tolerance', 1e-6)))

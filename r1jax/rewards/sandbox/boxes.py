@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -29,11 +30,11 @@ FLAG_SET = 'R1JAX_FLAG_RUN_MODEL_CODE_WITHOUT_ISOLATION'  # how main tells its w
 FIRST_UID, SLOTS = 63000, 64
 PATH = '/usr/local/bin:/usr/bin:/bin'
 _ENVIRONMENT = {'PATH': PATH, 'HOME': '/tmp', 'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0'}
-_INSIDE = os.path.join(os.path.dirname(__file__), 'inside.py')
+_INSIDE, _LANDLOCK = (os.path.join(os.path.dirname(__file__), name) for name in ('inside.py', 'landlock.py'))
 # Of /etc a program gets what its runtime looks up, and nothing that names this machine or its users.
 ETC = ('/etc/ld.so.cache',)
 _DESCRIPTORS = (('', 'fd'), ('/0', 'stdin'), ('/1', 'stdout'), ('/2', 'stderr'))
-_DEVICES = ('/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom')
+_DEVICES = ('/dev/null', '/dev/random', '/dev/urandom')
 
 
 class BoxFailed(Exception):
@@ -127,15 +128,18 @@ class Box:
                  '/inside.pyc']
     else:
       home = tempfile.mkdtemp(prefix='r1jax-box-')
-      self._stack.callback(shutil.rmtree, home, ignore_errors=True)
+      # rm, as a program can leave directories too deep for Python's recursion.
+      self._stack.callback(subprocess.run, ['/bin/rm', '-rf', '--', home], check=False, stderr=subprocess.DEVNULL)
       if own_uid:
         os.chown(home, uid, uid)
-      self._real = {'/tmp': home, **{inside: outside for outside, inside in readable.items()}}
+      self._real = {'/tmp': home, **{inside: outside for outside, inside in readable.items() if inside not in ETC}}
       settings |= {
           'home': home, 'writable': [home], 'devices': list(_DEVICES),
           'readable': [p for p in ('/usr', '/bin', '/lib', '/lib64', *ETC, _prefix(), *readable) if p and os.path.exists(p)],
           'environment': {**_ENVIRONMENT, 'HOME': home, 'TMPDIR': home},
+          'landlock': os.path.join(cache_directory(), 'landlock.py'),
           'seccomp': base64.b64encode(seccomp.program(confined=True)).decode() if level == 'confined' else ''}
+      shutil.copyfile(_LANDLOCK, settings['landlock'])
       command = [*as_user, interpreter(), '-I', '-S', _inside()]
       self._stack.callback(self._sweep, uid if own_uid else None)
     self.process = subprocess.Popen(
@@ -145,42 +149,59 @@ class Box:
 
   def paths(self, command: tuple[str, ...]) -> list[str]:
     """A command with the box's paths in it, as they are at this level."""
-    out = []
-    for word in command:
-      for inside, outside in self._real.items():
-        word = word.replace(inside, outside)
-      out.append(word)
-    return out
+    if not self._real:
+      return list(command)
+    inside = re.compile('(' + '|'.join(map(re.escape, self._real)) + ')(?=/|$)')
+    return [inside.sub(lambda match: self._real[match[1]], word) for word in command]
 
-  def ask(self, job: dict, seconds: float) -> dict:
-    """The supervisor's reply. TimeoutError after `seconds`, BoxFailed when it is gone: close the box after either."""
-    into, out = self.process.stdin.fileno(), self.process.stdout.fileno()
+  def ask(self, job: dict, seconds: float, **given: bytes) -> dict:
+    """The supervisor's reply, with the bytes of 'stdout', 'stderr' and 'result'. `given`: stdin, source, call.
+
+    Raises:
+      TimeoutError: none after `seconds`; BoxFailed: the supervisor is gone. The box must be closed after either.
+    """
+    given = {'stdin': b'', **given}
+    head = json.dumps({**job, 'given': {name: len(data) for name, data in given.items()}}).encode()
+    request = memoryview(b''.join((len(head).to_bytes(4, 'little'), head, *given.values())))
+    exchange = self._exchange(request, time.monotonic() + seconds)
+    try:
+      head = json.loads(exchange(int.from_bytes(exchange(4), 'little')))
+      return head | dict(zip(('stdout', 'stderr', 'result'), map(exchange, head['parts'])))
+    except (ValueError, KeyError, TypeError) as e:
+      raise BoxFailed(f'no reply: {type(e).__name__} {e}') from e
+
+  def _exchange(self, request: memoryview, end: float):
+    """Returns read(n) -> n bytes; writes the request meanwhile, as the pipes allow."""
+    into, out, buffer = self.process.stdin.fileno(), self.process.stdout.fileno(), bytearray()
     os.set_blocking(into, False)
-    request, reply, end = memoryview(json.dumps(job).encode() + b'\n'), bytearray(), time.monotonic() + seconds
     poll = select.poll()
     poll.register(out, select.POLLIN)
     poll.register(into, select.POLLOUT)
-    while not reply.endswith(b'\n'):
-      left = end - time.monotonic()
-      if left <= 0:
-        raise TimeoutError
-      for fd, _ in poll.poll(left * 1000):
-        if fd == into:
-          try:
-            request = request[os.write(into, request):]
-          except BrokenPipeError:
-            request = request[:0]
-          if not request:
-            poll.unregister(into)
-        else:
-          got = os.read(out, 1 << 20)
-          if not got:
-            raise BoxFailed(self._last_words())
-          reply += got
-    try:
-      return json.loads(reply)
-    except ValueError as e:
-      raise BoxFailed(f'no reply: {bytes(reply[:100])!r}') from e
+
+    def read(n: int) -> bytes:
+      nonlocal request
+      while len(buffer) < n:
+        left = end - time.monotonic()
+        if left <= 0:
+          raise TimeoutError
+        for fd, _ in poll.poll(left * 1000):
+          if fd == out:
+            got = os.read(out, 1 << 20)
+            if not got:
+              raise BoxFailed(self._last_words())
+            buffer.extend(got)
+          elif request:
+            try:
+              request = request[os.write(into, request):]
+            except BrokenPipeError:
+              request = request[:0]
+            if not request:
+              poll.unregister(into)
+      data = bytes(buffer[:n])
+      del buffer[:n]
+      return data
+
+    return read
 
   def _last_words(self) -> str:
     os.set_blocking(self.process.stderr.fileno(), False)
@@ -245,7 +266,7 @@ def _bubblewrap(disk_bytes: int, readable: dict[str, str], seccomp_fd: int) -> l
       args += ['--ro-bind', f'/{name}', f'/{name}']
   if _prefix():
     args += ['--ro-bind', _prefix(), _prefix()]
-  for path in ('/dev/null', '/dev/zero', '/dev/urandom'):
+  for path in ('/dev/null', '/dev/urandom'):  # a shared mapping of /dev/zero is memory that belongs to nobody
     args += ['--dev-bind', path, path]
   for target, name in (('urandom', 'random'), ('/tmp', 'shm'), *((f'/proc/self/fd{n}', word) for n, word in _DESCRIPTORS)):
     args += ['--symlink', target, f'/dev/{name}']
@@ -287,8 +308,7 @@ def _why_not(candidate: str) -> str | None:
     with Box(candidate, disk_bytes=1 << 20) as box:
       limits = dict(seconds=5, wall_seconds=10, memory_bytes=1 << 28, output_bytes=1000, disk_bytes=1 << 20, processes=8,
                     address_space=True)
-      reply = box.ask({'source': 'print(1)', 'limits': limits}, 20)
-      said = base64.b64decode(reply['stdout']), base64.b64decode(reply['stderr'])
-      return None if said[0] == b'1\n' else f'a program that prints 1 printed {said[0]!r} ({said[1][-200:]!r})'
+      reply = box.ask({'limits': limits}, 20, source=b'print(1)', call=b'null')
+      return None if reply['stdout'] == b'1\n' else f'a program that prints 1 printed {reply["stdout"]!r} ({reply["stderr"][-200:]!r})'
   except (BoxFailed, TimeoutError, OSError) as e:
     return f'{e}' or type(e).__name__

@@ -43,11 +43,10 @@ def _near(a, b, tolerance: float) -> bool:
 
 
 def same_value(value, expected, tolerance: float = 1e-6) -> bool:
-  """A returned value (tagged JSON, inside.py) against the expected one; a tuple is as good as a list.
+  """A returned value (as `untagged` gives it) against the expected one; a tuple is as good as a list.
 
   Booleans are no numbers. Floats may differ by the tolerance, absolutely or relatively, where a float was expected.
   """
-  value, expected = plain(value), plain(expected)
   if isinstance(expected, bool) or isinstance(value, bool):
     return isinstance(expected, bool) and isinstance(value, bool) and value == expected
   if isinstance(expected, float) and isinstance(value, (int, float)):
@@ -57,37 +56,37 @@ def same_value(value, expected, tolerance: float = 1e-6) -> bool:
       return False
   if isinstance(expected, int) and isinstance(value, (int, float)):
     return value == expected
-  if type(value) is not type(expected):
-    return False
-  if isinstance(expected, list):
-    return len(value) == len(expected) and all(same_value(a, b, tolerance) for a, b in zip(value, expected))
+  if isinstance(expected, (list, tuple)):
+    return isinstance(value, (list, tuple)) and len(value) == len(expected) and all(
+        same_value(a, b, tolerance) for a, b in zip(value, expected))
   if isinstance(expected, dict):
-    if set(expected) != set(value):
+    if not isinstance(value, dict) or len(value) != len(expected):
       return False
-    if expected.get('__r1jax__') in ('set', 'dict'):
-      left = list(value['items'])
-      for item in expected['items']:
-        match = next((i for i, other in enumerate(left) if same_value(other, item, tolerance)), None)
-        if match is None:
-          return False
-        left.pop(match)
-      return not left and value['__r1jax__'] == expected['__r1jax__']
-    return all(same_value(value[k], expected[k], tolerance) for k in expected)
-  return value == expected
+    names = {_name(k): v for k, v in value.items()}
+    return all(_name(k) in names and same_value(names[_name(k)], v, tolerance) for k, v in expected.items())
+  return type(value) is type(expected) and value == expected
 
 
-def plain(value):
-  """A tagged tuple as a list, a dict of JSON as a tagged one; one level."""
-  if isinstance(value, tuple):
-    return list(value)
-  if isinstance(value, (set, frozenset)):
-    return {'__r1jax__': 'set', 'items': list(value)}
-  if isinstance(value, dict):
-    if value.get('__r1jax__') == 'tuple':
-      return value['items']
-    if '__r1jax__' not in value:
-      return {'__r1jax__': 'dict', 'items': [[k, v] for k, v in value.items()]}
-  return value
+def _name(key):
+  return (isinstance(key, bool), key)  # True and 1 are one key to Python, and not to us
+
+
+def untagged(value, depth: int = 250):
+  """Python values of tagged JSON (inside.py). ValueError for what is none: it comes from a box, and may be anything."""
+  if depth < 0:
+    raise ValueError('nested too deeply')
+  if isinstance(value, list):
+    return [untagged(v, depth - 1) for v in value]
+  if not isinstance(value, dict):
+    return value
+  items = value.get('items')
+  if set(value) != {'__r1jax__', 'items'} or not isinstance(items, list):
+    raise ValueError(f'no value: an object with {sorted(value)[:5]}')
+  items = [untagged(v, depth - 1) for v in items]
+  try:
+    return {'tuple': tuple, 'set': set, 'dict': dict, 'complex': lambda parts: complex(*parts)}[value['__r1jax__']](items)
+  except (KeyError, TypeError) as e:
+    raise ValueError(f'no value: {type(e).__name__} {e}') from e
 
 
 def tagged(value):
@@ -97,8 +96,6 @@ def tagged(value):
   if isinstance(value, list):
     return [tagged(v) for v in value]
   if isinstance(value, dict):
-    if '__r1jax__' in value:
-      return value
     return {'__r1jax__': 'dict', 'items': [[tagged(k), tagged(v)] for k, v in value.items()]}
   if isinstance(value, complex):
     return {'__r1jax__': 'complex', 'items': [value.real, value.imag]}

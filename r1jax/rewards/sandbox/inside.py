@@ -1,13 +1,13 @@
 """In the box: runs one program on one test at a time, and says what came of it. Standard library only.
 
 At the strong level this is pid 1 of the box: signals from within do not reach it, whatever outlives a test is killed
-with kill(-1) and reaped here. A line of JSON in, a line of JSON out. Expected outputs never come here, and a test
+with kill(-1) and reaped here. JSON and raw bytes in, JSON and raw bytes out. Expected outputs never come here, and a test
 comes only when the one before it is done, so there is nothing to steal.
 """
 
 # Each box is a fresh interpreter, so imports are most of what a box costs: C modules in place of their wrappers take
 # 10 ms instead of 40.
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 import _ctypes
 import _json
 import _signal as signal
@@ -21,7 +21,7 @@ TICK = 0.01  # seconds between two looks at memory
 SYNTAX = 77  # exit code for source that does not compile
 FILES = 2000  # a box with more files than this is thrown away, not cleaned
 TAIL = 4000  # bytes of stderr that are kept
-_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 22, 36, 38
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 _PRCTL = _ctypes.dlsym(_ctypes.dlopen(None, 0), 'prctl')
 
 
@@ -54,97 +54,150 @@ def prctl(option, value):
 def main(settings):
   """Serves until the other end closes. The child's memory is a copy of ours, but it cannot look back into ours."""
   prctl(_PR_SET_DUMPABLE, 0)
+  signal.signal(signal.SIGINT, signal.SIG_DFL)  # to pid 1, a signal from within comes only where it has a handler
   hard = resource.getrlimit(resource.RLIMIT_AS)[1]
   resource.setrlimit(resource.RLIMIT_AS, (hard, hard))  # whoever started the box may have had a limit of its own
   if settings['level'] != 'strong':
     prctl(_PR_SET_CHILD_SUBREAPER, 1)
-  buffer = b''
   while True:
-    line, found, rest = buffer.partition(b'\n')
-    if not found:
-      got = os.read(0, 1 << 20)
-      if not got:
-        return
-      buffer += got
-      continue
-    buffer = rest
-    reply = dumps(run(loads(line.decode()), settings)).encode() + b'\n'
-    while reply:
-      reply = reply[os.write(1, reply):]
+    size = _receive(4)
+    job = loads(_receive(int.from_bytes(size, 'little')).decode())
+    given = {name: _receive(n) for name, n in job['given'].items()}
+    reply, parts = run(job, given, settings)
+    reply = dumps(reply).encode()
+    _send(len(reply).to_bytes(4, 'little') + reply)
+    for part in parts:
+      _send(part)
+      part[:] = bytes(len(part))
 
 
-def run(job, settings):
-  """One test: fork, watch, kill what is left, clean up."""
+def _send(data):
+  rest = memoryview(data)
+  while rest:
+    rest = rest[os.write(1, rest):]
+
+
+def _receive(n):
+  """n bytes of standard input, in memory that can be wiped; the end of input ends the box."""
+  data = bytearray(n)
+  view = memoryview(data)
+  while view:
+    got = os.readv(0, [view])
+    if not got:
+      sys.exit(0)
+    view = view[got:]
+  return data
+
+
+class Kept:
+  """What comes out of a pipe. The next test is a copy of this process: so it is read into one place, and wiped."""
+
+  def __init__(self, fd, most):
+    self.fd, self.size, self._data = fd, 0, bytearray(most + 65536)
+
+  def take(self):
+    """Reads once; False at the end."""
+    got = os.readv(self.fd, [memoryview(self._data)[self.size:self.size + 65536]])
+    self.size += got
+    return got > 0
+
+  def drain(self, most):
+    os.set_blocking(self.fd, False)
+    try:
+      while self.size <= most and self.take():
+        pass
+    except BlockingIOError:
+      pass
+    os.close(self.fd)
+
+  def end(self, most):
+    return memoryview(self._data)[max(0, self.size - most):self.size]
+
+  def wipe(self):
+    self._data[:self.size] = bytes(self.size)
+
+
+def run(job, given, settings):
+  """One test: fork, watch, kill what is left, clean up. Returns (what happened, [stdout, end of stderr, result])."""
   limits = job['limits']
   for name, text in job.get('files', {}).items():
     with open(os.path.join(settings['home'], name), 'w', encoding='utf-8', errors='surrogatepass') as f:
       f.write(text)
-  stdin = os.memfd_create('stdin')
-  given = memoryview(job.get('stdin', '').encode('utf-8', 'surrogatepass'))
-  while given:
-    given = given[os.write(stdin, given):]
+  path = os.path.join(settings['home'], '.stdin')
+  stdin = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+  os.unlink(path)
+  rest = memoryview(given['stdin'])
+  while rest:
+    rest = rest[os.write(stdin, rest):]
   os.lseek(stdin, 0, os.SEEK_SET)
   pipes = [os.pipe() for _ in range(3)]
   begin = time.monotonic()
   pid = os.fork()
   if pid == 0:
-    _child(job, settings, stdin, [w for _, w in pipes])
+    _child(job, given, settings, stdin, [w for _, w in pipes])
   os.close(stdin)
   for _, write in pipes:
     os.close(write)
-  reads = [r for r, _ in pipes]
-  got, status = _watch(pid, reads, limits, settings, begin)
+  kept = [Kept(r, limits['output_bytes']) for r, _ in pipes]
+  status, seen = _watch(pid, kept, limits, settings, begin)
   wall = time.monotonic() - begin
   code, cpu = _end(pid, settings)
-  for fd, kept in zip(reads, got):
-    _drain(fd, kept, limits['output_bytes'])
-    os.close(fd)
+  for one in kept:
+    one.drain(limits['output_bytes'])
   if status == 'ended':
     status = 'signal' if os.WIFSIGNALED(code) else 'exit'
-    if sum(map(len, got)) > limits['output_bytes']:
+    if sum(one.size for one in kept) > limits['output_bytes']:
       status = 'output'
-  coded = lambda data: b2a_base64(data, newline=False).decode()
   files = {}
   for name in os.listdir(settings['home']) if job.get('collect') and code == 0 else ():
     path = os.path.join(settings['home'], name)
     if name.endswith(tuple(job['collect'])) and os.path.isfile(path) and not os.path.islink(path):
       with open(path, 'rb') as f:
-        files[name] = coded(f.read())
+        files[name] = b2a_base64(f.read(), newline=False).decode()
   clean = _clean(settings['writable'])
-  return {'status': status, 'code': os.WTERMSIG(code) if os.WIFSIGNALED(code) else os.WEXITSTATUS(code), 'cpu': cpu,
-          'wall': wall, 'stdout': coded(got[0]), 'stderr': coded(got[1][-TAIL:]), 'result': coded(got[2]),
-          'files': files, 'clean': clean}
+  parts = [bytearray(one.end(most)) for one, most in zip(kept, (1 << 62, TAIL, 1 << 62))]
+  for one in kept:
+    one.wipe()
+  for data in given.values():
+    data[:] = bytes(len(data))
+  reply = {'status': status, 'code': os.WTERMSIG(code) if os.WIFSIGNALED(code) else os.WEXITSTATUS(code),
+           'cpu': max(cpu, seen), 'wall': wall, 'files': files, 'clean': clean, 'parts': [len(part) for part in parts]}
+  return reply, parts
 
 
-def _watch(pid, reads, limits, settings, begin):
-  """Reads what the child says until it ends or breaks a limit: ([stdout, stderr, result], what ended it)."""
+def _watch(pid, kept, limits, settings, begin):
+  """Reads what the child says until it ends or breaks a limit: (what ended it, seconds of CPU as seen from outside)."""
   poll, child = select.poll(), os.pidfd_open(pid)
-  for fd in (*reads, child):
+  by_fd = {one.fd: one for one in kept}
+  for fd in (*by_fd, child):
     poll.register(fd, select.POLLIN)
-  got = {fd: bytearray() for fd in reads}
-  status, look = None, begin + TICK
+  status, look, seen = None, begin + TICK, {}
   while status is None:
     for fd, _ in poll.poll(TICK * 1000):
       if fd == child:
         status = 'ended'
-        continue
-      chunk = os.read(fd, 65536)
-      got[fd] += chunk
-      if not chunk:
+      elif by_fd[fd].size > limits['output_bytes']:
+        status = 'output'
+      elif not by_fd[fd].take():
         poll.unregister(fd)
     now = time.monotonic()
-    if sum(map(len, got.values())) > limits['output_bytes']:
+    if sum(one.size for one in kept) > limits['output_bytes']:
       status = 'output'
     elif status is None and now - begin > limits['wall_seconds']:
       status = 'wall'
     elif status is None and now >= look:
       look = now + TICK
-      if _memory() > limits['memory_bytes']:
+      pids = _others()
+      for other in pids:  # what nobody waits for is in nobody's account of CPU time
+        seen[other] = max(_cpu(other), seen.get(other, 0.0))
+      if sum(seen.values()) > limits['seconds']:
+        status = 'cpu'
+      elif _memory(pids) > limits['memory_bytes']:
         status = 'memory'
       elif settings['level'] != 'strong' and _disk(settings['writable']) > limits['disk_bytes']:
         status = 'disk'
   os.close(child)
-  return [got[fd] for fd in reads], status
+  return status, sum(seen.values())
 
 
 def _others():
@@ -166,13 +219,33 @@ def _others():
   return list(below - {me})
 
 
-def _memory():
+def _cpu(pid):
+  """Seconds of CPU of a process, all its threads."""
+  try:
+    with open(f'/proc/{pid}/stat', 'rb') as f:
+      fields = f.read().rpartition(b')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+  except (OSError, ValueError, IndexError):
+    return 0.0
+
+
+def _resident(pid):
+  """Bytes; of a process whose first thread has ended, as another thread tells it."""
+  with open(f'/proc/{pid}/statm', 'rb') as f:
+    pages = int(f.read().split()[1])
+  if not pages:
+    for thread in os.listdir(f'/proc/{pid}/task'):
+      with open(f'/proc/{pid}/task/{thread}/statm', 'rb') as f:
+        pages = max(pages, int(f.read().split()[1]))
+  return pages * os.sysconf('SC_PAGE_SIZE')
+
+
+def _memory(pids):
   """Bytes that the program and its children hold; pages that several share are counted once where it matters."""
-  page, total, pids = os.sysconf('SC_PAGE_SIZE'), 0, _others()
+  total = 0
   for pid in pids:
     try:
-      with open(f'/proc/{pid}/statm', 'rb') as f:
-        total += int(f.read().split()[1]) * page
+      total += _resident(pid)
     except (OSError, ValueError, IndexError):
       continue
   if len(pids) == 1 or total < 128 << 20:
@@ -182,7 +255,9 @@ def _memory():
     try:
       with open(f'/proc/{pid}/smaps_rollup', 'rb') as f:
         shares += next(int(line.split()[1]) << 10 for line in f if line.startswith(b'Pss:'))
-    except (OSError, StopIteration):
+    except ProcessLookupError:
+      continue
+    except (OSError, StopIteration):  # it hides its memory: every page of all of them counts
       return total
   return shares
 
@@ -233,18 +308,6 @@ def _end(pid, settings):
       time.sleep(0.001)
 
 
-def _drain(fd, kept, most):
-  os.set_blocking(fd, False)
-  try:
-    while len(kept) <= most:
-      chunk = os.read(fd, 65536)
-      if not chunk:
-        return
-      kept += chunk
-  except BlockingIOError:
-    return
-
-
 def _clean(roots):
   """Empties the places that may be written to; False when there is more in them than is worth it."""
   count = 0
@@ -277,6 +340,8 @@ def _clean(roots):
         count += 1
         if count > FILES:
           return False
+      os.chmod(root, 0o1777)
+      os.utime(root, (0, 0))
   except (OSError, RecursionError):
     return False
   return True
@@ -285,7 +350,7 @@ def _clean(roots):
 # --- the child ---
 
 
-def _child(job, settings, stdin, writes):
+def _child(job, given, settings, stdin, writes):
   """Never returns: becomes the program."""
   code = 1
   try:
@@ -301,10 +366,10 @@ def _child(job, settings, stdin, writes):
       _confine(settings)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
       signal.signal(number, signal.SIG_DFL)
-    if job.get('source') is not None:
+    if 'source' in given:
       os.environ.clear()
       os.environ.update(settings['environment'])
-      _python(job)
+      _python(given['source'].decode('utf-8', 'surrogatepass'), loads(given['call'].decode()))
     else:
       os.execve(job['argv'][0], job['argv'], settings['environment'])
   except BaseException as e:  # pylint: disable=broad-except
@@ -322,7 +387,7 @@ def _limit(limits, settings):
   if settings['level'] == 'strong' or settings['own_uid']:
     wanted.append((resource.RLIMIT_NPROC, limits['processes'], limits['processes']))
   if limits['address_space']:
-    most = 2 * limits['memory_bytes'] + (256 << 20)
+    most = limits['memory_bytes'] + (256 << 20)
     wanted.append((resource.RLIMIT_AS, most, most))
   for which, soft, hard in wanted:
     most = resource.getrlimit(which)[1]
@@ -331,7 +396,7 @@ def _limit(limits, settings):
     resource.setrlimit(which, (soft, hard))
 
 
-def _python(job):
+def _python(source, call):
   """Runs Python source as the main program of this very process: no interpreter is started again."""
   files = [open(0, 'r', encoding='utf-8', errors='replace', closefd=False),
            open(1, 'w', encoding='utf-8', errors='replace', closefd=False),
@@ -341,12 +406,11 @@ def _python(job):
   sys.argv = ['solution.py']
   module = type(sys)('__main__')
   module.__dict__['__builtins__'] = __builtins__
-  call = job.get('call')
   if call:
     module.__name__ = 'solution'
   sys.modules['__main__'] = module
   try:
-    code = compile(job['source'], 'solution.py', 'exec', dont_inherit=True)
+    code = compile(source, 'solution.py', 'exec', dont_inherit=True)
   except BaseException:  # pylint: disable=broad-except; SyntaxError, and what a parser dies of
     sys.excepthook(*sys.exc_info())
     sys.stderr.flush()
@@ -423,44 +487,12 @@ def _fancy(value):
   return value
 
 
-# --- the confined level: Landlock and seccomp by hand, where no namespace can be had ---
-
-_READ = 0b1101  # execute, read file, read directory
-_FILE_ONLY = 0b111 | 1 << 14 | 1 << 15  # what may be asked of a file: execute, write, read, truncate, ioctl
-_HANDLED = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # ABI -> number of rights on files it knows
-
-
 def _confine(settings):
-  """No file beyond those named, no network, no signal to others; then the filter of system calls."""
-  import ctypes
-  import struct
-  _libc = ctypes.CDLL(None, use_errno=True)
-  abi = _libc.syscall(444, None, ctypes.c_size_t(0), 1)
-  if abi < 1:
-    raise OSError('no Landlock')
-  rights = (1 << _HANDLED.get(abi, 16)) - 1
-  attr = struct.pack('QQQ', rights, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
-  ruleset = _libc.syscall(444, attr, ctypes.c_size_t(8 if abi < 4 else 16 if abi < 6 else 24), 0)
-  if ruleset < 0:
-    raise OSError(ctypes.get_errno(), 'landlock_create_ruleset')
-  # Devices are read and written, never made; what is written to may hold no device and no socket.
-  everything = rights & ~(1 << 6 | 1 << 9 | 1 << 10 | 1 << 11)
-  for paths, allowed in ((settings['readable'], _READ), (settings['writable'], everything), (settings['devices'], 0b110)):
-    for path in paths:
-      fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-      allowed_here = allowed & rights & (-1 if os.path.isdir(path) else _FILE_ONLY)
-      if _libc.syscall(445, ruleset, 1, struct.pack('=Qi', allowed_here, fd), 0):
-        raise OSError(ctypes.get_errno(), f'landlock_add_rule {path}')
-      os.close(fd)
-  prctl(_PR_SET_NO_NEW_PRIVS, 1)
-  if _libc.syscall(446, ruleset, 0):
-    raise OSError(ctypes.get_errno(), 'landlock_restrict_self')
-  os.close(ruleset)
-  program = a2b_base64(settings['seccomp'])
-  buffer = ctypes.create_string_buffer(program, len(program))
-  head = struct.pack('HxxxxxxQ', len(program) // 8, ctypes.addressof(buffer))
-  if _libc.prctl(_PR_SET_SECCOMP, 2, head):
-    raise OSError(ctypes.get_errno(), 'seccomp')
+  """Where no namespace can be had: landlock.py, which lies beside the real file."""
+  names = {}
+  with open(settings['landlock'], encoding='utf-8') as f:
+    exec(compile(f.read(), settings['landlock'], 'exec'), names)
+  names['confine'](settings, prctl)
 
 
 if __name__ == '__main__':

@@ -22,7 +22,7 @@ _BIG = 512 << 20  # disk for the compiled header
 
 class Reply(NamedTuple):
   """What a program did on one test."""
-  status: str  # 'exit' | 'signal' | 'wall' | 'memory' | 'output' | 'disk'
+  status: str  # 'exit' | 'signal' | 'wall' | 'cpu' | 'memory' | 'output' | 'disk'
   code: int  # exit code or signal
   seconds: float  # of CPU
   stdout: bytes
@@ -69,16 +69,16 @@ class Program:
       self._box = boxes.Box(self._level, disk_bytes=self._limits.disk_bytes, readable=self._readable,
                             etc=() if self.name == 'cpp' else self._row.etc)
     limits = self._limits
-    job = {'stdin': stdin, 'call': call, 'limits': {
+    job, given = {'limits': {
         'seconds': limits.seconds, 'wall_seconds': limits.wall_seconds, 'memory_bytes': limits.memory_bytes,
         'output_bytes': limits.output_bytes, 'disk_bytes': limits.disk_bytes, 'processes': limits.processes,
-        'address_space': self._row.address_space}}
+        'address_space': self._row.address_space}}, {'stdin': stdin.encode('utf-8', 'surrogatepass')}
     if self.name == 'python':
-      job['source'] = self._source
+      given |= {'source': self._source.encode('utf-8', 'surrogatepass'), 'call': json.dumps(call).encode()}
     else:
       job['argv'] = self._box.paths(self._row.run)
       job['files'] = {} if self._row.compile else {self._row.source: self._source}
-    reply = self._box.ask(job, limits.wall_seconds + MARGIN)
+    reply = self._box.ask(job, limits.wall_seconds + MARGIN, **given)
     self._left -= reply['wall']
     if self._fresh or not reply['clean'] or reply['status'] not in ('exit', 'signal'):
       self.close()
@@ -104,8 +104,7 @@ def output_of(code: str, stdin: str, limits: Limits = Limits()) -> str | None:
 
 
 def _decoded(reply: dict) -> Reply:
-  return Reply(reply['status'], reply['code'], reply['cpu'],
-               *(base64.b64decode(reply[name]) for name in ('stdout', 'stderr', 'result')))
+  return Reply(reply['status'], reply['code'], reply['cpu'], reply['stdout'], reply['stderr'], reply['result'])
 
 
 # --- compiling ---
@@ -132,7 +131,7 @@ def _compiled(name: str, source: str, limits: Limits, level: str) -> tuple[dict[
   if reply is None:
     return {}, Result(Verdict.IE, 0.0, why)
   if reply['status'] != 'exit' or reply['code'] or not reply['files']:
-    said = b''.join(base64.b64decode(reply[k]) for k in ('stderr', 'stdout')).decode(errors='replace')
+    said = (reply['stderr'] + reply['stdout']).decode(errors='replace')
     return {}, Result(Verdict.CE, reply['cpu'], ' '.join(said.split())[:300] or f'the compiler was stopped: {reply["status"]}')
   _keep(directory, {file: base64.b64decode(data) for file, data in reply['files'].items()})
   return readable, None
@@ -175,11 +174,11 @@ def _header(level: str) -> dict[str, str]:
   directory = os.path.join(boxes.cache_directory(), 'headers', _digest(languages.version('cpp'), flags))
   if not os.path.isdir(directory):
     job = {'files': {'stdc++.h': '#include <bits/stdc++.h>\n'}, 'collect': ['.gch'],
-           'limits': {**_compiler_limits(120.0, 2 << 30, _BIG), 'output_bytes': _BIG}}
+           'limits': _compiler_limits(120.0, 2 << 30, _BIG)}
     reply = _in_box(job, ('/usr/bin/g++', *flags, '-x', 'c++-header', '-o', '/tmp/stdc++.h.gch', '/tmp/stdc++.h'), level, {},
                     languages.LANGUAGES['cpp'].etc)
     if reply['status'] != 'exit' or reply['code']:
-      raise UserError(f'g++ cannot compile <bits/stdc++.h>: {base64.b64decode(reply["stderr"]).decode(errors="replace")[:200]}')
+      raise UserError(f'g++ cannot compile <bits/stdc++.h>: {reply["stderr"].decode(errors="replace")[:200]}')
     flat = directory + '.flat'
     _keep(flat, {'stdc++.h.gch': base64.b64decode(reply['files']['stdc++.h.gch'])})
     with tempfile.TemporaryDirectory(dir=boxes.cache_directory()) as scratch:

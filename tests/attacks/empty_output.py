@@ -1,0 +1,2 @@
+# Prints nothing and ends well.
+# verdicts: WA
