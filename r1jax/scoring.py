@@ -118,7 +118,7 @@ def _check_ideal(weights: dict[str, float], row: dict) -> None:
   """An ideal answer must score 1 (a penalty: 0), or template and parser do not fit."""
   for name in weights:
     reward = rewards.get(module(name, row))
-    want = getattr(reward, 'IDEAL', 1.0)
+    want = getattr(reward, 'IDEAL_SCORE', 1.0)
     if want is None or not row.get('answer'):
       continue
     text = format_lib.ideal(row['answer'], row.get('prefill', ''))

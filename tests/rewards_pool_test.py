@@ -11,6 +11,7 @@ import time
 import pytest
 
 from r1jax import rewards
+from r1jax.rewards import math
 from r1jax.rewards import pool
 
 HANG = ('math', r'<think> a </think> \boxed{(999999999)!}', {'answer': r'\frac{1}{x}!', 'answer_type': 'expr'})
@@ -87,14 +88,36 @@ def test_a_hang_is_killed_and_the_rest_is_scored():
   assert not os.path.exists(f'/proc/{after[0]}')
 
 
-def test_a_judge_that_dies_is_an_error():
+def test_a_judge_that_dies_twice_on_an_item_is_an_error():
   with pool.Pool(workers=1, deadline=30.0) as p:
     p.score([expr('1+x', 'x+1')])
-    killer = threading.Timer(0.5, os.kill, (pids(p)[0], signal.SIGKILL))
+
+    def kill_twice():
+      killed = set()
+      while len(killed) < 2:
+        time.sleep(0.2)
+        for pid in set(pids(p)) - killed:
+          if p._workers[0].checked:  # it is at work, not starting
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+
+    killer = threading.Thread(target=kill_twice)
     killer.start()
     got = p.score([HANG, expr('1+x', 'x+1')])
-    assert got[0].reason.startswith('error') and got[1] == rewards.CORRECT
+    killer.join()
+    assert got[0].reason == 'error: the judge died, twice' and got[1] == rewards.CORRECT
     assert (p.errors, p.timeouts) == (1, 0)
+
+
+def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing():
+  batch = [expr(rf'\frac{{{i}\sqrt{{3}}}}{{2}}', rf'{i + i % 2}\sqrt{{3}}/2') for i in range(1, 121)]
+  with pool.Pool(workers=2) as p:
+    p.score(batch[:4])
+    killer = threading.Timer(0.1, lambda: os.kill(pids(p)[0], signal.SIGKILL))
+    killer.start()
+    got = p.score(batch)
+    killer.join()
+    assert [s.value for s in got] == [float(i % 2 == 0) for i in range(1, 121)] and p.errors == 0
 
 
 def test_a_worker_that_reads_nothing_does_not_block():
@@ -102,7 +125,6 @@ def test_a_worker_that_reads_nothing_does_not_block():
     p.score([expr('1+x', 'x+1')])
     long = ('math', '<think>' + 'a' * 1_000_000 + r'</think> \boxed{1+x}', {'answer': 'x+1', 'answer_type': 'expr'})
     os.kill(pids(p)[0], signal.SIGSTOP)
-    p._workers[0].checked = True
     with pytest.raises(TimeoutError):
       p._workers[0].ask(long, 0.5)
     p._workers[0].kill()
@@ -111,17 +133,17 @@ def test_a_worker_that_reads_nothing_does_not_block():
 
 
 def test_canary(monkeypatch):
-  name, completion, row = pool.CANARY
-  monkeypatch.setattr(pool, 'CANARY', (name, completion, {**row, 'answer': r'\sqrt{5}'}))
+  completion, row = math.CANARY
+  monkeypatch.setattr(math, 'CANARY', (completion, {**row, 'answer': r'\sqrt{5}'}))
   with pool.Pool(workers=2) as p:
     assert p.score([INT, FORM]) == [rewards.CORRECT] * 2  # no worker, no canary
-    with pytest.raises(RuntimeError, match='known-right'):
+    with pytest.raises(RuntimeError, match='known-right.*math'):
       p.score([expr('1+x', 'x+1')] * 3)
 
 
 def test_rows_that_cannot_be_judged_are_errors():
   with pool.Pool() as p:
-    got = p.score([INT, ('math', INT[1], {'answer': 'five', 'answer_type': 'int'}), ('math', INT[1], {'answer': '5', 'answer_type': 'matrix'})])
+    got = p.score([INT, ('math', INT[1], {'answer': 'five', 'answer_type': 'int'}), ('math', INT[1], {'answer': '5', 'answer_type': 'nonsense'})])
     assert [s.value for s in got] == [1, 0, 0] and all(s.reason.startswith('error: ValueError') for s in got[1:])
     assert p.errors == 2
     with pytest.raises(ValueError, match='no reward'):

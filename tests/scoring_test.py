@@ -121,7 +121,7 @@ def test_lengths_reach_the_rewards_that_ask_for_them(tmp_path):
 
 def test_a_second_grader_reports_what_it_sees_otherwise(tmp_path):
   scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
-  texts = [RIGHT, WRONG, ' <answer> 1+1 </answer>', ' <answer> no </answer>']  # a question is stricter; words are not read
+  texts = [RIGHT, WRONG, ' <answer> 1+1 </answer>', ' <answer> ? </answer>']  # a question is no answer; a mark is not read
   judged = scorer.begin(0, [ROW] * 4, texts, FOUR).result()
   assert judged.second == {'rewards/disagreement': pytest.approx(1 / 3), 'rewards/overpaid': 0.0}
   broken = scoring._again(np.ones(4), [ROW] * 4, [RIGHT, WRONG, WRONG, RIGHT])  # a first grader that pays for all

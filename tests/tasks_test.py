@@ -80,8 +80,10 @@ def test_jsonl(tmp_path):
   path = write(tmp_path / 'a.jsonl', '{"question": "1 + 1", "answer": 2}', '',
                '{"question": "eins?", "answer": "ä", "id": "x", "answer_type": "text", "more": [1]}')
   assert tasks.load(f'jsonl:{path}', size=0, seed=0) == [
-      {'id': '1', 'question': '1 + 1', 'answer': '2', 'answer_type': 'text'},
-      {'id': 'x', 'question': 'eins?', 'answer': 'ä', 'answer_type': 'text', 'more': [1]}]
+      {'id': '1', 'question': '1 + 1', 'answer': '2', 'answer_type': 'text', 'where': f'{path}:1'},
+      {'id': 'x', 'question': 'eins?', 'answer': 'ä', 'answer_type': 'text', 'more': [1], 'where': f'{path}:3'}]
+  declared = tasks.load(f'jsonl:{path}', size=0, seed=0, params={'answer_type': 'int', 'language': 'de'})
+  assert [(r['answer_type'], r['language']) for r in declared] == [('int', 'de'), ('text', 'de')]  # a row's own word counts
   assert len(tasks.load(f'jsonl:{path}', size=1, seed=0)) == 1
 
 
@@ -249,3 +251,46 @@ def test_more_rows_than_there_are_is_an_error(tmp_path):
     tasks.load(f'jsonl:{tmp_path}/q.jsonl', size=2, seed=0)
   with pytest.raises(UserError, match='must say how many'):
     tasks.load('reasoning_gym:chain_sum', size=0, seed=0)
+
+
+def test_parquet(tmp_path):
+  pa = pytest.importorskip('pyarrow', reason="reading parquet needs the extra data: pip install -e '.[data]'")
+  import pyarrow.parquet as pq
+  path = str(tmp_path / 'a.parquet')
+  pq.write_table(pa.table({'question': ['1 + 1', '2 + 2'], 'answer': ['2', '4'], 'answer_type': ['int', 'int']}), path)
+  rows = tasks.load(f'parquet:{path}', size=0, seed=0)
+  assert [(r['question'], r['answer'], r['answer_type'], r['where']) for r in rows] == [
+      ('1 + 1', '2', 'int', f'{path}: row 1'), ('2 + 2', '4', 'int', f'{path}: row 2')]
+  (tmp_path / 'b.parquet').write_bytes(b'no')
+  for name, message in (('b', 'is no parquet file'), ('c', 'no file')):
+    with pytest.raises(UserError, match=message):
+      tasks.load(f'parquet:{tmp_path}/{name}.parquet', size=0, seed=0)
+
+
+def test_champ_has_its_plain_numbers():
+  pytest.importorskip('champ_dataset', reason="CHAMP needs the extra data: pip install -e '.[data]'")
+  from r1jax.rewards import pool
+  rows, template = tasks.named('champ')
+  assert len(rows) == 85 and template == 'r1_zero' and all(r['question'] for r in rows)
+  pool.check_rows(rows)
+
+
+def test_reasoning_gym_tasks_are_graded_by_their_own_verifiers():
+  from r1jax.rewards import format as form, pool
+  rows = [row for name in ('caesar_cipher', 'countdown', 'rubiks_cube', 'arc_agi')
+          for row in tasks.load(f'reasoning_gym:{name}', size=2, seed=3, split='train')]
+  pool.check_rows(rows)
+  with pool.Pool(workers=1) as p:
+    stated = [r for r in rows if r['answer']]
+    found = p.score([('gym', form.ideal(f' {r["answer"]}'), r) for r in stated])
+    other = p.score([('gym', form.ideal('nothing like it'), r) for r in rows])
+  assert len(stated) == 6 and all(s.value == 1 for s in found) and all(s.value == 0 and s.reason == 'wrong' for s in other)
+
+
+def test_reasoning_gym_has_more_than_one_right_answer():
+  from r1jax.rewards import gym
+  row, = [r for r in tasks.load('reasoning_gym:countdown', size=1, seed=1)]
+  swapped = f'({row["answer"]}) + 0*0'.replace(' + 0*0', '')
+  assert gym.score(rf'<think> a </think> \boxed{{{swapped}}}', row).value == 1 and swapped != row['answer']
+  with pytest.raises(ValueError, match="needs 'gym'"):
+    gym.check_row({'gym': {'task': 'countdown'}})

@@ -42,12 +42,12 @@ def get(name: str) -> types.ModuleType | types.SimpleNamespace:
   """The module r1jax.rewards.<name>, or a rule of one. ValueError, one line, when there is no such reward.
 
   Beside score, a reward may have: decide (the verdict where no clock is needed, else None) with judge (the rest, in a
-  process that may be killed) and deadline(row) in seconds; check_row; start; extract and normalise; IDEAL, what an ideal
+  process that may be killed) and deadline(row) in seconds; check_row; start; extract and normalise; IDEAL_SCORE, what an ideal
   completion scores (1 if not said otherwise, None where nobody can say).
   """
   if name in _RULES:
     module = get(_RULES[name])
-    return types.SimpleNamespace(score=getattr(module, name), IDEAL=module.IDEAL)
+    return types.SimpleNamespace(score=getattr(module, name), IDEAL_SCORE=module.IDEAL_SCORE)
   known = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS)
   if name not in known:
     raise ValueError(f'no reward {name!r}; there are {", ".join(sorted((*known, *_RULES)))}')

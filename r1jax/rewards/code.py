@@ -10,9 +10,10 @@ from r1jax.rewards import CORRECT, NO_ANSWER, Score, error
 from r1jax.rewards import format as form
 from r1jax.rewards import sandbox
 from r1jax.rewards.sandbox import languages
+from r1jax.rewards.sandbox import selftest
 from r1jax.types import UserError
 
-IDEAL = None  # nobody here can say what a right program is
+IDEAL_SCORE = None  # nobody here can say what a right program is
 # Right, and only if the box works.
 CANARY = ('<think> a </think>\n```python\nprint(int(input()) + 1)\n```', {'tests': [{'stdin': '1', 'stdout': '2'}]})
 
@@ -100,8 +101,8 @@ def check_row(row: dict) -> None:
 
 
 def start() -> None:
-  """Before anything is generated: UserError where programs cannot be run safely, or the box does not hold (self_test)."""
-  sandbox.self_test()
+  """Before anything is generated: UserError where programs cannot be run safely, or the box does not hold."""
+  selftest.run()
 
 
 def normalise(answer: str | None, answer_type: str) -> str | None:

@@ -11,7 +11,7 @@ from r1jax.rewards import CORRECT, NO_ANSWER, Score, WRONG
 from r1jax.rewards import math
 
 FIELDS = {'task', 'params', 'seed', 'size', 'index'}
-IDEAL = None  # some tasks state no answer
+IDEAL_SCORE = None  # some tasks state no answer
 extract = math.extract
 
 

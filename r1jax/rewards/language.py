@@ -19,7 +19,7 @@ SCRIPTS = {
     'hy': {'ARMENIAN'}, 'am': {'ETHIOPIC'}}
 LATIN = ('en', 'fr', 'de', 'es', 'it', 'pt', 'nl', 'pl', 'vi', 'tr', 'id', 'sv')  # lingua tells these apart
 
-IDEAL = None  # depends on the language that a row asks for
+IDEAL_SCORE = None  # depends on the language that a row asks for
 
 _NO_WORDS = re.compile(
     r'```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\\(.*?\\\)|\\\[.*?\\\]|\\begin\{(\w+\*?)\}.*?\\end\{\1\}'

@@ -8,7 +8,7 @@ from r1jax.rewards import Score
 from r1jax.rewards import language
 
 NGRAM = 4  # words
-IDEAL = 0.0
+IDEAL_SCORE = 0.0
 
 
 def truncated(completion: str, row: dict) -> Score:

@@ -10,7 +10,7 @@ A test is one of
   {'call', 'check'}               as in HumanEval: `check` is Python that defines check(candidate) and a reference of the
                                   function; it sees, in a box of its own, what the program's function returned
 
-boxes.py how a program is confined; inside.py what runs in there; seccomp.py, languages.py, drivers.py; programs.py
+boxes.py how a program is confined, selftest.py whether it holds; inside.py what runs in there; seccomp.py, languages.py, drivers.py; programs.py
 compiles and runs; checkers.py and compare.py look at what came out.
 """
 
@@ -28,6 +28,8 @@ SYNTAX = 77  # exit code of inside.py for Python that does not compile
 _SIGXCPU, _SIGXFSZ = 24, 25
 _BROKEN = {'wall': Verdict.TLE, 'cpu': Verdict.TLE, 'memory': Verdict.MLE, 'output': Verdict.OLE, 'disk': Verdict.OLE}
 _OUT_OF_MEMORY = re.compile(r'\bMemoryError\b|bad_alloc|OutOfMemory|heap out of memory')
+
+_OUT_OF_DISK = re.compile(r'No space left on device|File too large')
 
 
 def judge(code: str, language: str, tests: list[dict], limits: Limits = Limits(), *, fresh_boxes: bool = False) -> list[Verdict]:
@@ -65,12 +67,6 @@ def check_test(test: dict) -> str:
   raise UserError(f"a test has 'stdin' and 'stdout', or 'call', 'args' and 'expected'; this one has {sorted(test)}")
 
 
-def self_test() -> str:
-  """The level at which programs are confined, after it was put to the test (selftest.py). UserError when it fails."""
-  from r1jax.rewards.sandbox import selftest  # it runs what stands here
-  return selftest.run()
-
-
 def _test(program: Program, test: dict, limits: Limits) -> Result:
   form = check_test(test)
   if form == 'stdin':
@@ -91,13 +87,11 @@ def _verdict(reply: Reply, test: dict, form: str, limits: Limits) -> Result:
     return out(_BROKEN[reply.status])
   if reply.seconds >= limits.seconds:
     return out(Verdict.TLE)
+  broken = Verdict.MLE if _OUT_OF_MEMORY.search(last) else Verdict.OLE if _OUT_OF_DISK.search(last) else Verdict.RE
   if reply.status == 'signal':
-    verdict = {_SIGXCPU: Verdict.TLE, _SIGXFSZ: Verdict.OLE}.get(reply.code, Verdict.RE)
-    return out(verdict, f'signal {reply.code}. {last}')
-  if reply.code == SYNTAX and 'Error' in last:
-    return out(Verdict.CE)
+    return out({_SIGXCPU: Verdict.TLE, _SIGXFSZ: Verdict.OLE}.get(reply.code, broken), f'signal {reply.code}. {last}')
   if reply.code:
-    return out(Verdict.MLE if _OUT_OF_MEMORY.search(last) else Verdict.RE)
+    return out(Verdict.CE if reply.code == SYNTAX and 'Error' in last else broken)
   right = lambda yes: out(Verdict.AC if yes else Verdict.WA)
   if form == 'stdin':
     if 'checker' in test:

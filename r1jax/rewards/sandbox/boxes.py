@@ -103,16 +103,17 @@ def _slot():
 class Box:
   """One running box. Use as a context manager; after BoxFailed or TimeoutError it must be closed."""
 
-  def __init__(self, level: str, *, disk_bytes: int, readable: dict[str, str] | None = None, etc: tuple[str, ...] = ()):
-    """readable: path on this machine -> path in the box, read-only; etc: what else of /etc, where it exists."""
+  def __init__(self, level: str, *, disk_bytes: int, readable: dict[str, str] | None = None, etc: tuple[str, ...] = (),
+               managed: bool = False):
+    """readable: path on this machine -> path in the box, read-only; etc: what else of /etc, where it exists; managed: seccomp.py."""
     self._stack = contextlib.ExitStack()
     try:
-      self._start(level, disk_bytes, {**(readable or {}), **{path: path for path in (*ETC, *etc) if os.path.exists(path)}})
+      self._start(level, managed, disk_bytes, {**(readable or {}), **{path: path for path in (*ETC, *etc) if os.path.exists(path)}})
     except BaseException:
       self._stack.close()
       raise
 
-  def _start(self, level, disk_bytes, readable):
+  def _start(self, level, managed, disk_bytes, readable):
     slot = self._stack.enter_context(_slot())
     self._real = {}  # without a mount namespace: path in the box -> where it really is
     own_uid = os.getuid() == 0
@@ -122,7 +123,7 @@ class Box:
     fds = []
     if level == 'strong':
       settings |= {'home': '/tmp', 'writable': ['/tmp']}
-      filter_ = self._stack.enter_context(open(_filter(), 'rb'))
+      filter_ = self._stack.enter_context(open(_filter(managed), 'rb'))
       fds = [filter_.fileno()]
       command = [*as_user, *_bubblewrap(disk_bytes, {**readable, _inside(): '/inside.pyc'}, *fds), interpreter(), '-I', '-S',
                  '/inside.pyc']
@@ -138,7 +139,7 @@ class Box:
           'readable': [p for p in ('/usr', '/bin', '/lib', '/lib64', *ETC, _prefix(), *readable) if p and os.path.exists(p)],
           'environment': {**_ENVIRONMENT, 'HOME': home, 'TMPDIR': home},
           'landlock': os.path.join(cache_directory(), 'landlock.py'),
-          'seccomp': base64.b64encode(seccomp.program(confined=True)).decode() if level == 'confined' else ''}
+          'seccomp': base64.b64encode(seccomp.program(confined=True, managed=managed)).decode() if level == 'confined' else ''}
       shutil.copyfile(_LANDLOCK, settings['landlock'])
       command = [*as_user, interpreter(), '-I', '-S', _inside()]
       self._stack.callback(self._sweep, uid if own_uid else None)
@@ -245,9 +246,9 @@ def _inside() -> str:
 
 
 @functools.lru_cache(maxsize=None)
-def _filter() -> str:
+def _filter(managed: bool) -> str:
   """The filter of system calls as a file."""
-  program = seccomp.program()
+  program = seccomp.program(managed=managed)
   path = os.path.join(cache_directory(), f'seccomp-{hashlib.sha256(program).hexdigest()[:16]}')
   if not os.path.exists(path):
     with open(f'{path}.{os.getpid()}', 'wb') as f:

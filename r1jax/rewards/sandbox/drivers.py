@@ -74,17 +74,19 @@ template <class A, class B> struct Json<pair<A, B>> {
   static pair<A, B> read(In& in) { in.need('['); auto a = r1jax_driver::read<A>(in); in.need(','); auto b = r1jax_driver::read<B>(in); in.need(']'); return {a, b}; }
   static void write(string& out, const pair<A, B>& v) { out += '['; r1jax_driver::write(out, v.first); out += ','; r1jax_driver::write(out, v.second); out += ']'; }
 };
+template <class T> struct Plain { using type = remove_cv_t<T>; };
+template <class A, class B> struct Plain<pair<const A, B>> { using type = pair<A, B>; };  // of a map
 template <Grows T> struct Json<T> {
-  using Key = typename T::value_type;
+  using Key = typename Plain<typename T::value_type>::type;
   static T read(In& in) {
     T v; in.need('[');
     if (in.next(']')) return v;
-    do v.insert(v.end(), r1jax_driver::read<remove_cv_t<Key>>(in)); while (in.next(','));
+    do v.insert(v.end(), r1jax_driver::read<Key>(in)); while (in.next(','));
     in.need(']'); return v;
   }
   static void write(string& out, const T& v) {
     out += '['; bool first = true;
-    for (const Key& x : v) { if (!first) out += ','; first = false; r1jax_driver::write<remove_cv_t<Key>>(out, x); }
+    for (const auto& x : v) { if (!first) out += ','; first = false; r1jax_driver::write<Key>(out, Key(x)); }
     out += ']';
   }
 };

@@ -21,6 +21,7 @@ class Language(NamedTuple):
   address_space: bool = True  # whether RLIMIT_AS holds; runtimes that reserve much cannot start under it
   aliases: tuple[str, ...] = ()
   etc: tuple[str, ...] = ()  # what its runtime reads of /etc
+  managed: bool = False  # the filter of system calls that its runtime needs
 
 
 _CXX = ('/usr/bin/g++', '-std=c++20', '-O2', '-pipe', '-w', '-fmax-errors=3', '-I/header', '-o', '/tmp/prog', '/tmp/main.cpp')
@@ -34,7 +35,7 @@ LANGUAGES = {
     'java': Language(
         'Main.java', ('/usr/bin/javac', '-nowarn', '-d', '/tmp', '/tmp/Main.java'), ('.class',),
         ('/usr/bin/java', '-Xss64m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', '/prog', 'Main'),
-        ('java', 'javac'), 'default-jdk-headless', address_space=False, etc=_JAVA),
+        ('java', 'javac'), 'default-jdk-headless', address_space=False, etc=_JAVA, managed=True),
     'javascript': Language('main.js', (), (), ('/usr/bin/node', '--stack-size=16000', '/tmp/main.js'), ('node',), 'nodejs',
                            address_space=False, aliases=('js', 'node'), etc=('/etc/alternatives',)),
     'typescript': Language(
@@ -43,7 +44,7 @@ LANGUAGES = {
         'nodejs, and npm install -g typescript', address_space=False, aliases=('ts',), etc=('/etc/alternatives',)),
     'csharp': Language('main.cs', ('/usr/bin/mcs', '-out:/tmp/main.exe', '/tmp/main.cs'), ('main.exe',),
                        ('/usr/bin/mono', '/prog/main.exe'), ('mcs', 'mono'), 'mono-mcs mono-runtime', address_space=False,
-                       aliases=('c#', 'cs'), etc=('/etc/mono', '/etc/alternatives')),
+                       aliases=('c#', 'cs'), etc=('/etc/mono', '/etc/alternatives'), managed=True),
     'php': Language('main.php', (), (), ('/usr/bin/php', '/tmp/main.php'), ('php',), 'php-cli', aliases=('php8',), etc=('/etc/alternatives',)),
     'bash': Language('main.sh', (), (), ('/bin/bash', '/tmp/main.sh'), ('bash',), 'bash', aliases=('sh', 'shell'), etc=('/etc/alternatives',)),
 }

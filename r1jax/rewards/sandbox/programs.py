@@ -67,7 +67,7 @@ class Program:
   def _ask(self, stdin, call) -> Reply:
     if self._box is None:
       self._box = boxes.Box(self._level, disk_bytes=self._limits.disk_bytes, readable=self._readable,
-                            etc=() if self.name == 'cpp' else self._row.etc)
+                            etc=() if self.name == 'cpp' else self._row.etc, managed=self._row.managed)
     limits = self._limits
     job, given = {'limits': {
         'seconds': limits.seconds, 'wall_seconds': limits.wall_seconds, 'memory_bytes': limits.memory_bytes,
@@ -124,7 +124,7 @@ def _compiled(name: str, source: str, limits: Limits, level: str) -> tuple[dict[
   reply, why = None, ''
   for _ in range(2):
     try:
-      reply = _in_box(job, row.compile, level, header, row.etc)
+      reply = _in_box(job, row.compile, level, header, row)
       break
     except (BoxFailed, TimeoutError) as e:
       why = str(e) or 'the compiler did not end'
@@ -142,8 +142,8 @@ def _compiler_limits(seconds: float, memory_bytes: int, disk_bytes: int) -> dict
           'disk_bytes': disk_bytes, 'processes': 64, 'address_space': False}
 
 
-def _in_box(job: dict, command: tuple[str, ...], level: str, readable: dict[str, str], etc: tuple[str, ...]) -> dict:
-  with boxes.Box(level, disk_bytes=job['limits']['disk_bytes'], readable=readable, etc=etc) as box:
+def _in_box(job: dict, command: tuple[str, ...], level: str, readable: dict[str, str], row: languages.Language) -> dict:
+  with boxes.Box(level, disk_bytes=job['limits']['disk_bytes'], readable=readable, etc=row.etc, managed=row.managed) as box:
     tool = lambda word: languages.real(word[1:-1]) if word.startswith('{') else word
     return box.ask({**job, 'argv': box.paths(tuple(tool(word) for word in command))}, job['limits']['wall_seconds'] + MARGIN)
 
@@ -176,7 +176,7 @@ def _header(level: str) -> dict[str, str]:
     job = {'files': {'stdc++.h': '#include <bits/stdc++.h>\n'}, 'collect': ['.gch'],
            'limits': _compiler_limits(120.0, 2 << 30, _BIG)}
     reply = _in_box(job, ('/usr/bin/g++', *flags, '-x', 'c++-header', '-o', '/tmp/stdc++.h.gch', '/tmp/stdc++.h'), level, {},
-                    languages.LANGUAGES['cpp'].etc)
+                    languages.LANGUAGES['cpp'])
     if reply['status'] != 'exit' or reply['code']:
       raise UserError(f'g++ cannot compile <bits/stdc++.h>: {reply["stderr"].decode(errors="replace")[:200]}')
     flat = directory + '.flat'

@@ -49,7 +49,7 @@ mq_getsetattr memfd_create socketpair io_setup io_submit io_destroy io_getevents
 
 _NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _LOW = 0xFFFFFFFF  # the half of an argument that the kernel reads
-_MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
+_MAP_SHARED, _MAP_ANONYMOUS, _AF_UNIX = 0x01, 0x20, 1
 # TCGETS, TCSETS*, TIOCGPGRP, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: not TIOCSTI, which types for others.
 _IOCTLS = (0x5401, 0x5402, 0x5403, 0x5404, 0x540F, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 # Without a mount namespace: what Landlock does not cover.
@@ -57,8 +57,13 @@ _ON_ANY_FILE = ('inotify_init', 'inotify_init1', 'inotify_add_watch', 'chmod', '
 
 
 @functools.lru_cache(maxsize=None)
-def program(confined: bool = False) -> bytes:
-  """The filter. `confined`: without a mount namespace, where Landlock does not cover chmod and utime."""
+def program(confined: bool = False, managed: bool = False) -> bytes:
+  """The filter.
+
+  confined: without a mount namespace, where Landlock does not cover chmod and utime.
+  managed: for the runtimes of Java and C#, which do not start without a socket pair, or complain aloud when they may not
+    set a thread's priority: they are told that they did.
+  """
   import pyseccomp
 
   refuse = pyseccomp.ERRNO(errno.EPERM)
@@ -77,8 +82,10 @@ def program(confined: bool = False) -> bytes:
   for name in ALLOWED:
     if name not in refused:
       add(pyseccomp.ALLOW, name)
+  spared = ('socketpair', 'sched_setscheduler') if managed else ()
   for name in refused:
-    add(refuse, name)
+    if name not in spared:
+      add(refuse, name)
   masked = lambda arg, mask, value: pyseccomp.Arg(arg, pyseccomp.MASKED_EQ, mask, value)
   add(pyseccomp.ALLOW, 'clone', masked(0, _NAMESPACES, 0))  # and clone3, whose flags no filter sees, is unnamed
   # Shared memory without a file, sockets and files in memory belong to nobody's resident size: a watchdog is blind to it.
@@ -88,6 +95,9 @@ def program(confined: bool = False) -> bytes:
   add(pyseccomp.ALLOW, 'prlimit64', masked(0, _LOW, 0))
   add(pyseccomp.ALLOW, 'sched_setaffinity', masked(0, _LOW, 0))
   add(pyseccomp.ALLOW, 'setpriority', masked(0, _LOW, 0), masked(1, _LOW, 0))
+  if managed:
+    add(pyseccomp.ALLOW, 'socketpair', masked(0, _LOW, _AF_UNIX))
+    add(pyseccomp.ERRNO(0), 'sched_setscheduler')
   for command in _IOCTLS:
     add(pyseccomp.ALLOW, 'ioctl', masked(1, _LOW, command))
   with tempfile.TemporaryFile() as f:
