@@ -14,7 +14,6 @@ from r1jax import checkpoint
 from r1jax import rewards
 from r1jax.rewards import format as format_lib
 from r1jax.rewards import pool as pool_lib
-from r1jax.rewards.math import second
 from r1jax.types import Rollout, RunStopped, UserError
 
 log = logging.getLogger('r1jax')
@@ -80,7 +79,7 @@ class Scorer:
       first = next(r for n in names for r in reasons[n] if r.startswith(('error', 'timeout')))
       raise RunStopped(f'{errors} of {len(kept)} verdicts are errors, the limit is {self._error_limit:.0%}; the first: {first}')
     total = sum(np.float32(self._weights[n]) * by_name[n] for n in names)
-    return Judged(total, by_name, reasons, errors, _again(by_name.get('accuracy'), rows, texts))
+    return Judged(total, by_name, reasons, errors, _again(self._pool, by_name.get('accuracy'), rows, texts))
 
   def _kept(self, digest: str):
     if not os.path.exists(self._path):
@@ -127,7 +126,7 @@ def _check_ideal(weights: dict[str, float], row: dict) -> None:
       raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}, not {want}')
 
 
-def _again(correct_B: np.ndarray | None, rows: list[dict], texts: list[str], sample: int = 64) -> dict[str, float]:
+def _again(pool, correct_B: np.ndarray | None, rows: list[dict], texts: list[str], sample: int = 32) -> dict[str, float]:
   """A second, independent grader on verdicts spread evenly over the batch: shares of those that it could judge, too.
 
   'rewards/disagreement': the two differ; 'rewards/overpaid': of all, right by the first and wrong by the second, the
@@ -135,15 +134,23 @@ def _again(correct_B: np.ndarray | None, rows: list[dict], texts: list[str], sam
   """
   if correct_B is None:
     return {}
-  seen = differ = overpaid = 0
+  asked = []  # (verdict, whether the second agrees or an item to ask)
   for b in range(0, len(texts), max(1, len(texts) // sample)):
-    if module('accuracy', rows[b]) != 'math' or rows[b].get('tolerance') or rows[b]['answer_type'] not in second.KINDS:
-      continue
-    verdict = bool(correct_B[b] == 1.0)
-    agrees = second.agrees(verdict, str(rows[b]['answer']), rewards.get('math').extract(texts[b], rows[b]))
-    if agrees is not None:
-      seen, differ, overpaid = seen + 1, differ + (not agrees), overpaid + (verdict and not agrees)
-  return {'rewards/disagreement': differ / seen, 'rewards/overpaid': overpaid / seen} if seen else {}
+    if module('accuracy', rows[b]) == 'math':
+      verdict = bool(correct_B[b] == 1.0)
+      asked.append((verdict, rewards.get('math').second(verdict, texts[b], rows[b])))
+  found = iter(pool.score([item for _, item in asked if isinstance(item, tuple)], count_errors=False))
+  judged = []
+  for verdict, answer in asked:
+    if isinstance(answer, tuple):
+      score = next(found)
+      answer = (score.value == 1.0) == verdict if score.reason in ('correct', 'wrong') else None
+    if answer is not None:
+      judged.append((verdict, answer))
+  if not judged:
+    return {}
+  return {'rewards/disagreement': sum(not agrees for _, agrees in judged) / len(judged),
+          'rewards/overpaid': sum(verdict and not agrees for verdict, agrees in judged) / len(judged)}
 
 
 def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, texts: list[str]) -> dict[str, float]:

@@ -25,9 +25,9 @@ def isolated():
 
 
 @pytest.mark.parametrize('completion, want', [
-    (fenced('a = 1'), 'a = 1\n'), (fenced('a') + fenced('b'), 'b\n'), (fenced('a', '') , 'a\n'), (fenced('a', 'py'), 'a\n'), (fenced('a') + fenced('x', 'text'), 'a\n'),
+    (fenced('a = 1'), 'a = 1\n'), (fenced('a') + fenced('b'), 'b\n'), (fenced('a', '') , 'a\n'), (fenced('a', 'py'), 'a\n'), (fenced('a') + '```text\nx\n```', 'a\n'),
     (fenced('a', 'cpp'), None), ('<think> a </think> <answer>print(1)</answer>', 'print(1)'), ('print(1)', None), (fenced('a', think='<think> '), None), ('', None),
-    ('<think> ```python\nx\n``` </think> no', None), (fenced(''), None), ('```python\nprint(1)', None), ('``````python\na\n```', None)])
+    ('<think> ```python\nx\n``` </think> no', None), (fenced(''), None), ('```python\nprint(1)', None)])
 def test_extract(completion, want):
   assert code.extract(completion, ROW) == want
 

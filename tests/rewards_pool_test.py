@@ -20,7 +20,8 @@ FORM = ('format', '<think> a </think> <answer> 5 </answer>', {})
 
 
 def expr(said, gold):
-  return ('math', rf'<think> a </think> \boxed{{{said}}}', {'answer': gold, 'answer_type': 'expr'})
+  """With a cube root, which is left to math-verify and so to a worker."""
+  return ('math', rf'<think> a </think> \boxed{{{said}+\sqrt[3]{{z}}}}', {'answer': rf'\sqrt[3]{{z}}+{gold}', 'answer_type': 'expr'})
 
 
 def pids(p):
@@ -72,7 +73,7 @@ def test_a_worker_that_died_between_batches_is_started_again(two):
 def test_numbers_start_no_process(monkeypatch):
   monkeypatch.setattr(subprocess, 'Popen', lambda *a, **k: pytest.fail('a process for a number'))
   with pool.Pool() as p:
-    assert [s.value for s in p.score([INT, FORM, expr('6=5', 'x+1'), expr('x+1', 'x+1'), ('math', 'no', INT[2])])] == [1, 1, 0, 1, 0]
+    assert [s.value for s in p.score([INT, FORM, expr('6=5', 'x+1'), ('math', r'<think> a </think> \boxed{x+1}', {'answer': '1+x', 'answer_type': 'expr'}), ('math', 'no', INT[2])])] == [1, 1, 0, 1, 0]
 
 
 def test_a_hang_is_killed_and_the_rest_is_scored():
@@ -123,7 +124,7 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing():
 def test_a_worker_that_reads_nothing_does_not_block():
   with pool.Pool(workers=1, deadline=1.0) as p:
     p.score([expr('1+x', 'x+1')])
-    long = ('math', '<think>' + 'a' * 1_000_000 + r'</think> \boxed{1+x}', {'answer': 'x+1', 'answer_type': 'expr'})
+    long = ('math', '<think>' + 'a' * 1_000_000 + r'</think> \boxed{1+\sqrt[3]{x}}', {'answer': r'\sqrt[3]{x}+1', 'answer_type': 'expr'})
     os.kill(pids(p)[0], signal.SIGSTOP)
     with pytest.raises(TimeoutError):
       p._workers[0].ask(long, 0.5)

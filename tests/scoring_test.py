@@ -44,8 +44,8 @@ def test_a_verdict_with_a_clock_is_replayed_when_the_rollout_comes_again(tmp_pat
   class Clock:
     """A judge that times out the first time and not the second."""
 
-    def score(self, items):
-      return next(verdicts)
+    def score(self, items, count_errors=True):
+      return next(verdicts) if count_errors else [Score(0.0, 'error')] * len(items)
 
   def judge(number, texts):
     scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])  # as after a restart
@@ -124,8 +124,12 @@ def test_a_second_grader_reports_what_it_sees_otherwise(tmp_path):
   texts = [RIGHT, WRONG, ' <answer> 1+1 </answer>', ' <answer> ? </answer>']  # a question is no answer; a mark is not read
   judged = scorer.begin(0, [ROW] * 4, texts, FOUR).result()
   assert judged.second == {'rewards/disagreement': pytest.approx(1 / 3), 'rewards/overpaid': 0.0}
-  broken = scoring._again(np.ones(4), [ROW] * 4, [RIGHT, WRONG, WRONG, RIGHT])  # a first grader that pays for all
+  broken = scoring._again(scorer._pool, np.ones(4), [ROW] * 4, [RIGHT, WRONG, WRONG, RIGHT])  # a first grader that pays for all
   assert broken == {'rewards/disagreement': 0.5, 'rewards/overpaid': 0.5}
+  sets = [{**ROW, 'answer': r'\{1, 2\}', 'answer_type': 'set'}] * 2  # to math-verify, which accepts a repeated element
+  judged = scorer.begin(1, sets, [r' <answer> \{2, 1\} </answer>', r' <answer> \{1, 2, 1\} </answer>'], rollout([2] * 2, [True] * 2)).result()
+  np.testing.assert_array_equal(judged.by_name['accuracy'], [1, 0])
+  assert judged.second == {'rewards/disagreement': 0.5, 'rewards/overpaid': 0.0}
   scorer.close()
 
 

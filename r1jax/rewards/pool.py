@@ -104,7 +104,7 @@ class Pool:
     self._workers = [Worker() for _ in range(workers)]
     self._lock = threading.Lock()  # callers may be threads; the workers are shared
 
-  def score(self, batch: list[tuple[str, str, dict]]) -> list[Score]:
+  def score(self, batch: list[tuple[str, str, dict]], *, count_errors: bool = True) -> list[Score]:
     """Scores of (reward's name, completion, row), in the order of the batch.
 
     A judge that fails yields an error and the rest of the batch is still scored. RuntimeError when a worker does not
@@ -117,8 +117,9 @@ class Pool:
         waiting.put(i)
     with self._lock:
       self._judge(batch, scores, waiting)
-      self.errors += sum(s.reason == 'timeout' or s.reason.startswith('error') for s in scores)
-      self.timeouts += sum(s.reason == 'timeout' for s in scores)
+      if count_errors:
+        self.errors += sum(s.reason == 'timeout' or s.reason.startswith('error') for s in scores)
+        self.timeouts += sum(s.reason == 'timeout' for s in scores)
     return scores
 
   def _judge(self, batch, scores, waiting: queue.SimpleQueue):

@@ -1,8 +1,9 @@
 """Accuracy reward for maths: the answer in its stated form, compared by rule (paper, 2.2.2).
 
 Numbers are compared as Python integers and Fractions (reading.py), sets, tuples, intervals, matrices and equations part by
-part (compound.py). Only what is no number goes to math-verify (expressions.py), and only in a process that may be killed
-(../pool.py). second.py grades a sample of verdicts again by other means.
+part (compound.py); expressions of plain algebra are evaluated (numeric.py), and what is left goes to math-verify
+(expressions.py), in a process that may be killed (../pool.py). A sample of verdicts is graded again by other means:
+`second` here, for ../../scoring.py.
 """
 
 import functools
@@ -14,13 +15,15 @@ from r1jax.rewards import format as form
 from r1jax.rewards import pool
 from r1jax.rewards.math import compound
 from r1jax.rewards.math import expressions
-from r1jax.rewards.math.reading import Quantity, choice, number, quantity, same_quantity, words
+from r1jax.rewards.math import numeric
+from r1jax.rewards.math.reading import MAX_CHARS, Quantity, choice, number, plain, quantity, same_quantity, words
 
 NUMBERS = ('int', 'rational', 'decimal')
 TYPES = (*NUMBERS, 'choice', 'text', 'expr', *compound.KINDS)
 
 # Right, and only if math-verify works.
-CANARY = (r'<think> a </think> <answer> \boxed{\sqrt{3}/2} </answer>', {'answer': r'\frac{\sqrt{3}}{2}', 'answer_type': 'expr'})
+CANARY = (r'<think> a </think> <answer> \boxed{\sqrt{3}/2} </answer>',
+          {'answer': r'\frac{\sqrt{3}}{2}', 'answer_type': 'expr', 'grader': 'math-verify'})
 
 # --- where the answer stands ---
 _BRACES = re.compile(r'\\boxed\s*\{|\\.|[{}]', re.DOTALL)
@@ -108,6 +111,8 @@ def _row_gold(row: dict):
 # --- the verdict ---
 def decide(completion: str, row: dict) -> Score | None:
   """The verdict wherever no wall clock is needed for it; None where math-verify must speak."""
+  if row.get('grader') == 'math-verify':
+    return None
   gold, slack = _row_gold(row)
   said = extract(completion, row)
   if said is None:
@@ -126,7 +131,9 @@ def _decide(said: str, gold, kind: str, slack, answer: str) -> bool | None:
   if kind == 'expr':
     if read[1] and gold[1] and read[1] != gold[1]:
       return False
-    return read[0] == gold[0] or (None if expressions.admissible(read[0], gold[0]) else False)
+    if read[0] == gold[0] or not expressions.admissible(read[0], gold[0]):
+      return read[0] == gold[0]
+    return None if slack else _same(gold[0], read[0])
   if kind not in compound.KINDS:
     return False
   if kind == 'equation':
@@ -142,7 +149,13 @@ def _quick(gold: str, said: str, *, answer: str) -> bool | None:
   gold, said = expressions.latex(gold), expressions.latex(said)
   if gold == said:
     return True
-  return None if said and expressions.admissible(said, answer) else False
+  return _same(gold, said) if said and expressions.admissible(said, answer) else False
+
+
+@functools.lru_cache(maxsize=65536)
+def _same(gold: str, said: str) -> bool | None:
+  """By value. What one sample of a group says, others say too."""
+  return False if expressions.differ_in_case(gold, said) else numeric.same(gold, said)
 
 
 def judge(completion: str, row: dict) -> Score:
@@ -150,6 +163,8 @@ def judge(completion: str, row: dict) -> Score:
   verdict = decide(completion, row)
   if verdict is not None:
     return verdict
+  if row.get('grader') == 'math-verify':
+    return _by_math_verify(extract(completion, row), row)
   (gold, slack), kind = _row_gold(row), row['answer_type']
   said = _read(extract(completion, row), kind)
   try:
@@ -167,6 +182,27 @@ def judge(completion: str, row: dict) -> Score:
 def _slow(gold: str, said: str, *, answer: str) -> bool:
   quick = _quick(gold, said, answer=expressions.latex(answer) or answer)
   return expressions.equal(expressions.latex(gold), expressions.latex(said)) if quick is None else quick
+
+
+def _by_math_verify(said: str | None, row: dict) -> Score:
+  """What math-verify alone says of the two texts: all types of its own reading, none of our rules."""
+  gold, value = expressions.parse_gold(plain(str(row['answer']))), said and expressions.parse(plain(said))
+  if gold is None or value is None:
+    return error('math-verify does not read it')
+  return CORRECT if expressions.verify(gold, value) else WRONG
+
+
+def second(verdict: bool, completion: str, row: dict) -> bool | tuple | None:
+  """Whether a second grader agrees; an item for the pool, whose score is its verdict; or None where there is none to ask.
+
+  Numbers, which reading.py decides, are evaluated; all else goes to math-verify, without any rule of ours.
+  """
+  kind, said = row.get('answer_type'), extract(completion, row)
+  if said is None or row.get('tolerance') or kind in ('choice', 'text'):
+    return None
+  if kind in NUMBERS:
+    return numeric.agrees(verdict, str(row['answer']), said)
+  return ('math', completion, {**row, 'grader': 'math-verify'}) if len(said) <= MAX_CHARS else None
 
 
 def score(completion: str, row: dict) -> Score:

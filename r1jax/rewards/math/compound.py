@@ -254,7 +254,7 @@ def _inequality(terms, signs) -> list[Piece] | None:
   if variable(terms[1]) and not variable(terms[0]):
     terms, sense = terms[::-1], {'<': '>', '>': '<', '!': '!'}[sense]
   end = _end(terms[1])
-  if not variable(terms[0]) or end is None:
+  if not variable(terms[0]) or variable(terms[1]) or end is None:
     return None
   if sense == '!':
     return _without(Parts('set', (end,)))

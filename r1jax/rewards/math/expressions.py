@@ -91,7 +91,7 @@ def equal(gold: str, said: str, slack=0) -> bool:
   """
   if said == gold:
     return True
-  if _case(gold, said):
+  if differ_in_case(gold, said):
     return False
   target, value = parse_gold(gold), parse(said)
   if target is None:
@@ -99,19 +99,22 @@ def equal(gold: str, said: str, slack=0) -> bool:
   return value is not None and same(target, value, slack)
 
 
-def _case(gold: str, said: str) -> bool:
+def differ_in_case(gold: str, said: str) -> bool:
   """Whether they differ in the case of a letter: math-verify reads X as x."""
   letters = lambda text: set(re.sub(r'\\[A-Za-z]+', ' ', text)) & _LETTERS
   a, b = letters(gold), letters(said)
   return any(c.swapcase() in a for c in b - a)
 
 
+def verify(target, value) -> bool:
+  import math_verify
+  return bool(math_verify.verify(target, value, timeout_seconds=None, raise_on_error=True))
+
+
 def same(target, value, slack=0) -> bool:
   """`equal`, of what sympy read."""
-  import math_verify
-
   numbers = getattr(target, 'is_number', False) and getattr(value, 'is_number', False)
-  if not (slack and numbers) and not math_verify.verify(target, value, timeout_seconds=None, raise_on_error=True):
+  if not (slack and numbers) and not verify(target, value):
     return False
   if numbers and target != value:  # math-verify compares to an absolute 1e-15: any two tiny numbers are equal to it
     gap, size = abs((target - value).evalf(30)), abs(target.evalf(30))
@@ -125,7 +128,7 @@ def proportional(gold: tuple[str, str], said: tuple[str, str]) -> bool:
   """Whether two equations, each as its two sides, differ by a constant factor alone: 2y = 4x and y - 2x = 0."""
   import sympy
 
-  if _case(' '.join(gold), ' '.join(said)):
+  if differ_in_case(' '.join(gold), ' '.join(said)):
     return False
   sides = [parse_gold(side) for side in gold] + [parse(side) for side in said]
   if any(side is None for side in sides[:2]):

@@ -49,6 +49,7 @@ _SLASH = re.compile(rf'{_SIGN}({_INT})\s*/\s*({_INT})')
 _FRACTION = re.compile(rf'{_SIGN}({_INT})?\s*{_FRAC}')
 _SCIENTIFIC = re.compile(rf'{_DECIMAL}(?:[eE]|\s*(?:\\times|\\cdot|×|\*)\s*10\s*\^\s*)'
                          r'(?:\{\s*([+-]?[0-9]{1,4})\s*\}|([+-]?[0-9]{1,4}))')
+_DIGITS = re.compile(r'-?[0-9]{1,18}')
 ASSIGNED = re.compile(r'[A-Za-z](?:\([a-z]\))?\s*=\s*')  # x = 5, f(x) = x^2
 
 # --- units ---
@@ -88,6 +89,8 @@ def quantity(answer: str, kind: str = 'decimal') -> Quantity | None:
   kind: 'int' takes 5 and 5.0; 'rational' also 1/2, \\frac12, 2\\frac{1}{2}, 0.5; 'decimal' also 1.5e-3 and
   1.5 \\times 10^{-3}. A percent sign, a degree sign or one unit may follow.
   """
+  if _DIGITS.fullmatch(answer):  # nearly all there are
+    return Quantity(Fraction(int(answer)))
   if len(answer) > MAX_CHARS:
     return None
   text = plain(answer)
