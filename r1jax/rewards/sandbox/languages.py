@@ -24,7 +24,7 @@ class Language(NamedTuple):
   managed: bool = False  # the filter of system calls that its runtime needs
 
 
-_CXX = ('/usr/bin/g++', '-std=c++20', '-O2', '-pipe', '-w', '-fmax-errors=3', '-I/header', '-o', '/tmp/prog', '/tmp/main.cpp')
+_CXX = ('/usr/bin/g++', '-std=c++20', '-O2', '-pipe', '-w', '-fmax-errors=3', '-static', '-I/header', '-o', '/tmp/prog', '/tmp/main.cpp')
 
 _JAVA = ('/etc/alternatives', *(f'/etc/java-{n}-openjdk' for n in (11, 17, 21, 25)))
 
