@@ -16,9 +16,12 @@ import jax
 from r1jax import checkpoint
 from r1jax import options
 from r1jax import pipeline
+from r1jax.rewards.sandbox import boxes
 from r1jax.types import RunStopped, UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'where everything of this run is written')
+_UNSAFE = flags.DEFINE_bool(boxes.FLAG, False, 'run programs that a model wrote with no isolation at all; also wants the '
+                            f'environment variable {boxes.VARIABLE}=1')
 _PROFILE = flags.DEFINE_bool('profile', False, 'write a JAX profile to WORKDIR/profile')
 
 
@@ -46,6 +49,8 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
   try:
     config = options.parse(argv, needed=('workdir',))
+    if _UNSAFE.value:
+      os.environ[boxes.FLAG_SET] = '1'  # rewards run in processes of their own
     if config.keep_freed_memory:
       _keep_freed_memory()
     if _PROFILE.value:
