@@ -34,7 +34,7 @@ def read(answer: str, kind: str):
   """The answer's parts, or None where it is no such thing."""
   if len(answer) > MAX_CHARS:
     return None
-  text = re.sub(r'\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big)(?![A-Za-z])\s*|\\[,!;:\s]|\\q?quad(?![A-Za-z])', ' ', plain(answer))
+  text = re.sub(r'\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big)(?![A-Za-z])\s*|(?<!\\)\\[,!;:\s]|\\q?quad(?![A-Za-z])', ' ', plain(answer))
   text = re.sub(r'\s*\$\s*', ' ', text).replace('\\lbrace', '\\{').replace('\\rbrace', '\\}').strip().rstrip('.')
   reader = {'set': _set, 'tuple': _tuple, 'interval': _interval, 'matrix': _matrix, 'equation': _equation}[kind]
   return reader(text)
