@@ -29,8 +29,8 @@ def defaults() -> ConfigDict:
 
   rl = ConfigDict()
   rl.template = 'r1_zero'
-  # prefill opens every answer on the model's behalf; rewards count it in
-  rl.task = dict(source='', size=0, seed=1, params=ConfigDict(), prefill='')
+  # prefill opens every answer on the model's behalf; rewards count it in. answer_type: of a file's rows that name none
+  rl.task = dict(source='', size=0, seed=1, params=ConfigDict(), prefill='', answer_type='')
   rl.steps = 10400  # v2, unverified
   rl.groups = 32  # questions an optimiser step; v2, unverified
   rl.samples = 16  # G; v2, unverified
@@ -60,7 +60,7 @@ def defaults() -> ConfigDict:
   config.rl = rl
 
   config.evaluate = ConfigDict(dict(  # section 3
-      template='r1_zero', task=dict(source='', size=0, seed=2, params=ConfigDict(), prefill=''), samples=64,
+      template='r1_zero', task=dict(source='', size=0, seed=2, params=ConfigDict(), prefill='', answer_type=''), samples=64,
       at_once=0,  # samples of a question drawn at a time; 0: all
       batch=16, max_prompt=1024, max_tokens=32768, temperature=0.6, top_p=0.95, prefill=ConfigDict()))
   return config

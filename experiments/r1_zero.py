@@ -49,7 +49,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
       steps=2800, batch=8, micro_batches=1, length=128, log_every=20,
       optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01)))
   rl = config.rl
-  rl.task = dict(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM, prefill='')
+  rl.task.update(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM, prefill='')
   rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 80, 16, 16, 2, 16
   rl.max_prompt, rl.max_tokens = 24, 48
   rl.learning_rate = 3e-4
@@ -57,7 +57,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
   rl.ref_every = 0
   rl.eval_every, rl.eval_questions = 20, 64
   evaluate = config.evaluate
-  evaluate.task = dict(source='reasoning_gym:chain_sum', size=256, seed=2, params=CHAIN_SUM, prefill='')
+  evaluate.task.update(source='reasoning_gym:chain_sum', size=256, seed=2, params=CHAIN_SUM, prefill='')
   evaluate.samples, evaluate.batch = 16, 32
   evaluate.max_prompt, evaluate.max_tokens = 24, 48
   evaluate.temperature, evaluate.top_p = 1.0, 1.0
@@ -77,7 +77,7 @@ def smollm2(config: ConfigDict) -> ConfigDict:
   sums = dict(min_terms=2, max_terms=2, min_digits=1, max_digits=1)
   prefill = ' <think> I add them up. </think> <answer>'
   rl = config.rl
-  rl.task = dict(source='reasoning_gym:chain_sum', size=32, seed=1, params=sums, prefill=prefill)
+  rl.task.update(source='reasoning_gym:chain_sum', size=32, seed=1, params=sums, prefill=prefill)
   rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 300, 4, 8, 1, 1
   rl.max_prompt, rl.max_tokens = 192, 64
   rl.learning_rate = 1e-5
@@ -85,7 +85,7 @@ def smollm2(config: ConfigDict) -> ConfigDict:
   rl.ref_every = 0
   rl.sample_groups = 4
   evaluate = config.evaluate
-  evaluate.task = dict(source='reasoning_gym:chain_sum', size=16, seed=2, params=sums, prefill=prefill)
+  evaluate.task.update(source='reasoning_gym:chain_sum', size=16, seed=2, params=sums, prefill=prefill)
   evaluate.samples, evaluate.batch = 8, 4
   evaluate.max_prompt, evaluate.max_tokens = 192, 64
   evaluate.temperature, evaluate.top_p = 0.7, 1.0
@@ -112,7 +112,7 @@ def qwen_1_5b(config: ConfigDict) -> ConfigDict:
   _imported(config, 'qwen2.5-1.5b', 'qwen2.5-1.5b', fsdp=4, tensor=2)
   sums = dict(min_terms=3, max_terms=8, min_digits=2, max_digits=4)
   for part, seed, size in ((config.rl, 1, 8192), (config.evaluate, 2, 256)):
-    part.task = dict(source='reasoning_gym:chain_sum', size=size, seed=seed, params=ConfigDict(sums), prefill='')
+    part.task.update(source='reasoning_gym:chain_sum', size=size, seed=seed, params=ConfigDict(sums), prefill='')
     part.max_prompt, part.max_tokens = 256, 4096
   rl = config.rl
   rl.steps, rl.minibatches = 800, 4

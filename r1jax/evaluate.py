@@ -168,7 +168,7 @@ def check(config, name: str) -> None:
 
 
 def _rows(c) -> list[dict]:
-  rows = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='heldout', params=c.task.params.to_dict(),
+  rows = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='heldout', params=tasks.params_of(c.task),
                     prefill=c.task.prefill)
   return [{**row, 'task': c.task.source.partition(':')[2]} for row in rows]
 

@@ -52,7 +52,7 @@ def check(config, name: str) -> None:
 
 
 def _rows(c) -> list[dict]:
-  return tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=c.task.params.to_dict(),
+  return tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=tasks.params_of(c.task),
                     prefill=c.task.prefill)
 
 

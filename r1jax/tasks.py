@@ -69,6 +69,11 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   return rows[:size] if size else rows
 
 
+def params_of(task) -> dict:
+  """What `load` takes as params from a config's task."""
+  return {**task.params.to_dict(), **({'answer_type': task.answer_type} if task.get('answer_type') else {})}
+
+
 def named(name: str) -> tuple[list[dict], str]:
   """(rows, template) of a task in TASKS; of a source 'jsonl:PATH', 'parquet:PATH' or 'reasoning_gym:NAME' in r1_zero's.
 
