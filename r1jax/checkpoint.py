@@ -28,9 +28,10 @@ class Stopped(Exception):
   """The run was asked to stop, and its state is on disk."""
 
 
-def write_json(path: str, value) -> None:
-  """Writes by rename, so that a reader never sees half a file."""
-  replace_file(path, json.dumps(value, indent=1, ensure_ascii=False).encode())
+def write_json(path: str, value, *, every_host: bool = False) -> None:
+  """Writes by rename, so that a reader never sees half a file; on the first of several hosts, unless it is each one's own."""
+  if every_host or jax.process_index() == 0:
+    replace_file(path, json.dumps(value, indent=1, ensure_ascii=False).encode())
 
 
 class Checkpoints:

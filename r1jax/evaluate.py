@@ -83,9 +83,9 @@ class Evaluator:
     for start in range(0, len(self.rows), self._batch):
       # The last batch is filled up with copies, so that one compiled shape serves all.
       chosen = [min(i, len(self.rows) - 1) for i in range(start, start + self._batch)]
-      batch = mesh_lib.put_batch(Prompts(*(a[chosen] for a in self._prompts)), self._mesh)
+      batch = mesh_lib.put(Prompts(*(a[chosen] for a in self._prompts)), self._mesh)
       key, some = jax.random.fold_in(self._key, start), self._at_once
-      parts = [jax.device_get(self._sample(params, batch, key, np.int32(g * self._batch))) for g in range(0, n, some)]
+      parts = [mesh_lib.everywhere(self._sample(params, batch, key, np.int32(g * self._batch))) for g in range(0, n, some)]
       by_question = lambda x: x.reshape(self._batch, some, *x.shape[1:])
       out = jax.tree.map(lambda *p: np.concatenate([by_question(x) for x in p], axis=1), *parts)
       records += self._grade(self.rows[start:start + self._batch], out)
@@ -144,7 +144,7 @@ def write(directory: str, records: list[dict], result: dict) -> None:
   os.makedirs(directory, exist_ok=True)
   text = ''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in records)
   metrics.replace_file(os.path.join(directory, 'samples.jsonl'), text.encode())
-  checkpoint.write_json(os.path.join(directory, 'scores.json'), result)
+  checkpoint.write_json(os.path.join(directory, 'scores.json'), result, every_host=True)
 
 
 def during_training(config, c, model, tokenizer, mesh):
@@ -179,11 +179,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   mesh = mesh_lib.create(config.mesh)
   rows = _rows(c)
   task = rows[0]['task']
-  writer = metrics.Writer(workdir, name)
+  place = stage.host_directory(workdir)
+  writer = metrics.Writer(place, name)
   writer.truncate(-1)
   runs = [(label, path, '') for label, path in inputs.items()]
   runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items()]
-  progress = metrics.Progress(len(runs), name, os.path.join(workdir, 'log.txt'))
+  progress = metrics.Progress(len(runs), name, os.path.join(place, 'log.txt'))
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
     for number, (label, path, prefill) in enumerate(runs, 1):
       model, tokenizer, step_dir = stage.load_model(path, **stage.computed(config, mesh))
@@ -195,7 +196,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       records = evaluator(params)
       result = scores(records, asked, evaluator.settings, task)
       suffix = '' if label == 'final' else f'.{label}'
-      write(os.path.join(workdir, 'eval', task + suffix), records, result)
+      write(os.path.join(place, 'eval', task + suffix), records, result)
       writer.write(int(os.path.basename(step_dir)), {'model': label, **as_metrics(result)})
       progress.update(number, model=label, accuracy=result['pass@1'], length=result['length_tokens'])
   writer.close()

@@ -49,6 +49,8 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
   try:
     config = options.parse(argv, needed=('workdir',))
+    if 'JAX_COORDINATOR_ADDRESS' in os.environ:  # with JAX_NUM_PROCESSES and JAX_PROCESS_ID; one process a host
+      jax.distributed.initialize()
     if _UNSAFE.value:
       os.environ[boxes.FLAG_SET] = '1'  # rewards run in processes of their own
     if config.keep_freed_memory:

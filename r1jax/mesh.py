@@ -5,6 +5,7 @@ import math
 from flax import linen as nn
 import jax
 from jax.experimental import mesh_utils
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import numpy as np
 
@@ -111,11 +112,60 @@ def with_shardings(shapes, shardings):
   return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
 
 
-def put_batch(tree, mesh):
-  """Host arrays -> device arrays with rows dealt out over the mesh (on every process its own part)."""
+def put(tree, mesh):
+  """Host arrays, the same on every process, -> device arrays with rows dealt out over the mesh."""
   sharding = batch_sharding(mesh)
-  return jax.tree.map(
-      lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+  return jax.tree.map(lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda index: np.asarray(x)[index]), tree)
+
+
+def put_own(tree, mesh):
+  """The same from the rows that each process holds itself (own_rows)."""
+  sharding = batch_sharding(mesh)
+  return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+
+
+def own_rows(rows: int, mesh) -> np.ndarray:
+  """Which of so many rows lie on this process's devices, in order."""
+  spans = {(span[0].start or 0, span[0].stop or rows)
+           for span in batch_sharding(mesh).addressable_devices_indices_map((rows,)).values()}
+  return np.concatenate([np.arange(*span) for span in sorted(spans)])
+
+
+def own(x) -> np.ndarray:
+  """The rows of a device array that lie on this process's devices, in order; all of them where there is one process."""
+  shards = {shard.index[0].start or 0: shard.data for shard in x.addressable_shards}
+  return np.concatenate([np.asarray(shards[start]) for start in sorted(shards)])
+
+
+def everywhere(tree):
+  """Device arrays -> whole arrays on every host."""
+  return multihost_utils.process_allgather(tree, tiled=True) if jax.process_count() > 1 else jax.device_get(tree)
+
+
+def over_processes(values: dict[str, float]) -> dict[str, float]:
+  """The mean of each value over processes; NaN and what a process has not are left out."""
+  if jax.process_count() == 1:
+    return values
+  names = sorted(values)
+  found = multihost_utils.process_allgather(np.array([values[name] for name in names], np.float64))
+  with np.errstate(all='ignore'):
+    means = np.nansum(found, axis=0) / np.sum(~np.isnan(found), axis=0)
+  return {name: float(mean) for name, mean in zip(names, means) if not np.isnan(mean)}
+
+
+def any_process(flag: bool) -> bool:
+  """Whether it is set on one of them: all must take the same branch."""
+  return bool(np.any(multihost_utils.process_allgather(np.array(flag)))) if jax.process_count() > 1 else flag
+
+
+def first_process() -> bool:
+  return jax.process_index() == 0
+
+
+def meet(where: str) -> None:
+  """Waits until every process is there."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(where)
 
 
 def platform(mesh) -> str:

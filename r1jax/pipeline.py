@@ -8,6 +8,7 @@ import os
 import time
 
 from r1jax import checkpoint
+from r1jax import mesh as mesh_lib
 from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
@@ -39,14 +40,18 @@ def run(config, workdir: str) -> None:
       os.makedirs(directory, exist_ok=True)
       checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
       start = time.time()
-      importlib.import_module(f'r1jax.{spec["run"]}').run(config, name, directory, inputs)
+      module = importlib.import_module(f'r1jax.{spec["run"]}')
+      if mesh_lib.first_process() or not getattr(module, 'ON_ONE_HOST', False):
+        module.run(config, name, directory, inputs)
+      mesh_lib.meet(f'after {name}')
       entry = {'name': name, 'directory': os.path.basename(directory), 'run': spec['run'], 'inputs': passed,
                'output': digest(directory), 'seconds': round(time.time() - start, 1)}
     directories[name] = directory
     entries.append(entry)
     checkpoint.write_json(path, {'stages': entries})
   from r1jax import report  # matplotlib is most of a second, which a run that is started again need not wait for
-  report.write(workdir)
+  if mesh_lib.first_process():
+    report.write(workdir)
 
 
 def _check(config) -> None:
@@ -93,7 +98,7 @@ def _claim(config, workdir: str) -> None:
   """
   try:
     os.makedirs(workdir, exist_ok=True)
-    probe = os.path.join(workdir, '.writable')
+    probe = os.path.join(workdir, f'.writable.{os.getpid()}')
     with open(probe, 'w', encoding='utf-8'):
       pass
     os.remove(probe)
@@ -101,7 +106,9 @@ def _claim(config, workdir: str) -> None:
     raise UserError(f'cannot write to --workdir={workdir}: {e.strerror}') from e
   path = os.path.join(workdir, 'config.json')
   mine = json.loads(json.dumps(config.to_dict()))
-  if os.path.exists(path):
+  stands = os.path.exists(path)
+  mesh_lib.meet('each has looked before the first one writes')
+  if stands:
     with open(path, encoding='utf-8') as f:
       theirs = json.load(f)
     for key, was, now in _differences(theirs, mine):

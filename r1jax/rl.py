@@ -66,9 +66,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   per_rollout = c.groups * c.minibatches
   all_prompts = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   order = grain.MapDataset.source(np.arange(len(rows))).seed(config.seed).shuffle().repeat()
-  scorer = scoring.Scorer(config.rewards.to_dict(), workdir, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
+  place, wave = stage.host_directory(workdir), programs.wave_of(c)
+  # Of each wave, the prompts that this process's devices sample: it alone scores them, and deals them out to minibatches.
+  own = mesh_lib.own_rows(wave, mesh)
+  here = np.concatenate([start + own for start in range(0, per_rollout, wave)])
+  scorer = scoring.Scorer(config.rewards.to_dict(), place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
 
-  reference, wave = c.kl_coef > 0, programs.wave_of(c)
+  reference = c.kl_coef > 0
   built = programs.rl(config, c, model, mesh)
   to_sampling = programs.to_sampling(model, mesh)
   sample = programs.sampling(
@@ -79,8 +83,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
 
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
-  writer = metrics.Writer(workdir, name)
-  progress = metrics.Progress(c.steps, name, os.path.join(workdir, 'log.txt'))
+  writer = metrics.Writer(place, name)
+  progress = metrics.Progress(c.steps, name, os.path.join(place, 'log.txt'))
   stage.release_memory()
   with programs.use_mesh(mesh):
     restored = checkpoints.restore(built.state, built.shardings)
@@ -88,7 +92,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
     stage.release_memory()
     step, number = int(state.step), int(state.position)
     writer.truncate(step if restored else -1)
-    metrics.truncate_samples(workdir, step)
+    metrics.truncate_samples(place, step)
     if restored is None and heldout:
       writer.write(0, {'rollout': 0, **heldout(state.params)})
 
@@ -101,6 +105,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       waves = [Prompts(*(a[i:i + wave] for a in asked)) for i in range(0, per_rollout, wave)]
       key = jax.random.fold_in(jax.random.wrap_key_data(state.key), number)
       out = _in_waves(sample, to_sampling(state.params), waves, mesh, key, c.samples)
+      asked_tokens, chosen, asked = asked.lengths_N.sum(), chosen[here], Prompts(*(a[here] for a in asked))
       sampled = time.monotonic()
 
       texts = [tokenizer.decode(ids[:n]) for ids, n in zip(out.tokens_BxT, out.lengths_B)]
@@ -115,13 +120,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       scored = time.monotonic()
       advantages_NxG = np.asarray(grpo.group_advantages(judged.total_B.reshape(-1, c.samples), scale=c.scale))
       batch = Batch(*asked, out.tokens_BxT, out.lengths_B, out.logps_BxT, old, ref, advantages_NxG.reshape(-1))
-      facts = scoring.facts(out, judged, advantages_NxG, texts)
+      facts = mesh_lib.over_processes(scoring.facts(out, judged, advantages_NxG, texts))
       ema = float(state.accuracy_ema)
       ema = facts['accuracy/mean'] if ema < 0 else 0.95 * ema + 0.05 * facts['accuracy/mean']
       state = state.replace(position=jnp.int32(number + 1), accuracy_ema=jnp.float32(ema))
       means = []
       for part in _minibatches(batch, c, seed=config.seed, number=number):
-        state, mean = step_fn(state, mesh_lib.put_batch(part, mesh))
+        state, mean = step_fn(state, mesh_lib.put_own(part, mesh))
         means.append(mean)
       means = [{k: float(v) for k, v in mean.items()} for mean in means]
       done = time.monotonic()
@@ -130,13 +135,14 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       seconds = {'rollout/seconds': sampled - start, 'rewards/seconds': scored - waiting,
                  'update/seconds': done - scored + waiting - sampled, 'step/seconds': done - start}
       facts |= {k: v / c.minibatches for k, v in seconds.items()}
-      facts['rollout/tokens_per_second'] = float(out.lengths_B.sum()) / (sampled - start)
-      facts['update/tokens_per_second'] = float(out.lengths_B.sum() + asked.lengths_N.sum()) / seconds['update/seconds']
-      metrics.write_samples(workdir, step + c.minibatches, scoring.sample_rows(
+      tokens = facts['length/tokens'] * per_rollout * c.samples
+      facts['rollout/tokens_per_second'] = tokens / (sampled - start)
+      facts['update/tokens_per_second'] = (tokens + float(asked_tokens)) / seconds['update/seconds']
+      metrics.write_samples(place, step + c.minibatches, scoring.sample_rows(
           step + c.minibatches, number, [rows[i] for i in chosen], texts, out, judged, advantages_NxG,
           keep=c.sample_groups))
       step, number = step + c.minibatches, number + 1
-      last, stop = step >= c.steps, checkpoint.stop_requested.is_set()
+      last, stop = step >= c.steps, mesh_lib.any_process(checkpoint.stop_requested.is_set())
       for i, mean in enumerate(means, 1 - c.minibatches):
         if i > 1 - c.minibatches:  # after the first minibatch the policy has moved: the gap is not the sampler's
           mean = {k: v for k, v in mean.items() if not k.startswith('mismatch/')}
@@ -155,10 +161,10 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
 
 
 def _in_waves(sample, params, waves, mesh, key, samples: int) -> Rollout:
-  """The rollout on the host, one wave of prompts after the other."""
+  """This process's part of the rollout on its host, one wave of prompts after the other."""
   outs, first = [], 0
   for wave in waves:
-    outs.append(jax.device_get(sample(params, mesh_lib.put_batch(wave, mesh), key, np.int32(first))))
+    outs.append(jax.tree.map(mesh_lib.own, sample(params, mesh_lib.put(wave, mesh), key, np.int32(first))))
     first += len(wave.lengths_N) * samples
   return jax.tree.map(lambda *parts: np.concatenate(parts), *outs)
 
@@ -167,19 +173,19 @@ def _logps(logps_of, params, asked: Prompts, tokens_BxT, c, mesh) -> np.ndarray:
   """[B, T] log-probs under `params`, as many outputs at a time as the update holds."""
   tokens = tokens_BxT.reshape(-1, c.samples, tokens_BxT.shape[1])
   out = np.zeros(tokens.shape, np.float32)
-  some = c.micro_samples or c.samples
-  for n in range(0, len(tokens), c.micro_groups):
-    prompts_ = mesh_lib.put_batch(Prompts(*(a[n:n + c.micro_groups] for a in asked)), mesh)
+  some, groups = c.micro_samples or c.samples, len(mesh_lib.own_rows(c.micro_groups, mesh))
+  for n in range(0, len(tokens), groups):
+    prompts_ = mesh_lib.put_own(Prompts(*(a[n:n + groups] for a in asked)), mesh)
     for g in range(0, c.samples, some):
-      part = tokens[n:n + c.micro_groups, g:g + some]
-      found = logps_of(params, prompts_, mesh_lib.put_batch(part.reshape(-1, part.shape[-1]), mesh))
-      out[n:n + c.micro_groups, g:g + some] = jax.device_get(found).reshape(part.shape)
+      part = tokens[n:n + groups, g:g + some]
+      found = logps_of(params, prompts_, mesh_lib.put_own(part.reshape(-1, part.shape[-1]), mesh))
+      out[n:n + groups, g:g + some] = mesh_lib.own(found).reshape(part.shape)
   return out.reshape(tokens_BxT.shape)
 
 
 def _minibatches(batch: Batch, c, *, seed: int, number: int):
   """The rollout's groups, shuffled and dealt out to optimiser steps; a group is never split."""
-  n = c.groups * c.minibatches
+  n = len(batch.prompt_lengths_N)
   shuffled = np.random.default_rng([seed, number]).permutation(n)
   for part in np.split(shuffled, c.minibatches):
     of = lambda x: np.asarray(x).reshape(n, -1, *x.shape[1:])[part].reshape(-1, *x.shape[1:])

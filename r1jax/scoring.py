@@ -4,6 +4,7 @@ from concurrent import futures
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 from typing import NamedTuple
@@ -70,7 +71,7 @@ class Scorer:
       verdicts = self._pool.score(items)
       kept = [[v.value, v.reason] for v in verdicts]
       if any(module('accuracy', row) != 'math' or row.get('answer_type') not in _NO_CLOCK for row in rows):
-        checkpoint.write_json(self._path, {'digest': digest, 'verdicts': kept})
+        checkpoint.write_json(self._path, {'digest': digest, 'verdicts': kept}, every_host=True)
     B = len(texts)
     by_name = {n: np.array([v for v, _ in kept[i * B:(i + 1) * B]], np.float32) for i, n in enumerate(names)}
     reasons = {n: [r for _, r in kept[i * B:(i + 1) * B]] for i, n in enumerate(names)}
@@ -132,8 +133,9 @@ def _again(pool, correct_B: np.ndarray | None, rows: list[dict], texts: list[str
   'rewards/disagreement': the two differ; 'rewards/overpaid': of all, right by the first and wrong by the second, the
   kind that a policy would learn to make.
   """
+  nothing = {'rewards/disagreement': math.nan, 'rewards/overpaid': math.nan}  # the same names on every host
   if correct_B is None:
-    return {}
+    return nothing
   asked = []  # (verdict, whether the second agrees or an item to ask)
   for b in range(0, len(texts), max(1, len(texts) // sample)):
     if module('accuracy', rows[b]) == 'math':
@@ -148,7 +150,7 @@ def _again(pool, correct_B: np.ndarray | None, rows: list[dict], texts: list[str
     if answer is not None:
       judged.append((verdict, answer))
   if not judged:
-    return {}
+    return nothing
   return {'rewards/disagreement': sum(not agrees for _, agrees in judged) / len(judged),
           'rewards/overpaid': sum(verdict and not agrees for verdict, agrees in judged) / len(judged)}
 

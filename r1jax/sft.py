@@ -46,7 +46,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
     params = stage.load_params(model, step_dir, mesh)
   else:
     tokenizer = tokenizer_lib.train(
-        (prompt + completion for prompt, completion in texts[:4000]), workdir, vocab_size=c.vocab_size,
+        (prompt + completion for prompt, completion in texts[:4000]), stage.host_directory(workdir), vocab_size=c.vocab_size,
         pieces=prompts.fixed_parts(c.template) + corpus.whole_pieces())
     model = zoo.build(zoo.get(c.model, vocab_size=tokenizer.vocab_size, **stage.computed(config, mesh)))
     params = update.init_params(model, config.seed)
@@ -72,8 +72,9 @@ def train(config, name: str, workdir: str, model, params, packed: packing.Packed
   step_fn = built.step.compile()
   rows = grain.MapDataset.source(np.arange(len(packed.tokens_BxT))).seed(config.seed).shuffle().repeat()
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
-  writer = metrics.Writer(workdir, name)
-  progress = metrics.Progress(c.steps, name, os.path.join(workdir, 'log.txt'))
+  place = stage.host_directory(workdir)
+  writer = metrics.Writer(place, name)
+  progress = metrics.Progress(c.steps, name, os.path.join(place, 'log.txt'))
   with programs.use_mesh(mesh):
     restored = checkpoints.restore(built.state, built.shardings)
     state = built.fresh(params) if restored is None else restored[0]
@@ -82,11 +83,11 @@ def train(config, name: str, workdir: str, model, params, packed: packing.Packed
     writer.truncate(step)
     while step < c.steps:
       chosen = np.asarray([rows[step * c.batch + i] for i in range(c.batch)])
-      batch = mesh_lib.put_batch(packing.Packed(*(a[chosen] for a in packed)), mesh)
+      batch = mesh_lib.put(packing.Packed(*(a[chosen] for a in packed)), mesh)
       state, means = step_fn(state, batch)
       step += 1
       state = state.replace(position=jnp.int32(step))
-      stop = checkpoint.stop_requested.is_set()
+      stop = mesh_lib.any_process(checkpoint.stop_requested.is_set())
       if step % c.log_every == 0 or step == c.steps:
         means = {k: float(v) for k, v in means.items()}
         seconds, clock = time.monotonic() - clock, time.monotonic()

@@ -49,8 +49,15 @@ def computed(config, mesh) -> dict:
           'attention': attention_path(config.attention, config.dtype, mesh)}
 
 
+def host_directory(workdir: str) -> str:
+  """Where this process writes what each has of its own: the stage's work dir, of the others below its hosts/."""
+  return workdir if jax.process_index() == 0 else os.path.join(workdir, 'hosts', str(jax.process_index()))
+
+
 def save_model(directory: str, model, tokenizer) -> None:
   """Writes what load_model reads, weights aside. How it was computed here is nobody's business later."""
+  if jax.process_index():
+    return
   os.makedirs(directory, exist_ok=True)
   sizes = dataclasses.replace(model.config, dtype='float32', remat='none', attention='xla')
   checkpoint.write_json(os.path.join(directory, 'model.json'), dataclasses.asdict(sizes))

@@ -211,7 +211,7 @@ def test_a_mesh_does_not_change_the_model(name):
   for rules in (mesh_lib.RULES, mesh_lib.DECODE_RULES):
     with programs.use_mesh(mesh, rules):
       laid = jax.device_put(params, mesh_lib.param_shardings(boxed, mesh, rules))
-      found, dealt = jax.jit(jax.value_and_grad(loss))(laid, mesh_lib.put_batch(tokens, mesh))
+      found, dealt = jax.jit(jax.value_and_grad(loss))(laid, mesh_lib.put(tokens, mesh))
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5 * max(1.0, float(np.abs(b).max()))),
                  jax.device_get(dealt), grads)

@@ -107,7 +107,7 @@ def test_a_grpo_step_moves_the_bias_by_load_alone():
                             groups=4, micro_batches=2, after=programs._move_router_bias(rate))
   state = update.fresh(jax.tree.map(jnp.copy, params), optimizer, seed=0, reference=False)
   with programs.use_mesh(mesh):
-    state, means = step(jax.device_put(state, shardings), mesh_lib.put_batch(batch, mesh))
+    state, means = step(jax.device_put(state, shardings), mesh_lib.put(batch, mesh))
   assert float(means['mismatch/logp_max_abs']) < 1e-3
   before, after = (np.asarray(p['moe_blocks']['moe']['router_bias']) for p in (params, state.params))
   steps = (after - before) / rate  # whole: no gradient, no weight decay

@@ -234,7 +234,7 @@ def test_a_stage_runs_again_when_its_input_changed(tmp_path, monkeypatch):
     (directory / 'weights').write_text(config.weights + name)
 
   monkeypatch.setattr(pipeline.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
-  monkeypatch.setattr(pipeline.report, 'write', lambda workdir: None)
+  monkeypatch.setattr(report, 'write', lambda workdir: None)
   config = ConfigDict({'weights': 'a', 'stages': (dict(name='one', run='sft', inputs={}),
                                                   dict(name='two', run='rl', inputs={'checkpoint': 'one'}))})
   pipeline.run(config, str(tmp_path))

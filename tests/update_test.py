@@ -117,7 +117,7 @@ def take_steps(loss_fn, params, batch, *, shape=None, devices=1, micro_batches=1
   with programs.use_mesh(mesh) if model is not None else contextlib.nullcontext():
     state = jax.device_put(update.fresh(jax.tree.map(jnp.copy, params), ADAM, seed=0, reference=False), shardings)
     for _ in range(steps):
-      state, metrics = _steps[key](state, mesh_lib.put_batch(batch, mesh))
+      state, metrics = _steps[key](state, mesh_lib.put(batch, mesh))
   assert int(state.step) == steps
   return state, jax.device_get(metrics)
 

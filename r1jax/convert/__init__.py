@@ -167,6 +167,9 @@ def check(config, name: str) -> None:
   zoo.get(c.model)
 
 
+ON_ONE_HOST = True  # of several: it reads and writes files
+
+
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   """Imports config[name].source as config[name].model, unless that stands in workdir."""
   del inputs

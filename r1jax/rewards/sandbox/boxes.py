@@ -16,6 +16,7 @@ import os
 import re
 import select
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -45,9 +46,9 @@ def cache_directory() -> str:
   """Where compiled programs are kept; others may read it, as boxes run under other uids."""
   path = os.environ.get('R1JAX_SANDBOX_CACHE') or os.path.join(tempfile.gettempdir(), f'r1jax-sandbox-{os.getuid()}')
   os.makedirs(path, mode=0o755, exist_ok=True)
-  owner = os.stat(path)
-  if owner.st_uid != os.getuid() or owner.st_mode & 0o022:
-    raise UserError(f'{path} belongs to uid {owner.st_uid} or is writable by others: remove it, or set R1JAX_SANDBOX_CACHE')
+  owner = os.lstat(path)
+  if not stat.S_ISDIR(owner.st_mode) or owner.st_uid != os.getuid() or owner.st_mode & 0o022:
+    raise UserError(f'{path} is a link, belongs to another user or is writable by others: remove it, or set R1JAX_SANDBOX_CACHE')
   return path
 
 
