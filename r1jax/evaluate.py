@@ -22,6 +22,7 @@ from r1jax import rewards
 from r1jax import stage
 from r1jax import tasks
 from r1jax.rewards import pool
+from r1jax import scoring
 from r1jax.types import Prompts, UserError
 
 
@@ -60,10 +61,7 @@ class Evaluator:
     """at_once: samples of a question that are drawn at a time; 0: all."""
     if not rows:
       raise UserError('no questions to evaluate on')
-    try:
-      pool.check_rows(rows)
-    except ValueError as e:
-      raise UserError(str(e)) from e
+    scoring.start({row.get('reward', 'math') for row in rows}, rows)
     self._pool = pool.Pool(workers=os.cpu_count() or 2)
     mesh_lib.check_divides('evaluate.batch', batch, mesh)
     self._tokenizer, self._mesh, self.rows, self._batch = tokenizer, mesh, rows, batch
@@ -76,6 +74,9 @@ class Evaluator:
     self._sample = programs.sampling(
         model, mesh, prompts=batch, max_prompt=max_prompt, samples=self._at_once, max_tokens=max_tokens,
         eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p).sample.compile()
+
+  def close(self) -> None:
+    self._pool.close()
 
   def __call__(self, params) -> list[dict]:
     """One record a question, as in samples.jsonl; params as a sampler takes them (programs.to_sampling)."""
@@ -120,6 +121,7 @@ def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> 
   out = {'task': task, 'n_questions': len(records), 'n_samples': n, 'pass@1': float(right.mean()),
          'pass@1_stderr': stderr, f'pass@{n}': float(np.mean([pass_at_k(n, int(c), n) for c in right.sum(axis=1)])),
          f'cons@{n}': float(np.mean([_voted_right(r, row) for r, row in zip(records, rows)])),
+         'errors': float(np.mean([s['reason'].startswith(('error', 'timeout')) for r in records for s in r['samples']])),
          'truncated': float(np.mean([s['finish'] == 'length' for r in records for s in r['samples']])),
          'length_tokens': float(np.mean([s['tokens'] for r in records for s in r['samples']]))}
   return {**out, **{k: settings[k] for k in ('temperature', 'top_p', 'max_tokens')}, 'grader': f"r1jax.rewards.{rows[0].get('reward', 'math')}"}
@@ -194,6 +196,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
                             max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
                             temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once)
       records = evaluator(params)
+      evaluator.close()
       result = scores(records, asked, evaluator.settings, task)
       suffix = '' if label == 'final' else f'.{label}'
       write(os.path.join(place, 'eval', task + suffix), records, result)
@@ -233,6 +236,7 @@ def main(argv: list[str]) -> int:
                               max_prompt=a.max_prompt, max_tokens=a.max_tokens, batch=a.batch,
                               temperature=a.temperature, top_p=a.top_p, seed=a.seed)
         records = evaluator(params)
+        evaluator.close()
         result = scores(records, rows, evaluator.settings, name)
         write(os.path.join(a.workdir, 'eval', name.replace('/', '_')), records, result)
         writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})

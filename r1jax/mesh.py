@@ -131,6 +131,13 @@ def own_rows(rows: int, mesh) -> np.ndarray:
   return np.concatenate([np.arange(*span) for span in sorted(spans)])
 
 
+def check_own(own: np.ndarray, rows: int) -> None:
+  """Raises UserError where two processes hold the same rows: each would judge them by its own clock."""
+  if len(own) * jax.process_count() != rows:
+    raise UserError(f'mesh axes data x fsdp must deal rows out over all {jax.process_count()} processes: keep tensor and expert '
+                    'within a host')
+
+
 def own(x) -> np.ndarray:
   """The rows of a device array that lie on this process's devices, in order; all of them where there is one process."""
   shards = {shard.index[0].start or 0: shard.data for shard in x.addressable_shards}

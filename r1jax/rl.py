@@ -69,6 +69,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   place, wave = stage.host_directory(workdir), programs.wave_of(c)
   # Of each wave, the prompts that this process's devices sample: it alone scores them, and deals them out to minibatches.
   own = mesh_lib.own_rows(wave, mesh)
+  mesh_lib.check_own(own, wave)
   here = np.concatenate([start + own for start in range(0, per_rollout, wave)])
   scorer = scoring.Scorer(config.rewards.to_dict(), place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
 
@@ -121,6 +122,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       advantages_NxG = np.asarray(grpo.group_advantages(judged.total_B.reshape(-1, c.samples), scale=c.scale))
       batch = Batch(*asked, out.tokens_BxT, out.lengths_B, out.logps_BxT, old, ref, advantages_NxG.reshape(-1))
       facts = mesh_lib.over_processes(scoring.facts(out, judged, advantages_NxG, texts))
+      scoring.stop_if_unjudged(facts)
       ema = float(state.accuracy_ema)
       ema = facts['accuracy/mean'] if ema < 0 else 0.95 * ema + 0.05 * facts['accuracy/mean']
       state = state.replace(position=jnp.int32(number + 1), accuracy_ema=jnp.float32(ema))
@@ -153,6 +155,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       scoring.warn_if_rare(ema, number, c.samples)
       if last or stop or _crossed(step, c.minibatches, config.checkpoints.every):
         checkpoints.save(state, {'stage': name})
+        scorer.forget(before=number)
       if stop and not last:
         raise checkpoint.Stopped(f'{name} stopped at step {step}')
   checkpoints.close()

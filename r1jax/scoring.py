@@ -1,6 +1,7 @@
 """What rl.py says about a rollout: rewards per completion, the row of metrics, the rows of samples."""
 
 from concurrent import futures
+import glob
 import hashlib
 import json
 import logging
@@ -36,24 +37,24 @@ class Judged(NamedTuple):
 
 
 class Scorer:
-  """Weighted sum of rewards, found while the devices do something else. Verdicts are kept on disk until the next rollout's.
+  """Weighted sum of rewards, found while the devices do something else.
 
-  A verdict that hung on a clock (a timed-out expression) would otherwise differ when an interrupted run samples the
-  same rollout again.
+  Verdicts are kept on disk until a checkpoint has passed their rollout (`forget`): one that hung on a clock (a timed-out
+  expression) would otherwise differ when an interrupted run samples the same rollout again.
   """
 
-  def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, error_limit: float = 0.1,
-               max_tokens: int = 0, overlong_buffer: int = 0):
+  def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, max_tokens: int = 0,
+               overlong_buffer: int = 0):
     """max_tokens, overlong_buffer: in tokens, for the rewards of length.py."""
-    self._weights = {name: w for name, w in weights.items() if w}
+    # Accuracy first: its verdicts are those that a second grader sees.
+    self._weights = {name: weights[name] for name in sorted(weights, key=lambda n: n != 'accuracy') if weights[name]}
     if not self._weights:
       raise UserError(f'all rewards are off ({weights}): nothing to learn from')
-    self._path = os.path.join(workdir, 'verdicts.json')
+    self._directory = os.path.join(workdir, 'verdicts')
     self._pool = pool_lib.Pool()
     self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix='rewards')
-    self._error_limit = error_limit
     self._lengths = {'max_tokens': max_tokens, 'overlong_buffer': overlong_buffer}
-    _start(self._weights, rows)
+    start({module(name, row) for name in self._weights for row in rows}, rows)
     _check_ideal(self._weights, rows[0])
 
   def begin(self, number: int, rows: list[dict], texts: list[str], out: Rollout) -> futures.Future:
@@ -65,29 +66,37 @@ class Scorer:
   def _judge(self, number: int, rows: list[dict], texts: list[str]) -> Judged:
     names = list(self._weights)
     digest = hashlib.sha256(json.dumps([number, names, [r['id'] for r in rows], texts]).encode()).hexdigest()
-    kept = self._kept(digest)
+    path = os.path.join(self._directory, f'{number:08d}.json')
+    kept, again = self._kept(path, digest)
     if kept is None:
       items = [(module(name, row), text, row) for name in names for row, text in zip(rows, texts)]
       verdicts = self._pool.score(items)
       kept = [[v.value, v.reason] for v in verdicts]
+      again = _again(self._pool, kept[:len(rows)] if names[0] == 'accuracy' else None, rows, texts)
       if any(module('accuracy', row) != 'math' or row.get('answer_type') not in _NO_CLOCK for row in rows):
-        checkpoint.write_json(self._path, {'digest': digest, 'verdicts': kept}, every_host=True)
+        checkpoint.write_json(path, {'digest': digest, 'verdicts': kept, 'again': again}, every_host=True)
     B = len(texts)
     by_name = {n: np.array([v for v, _ in kept[i * B:(i + 1) * B]], np.float32) for i, n in enumerate(names)}
     reasons = {n: [r for _, r in kept[i * B:(i + 1) * B]] for i, n in enumerate(names)}
-    errors = sum(r.startswith(('error', 'timeout')) for n in names for r in reasons[n])
-    if errors > self._error_limit * len(kept):
-      first = next(r for n in names for r in reasons[n] if r.startswith(('error', 'timeout')))
-      raise RunStopped(f'{errors} of {len(kept)} verdicts are errors, the limit is {self._error_limit:.0%}; the first: {first}')
+    errors = [r for n in names for r in reasons[n] if r.startswith(('error', 'timeout'))]
+    if errors:
+      log.warning('%d of %d verdicts are errors; the first: %s', len(errors), len(kept), errors[0])
     total = sum(np.float32(self._weights[n]) * by_name[n] for n in names)
-    return Judged(total, by_name, reasons, errors, _again(self._pool, by_name.get('accuracy'), rows, texts))
+    return Judged(total, by_name, reasons, len(errors), again)
 
-  def _kept(self, digest: str):
-    if not os.path.exists(self._path):
-      return None
-    with open(self._path, encoding='utf-8') as f:
-      kept = json.load(f)
-    return kept['verdicts'] if kept['digest'] == digest else None
+  def _kept(self, path: str, digest: str):
+    if os.path.exists(path):
+      with open(path, encoding='utf-8') as f:
+        kept = json.load(f)
+      if kept['digest'] == digest:
+        return kept['verdicts'], kept['again']
+    return None, {}
+
+  def forget(self, before: int) -> None:
+    """Verdicts of rollouts that no restart will sample again."""
+    for path in glob.glob(os.path.join(self._directory, '*.json')):
+      if int(os.path.basename(path)[:-5]) < before:
+        os.remove(path)
 
   def close(self) -> None:
     self._thread.shutdown()
@@ -99,15 +108,14 @@ def module(name: str, row: dict) -> str:
   return row.get('reward', 'math') if name == 'accuracy' else name
 
 
-def _start(weights: dict[str, float], rows: list[dict]) -> None:
-  """Whatever a reward must be sure of before anything is generated. UserError for a row that none can grade."""
-  for name in {module(name, row) for name in weights for row in rows}:
+def start(names: set[str], rows: list[dict]) -> None:
+  """Whatever rewards must be sure of before anything is generated.
+
+  Raises:
+    UserError: one cannot work here; with file and line, for the first row whose gold answer or tests cannot be read.
+  """
+  for name in sorted(names):
     getattr(rewards.get(name), 'start', lambda: None)()
-  refuse_ungradable(rows)
-
-
-def refuse_ungradable(rows: list[dict]) -> None:
-  """Raises UserError, with file and line, for the first row whose gold answer or tests cannot be read."""
   try:
     pool_lib.check_rows(rows)
   except ValueError as e:
@@ -127,19 +135,19 @@ def _check_ideal(weights: dict[str, float], row: dict) -> None:
       raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}, not {want}')
 
 
-def _again(pool, correct_B: np.ndarray | None, rows: list[dict], texts: list[str], sample: int = 32) -> dict[str, float]:
+def _again(pool, kept: list | None, rows: list[dict], texts: list[str], sample: int = 32) -> dict[str, float]:
   """A second, independent grader on verdicts spread evenly over the batch: shares of those that it could judge, too.
 
   'rewards/disagreement': the two differ; 'rewards/overpaid': of all, right by the first and wrong by the second, the
   kind that a policy would learn to make.
   """
   nothing = {'rewards/disagreement': math.nan, 'rewards/overpaid': math.nan}  # the same names on every host
-  if correct_B is None:
+  if kept is None:
     return nothing
   asked = []  # (verdict, whether the second agrees or an item to ask)
   for b in range(0, len(texts), max(1, len(texts) // sample)):
     if module('accuracy', rows[b]) == 'math':
-      verdict = bool(correct_B[b] == 1.0)
+      verdict = kept[b][0] == 1.0
       asked.append((verdict, rewards.get('math').second(verdict, texts[b], rows[b])))
   found = iter(pool.score([item for _, item in asked if isinstance(item, tuple)], count_errors=False))
   judged = []
@@ -199,6 +207,13 @@ def warn_if_rare(ema: float, number: int, samples: int) -> None:
   if number >= 20 and number % 10 == 0 and ema < 1 / samples:
     log.warning('accuracy has been about %.3f, under 1/%d, for long: groups carry no signal and only the format is '
                 'learned; take easier problems or a stronger base', ema, samples)
+
+
+def stop_if_unjudged(facts: dict[str, float], limit: float = 0.1) -> None:
+  """Raises RunStopped when more than this share of completions have a verdict that is none (over all hosts)."""
+  if facts['rewards/errors'] > limit:
+    raise RunStopped(f'{facts["rewards/errors"]:.0%} of the completions have verdicts that are errors, the limit is {limit:.0%}: '
+                     'log lines above say of what kind')
 
 
 def stop_if_broken(means: list[dict], *, mismatch_limit: float, first: bool) -> None:

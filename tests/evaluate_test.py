@@ -66,7 +66,7 @@ def test_scores_by_hand():
       'task': 't', 'n_questions': 2, 'n_samples': 3, 'pass@1': pytest.approx(0.5),  # 2/3 and 1/3
       'pass@1_stderr': pytest.approx(1 / 6),  # half their distance
       'pass@3': 1.0, 'cons@3': 0.5,  # the tie of 8 and 7 goes to 8
-      'truncated': pytest.approx(1 / 6), 'length_tokens': 8.0, 'temperature': 0.6, 'top_p': 0.95, 'max_tokens': 32,
+      'errors': 0.0, 'truncated': pytest.approx(1 / 6), 'length_tokens': 8.0, 'temperature': 0.6, 'top_p': 0.95, 'max_tokens': 32,
       'grader': 'r1jax.rewards.math'}
   assert evaluate.as_metrics(got)['eval/t/cons@3'] == 0.5 and evaluate.as_metrics(got)['eval/t/pass@1'] == got['pass@1']
 

@@ -82,7 +82,7 @@ def left_behind() -> list[str]:
     with contextlib.suppress(OSError):
       slot = os.stat(f'/proc/{name}').st_uid - boxes.FIRST_UID if name.isdigit() else -1
       if 0 <= slot < boxes.SLOTS and pathlib.Path(f'/proc/{name}/stat').read_text().rpartition(')')[2].split()[0] != 'Z':
-        with open(os.path.join(boxes.cache_directory(), 'slots', str(slot)), 'rb') as lock:
+        with open(os.path.join(boxes.slots_directory(), str(slot)), 'rb') as lock:
           with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found.append(f'{name} {pathlib.Path(f"/proc/{name}/comm").read_text().strip()}')

@@ -123,7 +123,8 @@ def test_a_special_checker_judges_in_a_box_of_its_own():
   checker = {'language': 'python', 'code': 'import json, sys\nd = json.load(sys.stdin)\na, b = map(int, d["output"].split())\nprint("AC" if a * b == int(d["stdin"]) else "WA")'}
   test = {'stdin': '12', 'checker': checker}
   assert [verdict(f'print({pair})', test) for pair in ('3, 4', '2, 6', '2, 5')] == ['AC', 'AC', 'WA']
-  assert verdict('print("x")', test) == 'IE'  # the checker broke: nothing is known about the program
+  assert verdict('print("x")', test) == 'WA'  # the checker died of it
+  assert verdict('print(1)', {'stdin': '', 'checker': {'language': 'cpp', 'code': 'no'}}) == 'IE'  # no fault of the program
 
 
 def test_check_sees_values_and_never_the_program():

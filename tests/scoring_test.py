@@ -56,12 +56,21 @@ def test_a_verdict_with_a_clock_is_replayed_when_the_rollout_comes_again(tmp_pat
   assert first.total_B[0] == 0 and first.errors == 1
   np.testing.assert_array_equal(judge(3, [RIGHT] * 20).total_B, first.total_B)  # replayed
   np.testing.assert_array_equal(judge(3, [RIGHT] * 19 + [WRONG]).total_B, np.ones(20))  # another rollout: judged
+  verdicts = iter([[Score(0.5, 'correct')] * 20] * 3)
+  judge(4, [RIGHT] * 20), judge(5, [RIGHT] * 20)
+  assert judge(4, [RIGHT] * 20).total_B[0] == 0.5 and len(list(verdicts)) == 1  # several rollouts back, too
+  scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
+  scorer.forget(before=5)
+  assert [p.name for p in (tmp_path / 'verdicts').iterdir()] == ['00000005.json']
 
 
 def test_too_many_errors_stop_the_run(tmp_path):
   scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
-  with pytest.raises(RunStopped, match='verdicts are errors'):
-    scorer.begin(0, [{**ROW, 'answer_type': 'nonsense'}] * 4, [RIGHT] * 4, FOUR).result()
+  judged = scorer.begin(0, [{**ROW, 'answer_type': 'nonsense'}] * 4, [RIGHT] * 4, FOUR).result()
+  assert judged.errors == 4
+  scoring.stop_if_unjudged({'rewards/errors': 0.1})
+  with pytest.raises(RunStopped, match='100% of the completions have verdicts that are errors'):
+    scoring.stop_if_unjudged({'rewards/errors': judged.errors / 4})
 
 
 def test_facts_by_hand():
@@ -124,7 +133,7 @@ def test_a_second_grader_reports_what_it_sees_otherwise(tmp_path):
   texts = [RIGHT, WRONG, ' <answer> 1+1 </answer>', ' <answer> ? </answer>']  # a question is no answer; a mark is not read
   judged = scorer.begin(0, [ROW] * 4, texts, FOUR).result()
   assert judged.second == {'rewards/disagreement': pytest.approx(1 / 3), 'rewards/overpaid': 0.0}
-  broken = scoring._again(scorer._pool, np.ones(4), [ROW] * 4, [RIGHT, WRONG, WRONG, RIGHT])  # a first grader that pays for all
+  broken = scoring._again(scorer._pool, [[1.0, 'correct']] * 4, [ROW] * 4, [RIGHT, WRONG, WRONG, RIGHT])  # a first grader that pays for all
   assert broken == {'rewards/disagreement': 0.5, 'rewards/overpaid': 0.5}
   sets = [{**ROW, 'answer': r'\{1, 2\}', 'answer_type': 'set'}] * 2  # to math-verify, which accepts a repeated element
   judged = scorer.begin(1, sets, [r' <answer> \{2, 1\} </answer>', r' <answer> \{1, 2, 1\} </answer>'], rollout([2] * 2, [True] * 2)).result()
@@ -138,8 +147,8 @@ def test_a_row_that_cannot_be_graded_is_refused_with_its_place(tmp_path):
   with pytest.raises(UserError, match="questions.jsonl:7: answer='two' does not parse as 'int'"):
     scoring.Scorer({'accuracy': 1.0}, str(tmp_path), rows)
   with pytest.raises(UserError, match='row b: .*matrix'):
-    scoring.refuse_ungradable([{**ROW, 'id': 'b', 'answer_type': 'matrix'}])
+    scoring.start(set(), [{**ROW, 'id': 'b', 'answer_type': 'matrix'}])
   with pytest.raises(UserError, match="a row for the reward 'code' needs 'tests'"):
-    scoring.refuse_ungradable([{**ROW, 'reward': 'code'}])
+    scoring.start(set(), [{**ROW, 'reward': 'code'}])
   with pytest.raises(UserError, match=r"x\^ \+|'x\^'"):
-    scoring.refuse_ungradable([{**ROW, 'answer': 'x^', 'answer_type': 'expr'}])
+    scoring.start(set(), [{**ROW, 'answer': 'x^', 'answer_type': 'expr'}])

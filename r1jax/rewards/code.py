@@ -17,7 +17,7 @@ IDEAL_SCORE = None  # nobody here can say what a right program is
 # Right, and only if the box works.
 CANARY = ('<think> a </think>\n```python\nprint(int(input()) + 1)\n```', {'tests': [{'stdin': '1', 'stdout': '2'}]})
 
-_FENCE = re.compile(r'^[ \t]*```[ \t]*([\w+#]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$', re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r'[ \t]*```[ \t]*([\w+#]*)')
 
 
 def language_of(row: dict) -> str:
@@ -29,14 +29,31 @@ def language_of(row: dict) -> str:
 
 
 def extract(completion: str, row: dict) -> str | None:
-  """The last fenced block after </think> that is in the row's language or names none; else the last <answer>'s content."""
+  """The last fenced block after </think> in the row's language; else the last that names none; else the last <answer>."""
   text = form.after_think(form.full(completion, row))
   if text is None:
     return None
   language = language_of(row)
-  blocks = [code for label, code in _FENCE.findall(text) if not label or _known(label) == language]
-  code = blocks[-1] if blocks else form.last_answer(text)
+  blocks = _blocks(text)
+  named = [code for label, code in blocks if label and _known(label) == language]
+  plain = [code for label, code in blocks if not label]  # behind the program often stands what it prints
+  code = named[-1] if named else plain[-1] if plain else form.last_answer(text)
   return code if code and code.strip() else None
+
+
+def _blocks(text: str) -> list[tuple[str, str]]:
+  """(label, content) of the fenced blocks that close; one pass over the lines."""
+  found, label, kept = [], None, []
+  for line in text.splitlines(keepends=True):
+    fence = _FENCE.match(line)
+    if label is None:
+      label, kept = (fence[1], []) if fence else (None, [])
+    elif fence and not line.strip().strip('`'):
+      found.append((label, ''.join(kept)))
+      label = None
+    else:
+      kept.append(line)
+  return found
 
 
 def _known(name: str) -> str | None:
@@ -87,7 +104,7 @@ def check_row(row: dict) -> None:
   """ValueError for a row whose tests are of no known form, whose language is none, or whose toolchain is missing."""
   if not row.get('tests') or not isinstance(row['tests'], list):
     raise ValueError("a row for the reward 'code' needs 'tests', a list that is not empty")
-  if not 0 < row.get('share', 1.0) <= 1:
+  if not isinstance(row.get('share', 1.0), (int, float)) or not 0 < row.get('share', 1.0) <= 1:
     raise ValueError(f'share={row["share"]} must be in (0, 1]')
   try:
     language = language_of(row)
@@ -96,7 +113,7 @@ def check_row(row: dict) -> None:
       if sandbox.check_test(test) != 'stdin':
         languages.callable_source(language, '', test['call'])
     limits(row)
-  except (UserError, TypeError) as e:
+  except (UserError, TypeError, AttributeError) as e:
     raise ValueError(str(e)) from e
 
 

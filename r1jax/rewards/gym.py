@@ -5,11 +5,17 @@ other things that do not survive JSON. Only full marks count: several verifiers 
 """
 
 import functools
+import inspect
 import json
+import re
 
 from r1jax.rewards import CORRECT, NO_ANSWER, Score, WRONG
 from r1jax.rewards import math
 
+# Many verifiers call eval or sympy.parse_expr on the answer: these see numbers, operators and single letters alone, and the
+# functions that answers of theirs may use. `integrate(...)` would box the question, and `__import__` anything.
+_EVALUATES = re.compile(r'\b(?:eval|parse_expr|sympify|literal_eval|exec)\(')
+_SAFE = re.compile(r'(?:[0-9\s.,+*/^()\[\]{}<>!|&~%:;-]|\b(?:sin|cos|tan|exp|log|sqrt|pi|I)\b|(?<![A-Za-z_])[A-Za-z](?![A-Za-z_]))*')
 FIELDS = {'task', 'params', 'seed', 'size', 'index'}
 IDEAL_SCORE = None  # some tasks state no answer
 extract = math.extract
@@ -29,7 +35,9 @@ def _verifier(task: str, params: str, seed: int, size: int, index: int):
 
   data = reasoning_gym.create_dataset(task, seed=seed, size=size, **json.loads(params))
   entry = data[index]
-  return lambda said: data.score_answer(said, entry)
+  source = inspect.getsource(inspect.getmodule(type(data)))
+  evaluates = bool(_EVALUATES.search(source))
+  return lambda said: 0.0 if evaluates and not _SAFE.fullmatch(said) else data.score_answer(said, entry)
 
 
 def judge(completion: str, row: dict) -> Score:

@@ -22,7 +22,9 @@ LATIN = ('en', 'fr', 'de', 'es', 'it', 'pt', 'nl', 'pl', 'vi', 'tr', 'id', 'sv')
 IDEAL_SCORE = None  # depends on the language that a row asks for
 
 _NO_WORDS = re.compile(
-    r'```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\\(.*?\\\)|\\\[.*?\\\]|\\begin\{(\w+\*?)\}.*?\\end\{\1\}'
+    # Bounded, so that ten thousand openers that never close take no longer than any other text.
+    r'```.{0,4000}?(?:```|\Z)|`[^`\n]{0,500}`|\$\$.{0,1000}?\$\$|\$[^$\n]{0,500}\$|\\\(.{0,1000}?\\\)|\\\[.{0,1000}?\\\]'
+    r'|\\begin\{(\w{1,20}\*?)\}.{0,2000}?\\end\{\1\}'
     r'|\\[A-Za-z]+(?:\{[^{}]*\})*|https?://\S+|www\.\S+|<\|?/?[\w-]+\|?>', re.DOTALL)
 _SENTENCE = re.compile(r'[^.!?\n\u3002\uff01\uff1f]+')
 

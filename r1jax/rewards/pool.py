@@ -163,6 +163,10 @@ class Pool:
           worker.kill()
           if last:
             scores[i] = rewards.error('the judge died, twice')
+        except (TypeError, ValueError, OSError) as e:  # a row that is no JSON, a reply that is none, no process to be had
+          worker.kill()
+          scores[i] = rewards.error(e)
+          break
 
   def _check(self, worker: Worker, name: str):
     """A known-right completion, once a batch and after each start: were the judge broken, every batch would read as a
@@ -207,15 +211,17 @@ def check_rows(rows: list[dict]) -> None:
   """
   items, owners = [], []
   for row in rows:
-    module = rewards.get(row.get('reward', 'math'))
     try:
+      module = rewards.get(row.get('reward', 'math'))
+      if 'grader' in row:
+        raise ValueError("'grader' is not a row's to choose")
       if hasattr(module, 'probes'):
         found = module.probes(row)
         items += found
         owners += [(row, module)] * len(found)
       elif hasattr(module, 'check_row'):
         module.check_row(row)
-    except ValueError as e:
+    except (ValueError, TypeError) as e:
       raise ValueError(f'{_where(row)}: {e}') from e
   if items:
     with Pool(workers=os.cpu_count() or 2, deadline=10.0) as pool:

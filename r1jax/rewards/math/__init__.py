@@ -67,9 +67,11 @@ def _gold(answer: str, kind: str, tolerance):
   """(gold as it is compared, tolerance), read once a question rather than once a sample."""
   if kind not in TYPES:
     raise ValueError(f'answer_type={kind!r} is not supported; there are {", ".join(TYPES)}')
-  read = quantity(answer) if kind == 'expr' else _read(answer, kind)
+  read = quantity(answer, bare=False) if kind == 'expr' else _read(answer, kind)
   if read is None and kind == 'expr':
     read = expressions.measured(answer)
+    if read and re.search(r'(?<![\\A-Za-z])(?:sqrt|sin|cos|tan|log|ln|exp|frac|pi)[({]', read[0]):
+      raise ValueError(f'{answer=} names a function without its backslash')
     if read and (expressions.depth(read[0]) < 0 or {'=', ',', ';', '<', '>'} & set(_outer(read[0]))):
       raise ValueError(f'{answer=} is no single expression: its answer_type is one of set, tuple, interval, equation')
   if read is None:
@@ -123,7 +125,7 @@ def decide(completion: str, row: dict) -> Score | None:
 
 def _decide(said: str, gold, kind: str, slack, answer: str) -> bool | None:
   if isinstance(gold, Quantity):
-    found = quantity(said, 'decimal' if kind == 'expr' else kind)
+    found = quantity(said, bare=False) if kind == 'expr' else quantity(said, kind)
     return found is not None and same_quantity(gold, found, slack)
   read = _read(said, kind)
   if read is None or read == gold:
@@ -221,7 +223,7 @@ def normalise(answer: str | None, answer_type: str) -> str | None:
     raise ValueError(f'{answer_type=} is not supported; there are {", ".join(TYPES)}')
   if answer is None:
     return None
-  read = quantity(answer) if answer_type == 'expr' else None
+  read = quantity(answer, bare=False) if answer_type == 'expr' else None
   read = _read(answer, answer_type) if read is None else read
   if read is None:
     return ' '.join(answer.split())

@@ -138,7 +138,7 @@ def _set(text: str) -> Parts | None:
     if named := _NAMED.match(part):
       if i and not names:
         return None
-      names.add(named[1])
+      names.add(named[1].partition('_')[0])  # x_1 = 1, x_2 = 2 are values of x
       part = part[named.end():].strip()
     leaves += _signs(part)
   # x = 1, x = 2 is a set of values; x = 1, y = 2 is none.
@@ -199,7 +199,13 @@ def _end(text: str) -> str | None:
   return leaf if isinstance(leaf, str) else None
 
 
+# { x | x > 2 }, { x in R : x > 2 }
+_BUILT = re.compile(rf'\\\{{\s*{_NAME}\s*(?:\\in\s*\\mathbb\s*\{{?R\}}?\s*)?(?:\\mid(?![A-Za-z])|:|\|)(.*)\\\}}', re.DOTALL)
+
+
 def _interval(text: str) -> tuple[Piece, ...] | None:
+  if built := _BUILT.fullmatch(text.strip()):
+    text = built[1].strip()
   text = re.sub(rf'^\s*{_NAME}\s*(?:\\in(?![A-Za-z])|∈)\s*', '', text)
   if re.fullmatch(r'\\emptyset|\\varnothing|∅|\\\{\s*\\\}', text.strip()):
     return ()
@@ -228,7 +234,9 @@ def _piece(text: str) -> list[Piece] | None:
     return _without(_set(rest[without.end():].strip())) if without else None
   if text.startswith('\\{'):
     points = _set(text)
-    return None if points is None else [Piece(p, True, p, True) for p in points.parts if isinstance(p, str)] or None
+    if points is None or not points.parts or not all(isinstance(p, str) for p in points.parts):
+      return None
+    return [Piece(p, True, p, True) for p in points.parts]
   if len(text) > 2 and text[0] in '([]' and text[-1] in ')][' and (ends := split(text[1:-1], r'[,;]')) and len(ends) == 2:
     lo, hi = (_end(end) for end in ends)
     return None if lo is None or hi is None else [Piece(lo, text[0] == '[', hi, text[-1] == ']')]
@@ -369,6 +377,8 @@ def same(gold, said, equal: Equal) -> bool | None:
     if any(len(x) != len(y) for x, y in zip(a, b)):
       return False
     a, b = (tuple(cell for row in rows for cell in row) for rows in (a, b))
+  elif said.names and not gold.names and list(said.names) != sorted(said.names, key=lambda n: n.strip('\\').lower()):
+    return False  # y = 1, x = 2 in no order that the gold states
   elif gold.names and said.names:
     if set(gold.names) != set(said.names):
       return False

@@ -11,12 +11,13 @@ import re
 from r1jax.rewards.math.reading import ASSIGNED, MAX_CHARS, plain, without_unit
 
 MAX_DEPTH = 30
+DIGITS = 120  # to which numbers that sympy could not tell apart are compared
 _LETTERS = set('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ')
 
 _GROUPED = re.compile(r'(?<![0-9.])[0-9]{1,3}(?:(?:,\\!|\{,\}|\\,|,)[0-9]{3})+(?![0-9])')
 _POINT = re.compile(r'([0-9]*)\.([0-9]+)')
 # As typed in a program: x**10, x^10, 2pi.
-_TYPED = re.compile(r'(?:\*\*|\^)\s*(-?[0-9]+|[A-Za-z](?![A-Za-z]))|(?<![A-Za-z\\])pi(?![A-Za-z])')
+_TYPED = re.compile(r'(?:\*\*|\^)\s*(-?[0-9]+(?:\.[0-9]+)?|[A-Za-z](?![A-Za-z]))|(?<![A-Za-z\\])pi(?![A-Za-z])')
 _DRESS = re.compile(r'\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,!;:]')
 # What makes a question, a list or a relation of an expression,
 _MARKS = re.compile(
@@ -36,6 +37,11 @@ def measured(answer: str) -> tuple[str, str] | None:
   text, unit = without_unit(plain(answer))
   text = latex(text)
   return text and (text, unit)
+
+
+# \sin(\pi/3) for \sqrt{3}/2: a function of a number, where the gold is a number without one.
+_FUNCTION = re.compile(r'\\(?:sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|sinh|cosh|tanh|log|ln|exp)(?![A-Za-z])')
+_VARIABLE = re.compile(r'(?<![\\A-Za-z])[A-Za-df-hj-z](?![A-Za-z])')
 
 
 def latex(answer: str) -> str | None:
@@ -65,6 +71,8 @@ def depth(text: str) -> int:
 def admissible(said: str, gold: str) -> bool:
   """Whether a prediction may reach sympy at all."""
   marks = lambda text: set(_MARKS.findall(text))
+  if _FUNCTION.search(said) and not _FUNCTION.search(gold) and not _VARIABLE.search(re.sub(r'\\[A-Za-z]+', ' ', gold)):
+    return False
   return (len(said) <= max(400, 4 * len(gold)) and 0 <= depth(said) <= MAX_DEPTH and marks(said) <= marks(gold)
           and (not _TOWER.search(said) or bool(_TOWER.search(gold))))
 
@@ -117,10 +125,10 @@ def same(target, value, slack=0) -> bool:
   if not (slack and numbers) and not verify(target, value):
     return False
   if numbers and target != value:  # math-verify compares to an absolute 1e-15: any two tiny numbers are equal to it
-    gap, size = abs((target - value).evalf(30)), abs(target.evalf(30))
+    gap, size = abs((target - value).evalf(DIGITS)), abs(target.evalf(DIGITS))
     if not gap.is_finite:  # two infinities: nothing to measure
       return not slack
-    return bool(gap <= max(slack, size / 10**12))
+    return bool(gap <= max(slack, size / 10**(DIGITS - 20)))
   return True
 
 

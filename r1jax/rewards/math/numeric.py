@@ -4,13 +4,12 @@ Two uses. `same` decides expressions of plain algebra, in more digits than an an
 the rest to sympy. `agrees` is the second grader of numbers: it shares no code with reading.py, which decides them.
 """
 
-import cmath
-import math
+from fractions import Fraction
 import re
 
 LIMIT = 600  # characters; the reader recurses
 DIGITS = 40  # beyond one for each character of the longer answer: 1.41421356237309505 is not the root of 2
-MAX_EXPONENT, MAX_REACH = 10_000, 300
+MAX_EXPONENT, MAX_REACH, MAX_DIGITS = 10_000, 300, 1500
 _TOKEN = re.compile(r'\s*(?:(\d+(?:\.\d*)?|\.\d+)|\\([A-Za-z]+)|([A-Za-z])|(.))', re.DOTALL)
 _DRESS = re.compile(r'\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,!;:]|\\quad|\$|(?<=\d),(?=\d{3}(?!\d))|\{,\}')
 POINTS = 3  # at which variables are looked at
@@ -35,6 +34,8 @@ def same(gold: str, said: str) -> bool | None:
       reach *= field.reach
     digits = max(len(gold), len(said)) + DIGITS
     digits += int(min(reach, MAX_REACH) - 1) * max(3, *map(len, re.findall(r'\d+', gold + said) or ['']))
+    if digits > MAX_DIGITS:
+      return None
     with mpmath.workdps(digits):
       for k in range(POINTS):
         a, b = (_Reader(text, _Many(mpmath.mp, k)).value() for text in (gold, said))
@@ -55,30 +56,28 @@ def same(gold: str, said: str) -> bool | None:
 
 
 def agrees(verdict: bool, gold: str, said: str | None) -> bool | None:
-  """Whether floating point gives the same verdict on two numbers; None where it gives none."""
+  """Whether exact arithmetic gives the same verdict on two numbers; None where it gives none."""
   try:
     a, b = (_Reader(text, _Few()).value() for text in (gold, said or ''))
   except (Unread, ArithmeticError, ValueError, RecursionError):
     return None
-  if cmath.isnan(a) or cmath.isnan(b) or cmath.isinf(a) or cmath.isinf(b):
-    return None
-  return (abs(a - b) <= 1e-9 * max(abs(a), abs(b))) == verdict
+  return (a == b) == verdict
 
 
 class _Few:
-  """Complex floats; no variables."""
-  number, sqrt = complex, staticmethod(cmath.sqrt)
-  pi, e, i = complex(math.pi), complex(math.e), 1j
+  """Fractions; no variables, no roots."""
+  number = Fraction
 
   def letter(self, *_):
     raise Unread
 
-  function = letter
+  function = sqrt = letter
+  pi = e = i = property(letter)
 
   def power(self, base, exponent):
-    if abs(exponent) > MAX_EXPONENT or (base.real < 0 and not base.imag and exponent != int(exponent.real)):
+    if exponent.denominator != 1 or abs(exponent) > 100:
       raise Unread
-    return base ** exponent
+    return base ** int(exponent)
 
 
 class _Many:
@@ -155,6 +154,7 @@ class _Reader:
     return self._product()
 
   def _product(self):
+    was = self.token and self.token[0]
     value, slashed = self._power(), False
     while self.token is not None:
       if self._take('mark', '*') or self._take('word', 'cdot') or self._take('word', 'times'):
@@ -162,7 +162,7 @@ class _Reader:
       elif self._take('mark', '/') or self._take('word', 'div'):
         value, slashed = value / self._power(), True
       elif self.token[0] in ('letter', 'word', 'number') or self.token in (('mark', '('), ('mark', '{')):
-        if slashed:  # 1/2x is read in two ways
+        if slashed or (self.token[1] in _FRACTIONS and was == 'number'):  # 1/2x and 2\frac12 are read in two ways
           raise Unread
         value *= self._power()
       else:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 MAX_CHARS, MAX_DIGITS = 2000, 1000  # CPython's int() raises over 4300 digits, and is quadratic below
 
 _MINUS = str.maketrans(dict.fromkeys('\u2212\u2013\uff0d\ufe63', '-'))
-_WRAPPER = re.compile(r'\\(?:boxed|text|textbf|textrm|textit|mathrm|mathbf|mbox)\s*\{')
+_WRAPPER = re.compile(r'\\(?:boxed|text|textbf|textrm|textit|mathrm|mathbf|mbox|boldsymbol|bm)\s*\{')
 _BRACE = re.compile(r'\\.|[{}]', re.DOTALL)
 
 
@@ -19,7 +19,7 @@ def plain(answer: str) -> str:
   text, before = answer.translate(_MINUS).replace('\\$', '$'), None
   while text != before:
     before = text
-    text = text.strip(' \t\r\n$*`~').rstrip('.。')
+    text = text.strip(' \t\r\n$*`~').rstrip('.。').removesuffix('\\')
     for dress in ('\\(', '\\[', '\\displaystyle', '\\,', '\\!', '\\;'):
       text = text.removeprefix(dress)
     for dress in ('\\)', '\\]', '\\,', '\\!', '\\;'):
@@ -50,13 +50,20 @@ _FRACTION = re.compile(rf'{_SIGN}({_INT})?\s*{_FRAC}')
 _SCIENTIFIC = re.compile(rf'{_DECIMAL}(?:[eE]|\s*(?:\\times|\\cdot|×|\*)\s*10\s*\^\s*)'
                          r'(?:\{\s*([+-]?[0-9]{1,4})\s*\}|([+-]?[0-9]{1,4}))')
 _DIGITS = re.compile(r'-?[0-9]{1,18}')
-ASSIGNED = re.compile(r'[A-Za-z](?:\([a-z]\))?\s*=\s*')  # x = 5, f(x) = x^2
+# x = 5, x_1 = 5, f(x) = x^2, f^{-1}(x) = x, P(A) = 1/2, AB = 5, \\angle ABC = 60, dy/dx = 2x
+ASSIGNED = re.compile(r"(?:\\angle\s*[A-Z]{1,3}|\\frac\s*\{d[a-z]?\}\{d[a-z]\}|\\(?:theta|alpha|beta|phi|lambda|mu|omega)|[A-Z]{2,3}|"
+                      r"[A-Za-z](?:_(?:\w|\{\w{1,5}\}))?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z](?:,\s*[A-Za-z])*\))?)\s*=(?!=)\s*")
 
 # --- units ---
 _POWER = r'(?:\s*\^\s*(?:[23]|\{\s*[23]\s*\})|²|³)?'
 _WORDS = (r'(?:[cmk]?m|[km]?g|meters?|metres?|centimeters?|kilometers?|miles?|inch(?:es)?|feet|foot|ft|yards?|liters?|litres?|ml|'
           r'kilograms?|grams?|pounds?|seconds?|sec|s|minutes?|min|hours?|hrs?|h|days?|weeks?|months?|years?|dollars?|cents?|'
           r'degrees?|units?|mph|people|ways?)')
+_SCALES = {'thousand', 'million', 'billion', 'trillion', 'hundred', 'dozen', 'half', 'squared', 'cubed', 'factorial', 'pi', 'i', 'e', 'x', 'y', 'n',
+           'times', 'and', 'or'}  # words that change a number are no units of it
+_ALIASES = {name: names.split()[0] for names in (
+    'cm centimeter centimetre', 'mm millimeter', 'm meter metre', 'km kilometer kilometre', 'kg kilogram', 'g gram', 'ft foot feet', 'in inch inche inches',
+    'h hr hour', 'min minute', 's sec second', 'mph mile_per_hour', 'l liter litre', 'lb pound', 'degree deg') for name in names.split()}
 _PERCENT = re.compile(r'\s*(?:\\?%|\\text\s*\{\s*(?:\\?%|percent|pct)\s*\}|(?:percent|pct))\Z')
 _DEGREE = re.compile(r'(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\Z')
 _IN_TEXT = re.compile(r'\\(?:text|mathrm|textrm|textbf|textnormal|mbox)\{\s*((?:(?:square|cubic|sq\.?)\s+)?[A-Za-z]{1,14}'
@@ -74,7 +81,8 @@ class Quantity(NamedTuple):
 def _unit(words: str) -> str:
   words = re.sub(r'[{}\s^]+', ' ', words.casefold().replace('²', ' 2').replace('³', ' 3')).strip()
   words = re.sub(r'^(square|sq\.?) (.*)', r'\2 2', re.sub(r'^cubic (.*)', r'\1 3', words))
-  return ' '.join(w[:-1] if len(w) > 2 and w.endswith('s') else w for w in words.replace('/', ' per ').split())
+  words = [w[:-1] if len(w) > 2 and w.endswith('s') else w for w in words.replace('/', ' per ').split()]
+  return ' '.join(_ALIASES.get(w, w) for w in words)
 
 
 def without_unit(text: str) -> tuple[str, str]:
@@ -83,11 +91,12 @@ def without_unit(text: str) -> tuple[str, str]:
   return (text[:match.start()].strip(), _unit(match[1] + match[2])) if match else (text, '')
 
 
-def quantity(answer: str, kind: str = 'decimal') -> Quantity | None:
+def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool = True) -> Quantity | None:
   """`answer` as the exact number that it spells, or None: 1+4 and 10/2 are questions, no numbers.
 
   kind: 'int' takes 5 and 5.0; 'rational' also 1/2, \\frac12, 2\\frac{1}{2}, 0.5; 'decimal' also 1.5e-3 and
-  1.5 \\times 10^{-3}. A percent sign, a degree sign or one unit may follow.
+  1.5 \\times 10^{-3}. A percent sign, a degree sign or one unit may follow; without `units`, none may; without `bare`,
+  only one in \\text{}: 2m may be twice m.
   """
   if _DIGITS.fullmatch(answer):  # nearly all there are
     return Quantity(Fraction(int(answer)))
@@ -95,15 +104,19 @@ def quantity(answer: str, kind: str = 'decimal') -> Quantity | None:
     return None
   text = plain(answer)
   text = plain(text[assigned.end():]) if (assigned := ASSIGNED.match(text)) else text
-  unit, percent = '', False
-  if match := _PERCENT.search(text):
+  unit, percent = 'dollar' if '\\$' in answer else '', False
+  if not units:
+    pass
+  elif match := _PERCENT.search(text):
     text, percent = text[:match.start()], True
   elif match := _DEGREE.search(text):
     text, unit = text[:match.start()], 'degree'
   elif match := _IN_TEXT.search(text):
     text, unit = text[:match.start()], _unit(match[1] + match[2])
-  elif match := _BARE.search(text):
+  elif bare and (match := _BARE.search(text)):
     text, unit = text[:match.start()], _unit(match[1])
+  if set(unit.split()) & _SCALES:
+    return None
   text = plain(re.sub(r'\\(?:left|right)(?![A-Za-z])', '', text))
   if text.startswith('(') and text.endswith(')') and not re.search('[()]', text[1:-1]):
     text = plain(text[1:-1])
@@ -116,8 +129,8 @@ def quantity(answer: str, kind: str = 'decimal') -> Quantity | None:
 
 
 def number(answer: str, kind: str = 'decimal') -> Fraction | None:
-  """The value of `quantity`, whatever it is of."""
-  found = quantity(answer, kind)
+  """The value of a number that stands alone, with nothing behind it."""
+  found = quantity(answer, kind, units=False)
   return None if found is None else found.value
 
 
@@ -125,12 +138,12 @@ def same_quantity(gold: Quantity, said: Quantity, slack: Fraction = Fraction(0))
   """Equal within `slack`. A unit or a percent sign that only one of the two has is dress; two units must be one."""
   if gold.unit and said.unit and gold.unit != said.unit:
     return False
-  near = lambda a, b: abs(a - b) <= slack
-  if near(said.value, gold.value):
+  near = lambda a, b, within: abs(a - b) <= within
+  if near(said.value, gold.value, slack):
     return True
   if gold.percent and not said.percent:
-    return near(said.value, gold.value / 100)
-  return said.percent and not gold.percent and near(said.value / 100, gold.value)
+    return near(said.value, gold.value / 100, slack / 100)
+  return said.percent and not gold.percent and near(said.value / 100, gold.value, slack)
 
 
 def _value(text: str, kind: str) -> Fraction | None:

@@ -19,6 +19,7 @@ import re
 
 from r1jax.rewards.sandbox import checkers
 from r1jax.rewards.sandbox import compare
+from r1jax.rewards.sandbox import languages
 from r1jax.rewards.sandbox.boxes import level
 from r1jax.rewards.sandbox.programs import Program, Reply
 from r1jax.rewards.sandbox.verdicts import Limits, Result, Verdict
@@ -57,14 +58,20 @@ def run(code: str, language: str, tests: list[dict], limits: Limits = Limits(), 
 
 
 def check_test(test: dict) -> str:
-  """The form of a test: 'stdin' | 'call' | 'check'. UserError for any other."""
-  if 'stdin' in test and ('stdout' in test or 'checker' in test):
+  """The form of a test: 'stdin' | 'call' | 'check'. UserError for any other, or for values of another kind."""
+  has = lambda **kinds: all(isinstance(test.get(name), kind) for name, kind in kinds.items())
+  if not isinstance(test.get('tolerance', 0.0), (int, float)):
+    raise UserError(f'tolerance={test["tolerance"]!r} is not a number')
+  if has(stdin=str, checker=dict) and {'language', 'code'} <= set(test['checker']):
+    languages.require(test['checker']['language'])
     return 'stdin'
-  if 'call' in test and 'check' in test:
+  if has(stdin=str, stdout=str):
+    return 'stdin'
+  if has(call=str, check=str):
     return 'check'
-  if 'call' in test and 'args' in test and 'expected' in test:
+  if has(call=str, args=(list, tuple)) and 'expected' in test:
     return 'call'
-  raise UserError(f"a test has 'stdin' and 'stdout', or 'call', 'args' and 'expected'; this one has {sorted(test)}")
+  raise UserError(f"a test has 'stdin' and 'stdout', texts, or 'call', 'args' and 'expected'; this one has {sorted(test)}")
 
 
 def _test(program: Program, test: dict, limits: Limits) -> Result:
@@ -72,7 +79,7 @@ def _test(program: Program, test: dict, limits: Limits) -> Result:
   if form == 'stdin':
     reply = program.run(test['stdin'])
   else:
-    calls = checkers.calls(test['check'], test['call']) if form == 'check' else compare.tagged([test['args']])
+    calls = checkers.calls(test['check'], test['call']) if form == 'check' else compare.tagged([list(test['args'])])
     inplace = test.get('inplace', -1)
     reply = program.run('' if program.name == 'python' else f'{inplace} {json.dumps(calls)}',
                         {'name': test['call'], 'calls': calls, 'inplace': inplace})

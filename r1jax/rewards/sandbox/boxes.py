@@ -10,6 +10,7 @@ import base64
 import contextlib
 import fcntl
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ from r1jax.types import UserError
 LEVELS = ('strong', 'confined', 'none')
 FLAG, VARIABLE = 'run_model_code_without_isolation', 'R1JAX_RUN_MODEL_CODE_WITHOUT_ISOLATION'
 FLAG_SET = 'R1JAX_FLAG_RUN_MODEL_CODE_WITHOUT_ISOLATION'  # how main tells its worker processes of the flag
-FIRST_UID, SLOTS = 63000, 64
+FIRST_UID, SLOTS = 63000, 512
 PATH = '/usr/local/bin:/usr/bin:/bin'
 _ENVIRONMENT = {'PATH': PATH, 'HOME': '/tmp', 'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0'}
 _INSIDE, _LANDLOCK = (os.path.join(os.path.dirname(__file__), name) for name in ('inside.py', 'landlock.py'))
@@ -42,10 +43,25 @@ class BoxFailed(Exception):
   """The box did not do its part; nothing is known about the program."""
 
 
+def open_directory(path: str) -> None:
+  """Makes a directory that others may read, whatever the umask."""
+  if not os.path.isdir(path):
+    os.makedirs(path, exist_ok=True)
+    os.chmod(path, 0o755)
+
+
+@contextlib.contextmanager
+def locked(name: str):
+  """One process of this user at a time."""
+  with open(os.path.join(cache_directory(), f'{name}.lock'), 'wb') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
 def cache_directory() -> str:
   """Where compiled programs are kept; others may read it, as boxes run under other uids."""
   path = os.environ.get('R1JAX_SANDBOX_CACHE') or os.path.join(tempfile.gettempdir(), f'r1jax-sandbox-{os.getuid()}')
-  os.makedirs(path, mode=0o755, exist_ok=True)
+  open_directory(path)
   owner = os.lstat(path)
   if not stat.S_ISDIR(owner.st_mode) or owner.st_uid != os.getuid() or owner.st_mode & 0o022:
     raise UserError(f'{path} is a link, belongs to another user or is writable by others: remove it, or set R1JAX_SANDBOX_CACHE')
@@ -84,21 +100,31 @@ def _prefix() -> str | None:
 @contextlib.contextmanager
 def _slot():
   """A number that no other box on this machine has while it is held."""
-  directory = os.path.join(cache_directory(), 'slots')
-  os.makedirs(directory, mode=0o700, exist_ok=True)
-  for number in range(SLOTS):
-    fd = os.open(os.path.join(directory, str(number)), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-      fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      os.close(fd)
-      continue
-    try:
-      yield number
-    finally:
-      os.close(fd)
-    return
-  raise BoxFailed(f'all {SLOTS} boxes of this machine are in use')
+  directory = slots_directory()
+  for _ in range(600):
+    for number in range(SLOTS):
+      fd = os.open(os.path.join(directory, str(number)), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+      try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError:
+        os.close(fd)
+        continue
+      try:
+        yield number
+      finally:
+        os.close(fd)
+      return
+    time.sleep(0.1)
+  raise BoxFailed(f'all {SLOTS} boxes of this machine were in use for a minute')
+
+
+def slots_directory() -> str:
+  """One for all runs of this user, wherever their caches lie: uids belong to slots."""
+  path = f'/tmp/r1jax-slots-{os.getuid()}'
+  os.makedirs(path, mode=0o700, exist_ok=True)
+  if os.lstat(path).st_uid != os.getuid() or not stat.S_ISDIR(os.lstat(path).st_mode):
+    raise UserError(f'{path} is not a directory of this user: remove it')
+  return path
 
 
 class Box:
@@ -258,6 +284,14 @@ def _filter(managed: bool) -> str:
   return path
 
 
+@functools.lru_cache(maxsize=None)
+def _packages() -> list[str]:
+  """Directories of installed packages that a box would see."""
+  roots = ['/usr/lib', '/usr/local/lib', *([os.path.join(_prefix(), 'lib')] if _prefix() else [])]
+  found = [path for root in roots for kind in ('dist-packages', 'site-packages') for path in glob.glob(f'{root}/python3*/{kind}')]
+  return [path for path in found if os.path.isdir(path) and not os.path.islink(path) and os.listdir(path)]
+
+
 def _bubblewrap(disk_bytes: int, readable: dict[str, str], seccomp_fd: int) -> list[str]:
   args = [shutil.which('bwrap'), '--unshare-all', '--unshare-user', '--disable-userns', '--new-session', '--die-with-parent',
           '--as-pid-1', '--cap-drop', 'ALL', '--hostname', 'box', '--clearenv', '--ro-bind', '/usr', '/usr']
@@ -268,6 +302,8 @@ def _bubblewrap(disk_bytes: int, readable: dict[str, str], seccomp_fd: int) -> l
       args += ['--ro-bind', f'/{name}', f'/{name}']
   if _prefix():
     args += ['--ro-bind', _prefix(), _prefix()]
+  for path in _packages():  # data sets with their answers may be installed beside the interpreter
+    args += ['--tmpfs', path]
   for path in ('/dev/null', '/dev/urandom'):  # a shared mapping of /dev/zero is memory that belongs to nobody
     args += ['--dev-bind', path, path]
   for target, name in (('urandom', 'random'), ('/tmp', 'shm'), *((f'/proc/self/fd{n}', word) for n, word in _DESCRIPTORS)):

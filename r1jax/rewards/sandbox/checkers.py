@@ -75,11 +75,14 @@ def special(checker: dict, stdin: str, output: bytes, expected: str | None) -> V
   given = json.dumps({'stdin': stdin, 'output': output.decode(errors='replace'), 'expected': expected})
   with Program(checker['code'], checker['language'], Limits()) as program:
     reply = program.failed or program.run(given)
-  return _word(reply.stdout.decode(errors='replace') if isinstance(reply, Reply) and reply.code == 0 else None)
+  if not isinstance(reply, Reply):
+    return Verdict.IE  # its box failed, or it does not compile
+  # A checker that dies of an output has not accepted it; were that an error, a policy could stop the run with it.
+  return _word(reply.stdout.decode(errors='replace') or 'WA') if (reply.status, reply.code) == ('exit', 0) else Verdict.WA
 
 
 def _word(said: str | None) -> Verdict:
-  """A checker that fails says nothing about the program."""
+  """AC or WA; a box that failed says nothing about the program."""
   if said is None or not said.split():
     return Verdict.IE
   return Verdict.AC if said.split()[0] == 'AC' else Verdict.WA

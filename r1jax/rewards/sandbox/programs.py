@@ -18,6 +18,8 @@ from r1jax.types import UserError
 
 MARGIN = 20.0  # seconds beyond a program's own time on the wall, after which its box is given up
 _BIG = 512 << 20  # disk for the compiled header
+KEPT = 1000  # compiled programs, of a few MB each
+_NAME = re.compile(r'[A-Za-z0-9_$+][A-Za-z0-9_$+.-]*')
 
 
 class Reply(NamedTuple):
@@ -133,6 +135,8 @@ def _compiled(name: str, source: str, limits: Limits, level: str) -> tuple[dict[
   if reply['status'] != 'exit' or reply['code'] or not reply['files']:
     said = (reply['stderr'] + reply['stdout']).decode(errors='replace')
     return {}, Result(Verdict.CE, reply['cpu'], ' '.join(said.split())[:300] or f'the compiler was stopped: {reply["status"]}')
+  if not all(_NAME.fullmatch(file) for file in reply['files']):
+    return {}, Result(Verdict.CE, reply['cpu'], f'it compiles to files with other names than one program has: {sorted(reply["files"])[:3]}')
   _keep(directory, {file: base64.b64decode(data) for file, data in reply['files'].items()})
   return readable, None
 
@@ -154,38 +158,50 @@ def _digest(*parts) -> str:
 
 def _keep(directory: str, files: dict[str, bytes]) -> None:
   """Files that came out of a box, under names of theirs that are nothing but names; visible when all are whole."""
-  os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
+  boxes.open_directory(os.path.dirname(directory))
+  _forget(os.path.dirname(directory))
   with tempfile.TemporaryDirectory(dir=boxes.cache_directory()) as scratch:
     whole = os.path.join(scratch, 'program')
-    os.mkdir(whole, 0o755)
+    os.mkdir(whole)
     for name, data in files.items():
-      if not re.fullmatch(r'[A-Za-z0-9_$+][A-Za-z0-9_$+.-]*', name):
-        raise BoxFailed(f'a compiled file is called {name!r}')
-      with open(os.path.join(whole, name), 'wb', opener=lambda path, flags: os.open(path, flags, 0o755)) as f:
+      with open(os.path.join(whole, name), 'wb') as f:
         f.write(data)
+        os.fchmod(f.fileno(), 0o755)
     os.chmod(whole, 0o755)
     with contextlib.suppress(OSError):  # another worker was first
       os.rename(whole, directory)
+
+
+def _forget(directory: str) -> None:
+  """Makes room: programs come by the thousand, and few come again."""
+  names = os.listdir(directory)
+  if len(names) > KEPT:
+    paths = sorted((os.path.join(directory, name) for name in names), key=os.path.getmtime)
+    for path in paths[:KEPT // 4]:
+      shutil.rmtree(path, ignore_errors=True)
 
 
 def _header(level: str) -> dict[str, str]:
   """<bits/stdc++.h> compiled ahead: a program that includes it takes 2.4 s to compile without (2 cores, 2026-11)."""
   flags = tuple(word for word in languages.LANGUAGES['cpp'].compile if word.startswith(('-std', '-O', '-w', '-f')))
   directory = os.path.join(boxes.cache_directory(), 'headers', _digest(languages.version('cpp'), flags))
-  if not os.path.isdir(directory):
-    job = {'files': {'stdc++.h': '#include <bits/stdc++.h>\n'}, 'collect': ['.gch'],
-           'limits': _compiler_limits(120.0, 2 << 30, _BIG)}
-    reply = _in_box(job, ('/usr/bin/g++', *flags, '-x', 'c++-header', '-o', '/tmp/stdc++.h.gch', '/tmp/stdc++.h'), level, {},
-                    languages.LANGUAGES['cpp'])
-    if reply['status'] != 'exit' or reply['code']:
-      raise UserError(f'g++ cannot compile <bits/stdc++.h>: {reply["stderr"].decode(errors="replace")[:200]}')
-    flat = directory + '.flat'
-    _keep(flat, {'stdc++.h.gch': base64.b64decode(reply['files']['stdc++.h.gch'])})
-    with tempfile.TemporaryDirectory(dir=boxes.cache_directory()) as scratch:
-      nested = os.path.join(scratch, 'header')
-      os.mkdir(nested, 0o755)
-      shutil.copytree(flat, os.path.join(nested, 'bits'))
-      with contextlib.suppress(OSError):
-        os.rename(nested, directory)
-    shutil.rmtree(flat, ignore_errors=True)
+  with boxes.locked('header'):  # one worker compiles it, the others wait
+    if not os.path.isdir(directory):
+      _compile_header(directory, flags, level)
   return {directory: '/header'}
+
+
+def _compile_header(directory: str, flags: tuple[str, ...], level: str) -> None:
+  job = {'files': {'stdc++.h': '#include <bits/stdc++.h>\n'}, 'collect': ['.gch'],
+         'limits': _compiler_limits(120.0, 2 << 30, _BIG)}
+  reply = _in_box(job, ('/usr/bin/g++', *flags, '-x', 'c++-header', '-o', '/tmp/stdc++.h.gch', '/tmp/stdc++.h'), level, {},
+                  languages.LANGUAGES['cpp'])
+  if reply['status'] != 'exit' or reply['code']:
+    raise UserError(f'g++ cannot compile <bits/stdc++.h>: {reply["stderr"].decode(errors="replace")[:200]}')
+  with tempfile.TemporaryDirectory(dir=boxes.cache_directory()) as scratch:
+    flat, nested = os.path.join(scratch, 'flat'), os.path.join(scratch, 'header')
+    _keep(os.path.join(flat, 'bits'), {'stdc++.h.gch': base64.b64decode(reply['files']['stdc++.h.gch'])})
+    os.rename(flat, nested)
+    os.chmod(nested, 0o755)
+    boxes.open_directory(os.path.dirname(directory))
+    os.rename(nested, directory)
