@@ -41,6 +41,18 @@ def _keep_freed_memory() -> None:
     mallopt(option, value)  # M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h
 
 
+def _join_hosts() -> None:
+  """One process a host: JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say which this one is."""
+  address = os.environ.get('JAX_COORDINATOR_ADDRESS')
+  if address is None:
+    return
+  try:
+    processes, process = (int(os.environ[name]) for name in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
+  except (KeyError, ValueError) as e:
+    raise UserError('JAX_COORDINATOR_ADDRESS is set, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must be numbers') from e
+  jax.distributed.initialize(address, processes, process)
+
+
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
   logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
@@ -49,8 +61,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
   try:
     config = options.parse(argv, needed=('workdir',))
-    if 'JAX_COORDINATOR_ADDRESS' in os.environ:  # with JAX_NUM_PROCESSES and JAX_PROCESS_ID; one process a host
-      jax.distributed.initialize()
+    _join_hosts()
     if _UNSAFE.value:
       os.environ[boxes.FLAG_SET] = '1'  # rewards run in processes of their own
     if config.keep_freed_memory:

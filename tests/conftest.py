@@ -22,7 +22,8 @@ def _machine() -> str:
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 _FLAG = '--xla_force_host_platform_device_count'
 if _FLAG not in os.environ.get('XLA_FLAGS', ''):
-  os.environ['XLA_FLAGS'] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}={DEVICES}".strip()
+  # Most of the suite's time is XLA's compiler: what it computes is tested here, not how fast.
+  os.environ['XLA_FLAGS'] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}={DEVICES} --xla_backend_optimization_level=0".strip()
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR',
                       str(pathlib.Path(__file__).resolve().parent.parent / '.jax_cache' / _machine()))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
@@ -40,14 +41,14 @@ def nano():
   return model, update.init_params(model, seed=0)
 
 
-@pytest.fixture(scope='module')
-def compiled_in_a_hurry():
-  """Where most of a test's time is XLA's: what it computes is tested there, not how fast."""
-  import functools
-  import jax
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(jax, 'jit', functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 0}))
-    yield
+# The longest first: files are dealt out whole, so that no fixture of theirs is made twice.
+LONG = ('pipeline', 'plan', 'convert', 'colabs', 'attention', 'models', 'moe', 'rewards_attacks', 'update', 'rewards_math_pairs',
+        'rewards_code', 'rewards_sandbox')
+
+
+def pytest_collection_modifyitems(items):
+  place = {f'{name}_test': i for i, name in enumerate(LONG)}
+  items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
 
 
 def pytest_terminal_summary(terminalreporter):

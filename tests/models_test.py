@@ -23,7 +23,6 @@ from r1jax.convert import __main__ as convert_main
 from r1jax.models import zoo
 from r1jax.types import NOWHERE, Prompts, UserError
 
-pytestmark = pytest.mark.usefixtures('compiled_in_a_hurry')
 SEEDS = (0, 1, 2)
 FAMILIES = ('nano', 'nano-llama', 'nano-qwen', 'nano-deepseek')
 

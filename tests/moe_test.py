@@ -14,7 +14,6 @@ from r1jax.models import moe, zoo
 from r1jax.types import Batch, Prompts
 
 
-pytestmark = pytest.mark.usefixtures('compiled_in_a_hurry')
 
 
 def test_the_bias_chooses_and_does_not_weigh():

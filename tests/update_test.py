@@ -54,7 +54,6 @@ def ragged_batch(apply, params, vocab, seed, *, empty=True) -> Batch:
                rng.normal(0, 1, N * G).astype(np.float32))
 
 
-pytestmark = pytest.mark.usefixtures('compiled_in_a_hurry')
 
 
 # --- a model small enough to compile forty steps of
