@@ -14,8 +14,6 @@ from r1jax.models import moe, zoo
 from r1jax.types import Batch, Prompts
 
 
-
-
 def test_the_bias_chooses_and_does_not_weigh():
   scores = jnp.array([[0.9, 0.8, 0.2, 0.1]])
   route = lambda bias: moe.route(scores, jnp.array(bias), top_k=2, groups=1, groups_kept=1, scaling=2.5, normalise=True)

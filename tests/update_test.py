@@ -54,8 +54,6 @@ def ragged_batch(apply, params, vocab, seed, *, empty=True) -> Batch:
                rng.normal(0, 1, N * G).astype(np.float32))
 
 
-
-
 # --- a model small enough to compile forty steps of
 
 VOCAB, WIDTH = 19, 6
