@@ -16,6 +16,7 @@ from r1jax.rewards import pool
 from r1jax.rewards.math import compound
 from r1jax.rewards.math import expressions
 from r1jax.rewards.math import numeric
+from r1jax.rewards.math.parts import outside
 from r1jax.rewards.math.reading import MAX_CHARS, Quantity, choice, number, plain, quantity, same_quantity, words
 
 NUMBERS = ('int', 'rational', 'decimal')
@@ -72,7 +73,7 @@ def _gold(answer: str, kind: str, tolerance):
     read = expressions.measured(answer)
     if read and re.search(r'(?<![\\A-Za-z])(?:sqrt|sin|cos|tan|log|ln|exp|frac|pi)[({]', read[0]):
       raise ValueError(f'{answer=} names a function without its backslash')
-    if read and (expressions.depth(read[0]) < 0 or {'=', ',', ';', '<', '>'} & set(_outer(read[0]))):
+    if read and (expressions.depth(read[0]) < 0 or {'=', ',', ';', '<', '>'} & set(outside(read[0]))):
       raise ValueError(f'{answer=} is no single expression: its answer_type is one of set, tuple, interval, equation')
   if read is None:
     raise ValueError(f'{answer=} does not parse as {kind!r}')
@@ -83,16 +84,6 @@ def _gold(answer: str, kind: str, tolerance):
   if slack < 0 or (slack and kind not in ('decimal', 'expr')):
     raise ValueError(f'{tolerance=} with answer_type={kind!r}: wants >= 0, and 0 unless decimal or expr')
   return read, slack
-
-
-def _outer(text: str) -> str:
-  """`text` without what stands in brackets."""
-  kept, depth = [], 0
-  for char in text:
-    depth += (char in '{([') - (char in '})]')
-    if not depth:
-      kept.append(char)
-  return ''.join(kept)
 
 
 def _read(answer: str, kind: str):

@@ -1,0 +1,135 @@
+"""Intervals of the real line and their unions: brackets, inequalities, the line without some points, set builders."""
+
+from fractions import Fraction
+import re
+from typing import NamedTuple
+
+from r1jax.rewards.math.parts import MAX_PARTS, NAME, Parts, leaf_of, read_set, split
+from r1jax.rewards.math.reading import number
+
+
+class Piece(NamedTuple):
+  """An interval; lo == hi, both closed, is a point. Ends are texts; '-oo' and 'oo' are the infinities."""
+  lo: str
+  lo_closed: bool
+  hi: str
+  hi_closed: bool
+
+
+_INFINITY = re.compile(r'\s*([+-]?)\s*(?:\\infty|∞|\\infin|oo|infinity|inf)\s*')
+_REALS = re.compile(r'\\mathbb\s*\{?\s*R\s*\}?|\\R(?![A-Za-z])|ℝ|\\text\s*\{\s*all real numbers\s*\}|all real numbers', re.IGNORECASE)
+RELATION = r'\\(?:leqslant|geqslant|leq|geq|le|ge|lt|gt|neq|ne)(?![A-Za-z])|<=|>=|!=|[<>≤≥≠]'
+_SENSE = {'<': ('<', False), '\\lt': ('<', False), '>': ('>', False), '\\gt': ('>', False), '≠': ('!', False), '!=': ('!', False),
+          '\\ne': ('!', False), '\\neq': ('!', False)}
+
+
+def _end(text: str) -> str | None:
+  if match := _INFINITY.fullmatch(text):
+    return '-oo' if match[1] == '-' else 'oo'
+  leaf = leaf_of(text)
+  return leaf if isinstance(leaf, str) else None
+
+
+# { x | x > 2 }, { x in R : x > 2 }
+_BUILT = re.compile(rf'\\\{{\s*{NAME}\s*(?:\\in\s*\\mathbb\s*\{{?R\}}?\s*)?(?:\\mid(?![A-Za-z])|:|\|)(.*)\\\}}', re.DOTALL)
+
+
+def read_interval(text: str) -> tuple[Piece, ...] | None:
+  if built := _BUILT.fullmatch(text.strip()):
+    text = built[1].strip()
+  text = re.sub(rf'^\s*{NAME}\s*(?:\\in(?![A-Za-z])|∈)\s*', '', text)
+  if re.fullmatch(r'\\emptyset|\\varnothing|∅|\\\{\s*\\\}', text.strip()):
+    return ()
+  pieces = []
+  # Reversed brackets (]0,1[) do not nest, so unions are cut by their sign alone.
+  for part in re.split(r'\\cup(?![A-Za-z])|∪|\\text\s*\{\s*or\s*\}|\\(?:lor|vee)(?![A-Za-z])|(?<=[\s\d})\]])or(?=[\s\\])|(?<=[)\]])\s*U\s*(?=[(\[])', text):
+    found = _piece(part.strip())
+    if found is None or len(pieces) > MAX_PARTS:
+      return None
+    pieces += found
+  for piece in pieces:
+    lo, hi = value(piece.lo), value(piece.hi)
+    if (piece.lo_closed and piece.lo == '-oo') or (piece.hi_closed and piece.hi == 'oo') or piece.lo == 'oo' or piece.hi == '-oo':
+      return None
+    if lo is not None and hi is not None and (lo > hi or (lo == hi and not (piece.lo_closed and piece.hi_closed))):
+      return None
+  return tuple(pieces)
+
+
+def _piece(text: str) -> list[Piece] | None:
+  if reals := _REALS.match(text):
+    rest = text[reals.end():].strip()
+    if not rest:
+      return [Piece('-oo', False, 'oo', False)]
+    without = re.match(r'\\(?:setminus|backslash)(?![A-Za-z])|\\\\|-|\\', rest)
+    return _without(read_set(rest[without.end():].strip())) if without else None
+  if text.startswith('\\{'):
+    points = read_set(text)
+    if points is None or not points.parts or not all(isinstance(p, str) for p in points.parts):
+      return None
+    return [Piece(p, True, p, True) for p in points.parts]
+  if len(text) > 2 and text[0] in '([]' and text[-1] in ')][' and (ends := split(text[1:-1], r'[,;]')) and len(ends) == 2:
+    lo, hi = (_end(end) for end in ends)
+    return None if lo is None or hi is None else [Piece(lo, text[0] == '[', hi, text[-1] == ']')]
+  terms = split(text, RELATION)
+  if terms is None or len(terms) not in (2, 3):
+    return None
+  signs = [_SENSE.get(sign) or (('<', True) if sign in ('≤', '<=') or sign.startswith('\\le') else ('>', True))
+           for sign in re.findall(RELATION, text)]
+  return _inequality([term.strip() for term in terms], signs)
+
+
+def _inequality(terms, signs) -> list[Piece] | None:
+  variable = lambda term: bool(re.fullmatch(NAME, term)) and term not in ('e',)
+  if len(signs) != len(terms) - 1:
+    return None
+  if len(terms) == 3:
+    (a, closed_a), (b, closed_b) = signs
+    ends = _end(terms[0]), _end(terms[2])
+    if not variable(terms[1]) or a != b or a == '!' or None in ends:
+      return None
+    return [Piece(ends[0], closed_a, ends[1], closed_b)] if a == '<' else [Piece(ends[1], closed_b, ends[0], closed_a)]
+  sense, closed = signs[0]
+  if variable(terms[1]) and not variable(terms[0]):
+    terms, sense = terms[::-1], {'<': '>', '>': '<', '!': '!'}[sense]
+  end = _end(terms[1])
+  if not variable(terms[0]) or variable(terms[1]) or end is None:
+    return None
+  if sense == '!':
+    return _without(Parts('set', (end,)))
+  return [Piece('-oo', False, end, closed)] if sense == '<' else [Piece(end, closed, 'oo', False)]
+
+
+def _without(points: Parts | None) -> list[Piece] | None:
+  """The real line without some numbers, given in any order."""
+  if points is None or not points.parts or not all(isinstance(p, str) for p in points.parts):
+    return None
+  values = [value(p) for p in points.parts]
+  if None in values and len(values) > 1:
+    return None
+  ends = ['-oo', *(p for _, p in sorted(zip(values, points.parts))), 'oo']
+  return [Piece(a, False, b, False) for a, b in zip(ends, ends[1:])]
+
+
+def value(end: str) -> Fraction | float | None:
+  """An end as a number, where it can be read."""
+  if end in ('-oo', 'oo'):
+    return float(end.replace('oo', 'inf'))
+  return number(end)
+
+
+def merged(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+  """In order and without seams: [0,1) and [1,2] are [0,2]. As they stand, where an end is no number."""
+  if any(value(end) is None for piece in pieces for end in (piece.lo, piece.hi)):
+    return pieces
+  out: list[Piece] = []
+  for piece in sorted(pieces, key=lambda p: (value(p.lo), not p.lo_closed)):
+    if out:
+      last = out[-1]
+      a, b = value(last.hi), value(piece.lo)
+      if b < a or (b == a and (last.hi_closed or piece.lo_closed)):
+        if (value(piece.hi), piece.hi_closed) > (a, last.hi_closed):
+          out[-1] = last._replace(hi=piece.hi, hi_closed=piece.hi_closed)
+        continue
+    out.append(piece)
+  return tuple(out)
