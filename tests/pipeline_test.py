@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from r1jax import pipeline
+from r1jax import report
 from r1jax.types import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -4,14 +4,13 @@ import concurrent.futures
 import os
 import shutil
 import signal
-import threading
 import time
 
 import pytest
 
 from r1jax.rewards import sandbox
 from r1jax.rewards.sandbox import boxes, compare, inside, languages, programs, seccomp, selftest
-from r1jax.rewards.sandbox import Limits, Verdict
+from r1jax.rewards.sandbox import Limits
 from r1jax.types import UserError
 
 SUM = 'print(sum(map(int, input().split())))'
@@ -208,6 +207,8 @@ def test_from_threads():
 
 def test_when_the_parent_is_killed_nothing_goes_on():
   box = boxes.Box(boxes.level(), disk_bytes=1 << 20)
+  limits = {'seconds': 5, 'wall_seconds': 9, 'memory_bytes': 1 << 28, 'output_bytes': 100, 'disk_bytes': 1 << 20, 'processes': 8, 'address_space': True}
+  assert box.ask({'limits': limits}, 20, source=b'print(1)', call=b'null')['stdout'] == b'1\n'  # it has started
   children = open(f'/proc/{box.process.pid}/task/{box.process.pid}/children').read().split()
   os.kill(box.process.pid, signal.SIGKILL)
   end = time.monotonic() + 5

@@ -12,7 +12,7 @@ import time
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
 
-from r1jax.rewards import math, pool
+from r1jax.rewards import pool
 from r1jax.rewards import sandbox
 import rewards_math_pairs_test as pairs
 import rewards_math_table as table
@@ -117,7 +117,6 @@ def test_judging_overlaps_the_reference_pass(tmp_path, monkeypatch):
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   config = module.get_config('tiny')
-  config.mesh = dict(data=1, fsdp=1, tensor=8, expert=1)
   config.base.steps, config.base.documents, config.rl.steps, config.rl.eval_every = 4, 500, 16, 0
   config.mesh = dict(data=8, fsdp=1, tensor=1, expert=1)
   config.stages = config.stages[:2]
