@@ -1,7 +1,6 @@
 """Programs that try to get out of the box, or to bring the machine down: tests/attacks/README.md says how they are written."""
 
 import contextlib
-import fcntl
 import itertools
 import json
 import os
@@ -42,6 +41,7 @@ def header(path) -> dict:
 @pytest.fixture(scope='module')
 def host(tmp_path_factory):
   """What an attack must not reach: a file, an environment variable, sockets, this process."""
+  boxes.sweep()
   directory = tmp_path_factory.mktemp('host')
   for parent in (directory, *directory.parents[:-2]):
     parent.chmod(0o755)
@@ -73,20 +73,6 @@ def level(request, monkeypatch):
   monkeypatch.setattr(boxes, 'level', lambda: request.param)
   monkeypatch.setattr(sandbox.programs.boxes, 'level', lambda: request.param)
   return request.param
-
-
-def left_behind() -> list[str]:
-  """Processes that run under a box's uid while no box has it (as root; other boxes may run beside this test)."""
-  found = []
-  for name in os.listdir('/proc'):
-    with contextlib.suppress(OSError):
-      slot = os.stat(f'/proc/{name}').st_uid - boxes.FIRST_UID if name.isdigit() else -1
-      if 0 <= slot < boxes.SLOTS and pathlib.Path(f'/proc/{name}/stat').read_text().rpartition(')')[2].split()[0] != 'Z':
-        with open(os.path.join(boxes.slots_directory(), str(slot)), 'rb') as lock:
-          with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found.append(f'{name} {pathlib.Path(f"/proc/{name}/comm").read_text().strip()}')
-  return found
 
 
 def cases_of(path, host) -> tuple[str, list[dict], dict]:
@@ -123,7 +109,7 @@ def test_an_attack_is_contained(path, level, host):
   given = json.loads(host)
   assert pathlib.Path(given['secret_file']).read_text() == os.environ[NAME]
   end = time.monotonic() + 5
-  while (left := left_behind()) and time.monotonic() < end:
+  while (left := boxes.left_behind()) and time.monotonic() < end:
     time.sleep(0.05)
   assert not left, left
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import shutil
 import signal
+import subprocess
 import time
 
 import pytest
@@ -216,6 +217,18 @@ def test_when_the_parent_is_killed_nothing_goes_on():
     time.sleep(0.02)
   assert not any(os.path.exists(f'/proc/{pid}') for pid in children)
   box.close()
+
+
+def test_what_was_left_is_swept_and_what_runs_is_not():
+  if os.getuid():
+    pytest.skip('without root boxes have no uid of their own')
+  left = subprocess.Popen(['setpriv', f'--reuid={boxes.FIRST_UID + boxes.SLOTS - 1}', '--clear-groups', 'sleep', '60'])
+  open(os.path.join(boxes.slots_directory(), str(boxes.SLOTS - 1)), 'ab').close()
+  time.sleep(0.3)
+  with boxes.Box(boxes.level(), disk_bytes=1 << 20) as box:
+    assert left.pid in boxes.left_behind() and box.process.pid not in boxes.left_behind()
+    boxes.sweep()
+    assert left.wait(timeout=5) == -signal.SIGKILL and box.process.poll() is None
 
 
 def test_the_self_test_passes_and_finds_a_box_that_does_not_hold(monkeypatch):

@@ -17,6 +17,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -125,6 +126,27 @@ def slots_directory() -> str:
   if os.lstat(path).st_uid != os.getuid() or not stat.S_ISDIR(os.lstat(path).st_mode):
     raise UserError(f'{path} is not a directory of this user: remove it')
   return path
+
+
+def left_behind() -> list[int]:
+  """Processes under the uid of a slot that nobody holds (as root; others have no uids of their own)."""
+  found = []
+  for name in os.listdir('/proc') if os.getuid() == 0 else ():
+    with contextlib.suppress(OSError):
+      slot = os.stat(f'/proc/{name}').st_uid - FIRST_UID if name.isdigit() else -1
+      if 0 <= slot < SLOTS:
+        with open(f'/proc/{name}/stat', 'rb') as stat_, open(os.path.join(slots_directory(), str(slot)), 'rb') as lock:
+          fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+          if stat_.read().rpartition(b')')[2].split()[0] != b'Z':
+            found.append(int(name))
+  return found
+
+
+def sweep() -> None:
+  """Kills what a box left that was killed in the milliseconds before its processes were tied to each other."""
+  for pid in left_behind():
+    with contextlib.suppress(ProcessLookupError):
+      os.kill(pid, signal.SIGKILL)
 
 
 class Box:

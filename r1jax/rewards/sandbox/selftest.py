@@ -7,6 +7,7 @@ import socket
 import tempfile
 
 from r1jax.rewards import sandbox
+from r1jax.rewards.sandbox import boxes
 from r1jax.types import UserError
 
 _ATTEMPTS = '''
@@ -46,6 +47,7 @@ def run() -> str:
     UserError: a program got out of its box, an honest one did not run in it, or there is no isolation.
   """
   level = sandbox.level()
+  boxes.sweep()
   limits = sandbox.Limits(seconds=5.0, memory_bytes=128 << 20, processes=16)
   honest = sandbox.run(_HONEST, 'python', [{'stdin': '2 3', 'stdout': '5'}], limits)[0]
   if honest.verdict != sandbox.Verdict.AC:
