@@ -34,8 +34,6 @@ FIRST_UID, SLOTS = 63000, 512
 PATH = '/usr/local/bin:/usr/bin:/bin'
 _ENVIRONMENT = {'PATH': PATH, 'HOME': '/tmp', 'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0'}
 _INSIDE, _LANDLOCK = (os.path.join(os.path.dirname(__file__), name) for name in ('inside.py', 'landlock.py'))
-# Of /etc a program gets what its runtime looks up, and nothing that names this machine or its users.
-ETC = ('/etc/ld.so.cache',)
 _DESCRIPTORS = (('', 'fd'), ('/0', 'stdin'), ('/1', 'stdout'), ('/2', 'stderr'))
 _DEVICES = ('/dev/null', '/dev/random', '/dev/urandom')
 
@@ -157,7 +155,7 @@ class Box:
     """readable: path on this machine -> path in the box, read-only; etc: what else of /etc, where it exists; managed: seccomp.py."""
     self._stack = contextlib.ExitStack()
     try:
-      self._start(level, managed, disk_bytes, {**(readable or {}), **{path: path for path in (*ETC, *etc) if os.path.exists(path)}})
+      self._start(level, managed, disk_bytes, {**(readable or {}), **{path: path for path in etc if os.path.exists(path)}})
     except BaseException:
       self._stack.close()
       raise
@@ -182,10 +180,10 @@ class Box:
       self._stack.callback(subprocess.run, ['/bin/rm', '-rf', '--', home], check=False, stderr=subprocess.DEVNULL)
       if own_uid:
         os.chown(home, uid, uid)
-      self._real = {'/tmp': home, **{inside: outside for outside, inside in readable.items() if inside not in ETC}}
+      self._real = {'/tmp': home, **{inside: outside for outside, inside in readable.items() if inside != outside}}
       settings |= {
           'home': home, 'writable': [home], 'devices': list(_DEVICES),
-          'readable': [p for p in ('/usr', '/bin', '/lib', '/lib64', *ETC, _prefix(), *readable) if p and os.path.exists(p)],
+          'readable': [p for p in ('/usr', '/bin', '/lib', '/lib64', '/etc/ld.so.cache', _prefix(), *readable) if p and os.path.exists(p)],
           'environment': {**_ENVIRONMENT, 'HOME': home, 'TMPDIR': home},
           'landlock': os.path.join(cache_directory(), 'landlock.py'),
           'seccomp': base64.b64encode(seccomp.program(confined=True, managed=managed)).decode() if level == 'confined' else ''}

@@ -11,6 +11,7 @@ import posixpath
 from inspect_ai.util import ExecResult, SandboxEnvironment, sandboxenv
 
 from r1jax.rewards.sandbox import boxes
+from r1jax.rewards.sandbox import languages
 from r1jax.rewards.sandbox.verdicts import Limits
 
 HOME = '/tmp'
@@ -48,7 +49,7 @@ class BoxEnvironment(SandboxEnvironment):
            'limits': {'seconds': seconds, 'wall_seconds': seconds, 'memory_bytes': limits.memory_bytes,
                       'output_bytes': 10 << 20, 'disk_bytes': limits.disk_bytes, 'processes': limits.processes,
                       'address_space': False}}
-    with boxes.Box(boxes.level(), disk_bytes=limits.disk_bytes, etc=('/etc/alternatives',)) as box:
+    with boxes.Box(boxes.level(), disk_bytes=limits.disk_bytes, etc=languages.ETC) as box:
       reply = box.ask(job, seconds + 20, stdin=given.encode() if isinstance(given, str) else given)
     self._files = {name: base64.b64decode(data) for name, data in reply['files'].items()}
     if reply['status'] in ('wall', 'cpu'):
