@@ -284,11 +284,12 @@ def _inside() -> str:
   with open(_INSIDE, 'rb') as f:
     digest = hashlib.sha256(f.read() + interpreter().encode()).hexdigest()[:16]
   path = os.path.join(cache_directory(), f'inside-{digest}.pyc')
-  if not os.path.exists(path):
-    compile_ = 'import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], doraise=True)'
-    subprocess.run([interpreter(), '-I', '-S', '-c', compile_, _INSIDE, f'{path}.{os.getpid()}'], check=True)
-    os.chmod(f'{path}.{os.getpid()}', 0o644)
-    os.rename(f'{path}.{os.getpid()}', path)
+  with locked('inside'):  # threads of one process too
+    if not os.path.exists(path):
+      compile_ = 'import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], doraise=True)'
+      subprocess.run([interpreter(), '-I', '-S', '-c', compile_, _INSIDE, f'{path}.new'], check=True)
+      os.chmod(f'{path}.new', 0o644)
+      os.rename(f'{path}.new', path)
   return path
 
 
@@ -297,10 +298,11 @@ def _filter(managed: bool) -> str:
   """The filter of system calls as a file."""
   program = seccomp.program(managed=managed)
   path = os.path.join(cache_directory(), f'seccomp-{hashlib.sha256(program).hexdigest()[:16]}')
-  if not os.path.exists(path):
-    with open(f'{path}.{os.getpid()}', 'wb') as f:
-      f.write(program)
-    os.rename(f'{path}.{os.getpid()}', path)
+  with locked('seccomp'):
+    if not os.path.exists(path):
+      with open(f'{path}.new', 'wb') as f:
+        f.write(program)
+      os.rename(f'{path}.new', path)
   return path
 
 

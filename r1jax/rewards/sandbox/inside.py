@@ -17,6 +17,7 @@ import select
 import sys
 import time
 
+CHUNK = 1 << 16  # bytes read at once
 TICK = 0.01  # seconds between two looks at memory
 SYNTAX = 77  # exit code for source that does not compile
 FILES = 2000  # a box with more files than this is thrown away, not cleaned
@@ -90,14 +91,17 @@ def _receive(n):
 
 
 class Kept:
-  """What comes out of a pipe. The next test is a copy of this process: so it is read into one place, and wiped."""
+  """What comes out of a pipe. The next test is a copy of this process: so it is read into places that are wiped."""
 
-  def __init__(self, fd, most):
-    self.fd, self.size, self._data = fd, 0, bytearray(most + 65536)
+  def __init__(self, fd):
+    self.fd, self.size, self._chunks = fd, 0, []
 
   def take(self):
     """Reads once; False at the end."""
-    got = os.readv(self.fd, [memoryview(self._data)[self.size:self.size + 65536]])
+    at = self.size % CHUNK
+    if not at and self.size == CHUNK * len(self._chunks):
+      self._chunks.append(bytearray(CHUNK))
+    got = os.readv(self.fd, [memoryview(self._chunks[-1])[at:]])
     self.size += got
     return got > 0
 
@@ -111,10 +115,18 @@ class Kept:
     os.close(self.fd)
 
   def end(self, most):
-    return memoryview(self._data)[max(0, self.size - most):self.size]
+    """A copy of the last `most` bytes, to be wiped too."""
+    data = bytearray(self.size)
+    for i, chunk in enumerate(self._chunks):
+      data[i * CHUNK:] = memoryview(chunk)[:self.size - i * CHUNK]
+    start = max(0, self.size - most)
+    if start:
+      data[:start], data = bytes(start), data[start:]
+    return data
 
   def wipe(self):
-    self._data[:self.size] = bytes(self.size)
+    for chunk in self._chunks:
+      chunk[:] = bytes(CHUNK)
 
 
 def run(job, given, settings):
@@ -141,7 +153,7 @@ def run(job, given, settings):
   os.close(stdin)
   for _, write in pipes:
     os.close(write)
-  kept = [Kept(r, limits['output_bytes']) for r, _ in pipes]
+  kept = [Kept(r) for r, _ in pipes]
   status, seen = _watch(pid, kept, limits, settings, begin)
   wall = time.monotonic() - begin
   code, cpu = _end(pid, settings)
@@ -153,7 +165,7 @@ def run(job, given, settings):
       status = 'output'
   files = _collected(settings['home'], tuple(job['collect'])) if job.get('collect') and (code == 0 or job.get('always')) else {}
   clean = _clean(settings['writable'])
-  parts = [bytearray(one.end(most)) for one, most in zip(kept, (1 << 62, TAIL, 1 << 62))]
+  parts = [one.end(most) for one, most in zip(kept, (1 << 62, TAIL, 1 << 62))]
   for one in kept:
     one.wipe()
   for data in given.values():
