@@ -354,16 +354,8 @@ def _clean(roots):
 
   try:
     for root in roots:
-      for entry in list(os.scandir(root)):
-        if entry.is_dir(follow_symlinks=False):
-          if not empty(entry.path):
-            return False
-          os.rmdir(entry.path)
-        else:
-          os.unlink(entry.path)
-        count += 1
-        if count > FILES:
-          return False
+      if not empty(root):
+        return False
       os.chmod(root, 0o1777)
       os.utime(root, (0, 0))
   except (OSError, RecursionError):
