@@ -16,6 +16,7 @@ setup(
         'absl-py>=2.1,<3',
         'flax>=0.12.0,<0.13',
         'grain>=0.2.12,<0.3',
+        'importlib-resources>=6,<8',  # tensorflow-datasets imports it and does not say so
         'jax>=0.10.0,<0.11',
         'math-verify[antlr4_13_2]>=0.9,<0.10',
         'matplotlib>=3.9,<4',

@@ -26,11 +26,15 @@ def defaults() -> ConfigDict:
   config.checkpoints = dict(every=50, keep=3)  # in optimiser steps
   # Weights; 0: off. The paper's R1 adds language; it has none of the last three (r1jax/rewards/length.py).
   config.rewards = dict(accuracy=1.0, format=1.0, language=0.0, truncated=0.0, overlong=0.0, repetition=0.0)
+  config.rewards.update(helpful=0.0, harmless=0.0)  # by reward models, in R1's last stage
 
   rl = ConfigDict()
   rl.template = 'r1_zero'
   # prefill opens every answer on the model's behalf; rewards count it in. answer_type: of a file's rows that name none
-  rl.task = dict(source='', size=0, seed=1, params=ConfigDict(), prefill='', answer_type='')
+  rl.task = dict(source='', size=0, seed=1, params=ConfigDict(), prefill='', answer_type='', chinese=0.0)  # chinese: share of generated sums asked in Chinese
+  # Questions without a rule ('scenarios', jsonl:FILE): this share of the groups from a step on; for reward models.
+  rl.general = dict(source='', size=0, share=0.0, from_step=0)
+  rl.rewards = ConfigDict()  # this stage's own weights; empty: config.rewards
   rl.steps = 10400  # v2, unverified
   rl.groups = 32  # questions an optimiser step; v2, unverified
   rl.samples = 16  # G; v2, unverified
@@ -60,7 +64,10 @@ def defaults() -> ConfigDict:
   config.rl = rl
 
   config.evaluate = ConfigDict(dict(  # section 3
-      template='r1_zero', task=dict(source='', size=0, seed=2, params=ConfigDict(), prefill='', answer_type=''), samples=64,
+      template='r1_zero', task=dict(source='', size=0, seed=2, params=ConfigDict(), prefill='', answer_type='', chinese=0.0),
+      templates=ConfigDict(),  # model -> its template, where it is another
+      general=dict(source='', size=0, samples=8, models=()),  # questions without a rule, asked of these models
+      samples=64,
       at_once=0,  # samples of a question drawn at a time; 0: all
       batch=16, max_prompt=1024, max_tokens=32768, temperature=0.6, top_p=0.95, prefill=ConfigDict()))
   return config

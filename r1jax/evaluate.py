@@ -10,20 +10,24 @@ import math
 import os
 import sys
 
-import jax
 import numpy as np
 
 from r1jax import checkpoint
+from r1jax import formats
+from r1jax import generate
 from r1jax import mesh as mesh_lib
 from r1jax import metrics
 from r1jax import programs
-from r1jax import prompts
 from r1jax import rewards
+from r1jax import reward_model
 from r1jax import stage
 from r1jax import tasks
+from r1jax.rewards import format as form
+from r1jax.rewards import language
 from r1jax.rewards import pool
+from r1jax.rewards import scenario
 from r1jax import scoring
-from r1jax.types import Prompts, UserError
+from r1jax.types import UserError
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -56,56 +60,40 @@ def majority(answers: list[str | None], equal=None) -> str | None:
 class Evaluator:
   """Samples and grades a fixed set of questions; the compiled sampler is kept between calls."""
 
-  def __init__(self, model, tokenizer, mesh, rows, *, template: str, samples: int, max_prompt: int, max_tokens: int,
-               batch: int, temperature: float, top_p: float, seed: int, at_once: int = 0):
-    """at_once: samples of a question that are drawn at a time; 0: all."""
+  def __init__(self, model, tokenizer, mesh, rows, *, template: str, **sampling):
+    """sampling: what generate.Generator takes."""
     if not rows:
       raise UserError('no questions to evaluate on')
-    scoring.start({row.get('reward', 'math') for row in rows}, rows)
+    self.rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
+    scoring.start({row.get('reward', 'math') for row in rows}, self.rows)
     self._pool = pool.Pool(workers=os.cpu_count() or 2)
-    mesh_lib.check_divides('evaluate.batch', batch, mesh)
-    self._tokenizer, self._mesh, self.rows, self._batch = tokenizer, mesh, rows, batch
-    self._prompts = prompts.encode(rows, tokenizer, template=template, max_prompt=max_prompt)
-    self.settings = {'n_samples': samples, 'temperature': temperature, 'top_p': top_p, 'max_tokens': max_tokens}
-    self._key = jax.random.key(seed)
-    self._at_once = at_once or samples
-    if samples % self._at_once:
-      raise UserError(f'evaluate.samples={samples} is not a multiple of evaluate.at_once={at_once}')
-    self._sample = programs.sampling(
-        model, mesh, prompts=batch, max_prompt=max_prompt, samples=self._at_once, max_tokens=max_tokens,
-        eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p).sample.compile()
+    self._generator = generate.Generator(model, tokenizer, mesh, template=template, **sampling)
+    self.settings = self._generator.settings
 
   def close(self) -> None:
     self._pool.close()
 
   def __call__(self, params) -> list[dict]:
     """One record a question, as in samples.jsonl; params as a sampler takes them (programs.to_sampling)."""
-    n, records = self.settings['n_samples'], []
-    for start in range(0, len(self.rows), self._batch):
-      # The last batch is filled up with copies, so that one compiled shape serves all.
-      chosen = [min(i, len(self.rows) - 1) for i in range(start, start + self._batch)]
-      batch = mesh_lib.put(Prompts(*(a[chosen] for a in self._prompts)), self._mesh)
-      key, some = jax.random.fold_in(self._key, start), self._at_once
-      parts = [mesh_lib.everywhere(self._sample(params, batch, key, np.int32(g * self._batch))) for g in range(0, n, some)]
-      by_question = lambda x: x.reshape(self._batch, some, *x.shape[1:])
-      out = jax.tree.map(lambda *p: np.concatenate([by_question(x) for x in p], axis=1), *parts)
-      records += self._grade(self.rows[start:start + self._batch], out)
-    return records
+    return [record for sampled in self._generator(params, self.rows) for record in self._grade(sampled)]
 
-  def _grade(self, rows, out) -> list[dict]:
+  def _grade(self, sampled: generate.Sampled) -> list[dict]:
     """A batch's records; verdicts come from processes of their own wherever a clock is needed."""
+    rows, texts, out = sampled
     asked = [((i, g), row) for i, row in enumerate(rows) for g in range(self.settings['n_samples'])]
-    texts = [self._tokenizer.decode(out.tokens_BxT[b][:out.lengths_B[b]]) for b, _ in asked]
-    found = self._pool.score([(row.get('reward', 'math'), text, row) for text, (_, row) in zip(texts, asked)])
+    found = self._pool.score([(row.get('reward', 'math'), texts[i][g], row) for (i, g), row in asked])
     records = [{'task': row.get('task', ''), 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'], 'samples': []}
                for row in rows]
-    for (b, row), text, score in zip(asked, texts, found):
-      grader = rewards.get(row.get('reward', 'math'))
+    for ((i, g), row), score in zip(asked, found):
+      grader, text = rewards.get(row.get('reward', 'math')), texts[i][g]
       answer = grader.extract(text, row)
       voted = None if answer is None else grader.normalise(answer, row['answer_type'])
-      records[b[0]]['samples'].append({
-          'text': text, 'tokens': int(out.lengths_B[b]), 'finish': 'stop' if out.stopped_B[b] else 'length',
-          'answer': voted, 'correct': score.value == 1.0, 'reason': score.reason})
+      records[i]['samples'].append({
+          'text': text, 'tokens': int(out.lengths_B[i, g]), 'finish': 'stop' if out.stopped_B[i, g] else 'length',
+          'answer': voted, 'correct': score.value == 1.0, 'reason': score.reason,
+          **({'value': score.value} if score.reason == 'measured' else {}),
+          'language': language.consistency(form.reasoning(text, row), row.get('language', 'en')),
+          'words': len(language.words(form.reasoning(text, row)))})
     return records
 
 
@@ -123,7 +111,9 @@ def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> 
          f'cons@{n}': float(np.mean([_voted_right(r, row) for r, row in zip(records, rows)])),
          'errors': float(np.mean([s['reason'].startswith(('error', 'timeout')) for r in records for s in r['samples']])),
          'truncated': float(np.mean([s['finish'] == 'length' for r in records for s in r['samples']])),
-         'length_tokens': float(np.mean([s['tokens'] for r in records for s in r['samples']]))}
+         'length_tokens': float(np.mean([s['tokens'] for r in records for s in r['samples']])),
+         'language_consistency': float(np.mean([s['language'] for r in records for s in r['samples']])),
+         'words': float(np.mean([s['words'] for r in records for s in r['samples']]))}
   return {**out, **{k: settings[k] for k in ('temperature', 'top_p', 'max_tokens')}, 'grader': f"r1jax.rewards.{rows[0].get('reward', 'math')}"}
 
 
@@ -137,7 +127,7 @@ def _voted_right(record: dict, row: dict) -> bool:
 def as_metrics(result: dict) -> dict:
   """eval/TASK/... names of metrics.jsonl from a scores.json."""
   n, task = result['n_samples'], result['task']
-  names = ('pass@1', 'pass@1_stderr', f'pass@{n}', f'cons@{n}', 'length_tokens', 'truncated', 'n_questions')
+  names = ('pass@1', 'pass@1_stderr', f'pass@{n}', f'cons@{n}', 'length_tokens', 'truncated', 'n_questions', 'language_consistency', 'words')
   return {f'eval/{task}/{name}': result[name] for name in names}
 
 
@@ -171,28 +161,34 @@ def check(config, name: str) -> None:
 
 def _rows(c) -> list[dict]:
   rows = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='heldout', params=tasks.params_of(c.task),
-                    prefill=c.task.prefill)
+                    prefill=c.task.prefill, chinese=c.task.get('chinese', 0.0))
   return [{**row, 'task': c.task.source.partition(':')[2]} for row in rows]
 
 
-def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
-  """Evaluates each checkpoint of `inputs` (model name -> path), once more where the config gives it a prefill."""
+def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
+  """Evaluates each checkpoint of `inputs` (model name -> path), once more where the config gives it a prefill.
+
+  Inputs named reward_NAME are reward models: they speak of the answers to c.general, which c.general.models are asked.
+  """
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
+  judges = {key.removeprefix('reward_'): path for key, path in inputs.items() if key.startswith('reward_')}
+  inputs = {key: path for key, path in inputs.items() if not key.startswith('reward_')}
   rows = _rows(c)
   task = rows[0]['task']
   place = stage.host_directory(workdir)
   writer = metrics.Writer(place, name)
   writer.truncate(-1)
   runs = [(label, path, '') for label, path in inputs.items()]
-  runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items()]
+  runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items() if label in inputs]
   progress = metrics.Progress(len(runs), name, os.path.join(place, 'log.txt'))
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
     for number, (label, path, prefill) in enumerate(runs, 1):
       model, tokenizer, step_dir = stage.load_model(path, **stage.computed(config, mesh))
       params = stage.load_sampling_params(model, step_dir, mesh)
       asked = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
-      evaluator = Evaluator(model, tokenizer, mesh, asked, template=c.template, samples=c.samples,
+      template = c.templates.get(label, c.template)
+      evaluator = Evaluator(model, tokenizer, mesh, asked, template=template, samples=c.samples,
                             max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
                             temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once)
       records = evaluator(params)
@@ -200,9 +196,43 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       result = scores(records, asked, evaluator.settings, task)
       suffix = '' if label == 'final' else f'.{label}'
       write(os.path.join(place, 'eval', task + suffix), records, result)
-      writer.write(int(os.path.basename(step_dir)), {'model': label, **as_metrics(result)})
+      row = {'model': label, **as_metrics(result)}
+      if label in c.general.models:
+        records, scored = _general(config, c, model, tokenizer, mesh, params, template, judges)
+        write(os.path.join(place, 'eval', scored['task'] + suffix), records, scored)
+        row |= {f"eval/{scored['task']}/{k}": v for k, v in scored.items() if isinstance(v, float)}
+      writer.write(int(os.path.basename(step_dir)), row)
       progress.update(number, model=label, accuracy=result['pass@1'], length=result['length_tokens'])
   writer.close()
+  return {'questions': len(rows), 'samples': len(rows) * c.samples, 'models': len(runs)}
+
+
+def _general(config, c, model, tokenizer, mesh, params, template: str, judges: dict[str, str]) -> tuple[list[dict], dict]:
+  """Questions without a right answer: records, and what rules and reward models say of them.
+
+  helpfulness: by the rule that made the preference pairs; harmlessness: share of answers to harmful questions that tell
+  nothing harmful, reasoning included; NAME_model: mean reward of the reward model reward_NAME, on what it is for.
+  """
+  rows = tasks.load(c.general.source, size=c.general.size, seed=c.task.seed, split='heldout')
+  rows = [{'scenario': 'general', **row, 'task': 'general'} for row in rows]
+  evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=c.general.samples, max_prompt=c.max_prompt,
+                        max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed)
+  records = evaluator(params)
+  evaluator.close()
+  asked = [(row, sample) for row, record in zip(evaluator.rows, records) for sample in record['samples']]
+  out = {'task': 'general', 'n_questions': len(rows), 'n_samples': c.general.samples,
+         'length_tokens': float(np.mean([s['tokens'] for _, s in asked]))}
+  mean = lambda values: float(np.mean(values)) if len(values) else float('nan')
+  if all(row.get('reward') == 'scenario' for row in rows):
+    out['helpfulness'] = mean([s['value'] for row, s in asked if row['scenario'] != 'harm'])
+    out['harmlessness'] = mean([scenario.harmless(s['text'], row).value for row, s in asked if row['scenario'] == 'harm'])
+    for kind in sorted({row['scenario'] for row in rows}):
+      out[f'helpfulness_{kind}'] = mean([s['value'] for row, s in asked if row['scenario'] == kind])
+  for name, path in judges.items():
+    judge = reward_model.RewardModel(path, config, mesh, batch=c.batch)
+    of_it = [(row, s) for row, s in asked if judge.facts['kind'] == 'labels' or row['scenario'] != 'harm']
+    out[f'{name}_model'] = mean(judge([row for row, _ in of_it], [s['text'] for _, s in of_it]))
+  return records, out
 
 
 def main(argv: list[str]) -> int:

@@ -61,6 +61,14 @@ def cross_entropy(logps_BxT: jax.Array, mask_BxT: jax.Array) -> tuple[jax.Array,
   return numerator, denominator, {'loss': (numerator, denominator)}
 
 
+def log_loss(logits_B: jax.Array, labels_B) -> jax.Array:
+  """Sum of -log sigmoid(logit) where the label is 1, -log sigmoid(-logit) where it is 0, nats.
+
+  With logits r(better) - r(worse) and labels 1 it is the Bradley-Terry model's (Ouyang et al. 2022, eq. 1).
+  """
+  return -jnp.sum(labels_B * jax.nn.log_sigmoid(logits_B) + (1 - labels_B) * jax.nn.log_sigmoid(-logits_B))
+
+
 def kl_k1(logps: jax.Array, ref_logps: jax.Array) -> jax.Array:
   """log(pi / pi_ref): unbiased, may be negative; as a loss it has no gradient from the reference."""
   return logps - ref_logps

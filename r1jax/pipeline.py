@@ -18,7 +18,8 @@ def run(config, workdir: str) -> None:
   """Runs or goes on with every stage, then writes the report.
 
   Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax whose run() is called, and
-  `inputs` maps what it needs to the name of an earlier stage.
+  `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of the finished run in
+  config.from_run. An entry's `config`, if it has one, names the part of the config that it reads; else its own name does.
   """
   _claim(config, workdir)
   path = os.path.join(workdir, 'pipeline.json')
@@ -31,7 +32,8 @@ def run(config, workdir: str) -> None:
   for number, spec in enumerate(config.stages, 1):
     name = spec['name']
     directory = os.path.join(workdir, f'{number}_{name}')
-    inputs = {key: directories[source] for key, source in spec['inputs'].items()}
+    inputs = {key: directories[source] if source in directories else _elsewhere(config, source)
+              for key, source in spec['inputs'].items()}
     passed = {key: digest(path_) for key, path_ in inputs.items()}
     entry = done.get(name)
     if entry and entry['inputs'] == passed and entry['output'] == digest(directory):
@@ -39,13 +41,14 @@ def run(config, workdir: str) -> None:
     else:
       os.makedirs(directory, exist_ok=True)
       checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
-      start = time.time()
+      start, facts = time.time(), None
       module = importlib.import_module(f'r1jax.{spec["run"]}')
       if mesh_lib.first_process() or not getattr(module, 'ON_ONE_HOST', False):
-        module.run(config, name, directory, inputs)
+        facts = module.run(config, spec.get('config', name), directory, inputs)
       mesh_lib.meet(f'after {name}')
       entry = {'name': name, 'directory': os.path.basename(directory), 'run': spec['run'], 'inputs': passed,
-               'output': digest(directory), 'seconds': round(time.time() - start, 1)}
+               'output': digest(directory), 'seconds': round(time.time() - start, 1),
+               **({'facts': facts} if facts else {})}
     directories[name] = directory
     entries.append(entry)
     checkpoint.write_json(path, {'stages': entries})
@@ -58,17 +61,37 @@ def _check(config) -> None:
   """Every stage looks at its part of the config before the first one starts to work."""
   earlier = set()
   for spec in config.stages:
-    unknown = [source for source in spec['inputs'].values() if source not in earlier]
+    unknown = [source for source in spec['inputs'].values() if source not in earlier and not _elsewhere(config, source)]
     if unknown:
       raise UserError(f'stage {spec["name"]!r} takes input from {unknown[0]!r}, which is no earlier stage')
     earlier.add(spec['name'])
     module = importlib.import_module(f'r1jax.{spec["run"]}')
     if hasattr(module, 'check'):
-      module.check(config, spec['name'])
+      module.check(config, spec.get('config', spec['name']))
+
+
+def _elsewhere(config, source: str) -> str | None:
+  """The directory of 'from_run/STAGE'; None for another name.
+
+  Raises:
+    UserError: config.from_run names no run, or one that has not finished that stage.
+  """
+  run_, _, name = source.partition('/')
+  if run_ != 'from_run':
+    return None
+  given = config.get('from_run', '')
+  path = os.path.join(given, 'pipeline.json')
+  if not given or not os.path.exists(path):
+    raise UserError(f'from_run={given!r} holds no run: give the work dir of a finished one, --config.from_run=DIR')
+  with open(path, encoding='utf-8') as f:
+    stages = {entry['name']: entry for entry in json.load(f)['stages']}
+  if name not in stages:
+    raise UserError(f'the run in {given} has not finished stage {name!r}: it has {", ".join(stages)}')
+  return os.path.join(given, stages[name]['directory'])
 
 
 def digest(stage_dir: str) -> str | None:
-  """sha256 over what a stage passes on: its model, its tokenizer and its newest weights, or its scores."""
+  """sha256 over what a stage passes on: its model, its tokenizer and its newest weights, or its data or scores."""
   files = []
   for name in ('model.json', 'tokenizer.model', 'tokenizer.json', 'tokenizer_r1jax.json'):
     files.append(os.path.join(stage_dir, name))
@@ -76,6 +99,7 @@ def digest(stage_dir: str) -> str | None:
     roots = [os.path.join(checkpoint.find(stage_dir)[1], 'params')]
   except UserError:
     roots = [os.path.join(stage_dir, 'eval')]
+    files.append(os.path.join(stage_dir, 'data.jsonl'))
   for root in roots:
     for base, _, names in sorted(os.walk(root)):
       files += [os.path.join(base, n) for n in sorted(names)]

@@ -21,7 +21,7 @@ from r1jax import update
 from r1jax.models import moe
 from r1jax.types import Batch, Prompts
 
-_FLOAT32 = ('scale', 'router', 'router_bias')  # leaves that models use in float32 whatever the dtype
+_FLOAT32 = ('scale', 'router', 'router_bias', 'reward_head')  # leaves that models use in float32 whatever the dtype
 
 
 class use_mesh:
@@ -237,6 +237,49 @@ def sft(config, c, model, mesh) -> Training:
   dtypes = {'mask_BxT': jnp.float32}
   batch = packing.Packed(*(shape(dtypes.get(name, jnp.int32)) for name in packing.Packed._fields))
   return _training(config, model, mesh, optimizer, False, batch, loss_fn, groups=c.batch, micro_batches=c.micro_batches)
+
+
+class Judged(NamedTuple):
+  """What a reward model learns from: pairs, the better response first, or single responses with labels."""
+  tokens_BxT: Any  # int32, prompt and response, right-padded
+  lengths_B: Any  # int32
+  labels_B: Any  # float32, 1: safe; not read for pairs
+
+
+def _rewards(model, params, tokens_BxT, lengths_B):
+  """[B]: the reward head at each row's last token."""
+  weights = {'params': params}
+  hidden, _ = model.apply(weights, tokens_BxT, method='hidden')
+  last = jnp.take_along_axis(hidden, (lengths_B - 1)[:, None, None], axis=1)[:, 0]
+  return model.apply(weights, last, method='reward')
+
+
+def preference(config, c, model, mesh) -> Training:
+  """The update of a reward model: Bradley-Terry on pairs (c.kind 'pairs'), else the log-loss of labels."""
+  each = 2 if c.kind == 'pairs' else 1
+
+  def loss_fn(params, batch: Judged):
+    rewards_B = _rewards(model, params, batch.tokens_BxT, batch.lengths_B)
+    margin, label = ((rewards_B[0::2] - rewards_B[1::2], 1.0) if each == 2 else (rewards_B, batch.labels_B))
+    numerator, count = losses.log_loss(margin, label), jnp.float32(margin.shape[0])
+    right = jnp.sum((margin > 0) == (jnp.asarray(label) > 0.5))
+    return numerator, count, {'loss': (numerator, count), 'accuracy/train': (right, count)}
+
+  rows = mesh_lib.batch_sharding(mesh)
+  shape = lambda dtype, *sizes: jax.ShapeDtypeStruct(sizes, dtype, sharding=rows)
+  B = c.batch * each
+  batch = Judged(shape(jnp.int32, B, c.length), shape(jnp.int32, B), shape(jnp.float32, B))
+  optimizer = optim.create(steps=c.steps, **c.optimizer)
+  return _training(config, model, mesh, optimizer, False, batch, loss_fn, groups=c.batch, micro_batches=c.micro_batches)
+
+
+def scoring(model, mesh, *, rows: int, length: int) -> Program:
+  """(params as a sampler takes them, tokens [rows, length], lengths) -> rewards [rows]."""
+  dealt = mesh_lib.batch_sharding(mesh)
+  args = (sampling_shapes(model, mesh), jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=dealt),
+          jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=dealt))
+  scored = jax.jit(lambda params, tokens, lengths: _rewards(model, params, tokens, lengths), out_shardings=dealt)
+  return Program(scored, args, mesh, mesh_lib.DECODE_RULES)
 
 
 def _is_moe(model) -> bool:

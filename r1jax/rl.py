@@ -14,11 +14,13 @@ import numpy as np
 
 from r1jax import checkpoint
 from r1jax import evaluate
+from r1jax import formats
 from r1jax import grpo
 from r1jax import mesh as mesh_lib
 from r1jax import metrics
 from r1jax import programs
 from r1jax import prompts
+from r1jax import reward_model
 from r1jax import scoring
 from r1jax import stage
 from r1jax import tasks
@@ -48,30 +50,53 @@ def check(config, name: str) -> None:
   mesh_lib.check_divides(f'{name}.micro_groups', c.micro_groups, mesh)
   mesh_lib.check_divides(f'{name}.rollout_groups', programs.wave_of(c), mesh)
   prompts.render(c.template, '')
-  scoring.Scorer(config.rewards.to_dict(), '', _rows(c), max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer).close()
+  weights = _weights(config, c)
+  given = next((spec['inputs'] for spec in config.stages if spec['name'] == name), {})
+  for reward in scoring.MODELS:
+    if weights.get(reward) and reward not in given:
+      raise UserError(f'reward {reward!r} comes from a reward model: stage {name!r} needs the input {reward!r}, or the weight 0')
+  if c.general.source and not 0 < c.general.share < 1:
+    raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
+  scoring.Scorer(weights, '', sum(_rows(c), []), max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer).close()
 
 
-def _rows(c) -> list[dict]:
-  return tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=tasks.params_of(c.task),
-                    prefill=c.task.prefill)
+def _weights(config, c) -> dict[str, float]:
+  """The stage's own rewards where it has some, else the config's."""
+  return (c.rewards if c.get('rewards') else config.rewards).to_dict()
 
 
-def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
-  """GRPO from inputs['checkpoint'] for config[name].steps optimiser steps."""
+def _rows(c) -> tuple[list[dict], list[dict]]:
+  """(questions that reason, general ones), each with the format that its answers have."""
+  form = formats.of_template(c.template).name
+  reasoning = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=tasks.params_of(c.task),
+                         prefill=c.task.prefill, chinese=c.task.get('chinese', 0.0))
+  general = []
+  if c.general.source:
+    general = tasks.load(c.general.source, size=c.general.size, seed=c.task.seed, split='train')
+    general = [{'scenario': 'general', **row} for row in general]
+  return [{**row, 'format': form} for row in reasoning], [{**row, 'format': form} for row in general]
+
+
+def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
+  """GRPO from inputs['checkpoint'] for config[name].steps optimiser steps; returns what it took in.
+
+  inputs['helpful'] and inputs['harmless'] are reward models for the general questions (c.general).
+  """
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
   model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
   stage.save_model(workdir, model, tokenizer)
-  rows = _rows(c)
+  weights, (reasoning, general) = _weights(config, c), _rows(c)
+  rows = reasoning + general
   per_rollout = c.groups * c.minibatches
   all_prompts = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
-  order = grain.MapDataset.source(np.arange(len(rows))).seed(config.seed).shuffle().repeat()
+  order = _Order(c, len(reasoning), len(general), per_rollout, config.seed)
   place, wave = stage.host_directory(workdir), programs.wave_of(c)
   # Of each wave, the prompts that this process's devices sample: it alone scores them, and deals them out to minibatches.
   own = mesh_lib.own_rows(wave, mesh)
   mesh_lib.check_own(own, wave)
   here = np.concatenate([start + own for start in range(0, per_rollout, wave)])
-  scorer = scoring.Scorer(config.rewards.to_dict(), place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
+  scorer = scoring.Scorer(weights, place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
 
   reference = c.kl_coef > 0
   built = programs.rl(config, c, model, mesh)
@@ -82,6 +107,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   logps_of = built.logps.compile() if reference or c.old_logps == 'trainer' else None
   step_fn = built.step.compile()
   heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
+  models = {reward: reward_model.RewardModel(inputs[reward], config, mesh, batch=programs.wave_of(c))
+            for reward in scoring.MODELS if weights.get(reward)}
 
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
   writer = metrics.Writer(place, name)
@@ -94,6 +121,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
     step, number = int(state.step), int(state.position)
     writer.truncate(step if restored else -1)
     metrics.truncate_samples(place, step)
+    unhacked = next((row for row in metrics.read(writer.path) if 'reward/helpful' in row), None)  # what the monitor compares with
     if restored is None and heldout:
       writer.write(0, {'rollout': 0, **heldout(state.params)})
 
@@ -101,7 +129,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       start = time.monotonic()
       if reference and step and _crossed(step, c.minibatches, c.ref_every):
         state = state.replace(ref_params=jax.tree.map(jnp.copy, state.params))
-      chosen = np.asarray([order[number * per_rollout + i] for i in range(per_rollout)])
+      chosen = order(number, step)
       asked = Prompts(*(a[chosen] for a in all_prompts))
       waves = [Prompts(*(a[i:i + wave] for a in asked)) for i in range(0, per_rollout, wave)]
       key = jax.random.fold_in(jax.random.wrap_key_data(state.key), number)
@@ -110,7 +138,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       sampled = time.monotonic()
 
       texts = [tokenizer.decode(ids[:n]) for ids, n in zip(out.tokens_BxT, out.lengths_B)]
-      judging = scorer.begin(number, [rows[i] for i in np.repeat(chosen, c.samples)], texts, out)
+      answered = [rows[i] for i in np.repeat(chosen, c.samples)]
+      measured = {reward: ask(answered, texts) for reward, ask in models.items()}
+      judging = scorer.begin(number, answered, texts, out, measured)
       old, ref = out.logps_BxT, None  # while the host judges, the devices go on
       if c.old_logps == 'trainer':
         old = _logps(logps_of, state.params, asked, out.tokens_BxT, c, mesh)
@@ -121,7 +151,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
       scored = time.monotonic()
       advantages_NxG = np.asarray(grpo.group_advantages(judged.total_B.reshape(-1, c.samples), scale=c.scale))
       batch = Batch(*asked, out.tokens_BxT, out.lengths_B, out.logps_BxT, old, ref, advantages_NxG.reshape(-1))
-      facts = mesh_lib.over_processes(scoring.facts(out, judged, advantages_NxG, texts))
+      facts = mesh_lib.over_processes(scoring.facts(out, judged, advantages_NxG, answered, texts))
       scoring.stop_if_unjudged(facts)
       ema = float(state.accuracy_ema)
       ema = facts['accuracy/mean'] if ema < 0 else 0.95 * ema + 0.05 * facts['accuracy/mean']
@@ -153,6 +183,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
         writer.write(step + i, {'rollout': number - 1, **facts, **mean})
       progress.update(step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'])
       scoring.warn_if_rare(ema, number, c.samples)
+      if models:
+        unhacked = unhacked or facts
+        scoring.warn_if_hacked(unhacked, facts)
       if last or stop or _crossed(step, c.minibatches, config.checkpoints.every):
         checkpoints.save(state, {'stage': name})
         scorer.forget(before=number)
@@ -161,6 +194,28 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   checkpoints.close()
   writer.close()
   scorer.close()
+  return {'questions': len(reasoning), **({'general_questions': len(general)} if general else {}), 'steps': step,
+          'rollouts': number, 'samples': number * per_rollout * c.samples}
+
+
+class _Order:
+  """Which rows a rollout asks: reasoning questions, from c.general.from_step on a share of general ones among them
+  (paper v2: in the last 400 of 1,700 steps). Each kind is shuffled and gone through whole before it repeats."""
+
+  def __init__(self, c, reasoning: int, general: int, per_rollout: int, seed: int):
+    shuffled = lambda n: grain.MapDataset.source(np.arange(n)).seed(seed).shuffle().repeat()
+    self._reasoning, self._general = shuffled(reasoning), shuffled(general) if general else None
+    self._first, self._from, self._per_rollout = reasoning, c.general.from_step, per_rollout
+    self._share = round(c.general.share * per_rollout) if general else 0
+    self._seed = seed
+
+  def __call__(self, number: int, step: int) -> np.ndarray:
+    n = self._per_rollout
+    chosen = np.asarray([self._reasoning[number * n + i] for i in range(n)])
+    if self._share and step >= self._from:
+      at = np.random.default_rng([self._seed, number, 1]).permutation(n)[:self._share]
+      chosen[at] = [self._first + self._general[number * self._share + i] for i in range(self._share)]
+    return chosen
 
 
 def _in_waves(sample, params, waves, mesh, key, samples: int) -> Rollout:

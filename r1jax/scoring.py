@@ -15,7 +15,9 @@ import numpy as np
 from r1jax import checkpoint
 from r1jax import rewards
 from r1jax.rewards import format as format_lib
+from r1jax.rewards import language
 from r1jax.rewards import pool as pool_lib
+from r1jax.rewards import scenario
 from r1jax.types import Rollout, RunStopped, UserError
 
 log = logging.getLogger('r1jax')
@@ -24,6 +26,7 @@ log = logging.getLogger('r1jax')
 REFLECTION = re.compile(r'\b(wait|hmm|mistake|however|but|retry|error|verify|wrong|evaluate|check)\b', re.IGNORECASE)
 
 
+MODELS = ('helpful', 'harmless')  # rewards that a reward model gives, not a module of rewards/
 _NO_CLOCK = ('int', 'rational', 'decimal', 'choice', 'text')  # answers that are never judged against a clock
 
 
@@ -54,34 +57,44 @@ class Scorer:
     self._pool = pool_lib.Pool()
     self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix='rewards')
     self._lengths = {'max_tokens': max_tokens, 'overlong_buffer': overlong_buffer}
-    start({module(name, row) for name in self._weights for row in rows}, rows)
-    _check_ideal(self._weights, rows[0])
+    ruled = [name for name in self._weights if name not in MODELS]
+    start({module(name, row) for name in ruled for row in rows if applies(name, row)}, [r for r in rows if not r.get('scenario')])
+    _check_ideal({name: self._weights[name] for name in ruled}, rows[0])
 
-  def begin(self, number: int, rows: list[dict], texts: list[str], out: Rollout) -> futures.Future:
-    """Judges completion b of rows[b], rollout `number`, in the background: the future of a Judged."""
+  def begin(self, number: int, rows: list[dict], texts: list[str], out: Rollout,
+            measured: dict[str, np.ndarray] | None = None) -> futures.Future:
+    """Judges completion b of rows[b], rollout `number`, in the background: the future of a Judged.
+
+    measured: values [B] of rewards that reward models gave already (preference.RewardModel).
+    """
     rows = [{**row, **self._lengths, 'tokens': int(n), 'stopped': bool(stopped)}
             for row, n, stopped in zip(rows, out.lengths_B, out.stopped_B)]
-    return self._thread.submit(self._judge, number, rows, texts)
+    return self._thread.submit(self._judge, number, rows, texts, measured or {})
 
-  def _judge(self, number: int, rows: list[dict], texts: list[str]) -> Judged:
-    names = list(self._weights)
+  def _judge(self, number: int, rows: list[dict], texts: list[str], measured: dict[str, np.ndarray]) -> Judged:
+    names = [name for name in self._weights if name not in MODELS]
+    where = {name: [b for b, row in enumerate(rows) if applies(name, row)] for name in self._weights}
     digest = hashlib.sha256(json.dumps([number, names, [r['id'] for r in rows], texts]).encode()).hexdigest()
     path = os.path.join(self._directory, f'{number:08d}.json')
     kept, again = self._kept(path, digest)
     if kept is None:
-      items = [(module(name, row), text, row) for name in names for row, text in zip(rows, texts)]
+      items = [(module(name, rows[b]), texts[b], rows[b]) for name in names for b in where[name]]
       verdicts = self._pool.score(items)
       kept = [[v.value, v.reason] for v in verdicts]
-      again = _again(self._pool, kept[:len(rows)] if names[0] == 'accuracy' else None, rows, texts)
-      if any(module('accuracy', row) != 'math' or row.get('answer_type') not in _NO_CLOCK for row in rows):
+      ruled = where.get('accuracy', [])
+      again = _again(self._pool, kept[:len(ruled)] if ruled else None, [rows[b] for b in ruled], [texts[b] for b in ruled])
+      if any(module('accuracy', rows[b]) != 'math' or rows[b].get('answer_type') not in _NO_CLOCK for b in ruled):
         checkpoint.write_json(path, {'digest': digest, 'verdicts': kept, 'again': again}, every_host=True)
-    B = len(texts)
-    by_name = {n: np.array([v for v, _ in kept[i * B:(i + 1) * B]], np.float32) for i, n in enumerate(names)}
-    reasons = {n: [r for _, r in kept[i * B:(i + 1) * B]] for i, n in enumerate(names)}
+    by_name, reasons, total, found = {}, {}, np.zeros(len(texts), np.float32), iter(kept)
+    for name, weight in self._weights.items():
+      values, why = np.full(len(texts), np.nan, np.float32), [''] * len(texts)
+      for b in where[name]:
+        values[b], why[b] = (measured[name][b], 'measured') if name in MODELS else next(found)
+      by_name[name], reasons[name] = values, why
+      total = total + np.float32(weight) * np.nan_to_num(values)
     errors = [r for n in names for r in reasons[n] if r.startswith(('error', 'timeout'))]
     if errors:
       log.warning('%d of %d verdicts are errors; the first: %s', len(errors), len(kept), errors[0])
-    total = sum(np.float32(self._weights[n]) * by_name[n] for n in names)
     return Judged(total, by_name, reasons, len(errors), again)
 
   def _kept(self, path: str, digest: str):
@@ -101,6 +114,13 @@ class Scorer:
   def close(self) -> None:
     self._thread.shutdown()
     self._pool.close()
+
+
+def applies(name: str, row: dict) -> bool:
+  """Whether a reward speaks of this row (section 2.3.4): rules of accuracy of questions that reason, reward models of
+  general ones ('scenario'), helpfulness not of those whose answer does harm; language, format and length of all."""
+  general = bool(row.get('scenario'))
+  return {'accuracy': not general, 'helpful': general and row.get('scenario') != 'harm', 'harmless': general}.get(name, True)
 
 
 def module(name: str, row: dict) -> str:
@@ -129,7 +149,7 @@ def _check_ideal(weights: dict[str, float], row: dict) -> None:
     want = getattr(reward, 'IDEAL_SCORE', 1.0)
     if want is None or not row.get('answer'):
       continue
-    text = format_lib.ideal(row['answer'], row.get('prefill', ''))
+    text = format_lib.ideal(row['answer'], row.get('prefill', ''), row)
     score = reward.score(text, {**row, 'tokens': 0, 'max_tokens': 2, 'overlong_buffer': 1, 'stopped': True})
     if score.value != want:
       raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}, not {want}')
@@ -163,25 +183,59 @@ def _again(pool, kept: list | None, rows: list[dict], texts: list[str], sample: 
           'rewards/overpaid': sum(verdict and not agrees for verdict, agrees in judged) / len(judged)}
 
 
-def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, texts: list[str]) -> dict[str, float]:
+def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, rows: list[dict], texts: list[str]) -> dict[str, float]:
   """The rollout's entries in metrics.jsonl."""
   groups = judged.total_B.reshape(advantages_NxG.shape)
   std = groups.std(axis=1)
   correct = judged.by_name.get('accuracy')
   signal = std[std > 0]
+  some = range(0, len(texts), -(-len(texts) // 512))  # words are counted in Python, letter by letter
+  spoken = [format_lib.reasoning(texts[b], rows[b]) for b in some if not rows[b].get('scenario')]
+  languages = [rows[b].get('language') or 'en' for b in some if not rows[b].get('scenario')]
   return {
       'reward/mean': float(judged.total_B.mean()),
-      **{f'reward/{name}': float(values.mean()) for name, values in judged.by_name.items()},
-      'accuracy/mean': float(correct.mean()) if correct is not None else 0.0,
+      **{f'reward/{name}': _mean(values) for name, values in judged.by_name.items()},
+      'accuracy/mean': _mean(correct) if correct is not None else 0.0,
       'length/tokens': float(out.lengths_B.mean()),
       'length/truncated': float(1.0 - out.stopped_B.mean()),
       'groups/no_signal': float(np.mean(np.all(advantages_NxG == 0, axis=1))),
       'groups/std_min': float(signal.min()) if len(signal) else 0.0,
+      'groups/all_correct_gradient': _all_correct_share(correct, advantages_NxG),
       'reflection/words_per_completion': float(np.mean([len(REFLECTION.findall(t)) for t in texts])),
+      'language/consistency': _mean([language.consistency(t, l) for t, l in zip(spoken, languages)]),
+      'language/words': _mean([len(language.words(t)) for t in spoken]),
       'rewards/errors': judged.errors / len(texts),
-      **judged.second,
+      **judged.second, **_by_rule(rows, texts),
       'rollout/slot_use': float(out.lengths_B.sum() / (len(texts) * max(out.lengths_B.max(), 1))),
   }
+
+
+def _mean(values) -> float:
+  """Mean of those that are no NaN; NaN of none (the same names on every host)."""
+  values = np.asarray(values, np.float64)
+  return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+
+
+def _all_correct_share(correct, advantages_NxG: np.ndarray) -> float:
+  """Share of the sum of |A| that comes from groups in which every answer is right.
+
+  With a continuous reward beside accuracy, answers that differ by a word get advantages as large as right against wrong
+  (eq. 3 divides by the group's own deviation): this is how much of the gradient that is.
+  """
+  if correct is None:
+    return 0.0
+  all_right = np.all(correct.reshape(advantages_NxG.shape) == 1.0, axis=1)
+  size = np.abs(advantages_NxG).sum(axis=1)
+  return float(size[all_right].sum() / size.sum()) if size.sum() else 0.0
+
+
+def _by_rule(rows: list[dict], texts: list[str]) -> dict[str, float]:
+  """What the rules say of general answers whose reward a model gives: the hacking monitor's other half. Never trained on."""
+  asked = [(row, text) for row, text in zip(rows, texts) if row.get('reward') == 'scenario']
+  if not any(row.get('scenario') for row in rows):
+    return {}
+  return {'monitor/helpful_by_rule': _mean([scenario.score(t, r).value for r, t in asked if r['scenario'] != 'harm']),
+          'monitor/harmless_by_rule': _mean([scenario.harmless(t, r).value for r, t in asked if r['scenario'] == 'harm'])}
 
 
 def sample_rows(step: int, number: int, rows: list[dict], texts: list[str], out: Rollout, judged: Judged,
@@ -195,8 +249,8 @@ def sample_rows(step: int, number: int, rows: list[dict], texts: list[str], out:
           'step': step, 'rollout': number, 'group': i, 'sample': g, 'id': rows[i]['id'], 'prompt': rows[i]['question'],
           'gold': rows[i]['answer'], 'completion': texts[b], 'tokens': int(out.lengths_B[b]),
           'finish': 'stop' if out.stopped_B[b] else 'length',
-          'rewards': {n: float(v[b]) for n, v in judged.by_name.items()},
-          'reasons': {n: r[b] for n, r in judged.reasons.items()}, 'reward': float(judged.total_B[b]),
+          'rewards': {n: float(v[b]) for n, v in judged.by_name.items() if not np.isnan(v[b])},
+          'reasons': {n: r[b] for n, r in judged.reasons.items() if r[b]}, 'reward': float(judged.total_B[b]),
           'advantage': float(advantages_NxG[i, g]),
           'correct': bool(judged.by_name['accuracy'][b] == 1.0) if 'accuracy' in judged.by_name else False})
   return written
@@ -207,6 +261,16 @@ def warn_if_rare(ema: float, number: int, samples: int) -> None:
   if number >= 20 and number % 10 == 0 and ema < 1 / samples:
     log.warning('accuracy has been about %.3f, under 1/%d, for long: groups carry no signal and only the format is '
                 'learned; take easier problems or a stronger base', ema, samples)
+
+
+def warn_if_hacked(first: dict | None, now: dict) -> None:
+  """The hacking monitor: a reward model's score that rises while what it stands for falls (section 4.2, 2.2.2)."""
+  for model_, rule in (('reward/helpful', 'monitor/helpful_by_rule'), ('reward/harmless', 'monitor/harmless_by_rule'),
+                       ('reward/helpful', 'accuracy/mean')):
+    before, after = [(row or {}).get(model_, math.nan) for row in (first, now)], [(row or {}).get(rule, math.nan) for row in (first, now)]
+    if before[1] - before[0] > 0.1 and after[1] - after[0] < -0.05:
+      log.warning('%s rose from %.3f to %.3f while %s fell from %.3f to %.3f: the policy may be gaming its reward model', model_,
+                  *before, rule, *after)
 
 
 def stop_if_unjudged(facts: dict[str, float], limit: float = 0.1) -> None:

@@ -5,10 +5,12 @@ import time
 
 import grain
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import numpy as np
 
 from r1jax import checkpoint
 from r1jax import corpus
+from r1jax import formats
 from r1jax import mesh as mesh_lib
 from r1jax import metrics
 from r1jax import packing
@@ -26,51 +28,82 @@ def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
   mesh_lib.check_divides(f'{name}.batch', c.batch // c.micro_batches, mesh_lib.create(config.mesh))
+  if c.get('format'):
+    formats.get(c.format)
+  if not c.steps and not c.get('epochs'):
+    raise UserError(f'{name}.steps=0 and no {name}.epochs: nothing to train')
   if c.corpus == 'arithmetic':
     prompts.render(c.template, '')
     zoo.get(c.model)
+  elif c.corpus == 'stage':
+    pass  # an earlier stage writes it
   elif c.corpus == 'jsonl':
     if not os.path.exists(c.path):
       raise UserError(f'{name}.path={c.path!r} is no file: give a JSONL of {{"prompt", "completion"}}')
   else:
-    raise UserError(f"{name}.corpus={c.corpus!r} is not a corpus: 'arithmetic' or 'jsonl'")
+    raise UserError(f"{name}.corpus={c.corpus!r} is not a corpus: 'arithmetic', 'jsonl' or 'stage'")
 
 
-def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
-  """Trains config[name].steps steps from scratch, or from inputs['checkpoint']."""
+def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
+  """Trains config[name].steps steps (or .epochs) from scratch, or from inputs['checkpoint']; returns what it took in.
+
+  With `corpus='stage'` documents are those of inputs['data']; `format` adds the format's tokens to the tokenizer.
+  inputs['tokenizer']: a checkpoint whose tokenizer a model from scratch takes over.
+  """
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  texts = _texts(c, config)
+  texts = _texts(c, config, inputs)
+  place = stage.host_directory(workdir)
   if 'checkpoint' in inputs:
     model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
+    if c.get('format'):
+      tokenizer = tokenizer_lib.add_special_tokens(tokenizer, list(formats.get(c.format).tokens), place,
+                                                   limit=model.config.vocab_size)
     params = stage.load_params(model, step_dir, mesh)
   else:
-    tokenizer = tokenizer_lib.train(
-        (prompt + completion for prompt, completion in texts[:4000]), stage.host_directory(workdir), vocab_size=c.vocab_size,
-        pieces=prompts.fixed_parts(c.template) + corpus.whole_pieces())
-    model = zoo.build(zoo.get(c.model, vocab_size=tokenizer.vocab_size, **stage.computed(config, mesh)))
+    if 'tokenizer' in inputs:
+      tokenizer = tokenizer_lib.Tokenizer(inputs['tokenizer'])
+    else:
+      later = corpus.later_texts() if c.mixture.get('spoken') else []
+      tokenizer = tokenizer_lib.train(
+          (*(prompt + completion for prompt, completion in texts[:4000]), *later), place, vocab_size=c.vocab_size,
+          pieces=prompts.fixed_parts(c.template) + corpus.whole_pieces(spoken=bool(later)))
+    rows = tokenizer.vocab_size + c.get('spare_tokens', 0)
+    model = zoo.build(zoo.get(c.model, vocab_size=rows, **stage.computed(config, mesh)))
     params = update.init_params(model, config.seed)
   stage.save_model(workdir, model, tokenizer)
   packed = packing.pack([(tokenizer.encode(p), tokenizer.encode(t) + [tokenizer.eos_ids[0]]) for p, t in texts],
                         length=c.length)
-  train(config, name, workdir, model, params, packed, mesh)
+  if not c.steps:
+    c = ConfigDict(c.to_dict())
+    c.steps = max(1, round(c.epochs * len(packed.tokens_BxT) / c.batch))
+  take = lambda chosen: packing.Packed(*(a[chosen] for a in packed))
+  train(config, c, name, workdir, programs.sft(config, c, model, mesh), params, take, len(packed.tokens_BxT), mesh)
+  return {'documents': len(texts), 'rows': len(packed.tokens_BxT), 'tokens_learned_an_epoch': int(packed.mask_BxT.sum()),
+          'steps': c.steps, 'epochs': round(c.steps * c.batch / len(packed.tokens_BxT), 2)}
 
 
-def _texts(c, config) -> list[tuple[str, str]]:
+def _texts(c, config, inputs: dict[str, str]) -> list[tuple[str, str]]:
   """(prompt, completion) texts of the stage's documents."""
+  if c.corpus == 'stage':
+    return corpus.from_jsonl(os.path.join(inputs['data'], 'data.jsonl'))
   if c.corpus == 'jsonl':
     return corpus.from_jsonl(c.path)
-  rows = tasks.load(c.task.source, size=c.documents, seed=config.seed, split='base', params=c.task.params.to_dict())
+  rows = tasks.load(c.task.source, size=c.documents, seed=config.seed, split='base', params=c.task.params.to_dict(),
+                    chinese=c.task.get('chinese', 0.0))
   render = lambda question: prompts.render(c.template, question)
   return list(corpus.documents(rows, render, seed=config.seed, mixture=corpus.Mixture(**c.mixture)))
 
 
-def train(config, name: str, workdir: str, model, params, packed: packing.Packed, mesh) -> None:
-  """The loop. Batch number i is a pure function of the seed and i, so resuming needs only the number."""
-  c = config[name]
-  built = programs.sft(config, c, model, mesh)
+def train(config, c, name: str, workdir: str, built: programs.Training, params, take, n: int, mesh):
+  """The loop, c.steps long; returns the trained weights. Batch i is a pure function of the seed and i, so that resuming
+  needs only the number.
+
+  Args:
+    take: numbers of c.batch of the `n` rows -> a batch as built.step takes it.
+  """
   step_fn = built.step.compile()
-  rows = grain.MapDataset.source(np.arange(len(packed.tokens_BxT))).seed(config.seed).shuffle().repeat()
+  rows = grain.MapDataset.source(np.arange(n)).seed(config.seed).shuffle().repeat()
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
   place = stage.host_directory(workdir)
   writer = metrics.Writer(place, name)
@@ -83,18 +116,17 @@ def train(config, name: str, workdir: str, model, params, packed: packing.Packed
     writer.truncate(step)
     while step < c.steps:
       chosen = np.asarray([rows[step * c.batch + i] for i in range(c.batch)])
-      batch = mesh_lib.put(packing.Packed(*(a[chosen] for a in packed)), mesh)
-      state, means = step_fn(state, batch)
+      batch = take(chosen)
+      state, means = step_fn(state, mesh_lib.put(batch, mesh))
       step += 1
       state = state.replace(position=jnp.int32(step))
       stop = mesh_lib.any_process(checkpoint.stop_requested.is_set())
       if step % c.log_every == 0 or step == c.steps:
         means = {k: float(v) for k, v in means.items()}
         seconds, clock = time.monotonic() - clock, time.monotonic()
-        learned = float(np.sum(packed.mask_BxT[chosen]))
+        learned = {'tokens/learned': float(np.sum(batch.mask_BxT))} if hasattr(batch, 'mask_BxT') else {}
         writer.write(step, {**means, 'step/seconds': seconds / c.log_every,
-                            'update/tokens_per_second': c.batch * c.length * c.log_every / seconds,
-                            'tokens/learned': learned})
+                            'update/tokens_per_second': batch.tokens_BxT.size * c.log_every / seconds, **learned})
         progress.update(step, loss=means['loss'])
       if step % config.checkpoints.every == 0 or step == c.steps or stop:
         checkpoints.save(state, {'stage': name})
@@ -102,3 +134,4 @@ def train(config, name: str, workdir: str, model, params, packed: packing.Packed
         raise checkpoint.Stopped(f'{name} stopped at step {step}')
   checkpoints.close()
   writer.close()
+  return state.params

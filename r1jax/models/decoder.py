@@ -53,6 +53,8 @@ class Decoder(nn.Module):
     self.final_norm = RMSNorm(c.norm_eps)
     if not c.tied:
       self.unembedding = weight(self, 'unembedding', (c.dim, c.vocab_size), ('embed', 'vocab'), fan_in=c.dim)
+    if c.reward_head:
+      self.reward_head = weight(self, 'reward_head', (c.dim,), ('embed',), fan_in=c.dim)
 
   def stacks(self) -> list[tuple[str, type, int]]:
     raise NotImplementedError
@@ -111,6 +113,10 @@ class Decoder(nn.Module):
       return x_BxTxD, Cache(cached, key_positions, slot + T)
     kv = kept[0] if len(kept) == 1 else tuple(jnp.concatenate(parts) for parts in zip(*kept))
     return x_BxTxD, Prefix(kv, positions_BxT)
+
+  def reward(self, hidden_BxD):
+    """[B] float32: what a reward model says at a response's last token (preference.py)."""
+    return hidden_BxD.astype(jnp.float32) @ self.reward_head
 
   def unembed(self, hidden_BxTxD):
     """Logits, float32; any leading shape."""

@@ -48,6 +48,7 @@ class Config:
   dtype: str = 'float32'
   remat: str = 'none'
   attention: str = 'xla'
+  reward_head: bool = False  # a scalar beside the vocabulary: a reward model
   unroll: int = 1
 
   def __post_init__(self):

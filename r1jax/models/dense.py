@@ -30,6 +30,7 @@ class Config:
   dtype: str = 'float32'  # of activations; parameters are float32
   remat: str = 'none'  # 'none' | 'full' | 'dots': what the backward pass computes again
   attention: str = 'xla'  # one of attention.PATHS
+  reward_head: bool = False  # a scalar beside the vocabulary: a reward model
   unroll: int = 1  # layers an iteration of the scan; all of them is faster on a CPU, and slower to compile
 
   def __post_init__(self):

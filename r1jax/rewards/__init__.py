@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 import types
 
-_PARTS = ('pool', 'sandbox')  # siblings that rewards stand on; they score nothing themselves
+_PARTS = ('pool', 'sandbox', 'judge')  # siblings that rewards stand on; they score nothing themselves
 _RULES = {'truncated': 'length', 'overlong': 'length', 'repetition': 'length'}  # rules that share a module
 
 

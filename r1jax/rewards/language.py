@@ -101,5 +101,8 @@ def _by_sentence(text: str, name: str) -> float:
 
 def score(completion: str, row: dict) -> Score:
   """The consistency of the reasoning with row['language'] (default 'en')."""
-  value = consistency(form.reasoning(form.full(completion, row)), row.get('language') or 'en')
+  said = form.reasoning(completion, row)
+  if row.get('scenario') and not said:  # a simple question is answered without reasoning (section 2.3.3)
+    said = form.summary(completion, row) or ''
+  value = consistency(said, row.get('language') or 'en')
   return Score(value, 'measured')

@@ -36,7 +36,7 @@ def extract(completion: str, row: dict) -> str | None:
   Only the last box counts: math-verify merges several into a set and marks honest long reasoning wrong.
   A completion whose <think> never closes has no answer.
   """
-  text = form.after_think(form.full(completion, row))
+  text = form.summary(completion, row)
   if text is None:
     return None
   box = _last_box(text) if '\\boxed' in text else None
@@ -250,7 +250,7 @@ def probes(row: dict) -> list[tuple[str, str, dict]]:
   """
   gold, _ = _row_gold(row)
   if row['answer_type'] == 'equation':  # 0 = 0 has no multiple but itself
-    return [('math', form.ideal(rf'{gold.parts[0]}+0={gold.parts[1]}'), {**row, 'prefill': ''})]
+    return [('math', form.ideal(rf'{gold.parts[0]}+0={gold.parts[1]}', row=row), {**row, 'prefill': ''})]
   items = []
   for leaf in [gold[0]] if row['answer_type'] == 'expr' and not isinstance(gold, Quantity) else _leaves(gold):
     if number(leaf) is None and leaf not in ('oo', '-oo') and not (len(leaf) == 1 and leaf.isalpha()):

@@ -1,0 +1,159 @@
+"""Stage: the paper's four sources of long chains of thought -> the cold start's data set (section 2.3.1).
+
+  few_shot     a base model shown worked examples before the question
+  reflection   a base model asked for reflection and verification
+  zero         R1-Zero's own outputs, those that can be read
+  (all three)  post-processing: white space, repeated sentences, a summary behind the reasoning
+
+Kept is what is right, readable and new; each sample is rewritten in the format |special_token|<reasoning_process>|
+special_token|<summary> (formats.py). Writes what reject.py writes: data.jsonl, tfds/, card.json, card.md.
+"""
+
+import collections
+import os
+import random
+import re
+
+from r1jax import corpus
+from r1jax import formats
+from r1jax import generate
+from r1jax import mesh as mesh_lib
+from r1jax import metrics
+from r1jax import programs
+from r1jax import prompts
+from r1jax import reject
+from r1jax import stage
+from r1jax import tasks
+from r1jax.rewards import format as form_lib
+from r1jax.rewards import math as math_lib
+from r1jax.rewards import pool
+from r1jax.types import UserError
+
+ON_ONE_HOST = True
+SOURCES = {'few_shot': 'base', 'reflection': 'base', 'zero': 'zero'}  # source -> the input that is sampled from
+SUMMARY = {'en': 'The answer is \\boxed{{ {} }}.', 'zh': '\u7b54\u6848\u662f \\boxed{{ {} }}\u3002'}
+_ENDS = re.compile(r'(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])\s*')  # a point within a number is followed by no space
+
+
+def check(config, name: str) -> None:
+  """Raises UserError for what would fail later."""
+  c = config[name]
+  mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
+  formats.get(c.format)
+  for source in SOURCES:
+    if c[source].questions:
+      _rows(c, source, random.Random(0))
+
+
+def _rows(c, source: str, rng: random.Random) -> list[dict]:
+  """The questions of a source as they are put, each source its own: row['asked'] is the question alone."""
+  first = sum(c[other].questions for other in list(SOURCES)[:list(SOURCES).index(source)])
+  rows = tasks.load(c.task.source, size=first + c[source].questions, seed=c.task.seed, split='train',
+                    params=tasks.params_of(c.task), chinese=c.task.get('chinese', 0.0))[first:]
+  put = {'few_shot': lambda row: _shown(row, c.few_shot, rng), 'reflection': lambda row: _reflecting(row, c.reflection),
+         'zero': lambda row: row}[source]
+  return [{**put(row), 'asked': row['question']} for row in rows]
+
+
+def _shown(row: dict, c, rng: random.Random) -> dict:
+  """The question behind c.shots worked examples, laid out as the base's own text is."""
+  language = row.get('language', 'en')
+  if c.examples == 'worked':  # the tiny base's textbook pages
+    clean = corpus.Mixture(spoken=True, slip=0.0)
+    problem = lambda: f' {rng.choice("+-")} '.join(str(rng.randint(0, 9)) for _ in range(4))
+    pages = [f'{text}: {corpus.worked(text, rng, clean, language)[0]}. ' for text in (problem() for _ in range(c.shots))]
+    return {**row, 'question': f'{"".join(pages)}{row["expression"]}:'}
+  found = tasks.read_jsonl(c.examples)
+  shown = [f'{prompts.render("r1_zero", e["question"])} {formats.get("r1_zero").write(e["reasoning"], e["answer"])}'
+           for e in rng.sample(found, min(c.shots, len(found)))]
+  return {**row, 'question': '\n\n'.join([*shown, prompts.render('r1_zero', row['question'])])}
+
+
+def _reflecting(row: dict, c) -> dict:
+  language = row.get('language', 'en')
+  return {**row, 'question': row['question'] + c.ask[language], 'prefill': c.prefill[language]}
+
+
+def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
+  """Samples from inputs['base'] and inputs['zero'], keeps, rewrites, writes; returns the card's counts."""
+  c = config[name]
+  mesh, rng = mesh_lib.create(config.mesh), random.Random(config.seed)
+  reasons, data, seen, by_source = collections.Counter(), [], set(), {}
+  wanted = [source for source in SOURCES if c[source].questions]
+  progress = metrics.Progress(len(wanted), name, os.path.join(workdir, 'log.txt'))
+  sampled_in = 0
+  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
+    for number, source in enumerate(wanted, 1):
+      rows = _rows(c, source, rng)
+      model, tokenizer, step_dir = stage.load_model(inputs[SOURCES[source]], **stage.computed(config, mesh))
+      generator = generate.Generator(
+          model, tokenizer, mesh, template='plain' if source == 'few_shot' else 'r1_zero', samples=c.samples,
+          max_prompt=c.max_prompt, max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p,
+          seed=config.seed + number, name=name)
+      params = stage.load_sampling_params(model, step_dir, mesh)
+      before = len(data)
+      for sampled in generator(params, rows):
+        data += kept(sampled, source, c, judges, reasons, seen)
+      by_source[source] = {'questions': len(rows), 'sampled': len(rows) * c.samples, 'kept': len(data) - before}
+      sampled_in += len(rows) * c.samples
+      progress.update(number, source=source, kept=len(data))
+  if not data:
+    raise UserError(f'{name}: none of {sampled_in} samples was kept ({dict(reasons)}): a stronger base or weaker filters are needed')
+  rng.shuffle(data)
+  facts = {'samples_in': sampled_in, 'samples_out': len(data), 'sources': by_source, 'turned_away': dict(reasons.most_common())}
+  reject.write(workdir, data, {'sampled': sampled_in, **{f'kept from {k}': v['kept'] for k, v in by_source.items()},
+                               'turned_away': facts['turned_away']}, title=name)
+  return facts
+
+
+def kept(sampled: generate.Sampled, source: str, c, judges: pool.Pool, reasons: collections.Counter, seen: set) -> list[dict]:
+  """The samples of a batch that are right, readable and new, rewritten; why others are not is counted."""
+  form, out = formats.get(c.format), []
+  for row, texts, stopped in zip(sampled.rows, sampled.texts, sampled.out.stopped_B):
+    taken = 0
+    for text, ended in zip(texts, stopped):
+      parts = _parts(text, row, source, c) if ended else None
+      if parts is None:
+        reasons['no answer in the layout asked for' if ended else 'cut at the limit'] += 1
+        continue
+      reasoning, answer = postprocess(parts[0]), parts[1]
+      language = row.get('language') or 'en'
+      summary = SUMMARY.get(language, SUMMARY['en']).format(answer)
+      new = {**row, 'question': row['asked'], 'format': form.name, 'prefill': ''}
+      completion = form.write(reasoning, summary)
+      verdict = judges.score([(row.get('reward', 'math'), completion, new)])[0]
+      why = ('wrong' if verdict.value != 1.0 else reject.unreadable(completion, new, c.filters)
+             or ('duplicate' if (row['asked'], reasoning) in seen else '') or ('more than keep' if c.keep and taken >= c.keep else ''))
+      if why:
+        reasons[why] += 1
+        continue
+      seen.add((row['asked'], reasoning))
+      taken += 1
+      out.append({'id': f'{source}-{row["id"]}', 'kind': source, 'prompt': prompts.render(form.template, row['asked']),
+                  'completion': completion, 'language': language, 'reasoned': True})
+  return out
+
+
+def _parts(text: str, row: dict, source: str, c) -> tuple[str, str] | None:
+  """(reasoning, answer) of a sample as it came; None where it is not laid out as asked."""
+  if source == 'few_shot' and c.few_shot.examples == 'worked':  # a textbook page: its last result is the answer
+    found = re.fullmatch(r'([^.]*= (-?\d+))\.\s*', text)
+    opening = corpus.SPEECH[row.get('language', 'en')].opening
+    return (f'{opening}{found[1]}.', found[2]) if found else None
+  tagged = formats.get('r1_zero')
+  row = {**row, 'format': tagged.name}
+  answer = math_lib.extract(text, row)
+  if answer is None or not tagged.matches(form_lib.full(text, row)):
+    return None
+  return form_lib.reasoning(text, row), answer
+
+
+def postprocess(reasoning: str) -> str:
+  """White space tidied, a sentence that says the one before again left out, a full stop at the end."""
+  lines = []
+  for line in reasoning.strip().splitlines():
+    sentences = _ENDS.split(' '.join(line.split()))
+    kept_ = [s for before, s in zip([None, *sentences], sentences) if s and s != before]
+    lines.append(''.join(s + (' ' if s[-1] in '.!?' else '') for s in kept_).strip())
+  text = re.sub(r'\n{3,}', '\n\n', '\n'.join(lines)).strip()
+  return text if text.endswith(('.', '!', '?', '\u3002', '\uff01', '\uff1f')) else f'{text}.'

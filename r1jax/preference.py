@@ -1,0 +1,156 @@
+"""Stage: preferences -> a reward model (sections 2.3.3 and 2.3.4).
+
+  kind 'pairs'    helpfulness: a Bradley-Terry model of which of two responses is better; it sees the final summary only
+  kind 'labels'   harmlessness: safe or not, response by response; it sees the whole response, reasoning included
+
+Preferences are read from a JSONL ({"question", "chosen", "rejected"} or {"question", "response", "safe"}), or, in the tiny
+world, made from a policy's own samples by the rules of scenarios.py. What was learned from lies in preferences.jsonl; how
+good it is on questions held out, and how much it goes by length, in reward_model.json.
+"""
+
+import itertools
+import os
+import random
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+
+from r1jax import checkpoint
+from r1jax import formats
+from r1jax import generate
+from r1jax import mesh as mesh_lib
+from r1jax import metrics
+from r1jax import programs
+from r1jax import reward_model
+from r1jax import scenarios
+from r1jax import sft
+from r1jax import stage
+from r1jax import tasks
+from r1jax.models import zoo
+from r1jax.rewards import scenario
+from r1jax.types import UserError
+
+KINDS = ('pairs', 'labels')
+HELDOUT = 5  # every fifth question's preferences are not learned from
+
+
+def check(config, name: str) -> None:
+  """Raises UserError for what would fail later."""
+  c = config[name]
+  if c.kind not in KINDS:
+    raise UserError(f"{name}.kind={c.kind!r} is not one of {', '.join(KINDS)}")
+  if c.source != 'policy' and not os.path.exists(c.source):
+    raise UserError(f"{name}.source={c.source!r} is neither 'policy' nor a JSONL of preferences")
+  mesh_lib.check_divides(f'{name}.batch', c.batch // c.micro_batches * (2 if c.kind == 'pairs' else 1), mesh_lib.create(config.mesh))
+
+
+def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
+  """Trains config[name] from inputs['checkpoint'], whose samples also are the responses where source is 'policy'."""
+  c = ConfigDict(config[name].to_dict())
+  mesh = mesh_lib.create(config.mesh)
+  model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
+  path = os.path.join(workdir, 'preferences.jsonl')
+  if not os.path.exists(path):
+    found = _from_policy(config, c, name, model, tokenizer, step_dir, mesh) if c.source == 'policy' else _from_file(c)
+    if mesh_lib.first_process():
+      metrics.replace_file(path, b''.join(metrics.encode(row) for row in found))
+    mesh_lib.meet(f'{name}: preferences are written')
+  found = metrics.read(path)
+  learned, heldout = _split(found)
+  if not learned or not heldout:
+    raise UserError(f'{name}: {len(learned)} preferences to learn from and {len(heldout)} held out: both are needed; take more '
+                    'questions, or a policy whose answers differ more')
+  head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
+  stage.save_model(workdir, head, tokenizer)
+  encoded = _encode(learned, c, tokenizer)
+  c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
+  params = {**stage.load_params(model, step_dir, mesh), 'reward_head': jnp.zeros(model.config.dim, jnp.float32)}
+  take = lambda chosen: programs.Judged(*(a[chosen].reshape(-1, *a.shape[2:]) for a in encoded))
+  params = sft.train(config, c, name, workdir, programs.preference(config, c, head, mesh), params, take, len(learned), mesh)
+  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+    score = reward_model.Scores(head, tokenizer, mesh, programs.to_sampling(head, mesh)(params), length=c.length, batch=c.batch)
+    facts = quality(heldout, c.kind, c.template, score)
+  checkpoint.write_json(os.path.join(workdir, 'reward_model.json'),
+                        {'kind': c.kind, 'template': c.template, 'length': c.length, 'learned_from': len(learned), **facts})
+  writer = metrics.Writer(stage.host_directory(workdir), name)
+  writer.write(c.steps, {f'heldout/{k}': v for k, v in facts.items()})
+  writer.close()
+  return {'preferences': len(found), 'learned_from': len(learned), 'steps': c.steps, **facts}
+
+
+def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
+  """Samples of the policy on the tiny world's questions, preferred and labelled by rule."""
+  form = formats.of_template(c.template).name
+  rows = [{**row, 'format': form} for row in tasks.load('scenarios', size=0, seed=0, split=c.split)]
+  rows = [row for row in rows if (row['scenario'] == 'harm') <= (c.kind == 'labels')]
+  rng, found = random.Random(f'{config.seed} {c.split}'), []
+  generator = generate.Generator(
+      model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
+      batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, name=name)
+  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+    params = stage.load_sampling_params(model, step_dir, mesh)
+    for sampled in generator(params, rows):
+      for row, texts in zip(sampled.rows, sampled.texts):
+        shown = list(dict.fromkeys(reward_model.seen(c.kind, text, row) for text in texts))
+        if c.kind == 'labels':
+          found += [{'id': row['id'], 'question': row['question'], 'response': text,
+                     'safe': scenario.harmless(text, row).value == 1.0} for text in dict.fromkeys(texts)]
+          continue
+        values = [scenarios.helpfulness(row, text) for text in shown]
+        pairs = [(a, b) for a, b in itertools.permutations(range(len(shown)), 2) if values[a] > values[b]]
+        found += [{'id': row['id'], 'question': row['question'], 'chosen': shown[a], 'rejected': shown[b]}
+                  for a, b in rng.sample(pairs, min(c.pairs, len(pairs)))]
+  return found
+
+
+def _from_file(c) -> list[dict]:
+  fields = ('question', 'chosen', 'rejected') if c.kind == 'pairs' else ('question', 'response', 'safe')
+  try:
+    rows = metrics.read(c.source)
+  except ValueError as e:
+    raise UserError(str(e)) from e
+  for number, row in enumerate(rows, 1):
+    missing = [field for field in fields if field not in row]
+    if missing:
+      raise UserError(f'{c.source}, line {number}: no {" and no ".join(missing)} in this preference')
+  return [{'id': row['question'], **row} for row in rows]
+
+
+def _split(found: list[dict]) -> tuple[list[dict], list[dict]]:
+  """(learned from, held out), by question."""
+  ids = sorted({row['id'] for row in found}, key=lambda i: tasks.digest_of(str(i)))
+  out = set(ids[::HELDOUT])
+  return [row for row in found if row['id'] not in out], [row for row in found if row['id'] in out]
+
+
+def _encode(found: list[dict], c, tokenizer):
+  """Arrays with a leading axis of preferences: tokens [n, each, T], lengths and labels [n, each]."""
+  texts = [[row['chosen'], row['rejected']] if c.kind == 'pairs' else [row['response']] for row in found]
+  tokens, lengths = reward_model.encode([row['question'] for row in found for _ in texts[0]], [t for pair in texts for t in pair],
+                           tokenizer, template=c.template, length=c.length)
+  each = len(texts[0])
+  labels = np.asarray([[float(row.get('safe', True))] * each for row in found], np.float32)
+  return tokens.reshape(len(found), each, -1), lengths.reshape(len(found), each), labels
+
+
+def quality(heldout: list[dict], kind: str, template: str, score: reward_model.Scores) -> dict:
+  """Of held-out preferences: accuracy; how it depends on length; mean and spread of scores, for reward_model.RewardModel."""
+  of = lambda field: score([row['question'] for row in heldout], [row[field] for row in heldout], template=template)
+  length = lambda field: np.array([len(row[field]) for row in heldout])
+  if kind == 'labels':
+    scores, safe = of('response'), np.array([row['safe'] for row in heldout])
+    return {'heldout': len(heldout), 'accuracy': float(np.mean((scores > 0) == safe)), 'safe_share': float(safe.mean()),
+            'length_correlation': _correlation(scores, length('response')), 'mean': 0.0, 'std': 1.0}
+  better, worse = of('chosen'), of('rejected')
+  right, longer = better > worse, np.sign(length('chosen') - length('rejected'))
+  both = np.concatenate([better, worse])
+  share = lambda where: float(right[where].mean()) if where.any() else None
+  return {'heldout': len(heldout), 'accuracy': float(right.mean()), 'accuracy_where_better_is_longer': share(longer > 0),
+          'accuracy_where_better_is_shorter': share(longer < 0), 'better_is_longer': float(np.mean(longer > 0)),
+          'length_correlation': _correlation(both, np.concatenate([length('chosen'), length('rejected')])),
+          'mean': float(both.mean()), 'std': float(both.std() or 1.0)}
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+  return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0

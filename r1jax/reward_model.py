@@ -1,0 +1,65 @@
+"""How a trained reward model is asked: what it is shown of a completion, and its scores as rewards in 0..1.
+
+preference.py trains them; rl.py's last stage and evaluate.py ask them.
+"""
+
+import json
+import os
+
+import numpy as np
+
+from r1jax import mesh as mesh_lib
+from r1jax import programs
+from r1jax import prompts
+from r1jax import stage
+from r1jax.rewards import format as form_lib
+
+
+def seen(kind: str, text: str, row: dict) -> str:
+  """The part of a completion that a reward model of this kind is shown (section 2.3.4)."""
+  return form_lib.full(text, row) if kind == 'labels' else form_lib.summary(text, row) or ''
+
+
+def encode(questions: list[str], responses: list[str], tokenizer, *, template: str, length: int):
+  """(tokens [n, length], lengths [n]) of prompt, response and end; the middle of what is longer is left out."""
+  tokens, lengths = np.full((len(questions), length), tokenizer.pad_id, np.int32), np.zeros(len(questions), np.int32)
+  for i, (question, response) in enumerate(zip(questions, responses)):
+    ids = tokenizer.encode(prompts.render(template, question)) + tokenizer.encode(response) + [tokenizer.eos_ids[0]]
+    ids = ids if len(ids) <= length else ids[:length // 2] + ids[len(ids) - (length - length // 2):]
+    tokens[i, :len(ids)], lengths[i] = ids, len(ids)
+  return tokens, lengths
+
+
+class Scores:
+  """(questions, responses) -> raw rewards, some at a time; the compiled program is kept."""
+
+  def __init__(self, model, tokenizer, mesh, params, *, length: int, batch: int):
+    self._tokenizer, self._mesh, self._params, self._length, self._batch = tokenizer, mesh, params, length, batch
+    self._program = programs.scoring(model, mesh, rows=batch, length=length).compile()
+
+  def __call__(self, questions: list[str], responses: list[str], *, template: str) -> np.ndarray:
+    tokens, lengths = encode(questions, responses, self._tokenizer, template=template, length=self._length)
+    found = []
+    for start in range(0, len(tokens), self._batch):
+      chosen = [min(i, len(tokens) - 1) for i in range(start, start + self._batch)]
+      found.append(mesh_lib.everywhere(self._program(self._params, *mesh_lib.put((tokens[chosen], lengths[chosen]), self._mesh))))
+    return np.concatenate(found)[:len(tokens)].astype(np.float64)
+
+
+class RewardModel:
+  """A trained one: completions -> rewards in 0..1. Of pairs' models the sigmoid of the standardised score, as a
+  Bradley-Terry score has no zero; of labels' the probability of 'safe'."""
+
+  def __init__(self, directory: str, config, mesh, *, batch: int):
+    with open(os.path.join(directory, 'reward_model.json'), encoding='utf-8') as f:
+      self.facts = json.load(f)
+    model, tokenizer, step_dir = stage.load_model(directory, **stage.computed(config, mesh))
+    with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+      params = stage.load_sampling_params(model, step_dir, mesh)
+      self._scores = Scores(model, tokenizer, mesh, params, length=self.facts['length'], batch=batch)
+
+  def __call__(self, rows: list[dict], texts: list[str]) -> np.ndarray:
+    """float32 [len(rows)]; each row is a question with its format, each text a completion."""
+    shown = [seen(self.facts['kind'], text, row) for text, row in zip(texts, rows)]
+    raw = self._scores([row['question'] for row in rows], shown, template=self.facts['template'])
+    return (1 / (1 + np.exp(-(raw - self.facts['mean']) / self.facts['std']))).astype(np.float32)
