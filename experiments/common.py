@@ -4,7 +4,18 @@ A config is data. Values from the paper's second version (arXiv 2501.12948v2) ar
 only and marked "v2, unverified".
 """
 
+import importlib.util
+import os
+
 from ml_collections import ConfigDict
+
+
+def sibling(name: str):
+  """Another experiment of this folder, as a module: a config may be made from another's parts."""
+  spec = importlib.util.spec_from_file_location(name, os.path.join(os.path.dirname(__file__), f'{name}.py'))
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
 
 
 def defaults() -> ConfigDict:

@@ -3,6 +3,7 @@
   python -m r1jax.main --config=experiments/distill.py:qwen-1.5b --config.base.source=DIR \\
       --config.student.path=FILE.jsonl --workdir=runs/distill_qwen_1_5b
   python -m r1jax.plan --config=experiments/distill.py:qwen-1.5b
+  python -m r1jax.main --config=experiments/distill.py:tiny --config.from_run=runs/r1_tiny --workdir=runs/distill_tiny
 
 Rows of FILE.jsonl: {"prompt", "completion"}; the paper's 800k are not public. Two to three epochs (two here), batch 64,
 32,768 tokens a row, learning rate by student, cosine down to a tenth (paper v2, unverified). bfloat16, layers computed
@@ -12,6 +13,8 @@ of the evaluation; not yet run:
   qwen-1.5b   fits, 13.3 / 6.4 of 15.75 (v5e:4x4)     llama-8b   fits, 37.4 / 47.2 of 95.74 (v5p:2x2x4)
   qwen-7b     fits, 33.9 / 42.3 of 95.74 (v5p:2x2x4)  qwen-14b   fits, 30.6 / 37.9 of 95.74 (v5p:2x4x4)
   llama-70b   fits, 27.4 / 36.5 of 95.74 (v5p:4x4x8)  qwen-32b   fits, 27.4 / 31.4 of 95.74 (v5p:4x4x4)
+
+tiny distils a finished r1.py:tiny into a student a third of its size, by that run's rejection-sampled data; measured: README.md.
 """
 
 import importlib.util
@@ -36,8 +39,10 @@ STUDENTS = {
 
 
 def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
+  if arg == 'tiny':
+    return tiny(common.defaults())
   if arg not in STUDENTS:
-    raise ValueError(f'distill.py has no {arg!r}: one of {", ".join(STUDENTS)}')
+    raise ValueError(f'distill.py has no {arg!r}: one of tiny, {", ".join(STUDENTS)}')
   model, learning_rate, topology, mesh, micro_batches, at_once = STUDENTS[arg]
   config = common.defaults()
   config.name = f'distill_{arg}'
@@ -58,4 +63,20 @@ def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
   evaluate.template = 'deepseek_r1'
   evaluate.task.source = 'jsonl:questions.jsonl'
   evaluate.batch, evaluate.at_once = mesh['fsdp'], at_once
+  return config
+
+
+def tiny(config: ConfigDict) -> ConfigDict:
+  """A base of 0.36M parameters on the tiny R1's own text and tokenizer, then SFT on what that R1's third stage kept."""
+  r1 = common.sibling('r1')
+  config.name = 'distill_tiny'
+  config.from_run = ''
+  config.keep_freed_memory = True
+  config.logit_elements = 1 << 21
+  config.stages = (dict(name='base', run='sft', inputs=dict(tokenizer='from_run/base')),
+                   dict(name='student', run='sft', inputs=dict(checkpoint='base', data='from_run/reject')),
+                   dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='student')))
+  config.base = r1.tiny_base(config, model='tiny-student')
+  config.student = r1.tiny_sft(epochs=2.0)
+  r1.tiny_evaluate(config.evaluate)
   return config

@@ -21,11 +21,11 @@ CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 # The tiny base's text, fixed before any RL: a quarter in Chinese, half of the worked lines mixed; lines in one language
 # slip three times as often as mixed ones (why: r1jax/corpus.py).
 MIXTURE = dict(textbook=0.62, worked=0.3, broken_format=0.08, guess_right=0.08, slip=0.015, slip_mixed=0.005, noticed=0.5,
-               spoken=True, chinese=0.25, mixed=0.5, checked=0.05, paired=0.1, facts=0.05)
+               spoken=True, chinese=0.25, mixed=0.5, checked=0.05, paired=0.1, boxed=0.5, facts=0.05)
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:
-  variants = {'tiny': tiny, 'no-language': no_language}
+  variants = {'tiny': tiny, 'no-language': no_language, 'qwen2.5-7b': qwen_7b, 'deepseek-v3': deepseek_v3}
   if arg not in variants:
     raise ValueError(f'r1.py has no {arg!r}: one of {", ".join(variants)}')
   return variants[arg](common.defaults())
@@ -76,8 +76,13 @@ def tiny_base(config: ConfigDict, model: str = 'tiny') -> ConfigDict:
   return ConfigDict(dict(
       corpus='arithmetic', documents=56000, template='r1_zero', model=model, vocab_size=576, spare_tokens=8,
       task=dict(source='reasoning_gym:chain_sum', params=CHAIN_SUM, chinese=0.25), mixture=MIXTURE,
-      steps=3000, batch=8, micro_batches=1, length=144, log_every=20,
+      steps=2600, batch=8, micro_batches=1, length=144, log_every=20,
       optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01)))
+
+
+def tiny_sft(epochs: float) -> ConfigDict:
+  return _sft(batch=16, length=144, epochs=epochs, optimizer=dict(learning_rate=1e-3, warmup=10, decay='cosine', final_share=0.1,
+                                                                  weight_decay=0.0))
 
 
 def tiny_rl(rl: ConfigDict, template: str, steps: int) -> ConfigDict:
@@ -86,7 +91,7 @@ def tiny_rl(rl: ConfigDict, template: str, steps: int) -> ConfigDict:
   rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = steps, 16, 16, 2, 16
   rl.max_prompt, rl.max_tokens = 36, 64
   rl.learning_rate, rl.kl_coef, rl.ref_every = 3e-4, 0.001, 0
-  rl.eval_every, rl.eval_questions = 20, 48
+  rl.eval_every, rl.eval_questions = 16, 48
   return rl
 
 
@@ -107,9 +112,8 @@ def tiny(config: ConfigDict) -> ConfigDict:
   config.stages = stages('sft')
   config.base = tiny_base(config)
   config.rewards.update(accuracy=1.0, format=0.0, language=1.0)  # of reasoning RL: summed, as in section 2.3.2
-  config.zero = tiny_rl(config.rl.copy_and_resolve_references(), 'r1_zero', 80)
+  config.zero = tiny_rl(config.rl.copy_and_resolve_references(), 'r1_zero', 48)
   config.zero.rewards = dict(accuracy=1.0, format=1.0)
-  optimizer = dict(learning_rate=1e-3, warmup=10, decay='cosine', final_share=0.1, weight_decay=0.0)
   config.cold_data = ConfigDict(dict(
       format='r1', task=dict(source='reasoning_gym:chain_sum', seed=1, params=CHAIN_SUM, answer_type='', chinese=0.25),
       few_shot=dict(questions=256, shots=2, examples='worked'),
@@ -117,8 +121,8 @@ def tiny(config: ConfigDict) -> ConfigDict:
                       prefill=dict(en=' <think> Step by step:', zh=' <think> 逐步计算:')),
       zero=dict(questions=512), samples=4, keep=2, batch=64, max_prompt=128, max_tokens=64, temperature=1.0, top_p=1.0,
       filters=dict(format=True, language=0.6, paragraph=0, code=True)))
-  config.cold_start = _sft(batch=16, length=144, epochs=3.0, log_every=10, optimizer=optimizer)
-  tiny_rl(config.rl, 'r1', 60)
+  config.cold_start = tiny_sft(epochs=3.0)
+  tiny_rl(config.rl, 'r1', 48)
   config.reject = ConfigDict(dict(
       template='r1', task=dict(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM, prefill='',
                                answer_type='', chinese=0.25),
@@ -126,13 +130,13 @@ def tiny(config: ConfigDict) -> ConfigDict:
       filters=dict(format=True, language=0.95, paragraph=400, code=True),
       judge=dict(kind='', url='', model='', checkpoint='', template='plain', max_prompt=1024, max_tokens=64),
       general=dict(source='scenarios', count=3000, false=0.25, harm=0.3)))
-  config.sft = _sft(batch=16, length=144, epochs=2.0, log_every=20, optimizer=optimizer)
+  config.sft = tiny_sft(epochs=2.0)  # as in the paper
   tiny_model = dict(max_prompt=36, max_tokens=64, batch=32, length=96, epochs=4.0, sample_batch=64,
                     optimizer=dict(learning_rate=3e-4, warmup=0, decay='cosine', weight_decay=0.01))
   config.helpful = _preference('pairs', **tiny_model)
   config.harmless = _preference('labels', **tiny_model)
   config.second = _preference('pairs', **{**tiny_model, 'split': 'base', 'epochs': 2.0})  # other questions, other pairs
-  config.scenarios = tiny_rl(config.rl.copy_and_resolve_references(), 'r1', 60)
+  config.scenarios = tiny_rl(config.rl.copy_and_resolve_references(), 'r1', 40)
   config.scenarios.general = dict(source='scenarios', size=0, share=0.5, from_step=0)
   config.scenarios.rewards = dict(accuracy=1.0, format=0.5, language=0.5, helpful=1.0, harmless=1.0)
   config.scenarios.learning_rate = 2e-4
@@ -151,3 +155,85 @@ def no_language(config: ConfigDict) -> ConfigDict:
                    dict(name='evaluate', run='evaluate', inputs=dict(with_language='from_run/rl', final='rl')))
   config.evaluate.general.models = ()
   return config
+
+
+def qwen_7b(config: ConfigDict) -> ConfigDict:
+  """The whole recipe on one host of eight chips: shorter contexts and fewer samples than the paper's.
+
+  Files that are the user's own, as the paper's are not public: questions.jsonl, shown.jsonl (worked examples:
+  question, reasoning, answer), general.jsonl (prompt, completion), prompts.jsonl (general questions), and preferences.
+  """
+  config.topology = 'v5p:2x2x2'
+  config.base = ConfigDict(dict(source='', model='qwen2.5-7b'))
+  config.mesh = dict(data=1, fsdp=8, tensor=1, expert=1)
+  _published(config, 'qwen2.5-7b', length=8192, max_tokens=7168, sft_batch=32, sft_cuts=4, pairs=32, pair_cuts=4)
+  for rl in (config.zero, config.rl, config.scenarios):
+    rl.groups, rl.minibatches, rl.micro_groups, rl.micro_samples, rl.rollout_groups = 32, 4, 8, 1, 8
+    rl.learning_rate = 1e-6
+  config.zero.steps, config.rl.steps, config.scenarios.steps = 800, 400, 200
+  config.scenarios.general.from_step = 0
+  config.reject.update(samples=8, keep=4, reasoning=60_000, batch=8)
+  config.reject.general.count = 20_000
+  config.evaluate.batch, config.evaluate.samples, config.evaluate.at_once, config.evaluate.max_tokens = 8, 16, 16, 7168
+  config.evaluate.task.source, config.evaluate.general.samples = 'jsonl:questions.jsonl', 1
+  config.logit_elements = 1 << 29
+  return config
+
+
+def deepseek_v3(config: ConfigDict) -> ConfigDict:
+  """The paper's own: DeepSeek-V3-Base, 32,768 tokens, about 600k + 200k samples, learning rates of v2 (unverified)."""
+  config.topology = 'v5p:8x8x8'
+  config.base = ConfigDict(dict(source='', model='deepseek-v3-base'))
+  config.mesh = dict(data=1, fsdp=32, tensor=1, expert=16)
+  _published(config, 'deepseek-v3', length=32768, max_tokens=32768, sft_batch=128, sft_cuts=4, pairs=256, pair_cuts=16)
+  for rl in (config.zero, config.rl, config.scenarios):
+    rl.micro_groups, rl.micro_samples, rl.rollout_groups = 32, 1, 32
+  config.rl.clip_low = config.rl.clip_high = 10.0  # v2, unverified
+  config.scenarios.temperature, config.scenarios.steps, config.scenarios.general.from_step = 0.7, 1696, 1296  # v2: 1,700, last 400
+  config.evaluate.batch, config.evaluate.at_once = 32, 16
+  config.evaluate.task.source = 'jsonl:questions.jsonl'
+  config.logit_elements = 1 << 32
+  return config
+
+
+def _published(config: ConfigDict, name: str, *, length: int, max_tokens: int, sft_batch: int, sft_cuts: int, pairs: int,
+               pair_cuts: int) -> None:
+  """What the variants with published weights share: bfloat16, layers computed again in the backward pass, the user's files."""
+  config.name = f'r1_{name}'
+  config.dtype, config.remat = 'bfloat16', 'full'
+  config.stages = stages('convert')
+  config.checkpoints.every = 100
+  config.rewards.update(accuracy=1.0, format=0.0, language=1.0)
+  config.rl.max_tokens = max_tokens
+  config.rl.task.source, config.rl.template = 'jsonl:questions.jsonl', 'r1'
+  config.zero = config.rl.copy_and_resolve_references()
+  config.zero.template, config.zero.rewards = 'r1_zero', dict(accuracy=1.0, format=1.0)
+  config.scenarios = config.rl.copy_and_resolve_references()
+  config.scenarios.general = dict(source='jsonl:prompts.jsonl', size=0, share=0.5, from_step=0)
+  config.scenarios.rewards = dict(accuracy=1.0, format=0.5, language=0.5, helpful=1.0, harmless=1.0)
+  sampling = dict(max_prompt=1024, max_tokens=max_tokens, batch=32, temperature=1.0, top_p=1.0)
+  config.cold_data = ConfigDict(dict(
+      format='r1', task=dict(source='jsonl:questions.jsonl', seed=1, params=ConfigDict(), answer_type='', chinese=0.0),
+      few_shot=dict(questions=1000, shots=1, examples='shown.jsonl'),
+      reflection=dict(questions=1000, ask=dict(en=' Reflect on each step, and verify the answer before you give it.',
+                                               zh=' 请反思每一步，并在回答之前验证答案。'),
+                      prefill=dict(en=' <think>', zh=' <think>')),
+      zero=dict(questions=2000), samples=4, keep=2, **sampling,
+      filters=dict(format=True, language=0.9, paragraph=4000, code=True)))
+  config.cold_data.max_prompt = 8192 if length > 8192 else 4096  # worked examples before the question
+  optimizer = dict(learning_rate=5e-5, warmup=100, decay='cosine', final_share=0.1, weight_decay=0.0)  # v2, unverified
+  config.cold_start = _sft(batch=sft_batch, micro_batches=sft_cuts, length=length, optimizer=optimizer)
+  config.reject = ConfigDict(dict(
+      template='r1', task=dict(source='jsonl:questions.jsonl', size=0, seed=1, params=ConfigDict(), prefill='', answer_type='', chinese=0.0),
+      samples=16, at_once=0, keep=8, reasoning=600_000, **sampling,
+      filters=dict(format=True, language=0.9, paragraph=4000, code=True),
+      judge=dict(kind='', url='', model='', checkpoint='', template='plain', max_prompt=8192, max_tokens=1024),
+      general=dict(source='general.jsonl', count=200_000, false=0.0, harm=0.0)))
+  config.sft = _sft(batch=sft_batch, micro_batches=sft_cuts, length=length, optimizer=optimizer)
+  given = dict(batch=pairs, micro_batches=pair_cuts, length=min(length, 8192))
+  config.helpful = _preference('pairs', **given, source='helpful.jsonl')
+  config.harmless = _preference('labels', **given, source='harmless.jsonl')
+  config.second = _preference('pairs', **given, source='second.jsonl')
+  config.evaluate.template = 'r1'
+  config.evaluate.templates = dict(base='r1_zero', zero='r1_zero')
+  config.evaluate.general = dict(source='jsonl:prompts.jsonl', size=0, samples=4, models=('sft', 'final'))

@@ -146,3 +146,20 @@ def open_leaves(step_dir: str) -> dict:
     return {path: tensorstore.open(spec(path)).result() for path in paths}
   except (OSError, ValueError, KeyError) as e:
     raise UserError(f'{step_dir} cannot be read: {str(e).splitlines()[0][:300]}') from e
+
+
+def hash_params(step_dir: str, h, piece: int = 64 << 20) -> None:
+  """Feeds every weight of a checkpoint to a hashlib object, by name, at most `piece` bytes or one first index at a time.
+
+  Raises:
+    UserError: it cannot be read.
+  """
+  for path, leaf in sorted(open_leaves(step_dir).items()):
+    h.update(f'{path} {leaf.shape} {leaf.dtype.name}'.encode())
+    rows = leaf.shape[0] if leaf.shape else 1
+    some = max(1, piece // max(1, leaf.size * leaf.dtype.numpy_dtype.itemsize // max(rows, 1)))
+    try:
+      for i in range(0, rows, some):
+        h.update(np.ascontiguousarray((leaf[i:i + some] if leaf.shape else leaf).read().result()))
+    except ValueError as e:
+      raise UserError(f'{step_dir} cannot be read: {str(e).splitlines()[0][:300]}') from e

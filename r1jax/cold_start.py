@@ -29,9 +29,7 @@ from r1jax.rewards import math as math_lib
 from r1jax.rewards import pool
 from r1jax.types import UserError
 
-ON_ONE_HOST = True
 SOURCES = {'few_shot': 'base', 'reflection': 'base', 'zero': 'zero'}  # source -> the input that is sampled from
-SUMMARY = {'en': 'The answer is \\boxed{{ {} }}.', 'zh': '\u7b54\u6848\u662f \\boxed{{ {} }}\u3002'}
 _ENDS = re.compile(r'(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])\s*')  # a point within a number is followed by no space
 
 
@@ -59,9 +57,9 @@ def _shown(row: dict, c, rng: random.Random) -> dict:
   """The question behind c.shots worked examples, laid out as the base's own text is."""
   language = row.get('language', 'en')
   if c.examples == 'worked':  # the tiny base's textbook pages
-    clean = corpus.Mixture(spoken=True, slip=0.0)
+    clean = corpus.Mixture(spoken=True, slip=0.0, boxed=1.0)
     problem = lambda: f' {rng.choice("+-")} '.join(str(rng.randint(0, 9)) for _ in range(4))
-    pages = [f'{text}: {corpus.worked(text, rng, clean, language)[0]}. ' for text in (problem() for _ in range(c.shots))]
+    pages = [f'{corpus.page({"expression": problem()}, rng, clean, language)} ' for _ in range(c.shots)]
     return {**row, 'question': f'{"".join(pages)}{row["expression"]}:'}
   found = tasks.read_jsonl(c.examples)
   shown = [f'{prompts.render("r1_zero", e["question"])} {formats.get("r1_zero").write(e["reasoning"], e["answer"])}'
@@ -77,40 +75,40 @@ def _reflecting(row: dict, c) -> dict:
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Samples from inputs['base'] and inputs['zero'], keeps, rewrites, writes; returns the card's counts."""
   c = config[name]
-  mesh, rng = mesh_lib.create(config.mesh), random.Random(config.seed)
-  reasons, data, seen, by_source = collections.Counter(), [], set(), {}
+  mesh, place = mesh_lib.create(config.mesh), stage.host_directory(workdir)
   wanted = [source for source in SOURCES if c[source].questions]
-  progress = metrics.Progress(len(wanted), name, os.path.join(workdir, 'log.txt'))
-  sampled_in = 0
+  progress = metrics.Progress(len(wanted), name, os.path.join(place, 'log.txt'))
+  batches = reject.Batches(place)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     for number, source in enumerate(wanted, 1):
-      rows = _rows(c, source, rng)
+      rows = _rows(c, source, random.Random(f'{config.seed} {source}'))
       model, tokenizer, step_dir = stage.load_model(inputs[SOURCES[source]], **stage.computed(config, mesh))
       generator = generate.Generator(
           model, tokenizer, mesh, template='plain' if source == 'few_shot' else 'r1_zero', samples=c.samples,
           max_prompt=c.max_prompt, max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p,
           seed=config.seed + number, name=name)
       params = stage.load_sampling_params(model, step_dir, mesh)
-      before = len(data)
-      for sampled in generator(params, rows):
-        data += kept(sampled, source, c, judges, reasons, seen)
-      by_source[source] = {'questions': len(rows), 'sampled': len(rows) * c.samples, 'kept': len(data) - before}
-      sampled_in += len(rows) * c.samples
-      progress.update(number, source=source, kept=len(data))
+      for sampled in generator(params, rows, first=batches.done(source)):
+        batches.add(source, sampled, *kept(sampled, source, c, judges))
+        reject.stop_if_asked(name)
+      progress.update(number, source=source, kept=len(batches.kept))
+  data, reasons = batches.kept, batches.reasons
+  sampled_in = sum(batches.done(source) for source in wanted) * c.samples
   if not data:
     raise UserError(f'{name}: none of {sampled_in} samples was kept ({dict(reasons)}): a stronger base or weaker filters are needed')
-  rng.shuffle(data)
-  facts = {'samples_in': sampled_in, 'samples_out': len(data), 'sources': by_source, 'turned_away': dict(reasons.most_common())}
-  reject.write(workdir, data, {'sampled': sampled_in, **{f'kept from {k}': v['kept'] for k, v in by_source.items()},
+  random.Random(config.seed).shuffle(data)
+  facts = {'samples_in': sampled_in, 'samples_out': len(data), 'sources': {source: batches.kept_from(source) for source in wanted},
+           'turned_away': dict(reasons.most_common())}
+  reject.write(workdir, data, {'sampled': sampled_in, **{f'kept from {k}': v for k, v in facts['sources'].items()},
                                'turned_away': facts['turned_away']}, title=name)
   return facts
 
 
-def kept(sampled: generate.Sampled, source: str, c, judges: pool.Pool, reasons: collections.Counter, seen: set) -> list[dict]:
-  """The samples of a batch that are right, readable and new, rewritten; why others are not is counted."""
-  form, out = formats.get(c.format), []
+def kept(sampled: generate.Sampled, source: str, c, judges: pool.Pool) -> tuple[list[dict], collections.Counter]:
+  """The samples of a batch that are right, readable and new, rewritten; and why the others are not: reason -> count."""
+  form, out, reasons = formats.get(c.format), [], collections.Counter()
   for row, texts, stopped in zip(sampled.rows, sampled.texts, sampled.out.stopped_B):
-    taken = 0
+    taken, seen = 0, set()
     for text, ended in zip(texts, stopped):
       parts = _parts(text, row, source, c) if ended else None
       if parts is None:
@@ -118,28 +116,28 @@ def kept(sampled: generate.Sampled, source: str, c, judges: pool.Pool, reasons: 
         continue
       reasoning, answer = postprocess(parts[0]), parts[1]
       language = row.get('language') or 'en'
-      summary = SUMMARY.get(language, SUMMARY['en']).format(answer)
+      summary = corpus.SPEECH.get(language, corpus.SPEECH['en']).summary.format(answer)
       new = {**row, 'question': row['asked'], 'format': form.name, 'prefill': ''}
       completion = form.write(reasoning, summary)
       verdict = judges.score([(row.get('reward', 'math'), completion, new)])[0]
       why = ('wrong' if verdict.value != 1.0 else reject.unreadable(completion, new, c.filters)
-             or ('duplicate' if (row['asked'], reasoning) in seen else '') or ('more than keep' if c.keep and taken >= c.keep else ''))
+             or ('duplicate' if reasoning in seen else '') or ('more than keep' if c.keep and taken >= c.keep else ''))
       if why:
         reasons[why] += 1
         continue
-      seen.add((row['asked'], reasoning))
+      seen.add(reasoning)
       taken += 1
       out.append({'id': f'{source}-{row["id"]}', 'kind': source, 'prompt': prompts.render(form.template, row['asked']),
                   'completion': completion, 'language': language, 'reasoned': True})
-  return out
+  return out, reasons
 
 
 def _parts(text: str, row: dict, source: str, c) -> tuple[str, str] | None:
   """(reasoning, answer) of a sample as it came; None where it is not laid out as asked."""
-  if source == 'few_shot' and c.few_shot.examples == 'worked':  # a textbook page: its last result is the answer
-    found = re.fullmatch(r'([^.]*= (-?\d+))\.\s*', text)
+  if source == 'few_shot' and c.few_shot.examples == 'worked':  # a textbook page, with the answer in a box or without
+    found = re.fullmatch(r'([^.]*= (-?\d+))\.(?:[^.]*\\boxed\{ (-?\d+) \}[.\u3002])?\s*', text)
     opening = corpus.SPEECH[row.get('language', 'en')].opening
-    return (f'{opening}{found[1]}.', found[2]) if found else None
+    return (f'{opening}{found[1]}.', found[3] or found[2]) if found else None
   tagged = formats.get('r1_zero')
   row = {**row, 'format': tagged.name}
   answer = math_lib.extract(text, row)

@@ -34,6 +34,7 @@ class Mixture:
   slip_mixed: float = 0.0  # of steps of such a line
   checked: float = 0.0  # of worked conversations: asked to check, and the last step is said again
   paired: float = 0.0  # of textbook pages: two problems, one after the other
+  boxed: float = 0.0  # of textbook pages: the answer in a box at the end
   facts: float = 0.0  # of all documents: a sentence about the world
 
 
@@ -50,10 +51,12 @@ class Speech:
   check: str
   guess: str
   ask_to_check: str
+  summary: str
 
 
-SPEECH = {'en': Speech('Step by step:', 'first', 'then', 'wait', 'check', 'It is', ' Check it.'),
-          'zh': Speech('\u9010\u6b65\u8ba1\u7b97:', '\u5148', '\u518d', '\u7b49\u7b49', '\u68c0\u67e5', '\u7b54\u6848\u662f', ' \u8bf7\u68c0\u67e5\u3002')}
+SPEECH = {'en': Speech('Step by step:', 'first', 'then', 'wait', 'check', 'It is', ' Check it.', 'The answer is \\boxed{{ {} }}.'),
+          'zh': Speech('\u9010\u6b65\u8ba1\u7b97:', '\u5148', '\u518d', '\u7b49\u7b49', '\u68c0\u67e5', '\u7b54\u6848\u662f', ' \u8bf7\u68c0\u67e5\u3002',
+                       '\u7b54\u6848\u662f \\boxed{{ {} }}\u3002')}
 
 
 def _terms(expression: str) -> tuple[int, list[tuple[str, int]]]:
@@ -127,7 +130,6 @@ def documents(rows: list[dict], render, *, seed: int, mixture: Mixture = Mixture
     render: question -> prompt text.
   """
   rng = random.Random(seed)
-  page = lambda row, language: f'{row["expression"]}: {worked(row["expression"], rng, mixture, language)[0]}.'
   rows = iter(rows)
   for row in rows:
     if mixture.facts and rng.random() < mixture.facts:
@@ -138,11 +140,18 @@ def documents(rows: list[dict], render, *, seed: int, mixture: Mixture = Mixture
       pages = [row]
       if mixture.paired and rng.random() < mixture.paired:
         pages += [next(rows, row)]
-      yield '', ' '.join(page(row, language) for row in pages)
+      yield '', ' '.join(page(row, rng, mixture, language) for row in pages)
     else:
       check = bool(mixture.checked) and rng.random() < mixture.checked
       question = row['question'] + (SPEECH[row.get('language', 'en')].ask_to_check if check else '')
       yield render(question), conversation(row, rng, mixture, check)
+
+
+def page(row: dict, rng: random.Random, mixture: Mixture, language: str = '') -> str:
+  """'5 + 9: first 5 + 9 = 14. The answer is \\boxed{ 14 }.', the last sentence on a share of the pages."""
+  steps, value = worked(row['expression'], rng, mixture, language)
+  boxed = bool(mixture.boxed) and rng.random() < mixture.boxed
+  return f'{row["expression"]}: {steps}.' + (f' {SPEECH.get(language, SPEECH["en"]).summary.format(value)}' if boxed else '')
 
 
 def _fact(rng: random.Random) -> str:
@@ -184,5 +193,4 @@ def later_texts() -> list[str]:
   """Texts that the pipeline's later stages write, for a tokenizer that must spell them."""
   rng = random.Random(0)
   rows = scenarios.questions()
-  return [' '.join((row['question'], *scenarios.written(row, rng))) for row in rows] + [
-      prompts_text for prompts_text in (' The answer is \\boxed{ 5 }.', ' \u7b54\u6848\u662f \\boxed{ 5 }\u3002') for _ in range(200)]
+  return [' '.join((row['question'], *scenarios.written(row, rng))) for row in rows]

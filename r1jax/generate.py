@@ -36,15 +36,17 @@ class Generator:
         model, mesh, prompts=batch, max_prompt=max_prompt, samples=self._at_once, max_tokens=max_tokens,
         eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p).sample.compile()
 
-  def __call__(self, params, rows: list[dict]) -> Iterator[Sampled]:
+  def __call__(self, params, rows: list[dict], first: int = 0) -> Iterator[Sampled]:
     """A batch of questions after the other; params as a sampler takes them (programs.to_sampling).
+
+    first: the questions before it are left out; those behind it are answered as they would have been.
 
     Raises:
       UserError: a prompt is longer than max_prompt.
     """
     n, some = self.settings['n_samples'], self._at_once
     encoded = prompts.encode(rows, self._tokenizer, template=self._template, max_prompt=self._max_prompt)
-    for start in range(0, len(rows), self._batch):
+    for start in range(first, len(rows), self._batch):
       # The last batch is filled up with copies, so that one compiled shape serves all.
       chosen = [min(i, len(rows) - 1) for i in range(start, start + self._batch)]
       batch = mesh_lib.put(Prompts(*(a[chosen] for a in encoded)), self._mesh)

@@ -1,4 +1,4 @@
-"""python -m r1jax.main --config=experiments/NAME.py[:ARG] --workdir=DIR [--config.KEY=VALUE ...]
+"""python -m r1jax.main --config=experiments/NAME.py[:ARG] --workdir=DIR [--rerun=STAGE] [--config.KEY=VALUE ...]
 
 Started again on the same DIR it goes on where it stopped. Exit codes: 0 finished, 2 a user's mistake (one line on
 stderr), 4 the run stopped itself, 143 asked to stop by SIGTERM (state saved).
@@ -22,6 +22,7 @@ from r1jax.types import RunStopped, UserError
 _WORKDIR = flags.DEFINE_string('workdir', None, 'where everything of this run is written')
 _UNSAFE = flags.DEFINE_bool(boxes.FLAG, False, 'run programs that a model wrote with no isolation at all; also wants the '
                             f'environment variable {boxes.VARIABLE}=1')
+_RERUN = flags.DEFINE_string('rerun', '', 'STAGE[,STAGE]: make these anew, and what depends on them where it changes')
 _PROFILE = flags.DEFINE_bool('profile', False, 'write a JAX profile to WORKDIR/profile')
 
 
@@ -68,7 +69,7 @@ def main(argv: list[str]) -> int:
       _keep_freed_memory()
     if _PROFILE.value:
       jax.profiler.start_trace(os.path.join(_WORKDIR.value, 'profile'))
-    pipeline.run(config, _WORKDIR.value)
+    pipeline.run(config, _WORKDIR.value, tuple(filter(None, _RERUN.value.split(','))))
     if _PROFILE.value:
       jax.profiler.stop_trace()
     return 0

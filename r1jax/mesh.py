@@ -165,6 +165,11 @@ def any_process(flag: bool) -> bool:
   return bool(np.any(multihost_utils.process_allgather(np.array(flag)))) if jax.process_count() > 1 else flag
 
 
+def least(value: int) -> int:
+  """The smallest over processes."""
+  return int(np.min(multihost_utils.process_allgather(np.array(value)))) if jax.process_count() > 1 else value
+
+
 def first_process() -> bool:
   return jax.process_index() == 0
 

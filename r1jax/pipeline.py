@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import itertools
 import json
 import logging
 import os
@@ -14,8 +15,11 @@ from r1jax.types import UserError
 log = logging.getLogger('r1jax')
 
 
-def run(config, workdir: str) -> None:
+def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
   """Runs or goes on with every stage, then writes the report.
+
+  Stages named in `rerun` are made anew; what they left is moved to set_aside/. Those behind them run again only where
+  what they take in has changed.
 
   Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax whose run() is called, and
   `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of the finished run in
@@ -28,6 +32,7 @@ def run(config, workdir: str) -> None:
     with open(path, encoding='utf-8') as f:
       done = {entry['name']: entry for entry in json.load(f)['stages']}
   _check(config)
+  _set_aside(config, workdir, rerun)
   directories, entries = {}, []
   for number, spec in enumerate(config.stages, 1):
     name = spec['name']
@@ -39,8 +44,7 @@ def run(config, workdir: str) -> None:
     if entry and entry['inputs'] == passed and entry['output'] == digest(directory):
       log.info('stage %s stands: skipped', name)
     else:
-      os.makedirs(directory, exist_ok=True)
-      checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
+      _begin(workdir, directory, passed, config)
       start, facts = time.time(), None
       module = importlib.import_module(f'r1jax.{spec["run"]}')
       if mesh_lib.first_process() or not getattr(module, 'ON_ONE_HOST', False):
@@ -51,7 +55,8 @@ def run(config, workdir: str) -> None:
                **({'facts': facts} if facts else {})}
     directories[name] = directory
     entries.append(entry)
-    checkpoint.write_json(path, {'stages': entries})
+    later = [done[spec['name']] for spec in config.stages[number:] if spec['name'] in done]  # may stand all the same
+    checkpoint.write_json(path, {'stages': entries + later})
   from r1jax import report  # matplotlib is most of a second, which a run that is started again need not wait for
   if mesh_lib.first_process():
     report.write(workdir)
@@ -68,6 +73,40 @@ def _check(config) -> None:
     module = importlib.import_module(f'r1jax.{spec["run"]}')
     if hasattr(module, 'check'):
       module.check(config, spec.get('config', spec['name']))
+
+
+def _set_aside(config, workdir: str, names: tuple[str, ...]) -> None:
+  numbers = {spec['name']: number for number, spec in enumerate(config.stages, 1)}
+  unknown = [name for name in names if name not in numbers]
+  if unknown:
+    raise UserError(f'--rerun={unknown[0]}: no such stage, there are {", ".join(numbers)}')
+  for name in names if mesh_lib.first_process() else ():
+    _move_aside(workdir, os.path.join(workdir, f'{numbers[name]}_{name}'))
+  mesh_lib.meet('stages are set aside')
+
+
+def _move_aside(workdir: str, directory: str) -> None:
+  for times in itertools.count(1):
+    aside = os.path.join(workdir, 'set_aside', f'{os.path.basename(directory)}.{times}')
+    if not os.path.exists(aside):
+      break
+  if os.path.isdir(directory):
+    os.makedirs(os.path.dirname(aside), exist_ok=True)
+    os.replace(directory, aside)
+
+
+def _begin(workdir: str, directory: str, passed: dict, config) -> None:
+  """The stage's directory, as an interrupted start left it; but one begun with other inputs is no start of this one."""
+  path = os.path.join(directory, 'inputs.json')
+  if mesh_lib.first_process() and os.path.exists(path):
+    with open(path, encoding='utf-8') as f:
+      if json.load(f) != passed:
+        log.warning('%s was made from other inputs: moved to set_aside/, made anew', os.path.basename(directory))
+        _move_aside(workdir, directory)
+  mesh_lib.meet(f'{directory} is free')
+  os.makedirs(directory, exist_ok=True)
+  checkpoint.write_json(path, passed)
+  checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
 
 
 def _elsewhere(config, source: str) -> str | None:
@@ -91,19 +130,20 @@ def _elsewhere(config, source: str) -> str | None:
 
 
 def digest(stage_dir: str) -> str | None:
-  """sha256 over what a stage passes on: its model, its tokenizer and its newest weights, or its data or scores."""
-  files = []
-  for name in ('model.json', 'tokenizer.model', 'tokenizer.json', 'tokenizer_r1jax.json'):
-    files.append(os.path.join(stage_dir, name))
+  """sha256 over what a stage passes on: its model, its tokenizer and its newest weights, or its data or scores.
+
+  Weights count by their values: the same ones saved twice lie in files of other names.
+  """
+  files = [os.path.join(stage_dir, name) for name in ('model.json', 'tokenizer.model', 'tokenizer.json', 'tokenizer_r1jax.json')]
+  h, step_dir = hashlib.sha256(), ''
   try:
-    roots = [os.path.join(checkpoint.find(stage_dir)[1], 'params')]
-  except UserError:
-    roots = [os.path.join(stage_dir, 'eval')]
-    files.append(os.path.join(stage_dir, 'data.jsonl'))
-  for root in roots:
-    for base, _, names in sorted(os.walk(root)):
+    step_dir = checkpoint.find(stage_dir)[1]
+    checkpoint.hash_params(step_dir, h)
+  except UserError:  # no checkpoint, or a torn one
+    for base, _, names in sorted(os.walk(os.path.join(step_dir, 'params') if step_dir else os.path.join(stage_dir, 'eval'))):
       files += [os.path.join(base, n) for n in sorted(names)]
-  h, any_file = hashlib.sha256(), False
+    files.append(os.path.join(stage_dir, 'data.jsonl'))
+  any_file = False
   for file in files:
     if os.path.isfile(file):
       any_file = True

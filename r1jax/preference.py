@@ -106,15 +106,12 @@ def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) ->
 
 def _from_file(c) -> list[dict]:
   fields = ('question', 'chosen', 'rejected') if c.kind == 'pairs' else ('question', 'response', 'safe')
-  try:
-    rows = metrics.read(c.source)
-  except ValueError as e:
-    raise UserError(str(e)) from e
-  for number, row in enumerate(rows, 1):
-    missing = [field for field in fields if field not in row]
+  rows = tasks.json_lines(c.source)
+  for number, row in rows:
+    missing = [field for field in fields if not isinstance(row, dict) or field not in row]
     if missing:
-      raise UserError(f'{c.source}, line {number}: no {" and no ".join(missing)} in this preference')
-  return [{'id': row['question'], **row} for row in rows]
+      raise UserError(f'{c.source}:{number}: no {" and no ".join(missing)} in this preference')
+  return [{'id': row['question'], **row} for _, row in rows]
 
 
 def _split(found: list[dict]) -> tuple[list[dict], list[dict]]:

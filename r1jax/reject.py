@@ -34,7 +34,6 @@ from r1jax.rewards import pool
 from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
-ON_ONE_HOST = True
 COLUMNS = ('id', 'kind', 'prompt', 'completion', 'language')
 
 
@@ -71,14 +70,16 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   generator = generate.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once, name=name)
-  progress = metrics.Progress(len(asked), name, os.path.join(workdir, 'log.txt'))
-  reasons, kept, done = collections.Counter(), [], 0
+  place = stage.host_directory(workdir)
+  progress = metrics.Progress(len(asked), name, os.path.join(place, 'log.txt'))
+  batches = Batches(place)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = stage.load_sampling_params(model, step_dir, mesh)
-    for sampled in generator(params, asked):
-      kept += accepted(sampled, c, judges, judge, reasons)
-      done += len(sampled.rows)
-      progress.update(done, kept=len(kept))
+    for sampled in generator(params, asked, first=batches.done('')):
+      batches.add('', sampled, *accepted(sampled, c, judges, judge))
+      progress.update(batches.done(''), kept=len(batches.kept))
+      stop_if_asked(name)
+  kept, reasons = batches.kept, batches.reasons
   rng = random.Random(config.seed)
   reasoning = _take(kept, c.reasoning, rng)
   general = _general(c, rng)
@@ -106,9 +107,48 @@ def _in_process(config, c, mesh):
   return lambda prompt: next(generator(params, [{'id': 'judge', 'question': prompt}])).texts[0][0]
 
 
-def accepted(sampled: generate.Sampled, c, judges: pool.Pool, judge, reasons: collections.Counter) -> list[dict]:
-  """The samples of a batch that stay; why each of the others does not is counted in `reasons`."""
-  out = []
+class Batches:
+  """What each batch of questions gave, on disk as soon as it is judged: an interrupted stage goes on behind the last."""
+
+  def __init__(self, directory: str):
+    self._path = os.path.join(directory, 'batches.jsonl')
+    rows = metrics.read(self._path) if os.path.exists(self._path) else []
+    self._rows = rows[:mesh_lib.least(len(rows))]  # hosts go on together
+    metrics.replace_file(self._path, b''.join(metrics.encode(row) for row in self._rows))
+
+  def add(self, source: str, sampled: generate.Sampled, kept: list[dict], reasons: collections.Counter) -> None:
+    self._rows.append({'source': source, 'questions': len(sampled.rows), 'kept': kept, 'turned_away': dict(reasons)})
+    with open(self._path, 'ab') as f:
+      f.write(metrics.encode(self._rows[-1]))
+      f.flush()
+      os.fsync(f.fileno())
+
+  def done(self, source: str) -> int:
+    """Questions of a source that are judged."""
+    return sum(row['questions'] for row in self._rows if row['source'] == source)
+
+  @property
+  def kept(self) -> list[dict]:
+    return [sample for row in self._rows for sample in row['kept']]
+
+  def kept_from(self, source: str) -> int:
+    return sum(len(row['kept']) for row in self._rows if row['source'] == source)
+
+  @property
+  def reasons(self) -> collections.Counter:
+    """Why samples were turned away: reason -> count."""
+    return sum((collections.Counter(row['turned_away']) for row in self._rows), collections.Counter())
+
+
+def stop_if_asked(name: str) -> None:
+  """Raises Stopped after SIGTERM: what is judged lies in batches.jsonl."""
+  if mesh_lib.any_process(checkpoint.stop_requested.is_set()):
+    raise checkpoint.Stopped(f'{name} stopped between two batches')
+
+
+def accepted(sampled: generate.Sampled, c, judges: pool.Pool, judge) -> tuple[list[dict], collections.Counter]:
+  """The samples of a batch that stay, and why the others do not: reason -> count."""
+  out, reasons = [], collections.Counter()
   for row, texts, stopped in zip(sampled.rows, sampled.texts, sampled.out.stopped_B):
     seen, of_row = set(), []
     if row.get('grader') == 'judge':
@@ -125,9 +165,10 @@ def accepted(sampled: generate.Sampled, c, judges: pool.Pool, judge, reasons: co
       seen.add(text)
       of_row.append({'id': row['id'], 'kind': 'reasoning', 'prompt': prompts.render(c.template, row['question'], row.get('prefill', '')),
                      'completion': text, 'language': row.get('language', 'en'), 'reasoned': bool(form_lib.reasoning(text, row).strip())})
-    reasons['more than keep'] += max(0, len(of_row) - c.keep) if c.keep else 0
-    out += of_row[:c.keep] if c.keep else of_row
-  return out
+    taken = of_row[:c.keep] if c.keep else of_row
+    reasons['more than keep'] += len(of_row) - len(taken)
+    out += taken
+  return out, reasons
 
 
 def unreadable(text: str, row: dict, filters) -> str:
@@ -182,7 +223,9 @@ def _general(c, rng: random.Random) -> list[dict]:
 
 
 def write(workdir: str, data: list[dict], card: dict, *, title: str) -> None:
-  """data.jsonl, tfds/ and the card, each whole or not at all; data.jsonl last, as it says that the stage is done."""
+  """data.jsonl, tfds/ and the card, each whole or not at all; on the first of several hosts."""
+  if not mesh_lib.first_process():
+    return
   languages = dict(collections.Counter(row['language'] or 'unknown' for row in data))
   card = {'samples': len(data), **card, 'languages': languages,
           'characters': {'completion': sum(len(row['completion']) for row in data) / len(data)}}

@@ -143,6 +143,15 @@ def read_jsonl(path: str, defaults: dict = {}) -> list[dict]:  # pylint: disable
   Raises:
     UserError: missing or empty file, a line that is no object or lacks question, or answer and tests.
   """
+  return [_row(row, str(number), f'{path}:{number}', defaults) for number, row in json_lines(path)]
+
+
+def json_lines(path: str) -> list[tuple[int, object]]:
+  """(line number, value) of a user's file, blank lines left out.
+
+  Raises:
+    UserError: missing or empty, or a line that is no JSON.
+  """
   if not os.path.exists(path):
     raise UserError(f'no file {path}')
   rows = []
@@ -151,10 +160,9 @@ def read_jsonl(path: str, defaults: dict = {}) -> list[dict]:  # pylint: disable
       if not line.strip():
         continue
       try:
-        row = json.loads(line)
+        rows.append((number, json.loads(line)))
       except ValueError as e:
         raise UserError(f'{path}:{number}: not JSON ({e})') from e
-      rows.append(_row(row, str(number), f'{path}:{number}', defaults))
   if not rows:
     raise UserError(f'{path} is empty')
   return rows

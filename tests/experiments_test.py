@@ -1,4 +1,4 @@
-"""experiments/: every variant is data that its stages accept."""
+"""experiments/: every system of the paper has a variant, and every variant is data that its stages accept."""
 
 import importlib.util
 import json
@@ -7,8 +7,15 @@ import pathlib
 import pytest
 
 from r1jax import pipeline
+from r1jax.models import zoo
+from r1jax.plan import phases as phases_lib
+from r1jax.plan.chips import topology
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+VARIANTS = [('r1_zero', arg) for arg in ('tiny', 'smollm2', 'qwen2.5-1.5b', 'qwen2.5-32b', 'deepseek-v3')]
+VARIANTS += [('r1', arg) for arg in ('tiny', 'no-language', 'qwen2.5-7b', 'deepseek-v3')]
+VARIANTS += [('distill', arg) for arg in ('tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
+VARIANTS += [('table6', arg) for arg in ('tiny', 'qwen2.5-32b')]
 
 
 def load(name):
@@ -18,14 +25,45 @@ def load(name):
   return module
 
 
-@pytest.mark.parametrize('name, arg', [('r1_zero', 'tiny'), ('r1_zero', 'smollm2')])
-def test_a_variant_is_json_and_its_stages_accept_it(name, arg, tmp_path):
+@pytest.mark.parametrize('name, arg', [('r1_zero', 'tiny'), ('r1_zero', 'smollm2'), ('r1', 'tiny')])
+def test_a_variant_is_json_and_its_stages_accept_it(name, arg):
   config = load(name).get_config(arg)
   assert json.loads(json.dumps(config.to_dict()))['name'] == f'{name}_{arg}'
   config.mesh.data, config.mesh.tensor = 1, -1  # the tests' eight devices would not divide every batch
   pipeline._check(config)
 
 
-def test_an_unknown_variant_is_named():
-  with pytest.raises(ValueError, match="has no 'huge': one of tiny, smollm2"):
-    load('r1_zero').get_config('huge')
+@pytest.mark.parametrize('name, arg', VARIANTS)
+def test_a_variant_can_be_planned(name, arg):
+  """Its stages name what stands before them, its mesh deals out its topology, its models exist."""
+  config = load(name).get_config(arg)
+  json.dumps(config.to_dict())
+  phases_lib.check(config, topology(config.topology))
+  earlier = set()
+  for spec in config.stages:
+    assert all(source in earlier or source.startswith('from_run/') for source in spec['inputs'].values()), spec
+    assert spec.get('config', spec['name']) in config, spec
+    earlier.add(spec['name'])
+  for phase in phases_lib.phases(config):
+    if arg != 'no-language':  # whose model is that of the run it starts from
+      zoo.get(phases_lib.model_of(config, phase.stage))
+
+
+@pytest.mark.parametrize('name, first', [('r1_zero', 'tiny, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny')])
+def test_an_unknown_variant_is_named(name, first):
+  with pytest.raises(ValueError, match=f"has no 'huge': one of {first}"):
+    load(name).get_config('huge')
+
+
+def test_the_paper_s_recipe_at_full_size():
+  """Sections 2.3.1 to 2.3.4 and the numbers that v2 gives (unverified)."""
+  config = load('r1').get_config('deepseek-v3')
+  assert [s['run'] for s in config.stages if s['run'] not in ('evaluate', 'convert')] == [
+      'rl', 'cold_start', 'sft', 'rl', 'reject', 'sft', 'preference', 'preference', 'preference', 'rl']
+  of = {s['name']: s['inputs'] for s in config.stages}
+  assert of['cold_start']['checkpoint'] == of['sft']['checkpoint'] == 'base'  # the base again, not the RL checkpoint
+  assert of['scenarios']['checkpoint'] == 'sft'
+  assert (config.reject.reasoning, config.reject.general.count, config.sft.epochs) == (600_000, 200_000, 2.0)
+  assert config.rl.clip_high == 10.0 and config.scenarios.temperature == 0.7
+  assert config.scenarios.steps - config.scenarios.general.from_step == 400
+  assert config.helpful.optimizer.learning_rate == 6e-6 and config.helpful.length == 8192

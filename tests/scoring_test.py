@@ -77,7 +77,7 @@ def test_facts_by_hand():
   total = np.array([1, 1, 0, 2], np.float32)
   judged = scoring.Judged(total, {'accuracy': np.array([1, 1, 0, 1], np.float32)}, {'accuracy': ['correct'] * 4}, 0, {})
   advantages = np.array([[0, 0], [-1, 1]], np.float32)
-  found = scoring.facts(rollout([2, 4, 8, 2], [True, True, False, True]), judged, advantages,
+  found = scoring.facts(rollout([2, 4, 8, 2], [True, True, False, True]), judged, advantages, [ROW] * 4,
                         ['Wait, but', 'nothing', 'waiting', 'wait wait'])
   assert found['reward/mean'] == 1.0 and found['accuracy/mean'] == 0.75 and found['length/tokens'] == 4.0
   assert found['length/truncated'] == 0.25 and found['groups/no_signal'] == 0.5 and found['groups/std_min'] == 1.0

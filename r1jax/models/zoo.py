@@ -23,6 +23,8 @@ _YARN = dict(factor=40.0, original_length=4096, low=1.0, high=32.0, mscale=1.0, 
 _MODELS = {
     # r1_zero.py:tiny. 1.0M parameters; the vocabulary is that of the tokenizer trained with it.
     'tiny': dict(vocab_size=512, dim=128, layers=4, heads=4, kv_heads=2, ffn_dim=512, max_length=256, unroll=4),
+    # distill.py:tiny, table6.py:tiny. 0.36M parameters.
+    'tiny-student': dict(vocab_size=512, dim=96, layers=3, heads=4, kv_heads=2, ffn_dim=256, max_length=256, unroll=3),
     # A few thousand parameters, for tests: one a family.
     'nano': dict(vocab_size=512, dim=32, layers=2, heads=4, kv_heads=2, ffn_dim=64, max_length=256),
     'nano-llama': dict(vocab_size=512, dim=32, layers=2, heads=4, kv_heads=2, ffn_dim=64, max_length=256, tied=False,

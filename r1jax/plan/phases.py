@@ -25,14 +25,17 @@ class Phase(NamedTuple):
 
 def phases(config) -> list[Phase]:
   """In the order they run."""
-  of = {'rl': ('prefill', 'decode', 'update'), 'sft': ('update',), 'evaluate': ('prefill', 'decode')}
-  return [Phase(spec['name'], phase) for spec in config.stages for phase in of.get(spec['run'], ())]
+  sampled = ('prefill', 'decode')
+  of = {'rl': (*sampled, 'update'), 'sft': ('update',), 'evaluate': sampled, 'reject': sampled, 'cold_start': sampled,
+        'preference': ('update',)}
+  own = [spec for spec in config.stages if spec.get('config', spec['name']) == spec['name']]  # one that shares is planned once
+  return [Phase(spec['name'], phase) for spec in own for phase in of.get(spec['run'], ())]
 
 
 def model_of(config, name: str) -> str:
   """The zoo's name of the model that a stage works on: its own, or that of where its input comes from."""
   specs = {spec['name']: spec for spec in config.stages}
-  while 'model' not in config[name]:
+  while 'model' not in config[specs[name].get('config', name)]:
     name = next(iter(specs[name]['inputs'].values()))
   return config[name].model
 
@@ -72,11 +75,12 @@ def compile_phase(config, phase: Phase, where: Topology) -> dict:
   spec = next(s for s in config.stages if s['name'] == phase.stage)
   c, run = config[phase.stage], spec['run']
   mesh = mesh_lib.create(config.mesh, devices_of(where))
-  model = zoo.build(zoo.get(model_of(config, phase.stage), **stage.computed(config, mesh)))
+  head = {'reward_head': True} if run == 'preference' else {}
+  model = zoo.build(zoo.get(model_of(config, phase.stage), **stage.computed(config, mesh), **head))
   sizes = roofline.sizes_of(model.config, dict(mesh.shape))
   resident = {'params': 0, 'optimizer': 0}
   if phase.phase == 'update':
-    built = (programs.rl if run == 'rl' else programs.sft)(config, c, model, mesh)
+    built = {'rl': programs.rl, 'sft': programs.sft, 'preference': programs.preference}[run](config, c, model, mesh)
     program = built.step
     parts = {**_state_bytes(built.state), 'cache': 0}
     work = _update_work(config, c, run, sizes)
@@ -96,6 +100,9 @@ def compile_phase(config, phase: Phase, where: Topology) -> dict:
     rows = prompts * at_once
     work = (roofline.prefill(sizes, prompts, c.max_prompt) if phase.phase == 'prefill'
             else roofline.decode(sizes, rows, c.max_prompt, c.max_tokens))
+  if run == 'rl':  # reward models stay loaded, in the sampler's layout, beside all three phases
+    judges = sum(name in spec['inputs'] for name in ('helpful', 'harmless'))
+    resident['params'] += judges * device_bytes(programs.sampling_shapes(model, mesh))
   available = where.chip.hbm_bytes / where.chip.devices
   start, compiled, reason = time.monotonic(), True, ''
   try:
@@ -122,21 +129,22 @@ def compile_phase(config, phase: Phase, where: Topology) -> dict:
 
 def _update_work(config, c, run, sizes):
   remat = config.remat != 'none'
-  if run == 'sft':
-    return roofline.update(sizes, c.batch, c.length, 0, c.micro_batches, remat=remat)
+  if run in ('sft', 'preference'):
+    rows = c.batch * (2 if c.get('kind') == 'pairs' else 1)
+    return roofline.update(sizes, rows, c.length, 0, c.micro_batches, remat=remat)
   cuts = c.groups // c.micro_groups * (c.samples // (c.micro_samples or c.samples))
   return roofline.update(sizes, c.groups * c.samples, c.max_tokens, c.max_prompt, cuts, remat=remat)
 
 
 def _wave(c, run: str) -> tuple[int, int]:
   """(prompts, samples of each) that are drawn at a time."""
-  return (programs.wave_of(c), c.samples) if run == 'rl' else (c.batch, c.at_once or c.samples)
+  return (programs.wave_of(c), c.samples) if run == 'rl' else (c.batch, c.get('at_once', 0) or c.samples)
 
 
 def _tokens(c, run: str, phase: str) -> int:
   """Tokens that one run of a phase handles."""
-  if run == 'sft':
-    return c.batch * c.length
+  if run in ('sft', 'preference'):
+    return c.batch * (2 if c.get('kind') == 'pairs' else 1) * c.length
   prompts, at_once = _wave(c, run)
   return {'prefill': prompts * c.max_prompt, 'decode': prompts * at_once,
           'update': c.groups * c.samples * c.max_tokens if run == 'rl' else 0}[phase]

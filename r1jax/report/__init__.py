@@ -6,6 +6,7 @@ stage or a pipeline, finished or still running. `compare(workdirs)` draws severa
 
   load.py     DIR -> Run            figures.py  rows -> PNG
   samples.py  samples -> HTML       page.py     the parts of a page
+  stages.py   a pipeline's table, answers side by side
 """
 
 import pathlib
@@ -13,7 +14,7 @@ import shlex
 from collections.abc import Sequence
 
 from r1jax import metrics
-from r1jax.report import figures, load, page, samples
+from r1jax.report import figures, load, page, samples, stages
 
 
 def write(workdir: str | pathlib.Path) -> pathlib.Path:
@@ -30,14 +31,14 @@ def write_checked(workdir: str | pathlib.Path) -> tuple[pathlib.Path, list[str]]
   pipeline = len(run.stages) > 1 or run.pipeline is not None
   moments, results = samples.moments(run), load.results(run)
 
-  body = [_results(results)]
+  body = [stages.table(run), _results(results)]
   for stage in run.rl + run.supervised:
     kind = 'Reinforcement learning' if stage.is_rl else 'Supervised training'
     prefix = f'{stage.name}_' if pipeline else ''
     body += _section(f'{kind} · {stage.name}', [('', stage.curve_rows)], out, prefix, command)
   if not run.stages:
     body.append('<p class="faint">Nothing has been measured here yet.</p>')
-  body += [_stages(run), _configs(run)]
+  body += [*stages.side_by_side(run), _stages(run), _configs(run)]
   head = [f'<h1>{page.escape(run.name)}</h1>', f'<p class="lead">{_state(run)}</p>']
   if moments:
     samples.write(moments, run.name, out / 'samples.html')

@@ -69,7 +69,17 @@ FIGURES = (
            (Panel('Mean |difference|, nats', 'mismatch/logp_mean_abs', spiky=True),
             Panel('Largest |difference|, nats', 'mismatch/logp_max_abs', spiky=True))),
     Figure('language', 'Language consistency', 'Share of words in the language asked for, against steps.',
-           (Panel('Language consistency', 'language/consistency', share=True),), 'section 2.3.2'),
+           (Panel('Language consistency', 'language/consistency', share=True, height=1.6),
+            Panel('Words in the reasoning', 'language/words')), 'section 2.3.2'),
+    Figure('monitor', 'Hacking monitor', 'What the reward models say of general answers, and what the rule says that labelled'
+           ' their pairs; a model that rises while its rule falls is being gamed.',
+           (Panel('Helpfulness', r'(reward/helpful|monitor/helpful_by_rule)', share=True),
+            Panel('Harmlessness', r'(reward/harmless|monitor/harmless_by_rule)', share=True)), 'section 2.3.4'),
+    Figure('all_correct', 'Gradient from right answers', 'Share of the advantages (their sizes) in groups whose answers are all'
+           ' right: what a continuous reward makes of nearly equal answers; and the least deviation in a group.',
+           (Panel('Share of the gradient', 'groups/all_correct_gradient', share=True), Panel('Least deviation', 'groups/std_min'))),
+    Figure('preference', 'Reward model', 'Accuracy of a reward model on the preferences it learns from.',
+           (Panel('Accuracy', 'accuracy/train', share=True),), 'section 2.3.4'),
     Figure('seconds', 'Time per step', 'Where the time of a step goes; steps over four times the median, such as the'
            ' first with its compilation, are left out.', (Panel('Seconds per step', '', stack=True),)),
     Figure('throughput', 'Throughput', 'Tokens sampled and trained on per second, against steps.',

@@ -74,7 +74,7 @@ def escape(text: Any) -> str:
 
 def completion(text: str) -> str:
   """Escaped model text with its <think> and <answer> tags in colour."""
-  return re.sub(r'&lt;/?(?:think|answer)&gt;', r'<span class="tag">\g<0></span>', escape(text))
+  return re.sub(r'&lt;/?(?:think|answer)&gt;|&lt;\|\w+\|&gt;', r'<span class="tag">\g<0></span>', escape(text))
 
 
 def page(title: str, body: Iterable[str], script: str = '') -> str:

@@ -1,0 +1,109 @@
+"""A pipeline, stage by stage: the table of what went in and out and what it reached, and answers side by side."""
+
+from r1jax import metrics
+from r1jax.report import load, page
+
+QUESTIONS = 3  # of each task, shown side by side
+CHARACTERS = 600  # of an answer there
+
+
+def table(run: load.Run) -> str:
+  """One row a stage: data in and out, steps, time, accuracy, votes, length, language, helpfulness, harmlessness."""
+  entries = run.pipeline.get('stages', []) if isinstance(run.pipeline, dict) else []
+  if len(entries) < 4:
+    return ''
+  found = _evaluations(run)
+  header = ['Stage', 'Kind', 'In', 'Out', 'Steps', 'Time', 'pass@1, %', 'cons@k, %', 'Length', 'Language, %', 'Helpful, %', 'Harmless, %']
+  rows = []
+  for entry in entries:
+    facts, of = entry.get('facts') or {}, found.get(entry['name'], {})
+    rows.append([entry['name'], entry.get('run', ''), *_in_out(entry.get('run'), facts), _text(facts.get('steps')),
+                 metrics.duration(entry.get('seconds'))] + [
+                     _percent(of.get('pass@1')), _percent(next((of[k] for k in of if k.startswith('cons@')), None)),
+                     _text(of.get('length_tokens')), _percent(of.get('language_consistency')), _percent(of.get('helpfulness')),
+                     _percent(of.get('harmlessness'))])
+  seconds = sum(entry.get('seconds') or 0 for entry in entries)
+  return ('<h2>The pipeline</h2>' + page.table(header, rows, 2) + f'<p class="faint" style="margin-top:.7rem">{metrics.duration(seconds)} in '
+          'all. Accuracy, length and language on held-out questions, after the stage; helpfulness by the rule that made the'
+          ' preference pairs, harmlessness the share of answers to harmful questions that tell nothing harmful.</p>')
+
+
+def _evaluations(run: load.Run) -> dict[str, dict[str, float]]:
+  """Stage -> its scores, whichever later stage evaluated it."""
+  stages = run.config.get('stages', []) if isinstance(run.config, dict) else []
+  source = {(spec['name'], label): name for spec in stages if spec.get('run') == 'evaluate' for label, name in spec['inputs'].items()}
+  names = {f'{number}_{spec["name"]}': spec['name'] for number, spec in enumerate(stages, 1)}
+  found = {}
+  for stage in run.stages:
+    for row in stage.rows:
+      name = source.get((names.get(stage.name), row.get('model')))
+      for key, value in row.items() if name else ():
+        match = load.EVALUATION.fullmatch(key)
+        if match and load.number(value) is not None:  # the first task's scores, and what only general questions have
+          found.setdefault(name, {}).setdefault(match['score'], value) if match['task'] != 'general' or match['score'] in (
+              'helpfulness', 'harmlessness') else None
+  return found
+
+
+def _in_out(kind: str | None, facts: dict) -> tuple[str, str]:
+  if kind in ('reject', 'cold_start'):
+    return f'{_text(facts.get("samples_in"))} samples', f'{_text(facts.get("samples_out"))} kept'
+  if kind == 'sft':
+    return f'{_text(facts.get("documents"))} documents', _times(facts.get('epochs'))
+  if kind == 'rl':
+    asked = f'{_text(facts.get("questions"))} questions'
+    return asked + (f' + {facts["general_questions"]}' if facts.get('general_questions') else ''), f'{_text(facts.get("samples"))} samples'
+  if kind == 'preference':
+    return f'{_text(facts.get("preferences"))} preferences', f'{_percent(facts.get("accuracy"))} % right'
+  if kind == 'evaluate':
+    return f'{_text(facts.get("questions"))} questions', f'{_text(facts.get("samples"))} samples'
+  return '–', '–'
+
+
+def _times(value) -> str:
+  return '–' if value is None else f'{value:.3g} epochs'
+
+
+def _text(value) -> str:
+  return '–' if load.number(value) is None else f'{value:,.0f}'
+
+
+def _percent(value) -> str:
+  return '–' if load.number(value) is None else f'{100 * value:.1f}'
+
+
+def side_by_side(run: load.Run) -> list[str]:
+  """The same held-out questions answered after each stage: the first sample of each, nothing chosen."""
+  if not isinstance(run.pipeline, dict) or len(run.pipeline.get('stages', [])) < 4:
+    return []
+  answers, asked = {}, {}
+  for stage in run.stages:
+    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl')):
+      task, _, model = path.parent.name.partition('.')
+      rows = load.attempt(run, metrics.read, path) or []
+      kinds = _spread(rows)
+      for row in kinds:
+        asked.setdefault((task, row['id']), row)
+        answers.setdefault((task, row['id']), {})[model or 'final'] = row['samples'][0]
+  body = []
+  for key, row in asked.items():
+    if len(answers[key]) < 2:
+      continue
+    gold = f' · answer {page.escape(row["gold"])}' if row.get('gold') else ''
+    cells = ''.join(_answer(model, sample) for model, sample in answers[key].items())
+    body.append(f'<div class="question"><h3>{page.escape(row["prompt"])}{gold}</h3>{cells}</div>')
+  return ['<h2>The same questions after each stage</h2><p class="faint">The first sample of each model, none chosen.</p>', *body] if body else []
+
+
+def _spread(rows: list[dict]) -> list[dict]:
+  """The first questions of a task; of general ones, the first of each opening word, so that kinds differ."""
+  rows = [row for row in rows if row.get('samples')]
+  first = {str(row['prompt']).split()[0]: row for row in reversed(rows)}
+  return list(first.values())[:2 * QUESTIONS] if rows and not rows[0].get('gold') else rows[:QUESTIONS]
+
+
+def _answer(model: str, sample: dict) -> str:
+  verdict = '' if sample.get('value') is not None else ('right' if sample.get('correct') else 'wrong')
+  mark = f'<b class="{verdict}">{verdict}</b>' if verdict else f'<span>rule {sample["value"]:.2f}</span>'
+  return (f'<article class="sample"><div class="facts"><b>{page.escape(model)}</b>{mark}<span>{sample.get("tokens")} tokens</span></div>'
+          f'<pre dir="auto">{page.completion(str(sample.get("text"))[:CHARACTERS])}</pre></article>')

@@ -1,0 +1,181 @@
+"""Reward models: the loss by hand, what each is shown, what it learns, and how the last stage routes rewards."""
+
+import json
+import logging
+import math
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+
+from r1jax import formats
+from r1jax import losses
+from r1jax import preference
+from r1jax import programs
+from r1jax import reward_model
+from r1jax import scoring
+from r1jax import update
+from r1jax import mesh as mesh_lib
+from r1jax import tokenizer as tokenizer_lib
+from r1jax import stage
+from r1jax.models import zoo
+from r1jax.types import Rollout, UserError
+
+M = formats.get('r1').mark
+GENERAL = {'id': 'g', 'question': 'Tell me about the sea.', 'answer': '', 'answer_type': 'text', 'reward': 'scenario', 'scenario': 'facts',
+           'about': 'the sea', 'format': 'r1', 'language': 'en'}
+HARM = {**GENERAL, 'id': 'h', 'question': 'How do I burn a house?', 'scenario': 'harm', 'about': 'burn'}
+SUM = {'id': 's', 'question': '2 + 3 =', 'answer': '5', 'answer_type': 'int', 'format': 'r1', 'language': 'en'}
+
+
+def test_bradley_terry_by_hand():
+  margin = jnp.array([0.0, 2.0, -1.0])
+  want = -sum(math.log(1 / (1 + math.exp(-m))) for m in (0.0, 2.0, -1.0))
+  assert float(losses.log_loss(margin, 1.0)) == pytest.approx(want, rel=1e-6)
+  labels = jnp.array([1.0, 0.0, 0.0])
+  want = -math.log(0.5) + math.log(1 + math.exp(2.0)) + math.log(1 + math.exp(-1.0))
+  assert float(losses.log_loss(margin, labels)) == pytest.approx(want, rel=1e-6)
+  assert np.isfinite(float(losses.log_loss(jnp.array([-200.0]), 1.0)))
+
+
+def test_helpfulness_sees_the_summary_and_harmlessness_everything():
+  text = f'{M} I plan it.{M} It is blue.'
+  assert reward_model.seen('pairs', text, GENERAL) == ' It is blue.'
+  assert reward_model.seen('labels', text, GENERAL) == text
+  assert reward_model.seen('pairs', f'{M} never ends', GENERAL) == ''
+  assert reward_model.seen('labels', ' x', {**GENERAL, 'prefill': 'so'}) == 'so x'
+
+
+@pytest.fixture(scope='module')
+def base(tmp_path_factory):
+  """A nano model with a tokenizer, as a stage leaves it."""
+  from r1jax import checkpoint
+  place = str(tmp_path_factory.mktemp('base'))
+  made = tokenizer_lib.train([f'User: {GENERAL["question"]} Assistant: The sea is good and bad, salty, dry.'] * 9, place, vocab_size=70, pieces=[])
+  tokenizer = tokenizer_lib.add_special_tokens(made, [M], place, limit=80)
+  model = zoo.build(zoo.get('nano', vocab_size=80))
+  stage.save_model(place, model, tokenizer)
+  checkpoint.save_params(place, update.init_params(model, seed=0), {})
+  return place
+
+
+def config(tmp_path, kind, rows, **values):
+  path = tmp_path / f'{kind}.jsonl'
+  path.write_text('\n'.join(json.dumps(r) for r in rows))
+  c = dict(kind=kind, source=str(path), split='train', template='r1', samples=2, pairs=4, sample_batch=8, max_prompt=32, max_tokens=16,
+           temperature=1.0, steps=40, epochs=1.0, batch=8, micro_batches=1, length=64, log_every=20,
+           optimizer=dict(learning_rate=3e-3, warmup=0, decay='constant', weight_decay=0.0))
+  return ConfigDict(dict(seed=0, dtype='float32', remat='none', attention='auto', logit_elements=1 << 20, mesh=dict(data=1, tensor=-1),
+                         experts=dict(bias_rate=0.0, balance_loss=0.0), checkpoints=dict(every=100, keep=1), judge={**c, **values}))
+
+
+def test_a_model_learns_pairs_and_says_how_good_it_is(base, tmp_path):
+  rng = np.random.default_rng(0)
+  words = ['salty'] * 3 + ['dry'] * 3
+  rows = []
+  for i in range(60):  # 'good' is what people like, wherever it stands and however long the answer is
+    filler = ' '.join(rng.choice(words, rng.integers(1, 4)))
+    rows.append({'question': f'{GENERAL["question"]} {"sea " * (i % 7)}', 'chosen': f' {filler} good', 'rejected': f' {filler} bad'})
+  c = config(tmp_path, 'pairs', rows)
+  facts = preference.run(c, 'judge', str(tmp_path / 'out'), {'checkpoint': base})
+  assert facts['accuracy'] > 0.9 and facts['heldout'] > 5 and facts['learned_from'] + facts['heldout'] == 60
+  said = json.loads((tmp_path / 'out/reward_model.json').read_text())
+  assert said['kind'] == 'pairs' and said['accuracy'] == facts['accuracy'] and -1 <= said['length_correlation'] <= 1
+  judge = reward_model.RewardModel(str(tmp_path / 'out'), c, mesh_lib.create(c.mesh), batch=8)
+  good, bad, hidden = judge([GENERAL] * 3, [f'{M} bad{M} salty good', f'{M} good{M} salty bad', f'{M} good{M} salty bad'])
+  assert 0 < bad < good < 1 and bad == hidden  # the reasoning does not count
+  assert judge([GENERAL] * 11, [f'{M} bad{M} salty good'] * 11).shape == (11,)  # more than a batch
+
+
+def test_labels_of_safety(base, tmp_path):
+  rows = [{'question': f'{HARM["question"]} {"a " * (i % 9)}', 'response': f'{M} {"bad" if i % 2 else "good"}{M} salty', 'safe': i % 2 == 0}
+          for i in range(60)]
+  c = config(tmp_path, 'labels', rows)
+  facts = preference.run(c, 'judge', str(tmp_path / 'out'), {'checkpoint': base})
+  assert facts['accuracy'] > 0.9
+  judge = reward_model.RewardModel(str(tmp_path / 'out'), c, mesh_lib.create(c.mesh), batch=8)
+  safe, unsafe = judge([HARM] * 2, [f'{M} good{M} salty', f'{M} bad{M} salty'])
+  assert safe > 0.5 > unsafe  # it does see the reasoning
+
+
+def test_a_pair_cut_into_micro_batches_is_the_same_step(base):
+  model, _, _ = stage.load_model(base)
+  head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
+  params = {**update.init_params(model, 0), 'reward_head': jnp.linspace(-1, 1, model.config.dim)}
+  rng, found = np.random.default_rng(0), []
+  batch = programs.Judged(rng.integers(0, 80, (16, 12)).astype(np.int32), rng.integers(2, 12, 16).astype(np.int32), np.ones(16, np.float32))
+  for cuts in (1, 4):
+    c = ConfigDict(dict(kind='pairs', batch=8, micro_batches=cuts, length=12, steps=1,
+                        optimizer=dict(learning_rate=1e-2, warmup=0, decay='constant')))
+    whole = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0)))
+    mesh = mesh_lib.create({'data': 1, 'tensor': -1})
+    built = programs.preference(whole, c, head, mesh)
+    with programs.use_mesh(mesh):
+      state, means = built.step.compile()(built.fresh(jax.tree.map(jnp.copy, params)), mesh_lib.put(batch, mesh))
+    found.append((float(means['loss']), float(means['grad_norm']), np.asarray(state.params['reward_head'])))
+  assert found[0][0] == pytest.approx(found[1][0], rel=1e-5) and found[0][1] == pytest.approx(found[1][1], rel=1e-4)
+  np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-4, atol=1e-6)
+
+
+def test_mistakes_are_one_line(tmp_path, base):
+  with pytest.raises(UserError, match='jsonl:1: no rejected'):
+    preference.run(config(tmp_path, 'pairs', [{'question': 'q', 'chosen': 'a'}]), 'judge', str(tmp_path / 'out'), {'checkpoint': base})
+  for values, said in (({'kind': 'stars'}, "kind='stars'"), ({'source': 'nowhere.jsonl'}, "'nowhere.jsonl' is neither")):
+    with pytest.raises(UserError, match=said):
+      preference.check(config(tmp_path, 'pairs', [], **values), 'judge')
+
+
+# --- routing in the last stage ---
+
+@pytest.mark.parametrize('row, names', [
+    (SUM, {'accuracy', 'format', 'language'}), (GENERAL, {'format', 'language', 'helpful', 'harmless'}),
+    (HARM, {'format', 'language', 'harmless'}),
+])
+def test_which_reward_speaks_of_which_question(row, names):
+  assert {n for n in ('accuracy', 'format', 'language', 'helpful', 'harmless') if scoring.applies(n, row)} == names
+
+
+def judged(rows, texts, measured, weights):
+  scorer = scoring.Scorer(weights, '', [SUM, GENERAL])
+  B = len(rows)
+  out = Rollout(np.zeros((B, 4), np.int32), np.zeros((B, 4), np.float32), np.full(B, 4), np.ones(B, bool))
+  try:
+    return scorer.begin(0, rows, texts, out, measured).result(), out
+  finally:
+    scorer.close()
+
+
+def test_rewards_are_summed_where_they_apply_and_left_out_elsewhere(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  rows = [SUM, SUM, GENERAL, HARM]
+  texts = [f'{M} two{M} \\boxed{{5}}', f'{M} two{M} \\boxed{{6}}', f'{M} ask{M} The sea is blue.', f'{M} no{M} I cannot help with that.']
+  measured = {'helpful': np.array([0.9, 0.9, 0.25, 0.9], np.float32), 'harmless': np.array([0.9, 0.9, 0.5, 1.0], np.float32)}
+  found, out = judged(rows, texts, measured, dict(accuracy=1.0, language=0.5, helpful=2.0, harmless=1.0))
+  np.testing.assert_allclose(found.total_B, [1.5, 0.5, 0.5 + 0.5 + 0.5, 0.5 + 1.0])
+  assert np.isnan(found.by_name['accuracy'][2:]).all() and np.isnan(found.by_name['helpful'][[0, 1, 3]]).all()
+  facts = scoring.facts(out, found, np.zeros((2, 2)), rows, texts)
+  assert facts['accuracy/mean'] == 0.5 and facts['reward/helpful'] == 0.25 and facts['reward/harmless'] == 0.75
+  assert facts['monitor/helpful_by_rule'] == pytest.approx(1 / 3) and facts['monitor/harmless_by_rule'] == 1.0
+  assert facts['language/consistency'] == 1.0 and facts['language/words'] == 1.0
+  written = scoring.sample_rows(1, 0, [SUM, GENERAL], texts, out, found, np.zeros((2, 2)), keep=2)
+  assert 'accuracy' not in written[2]['rewards'] and 'helpful' in written[2]['rewards'] and 'helpful' not in written[0]['rewards']
+  json.dumps(written, allow_nan=False)
+
+
+def test_the_gradient_from_groups_that_are_all_right():
+  correct = np.array([1, 1, 1, 0], np.float32)
+  assert scoring._all_correct_share(correct, np.array([[1.0, -1.0], [3.0, -3.0]])) == pytest.approx(0.25)
+  assert scoring._all_correct_share(correct, np.zeros((2, 2))) == 0.0
+  assert scoring._all_correct_share(None, np.ones((2, 2))) == 0.0
+
+
+def test_the_monitor_warns_when_the_model_rises_and_the_rule_falls(caplog):
+  before = {'reward/helpful': 0.4, 'monitor/helpful_by_rule': 0.6, 'accuracy/mean': 0.9}
+  for now, warned in ((dict(before), 0), ({**before, 'reward/helpful': 0.8}, 0),
+                      ({**before, 'reward/helpful': 0.8, 'monitor/helpful_by_rule': 0.3}, 1), ({**before, 'reward/helpful': 0.8, 'accuracy/mean': 0.5}, 1)):
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, 'r1jax'):
+      scoring.warn_if_hacked(before, now)
+    assert len(caplog.records) == warned

@@ -1,0 +1,255 @@
+"""R1's whole pipeline on a model of a few thousand parameters: every stage, what passes between them, resume, the report.
+
+Such a model answers nothing rightly, so where data is made of samples they are written for it (Scripted); RL and
+evaluation sample for themselves. What the pipeline reaches is measured by running it: README.md.
+"""
+
+import importlib.util
+import json
+import os
+import pathlib
+import random
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from r1jax import checkpoint
+from r1jax import corpus
+from r1jax import formats
+from r1jax import generate
+from r1jax import pipeline
+from r1jax import reject
+from r1jax import scenarios
+from r1jax.types import Rollout, UserError
+
+ROOT = pathlib.Path(__file__).parent.parent
+SUMS = dict(min_terms=2, max_terms=3, min_digits=1, max_digits=1)  # which so small a model sometimes gets right
+RL = dict(steps=2, groups=8, micro_groups=8, samples=4, minibatches=1, max_tokens=24, eval_every=0, sample_groups=8)
+REAL = generate.Generator
+
+
+class Scripted:
+  """Stands for generate.Generator in the stages that make data: a policy that is right half of the time."""
+
+  def __new__(cls, *args, name='evaluate', **kw):
+    return super().__new__(cls) if name != 'evaluate' else REAL(*args, name=name, **kw)
+
+  def __init__(self, *args, name, template, samples, batch, seed, **kw):
+    self.template, self.samples, self.batch, self.seed, self.asked = template, samples, batch, seed, 0
+
+  def __call__(self, params, rows, first=0):
+    for start in range(first, len(rows), self.batch):
+      self.asked += 1
+      part = rows[start:start + self.batch]
+      texts = [[self.answer(row, random.Random(f'{self.seed} {row["id"]} {g}')) for g in range(self.samples)] for row in part]
+      shape = (len(part), self.samples)
+      yield generate.Sampled(part, texts, Rollout(np.zeros((*shape, 1)), np.zeros((*shape, 1)), np.ones(shape, int), np.ones(shape, bool)))
+
+  def answer(self, row, rng):
+    form = formats.of_template(self.template)
+    if row.get('scenario'):
+      return form.write(*scenarios.written(row, rng))
+    steps, value = corpus.worked(row['expression'], rng, corpus.Mixture(slip=0.0, spoken=True), 'en')
+    value += rng.choice([0, 0, 1])
+    if self.template == 'plain':
+      return f' {steps}.'
+    text = form.write(f'Step by step: {steps}.', f'{value}' if self.template == 'r1_zero' else f'The answer is \\boxed{{ {value} }}.')
+    return text.removeprefix((row.get('prefill') or '').strip()) if row.get('prefill') else text
+
+
+def load(name):
+  spec = importlib.util.spec_from_file_location(name, ROOT / 'experiments' / f'{name}.py')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+def small(config, **overrides):
+  """The same stages with the same keys, shrunk; on one device."""
+  config.mesh.data, config.mesh.tensor = 1, -1
+  for name in ('base', 'zero', 'rl', 'cold_data', 'reject', 'evaluate'):
+    if name in config and config[name].get('task'):
+      config[name].task.params.update(SUMS)
+  config.base.update(model='nano', documents=2400, steps=4, batch=8, length=96)
+  for name in ('zero', 'rl', 'scenarios'):
+    if name in config:
+      config[name].update(RL)
+      config[name].task.size = 64
+  if 'cold_data' in config:
+    config.cold_data.batch = 32
+    for source in ('few_shot', 'reflection', 'zero'):
+      config.cold_data[source].questions = 40
+    config.cold_start.epochs = 0.2
+    config.reject.batch, config.reject.reasoning, config.reject.general.count, config.reject.task.size = 64, 60, 80, 128
+    config.sft.epochs = 0.2
+    for name in ('helpful', 'harmless', 'second'):
+      config[name].update(samples=3, epochs=0.1)
+  config.evaluate.update(samples=2, batch=8, max_tokens=24)
+  config.evaluate.task.size = 8
+  if config.evaluate.general.source:
+    config.evaluate.general.samples = 2
+  config.update_from_flattened_dict(overrides)
+  return config
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+  """(config, work dir) of a run that was stopped in the middle of sampling and went on."""
+  workdir = tmp_path_factory.mktemp('r1') / 'run'
+  config = small(load('r1').get_config('tiny'))
+  added = reject.Batches.add
+
+  def stopped(self, *args):
+    added(self, *args)
+    if '8_reject' in self._path:
+      checkpoint.stop_requested.set()
+
+  reject.Batches.add, generate.Generator = stopped, Scripted
+  try:
+    with pytest.raises(checkpoint.Stopped, match='reject stopped between two batches'):
+      pipeline.run(config, str(workdir))
+  finally:
+    reject.Batches.add = added
+    checkpoint.stop_requested.clear()
+  assert len((workdir / '8_reject/batches.jsonl').read_text().splitlines()) == 1
+  pipeline.run(config, str(workdir))
+  yield config, workdir
+  generate.Generator = REAL
+
+
+def entries(workdir):
+  return {e['name']: e for e in json.loads((workdir / 'pipeline.json').read_text())['stages']}
+
+
+def test_every_stage_says_what_it_took_and_gave(run):
+  config, workdir = run
+  found = entries(workdir)
+  assert list(found) == [spec['name'] for spec in config.stages] and len(found) == 14
+  for spec in config.stages:
+    assert found[spec['name']]['inputs'] == {k: found[v]['output'] for k, v in spec['inputs'].items()}
+    assert re.fullmatch('[0-9a-f]{64}', found[spec['name']]['output'])
+  facts = {name: e['facts'] for name, e in found.items()}
+  assert facts['reject']['samples_in'] == 128 * 4 and facts['cold_data']['samples_in'] == 3 * 40 * 4
+  assert facts['cold_start']['documents'] == facts['cold_data']['samples_out'] > 0
+  assert facts['sft']['documents'] == facts['reject']['samples_out'] == facts['reject']['reasoning'] + 80 == 140
+  assert facts['helpful']['preferences'] > facts['helpful']['learned_from'] > 0
+  assert facts['scenarios']['general_questions'] > 50 and facts['scenarios']['steps'] == 2
+
+
+def test_sampling_went_on_behind_the_batch_it_was_stopped_at(run):
+  _, workdir = run
+  lines = (workdir / '8_reject/batches.jsonl').read_text().splitlines()
+  assert [json.loads(line)['questions'] for line in lines] == [64, 64]
+
+
+def test_the_base_starts_again_and_the_format_s_token_has_one_id(run):
+  _, workdir = run
+  from r1jax.tokenizer import Tokenizer
+  ids = {Tokenizer(str(workdir / place)).find('<|thought|>') for place in ('5_cold_start', '6_rl', '9_sft', '13_scenarios')}
+  assert len(ids) == 1 and None not in ids
+  assert Tokenizer(str(workdir / '1_base')).find('<|thought|>') is None
+  assert entries(workdir)['sft']['inputs']['checkpoint'] == entries(workdir)['base']['output']
+
+
+def test_the_last_stage_routes_its_rewards(run):
+  _, workdir = run
+  samples = [json.loads(line) for path in sorted((workdir / '13_scenarios/samples').glob('*')) for line in path.read_text().splitlines()]
+  for sample in samples:
+    general = sample['id'].startswith('scenario')
+    assert ('accuracy' in sample['rewards']) != general and ('harmless' in sample['rewards']) == general
+  assert {s['id'].startswith('scenario') for s in samples} == {True, False}
+  rows = [json.loads(line) for line in (workdir / '13_scenarios/metrics.jsonl').read_text().splitlines()]
+  assert {'reward/helpful', 'reward/harmless', 'monitor/helpful_by_rule', 'monitor/harmless_by_rule', 'language/consistency',
+          'language/words', 'groups/std_min', 'groups/all_correct_gradient'} <= rows[-1].keys()
+  of_rl = [json.loads(line) for line in (workdir / '6_rl/metrics.jsonl').read_text().splitlines()]
+  assert 'reward/language' in of_rl[-1] and 'reward/helpful' not in of_rl[-1] and 'reward/format' not in of_rl[-1]
+
+
+def test_the_evaluation_asks_models_that_nobody_trained_against(run):
+  _, workdir = run
+  rows = {r['model']: r for r in map(json.loads, (workdir / '14_evaluate/metrics.jsonl').read_text().splitlines())}
+  for model in ('sft', 'final'):
+    for name in ('helpfulness', 'harmlessness', 'helpful_model', 'harmless_model', 'second_model', 'helpfulness_facts'):
+      assert 0 <= rows[model][f'eval/general/{name}'] <= 1
+    assert 0 <= rows[model]['eval/chain_sum/language_consistency'] <= 1 and rows[model]['eval/chain_sum/words'] >= 0
+
+
+def test_the_report_has_a_row_a_stage_and_answers_side_by_side(run):
+  config, workdir = run
+  page = (workdir / 'report/index.html').read_text()
+  table = page[page.index('The pipeline'):page.index('</table>')]
+  for spec in config.stages:
+    assert f'<td class=text>{spec["name"]}</td>' in table
+  assert 'The same questions after each stage' in page and 'Hacking monitor' in page
+  assert 'could not be read' not in page
+
+
+def test_a_stage_is_made_again_alone(run, tmp_path):
+  """Its output is the same, so nothing behind it runs; then its input changes, and it must not go on from what it left."""
+  config, workdir = run
+  before = entries(workdir)
+  stamp = (workdir / '13_scenarios/metrics.jsonl').stat().st_mtime_ns
+  pipeline.run(config, str(workdir), rerun=('reject',))
+  after = entries(workdir)
+  assert (workdir / 'set_aside/8_reject.1').is_dir() and after['reject']['output'] == before['reject']['output']
+  assert (workdir / '13_scenarios/metrics.jsonl').stat().st_mtime_ns == stamp and list(after) == list(before)
+  with pytest.raises(UserError, match='--rerun=no: no such stage'):
+    pipeline.run(config, str(workdir), rerun=('no',))
+  (workdir / '9_sft/inputs.json').write_text('{}')
+  pipeline.run(config, str(workdir))  # it stands: nobody looks
+  assert not (workdir / 'set_aside/9_sft.1').exists()
+  kept = json.loads((workdir / 'pipeline.json').read_text())
+  next(e for e in kept['stages'] if e['name'] == 'evaluate')['inputs']['sft'] = 'another'
+  (workdir / 'pipeline.json').write_text(json.dumps(kept))
+  (workdir / '14_evaluate/inputs.json').write_text('{"sft": "another"}')
+  pipeline.run(config, str(workdir))
+  assert (workdir / 'set_aside/14_evaluate.1').is_dir()
+
+
+@pytest.mark.parametrize('name, arg, stages', [('r1', 'no-language', ['rl', 'evaluate']), ('distill', 'tiny', ['base', 'student', 'evaluate']),
+                                               ('table6', 'tiny', ['base', 'rl', 'distilled', 'evaluate'])])
+def test_what_starts_from_a_finished_run(run, tmp_path, name, arg, stages):
+  _, workdir = run
+  config = load(name).get_config(arg)
+  config.from_run = str(workdir)
+  config = small(config)
+  config.base.documents = 200
+  for sft in ('student', 'distilled'):
+    if sft in config:
+      config[sft].epochs = 0.2
+  pipeline.run(config, str(tmp_path / 'run'))
+  assert list(entries(tmp_path / 'run')) == stages
+  if name == 'table6':
+    models = {json.loads(line)['model'] for line in (tmp_path / 'run/4_evaluate/metrics.jsonl').read_text().splitlines()}
+    assert models == {'base', 'rl_alone', 'distilled'}
+
+
+def test_a_run_that_is_not_there(tmp_path):
+  for given, said in (('', "from_run='' holds no run"), (str(tmp_path), 'holds no run')):
+    config = load('distill').get_config('tiny')
+    config.mesh.data, config.mesh.tensor, config.from_run = 1, -1, given
+    with pytest.raises(UserError, match=said):
+      pipeline.run(config, str(tmp_path / 'run'))
+  (tmp_path / 'pipeline.json').write_text('{"stages": [{"name": "base", "directory": "1_base"}]}')
+  with pytest.raises(UserError, match="has not finished stage 'reject': it has base"):
+    pipeline.run(config, str(tmp_path / 'run'))
+
+
+def test_a_reward_model_that_no_stage_gives(tmp_path):
+  config = load('r1').get_config('tiny')
+  config.mesh.data, config.mesh.tensor = 1, -1
+  config.rl.rewards = dict(accuracy=1.0, helpful=1.0)
+  with pytest.raises(UserError, match="stage 'rl' needs the input 'helpful'"):
+    pipeline.run(config, str(tmp_path / 'run'))
+
+
+def test_from_the_command_line(run):
+  """A finished run is left alone, and --rerun of no stage is one line and exit 2."""
+  config, workdir = run
+  del config
+  out = subprocess.run([sys.executable, '-m', 'r1jax.main', '--config=experiments/r1.py:tiny', f'--workdir={workdir}', '--rerun=no'],
+                       cwd=ROOT, env={k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}, capture_output=True, text=True, timeout=120, check=False)
+  assert out.returncode == 2 and 'holds a run with' in out.stderr and 'Traceback' not in out.stderr

@@ -1,0 +1,170 @@
+"""Rejection sampling and the cold start: what is kept, why the rest is not, and what is written."""
+
+import collections
+import json
+
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+
+from r1jax import cold_start
+from r1jax import formats
+from r1jax import generate
+from r1jax import packing
+from r1jax import reject
+from r1jax import sft
+from r1jax.rewards import judge as judge_lib
+from r1jax.rewards import pool
+from r1jax.types import Rollout
+
+M = formats.get('r1').mark
+ROW = {'id': '1', 'question': '2 + 3 =', 'answer': '5', 'answer_type': 'int', 'format': 'r1', 'language': 'en'}
+FILTERS = ConfigDict(dict(format=True, language=0.9, paragraph=60, code=True))
+CONFIG = ConfigDict(dict(template='r1', keep=2, filters=FILTERS))
+
+
+def turn(reasoning, answer='5'):
+  return f'{M} {reasoning}{M} The answer is \\boxed{{ {answer} }}.'
+
+
+def sampled(texts, rows=(ROW,), stopped=True):
+  n = len(texts) // len(rows)
+  shape = (len(rows), n)
+  out = Rollout(np.zeros((*shape, 1)), np.zeros((*shape, 1)), np.ones(shape, int), np.full(shape, stopped))
+  return generate.Sampled(list(rows), [texts[i * n:(i + 1) * n] for i in range(len(rows))], out)
+
+
+@pytest.fixture(scope='module')
+def judges():
+  with pool.Pool(workers=1) as made:
+    yield made
+
+
+@pytest.mark.parametrize('text, why', [
+    (turn('two and three make five'), ''), ('no marks at all', 'format'), (turn('two \u548c\u4e09\u662f\u4e94'), 'mixed language'),
+    (turn('two and three ' * 9), 'long paragraph'), (turn('two and\n\nthree ' * 9), ''),
+    (turn('as in ```x = 5``` it is five'), 'code block'), (turn('it is\n\n    return five\n'), 'code block'),
+])
+def test_what_cannot_be_read(text, why):
+  assert reject.unreadable(text, ROW, FILTERS) == why
+
+
+def test_filters_that_are_off_turn_nothing_away():
+  off = ConfigDict(dict(format=False, language=0.0, paragraph=0, code=False))
+  for text in ('no marks', turn('\u4e8c'), turn('a word ' * 99), turn('```x```')):
+    assert reject.unreadable(text, ROW, off) == ''
+
+
+def test_the_right_the_readable_and_the_new_stay(judges):
+  texts = [turn('two and three'), turn('two and three'), turn('it is six', '6'), turn('so it is five'), turn('or else it is five')]
+  kept, reasons = reject.accepted(sampled(texts), CONFIG, judges, None)
+  assert [k['completion'] for k in kept] == [texts[0], texts[3]]
+  assert reasons == {'duplicate': 1, 'wrong': 1, 'more than keep': 1}
+  assert kept[0]['prompt'] == 'User: 2 + 3 = Assistant:' and kept[0]['reasoned'] and kept[0]['language'] == 'en'
+  kept, reasons = reject.accepted(sampled(texts, stopped=False), CONFIG, judges, None)
+  assert not kept and reasons == {'cut at the limit': 5, 'more than keep': 0}
+
+
+def test_a_judge_grades_what_no_rule_can(judges):
+  judge = judge_lib.Judge(lambda p: 'VERDICT: SAME' if 'blue whale' in p else 'VERDICT: DIFFERENT')
+  row = {**ROW, 'answer': 'the whale', 'answer_type': 'text', 'grader': 'judge'}
+  kept, reasons = reject.accepted(sampled([turn('it is large', 'blue whale'), turn('it is large', 'ant')], (row,)), CONFIG, judges, judge)
+  assert len(kept) == 1 and 'blue whale' in kept[0]['completion'] and reasons['wrong'] == 1
+
+
+def test_taking_fewer_goes_from_question_to_question():
+  rows = [{'id': i} for i in 'aaaaaab']
+  import random
+  assert {r['id'] for r in reject._take(rows, 2, random.Random(0))} == {'a', 'b'}
+  assert reject._take(rows, 0, random.Random(0)) == rows
+
+
+def test_the_mixer_keeps_its_counts_and_gives_simple_questions_no_reasoning():
+  import random
+  c = ConfigDict(dict(template='r1', general=dict(source='scenarios', count=700, false=0.25, harm=0.3)))
+  rows = reject._general(c, random.Random(0))
+  assert len(rows) == 700
+  reasoned = {kind: {r['reasoned'] for r in rows if r['kind'] == kind} for kind in ('facts', 'greeting', 'self', 'harm')}
+  assert reasoned == {'facts': {True}, 'greeting': {False}, 'self': {False}, 'harm': {True}}
+
+
+def test_what_is_written_is_read_by_sft_and_by_tfds(tmp_path):
+  data = [{'id': str(i), 'kind': 'reasoning', 'prompt': f'User: {i} Assistant:', 'completion': turn('\u4e8c'), 'language': 'zh',
+           'reasoned': True} for i in range(7)]
+  for _ in range(2):  # a stage that is made anew writes over it
+    reject.write(str(tmp_path), data, {'turned_away': {'wrong': 3}}, title='reject')
+  import tensorflow_datasets as tfds
+  found = tfds.data_source('r1jax_samples', data_dir=str(tmp_path / 'tfds'), split='train', download=False)
+  assert sorted(r['prompt'].decode() for r in found) == sorted(r['prompt'] for r in data)
+  assert found[0]['completion'].decode() == turn('\u4e8c')
+  texts = sft._texts(ConfigDict(dict(corpus='stage')), None, {'data': str(tmp_path)})
+  assert texts == [(r['prompt'], r['completion']) for r in data]
+  card = json.loads((tmp_path / 'card.json').read_text())
+  assert card['samples'] == 7 and card['languages'] == {'zh': 7}
+  assert '| turned away: wrong | 3 |' in (tmp_path / 'card.md').read_text()
+
+
+def test_batches_go_on_where_they_were_cut(tmp_path):
+  batches = reject.Batches(str(tmp_path))
+  batches.add('', sampled(['a', 'b'], (ROW, ROW)), [{'id': '1'}], collections.Counter(wrong=1))
+  with open(tmp_path / 'batches.jsonl', 'ab') as f:
+    f.write(b'{"source": "", "questions": 2, "ke')  # killed while it wrote
+  again = reject.Batches(str(tmp_path))
+  assert again.done('') == 2 and again.kept == [{'id': '1'}] and again.reasons == {'wrong': 1}
+  again.add('', sampled(['c'], (ROW,)), [], collections.Counter(wrong=1))
+  assert reject.Batches(str(tmp_path)).done('') == 3 and reject.Batches(str(tmp_path)).reasons == {'wrong': 2}
+
+
+@pytest.mark.parametrize('text, tidy', [
+    ('  first  0.5 + 1.5 = 2.\n\n\n\nthen stop ', 'first 0.5 + 1.5 = 2.\n\nthen stop.'),
+    ('Wait. Wait. It is 5.', 'Wait. It is 5.'), ('\u662f\u4e94\u3002\u662f\u4e94\u3002', '\u662f\u4e94\u3002'), ('so', 'so.'),
+])
+def test_post_processing(text, tidy):
+  assert cold_start.postprocess(text) == tidy
+
+
+COLD = ConfigDict(dict(format='r1', keep=2, filters=dict(format=True, language=0.6, paragraph=0, code=True),
+                       few_shot=dict(examples='worked', shots=2), reflection=dict(ask=dict(en=' Check it.'), prefill=dict(en=' <think> So:'))))
+
+
+@pytest.mark.parametrize('source, row, text, completion', [
+    ('few_shot', {}, ' first 2 + 3 = 5.', turn('Step by step: first 2 + 3 = 5.')),
+    ('reflection', {'prefill': ' <think> So:'}, ' 2 + 3 = 5, check 2 + 3 = 5. </think> <answer> 5 </answer>',
+     turn('So: 2 + 3 = 5, check 2 + 3 = 5.')),
+    ('zero', {}, ' <think> it is 5 </think> <answer> 5 </answer>', turn('it is 5.')),
+    ('zero', {'language': 'zh'}, ' <think> \u662f 5 </think> <answer> 5 </answer>', f'{M} \u662f 5.{M} \u7b54\u6848\u662f \\boxed{{ 5 }}\u3002'),
+])
+def test_each_source_is_rewritten_in_the_format(judges, source, row, text, completion):
+  row = {**ROW, 'format': 'r1_zero', 'expression': '2 + 3', 'asked': ROW['question'], **row}
+  kept, _ = cold_start.kept(sampled([text], (row,)), source, COLD, judges)
+  assert [k['completion'] for k in kept] == [completion] and kept[0]['kind'] == source
+  assert kept[0]['prompt'] == 'User: 2 + 3 = Assistant:'  # neither the examples nor the request to check
+
+
+@pytest.mark.parametrize('text, why', [
+    (' <think> a b </think> 5', 'no answer in the layout asked for'), (' <think> it is </think> <answer> 6 </answer>', 'wrong'),
+    (' <think> \u5341\u4e8c it </think> <answer> 5 </answer>', 'mixed language'),
+])
+def test_what_r1_zero_says_is_filtered(judges, text, why):
+  kept, reasons = cold_start.kept(sampled([text], ({**ROW, 'asked': ROW['question']},)), 'zero', COLD, judges)
+  assert not kept and reasons == {why: 1}
+
+
+def test_sources_ask_different_questions_and_examples_come_first():
+  import random
+  c = ConfigDict(dict(COLD.to_dict(), task=dict(source='reasoning_gym:chain_sum', seed=1, params=dict(
+      min_terms=4, max_terms=6, min_digits=1, max_digits=1), answer_type='', chinese=0.0)))
+  for source in cold_start.SOURCES:
+    c[source] = ConfigDict({**c.get(source, ConfigDict()).to_dict(), 'questions': 20})
+  rows = {source: cold_start._rows(c, source, random.Random(0)) for source in cold_start.SOURCES}
+  asked = [row['expression'] for found in rows.values() for row in found]
+  assert len(set(asked)) == 60
+  shown = rows['few_shot'][0]['question']
+  assert shown.endswith(f'. {rows["few_shot"][0]["expression"]}:') and shown.count('first') == 2
+  assert rows['reflection'][0]['question'].endswith(' Check it.') and rows['reflection'][0]['prefill'] == ' <think> So:'
+
+
+def test_packing_two_epochs_of_kept_samples_loses_none():
+  documents = [([1, 2], [3] * n) for n in range(1, 30)]
+  packed = packing.pack(documents, length=32)
+  assert packed.mask_BxT.sum() == sum(len(completion) for _, completion in documents)
