@@ -37,7 +37,7 @@ def defaults() -> ConfigDict:
   config.checkpoints = dict(every=50, keep=3)  # in optimiser steps
   # Weights; 0: off. The paper's R1 adds language; it has none of the last three (r1jax/rewards/length.py).
   config.rewards = dict(accuracy=1.0, format=1.0, language=0.0, truncated=0.0, overlong=0.0, repetition=0.0)
-  config.rewards.update(helpful=0.0, harmless=0.0)  # by reward models, in R1's last stage
+  config.rewards.update(helpful=0.0, harmless=0.0, process=0.0)  # by models: R1's last stage; section 4.2
 
   rl = ConfigDict()
   rl.template = 'r1_zero'

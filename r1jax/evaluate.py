@@ -248,6 +248,7 @@ def main(argv: list[str]) -> int:
   parser.add_argument('--max_prompt', type=int, default=1024)
   parser.add_argument('--batch', type=int, default=8, help='questions at a time')
   parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--template', default='', help="how questions are put; default: the task's own, table 1's for most")
   parser.add_argument('--dtype', default='float32')
   a = parser.parse_args(argv[1:])
   try:
@@ -261,6 +262,7 @@ def main(argv: list[str]) -> int:
       params = stage.load_sampling_params(model, step_dir, mesh)
       for name in a.tasks.split(','):
         rows, template = tasks.named(name)
+        template = a.template or template
         rows = [{**row, 'task': name} for row in rows]
         evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=a.samples,
                               max_prompt=a.max_prompt, max_tokens=a.max_tokens, batch=a.batch,

@@ -273,6 +273,45 @@ def preference(config, c, model, mesh) -> Training:
   return _training(config, model, mesh, optimizer, False, batch, loss_fn, groups=c.batch, micro_batches=c.micro_batches)
 
 
+class Steps(NamedTuple):
+  """What a model of steps learns from (process.py)."""
+  tokens_BxT: Any  # int32, prompt and answer, right-padded
+  mask_BxT: Any  # float32, 1 at the last token of each step
+  labels_BxT: Any  # float32, 1: right
+
+
+def _step_rewards(model, params, tokens_BxT):
+  """[B, T]: the reward head at every token."""
+  weights = {'params': params}
+  hidden, _ = model.apply(weights, tokens_BxT, method='hidden')
+  return model.apply(weights, hidden, method='reward')
+
+
+def process(config, c, model, mesh) -> Training:
+  """The update of a model of steps: the log-loss of each step's label."""
+
+  def loss_fn(params, batch: Steps):
+    logits = _step_rewards(model, params, batch.tokens_BxT)
+    count = jnp.sum(batch.mask_BxT)
+    numerator = -losses.masked_sum(jax.nn.log_sigmoid(jnp.where(batch.labels_BxT > 0, logits, -logits)), batch.mask_BxT)
+    right = losses.masked_sum(((logits > 0) == (batch.labels_BxT > 0)).astype(jnp.float32), batch.mask_BxT)
+    return numerator, count, {'loss': (numerator, count), 'accuracy/train': (right, count)}
+
+  rows = mesh_lib.batch_sharding(mesh)
+  shape = lambda dtype: jax.ShapeDtypeStruct((c.batch, c.length), dtype, sharding=rows)
+  optimizer = optim.create(steps=c.steps, **c.optimizer)
+  return _training(config, model, mesh, optimizer, False, Steps(shape(jnp.int32), shape(jnp.float32), shape(jnp.float32)), loss_fn,
+                   groups=c.batch, micro_batches=c.micro_batches)
+
+
+def scoring_steps(model, mesh, *, rows: int, length: int) -> Program:
+  """(params as a sampler takes them, tokens [rows, length]) -> probabilities of 'right' [rows, length]."""
+  dealt = mesh_lib.batch_sharding(mesh)
+  args = (sampling_shapes(model, mesh), jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=dealt))
+  scored = jax.jit(lambda params, tokens: jax.nn.sigmoid(_step_rewards(model, params, tokens)), out_shardings=dealt)
+  return Program(scored, args, mesh, mesh_lib.DECODE_RULES)
+
+
 def scoring(model, mesh, *, rows: int, length: int) -> Program:
   """(params as a sampler takes them, tokens [rows, length], lengths) -> rewards [rows]."""
   dealt = mesh_lib.batch_sharding(mesh)

@@ -152,7 +152,7 @@ def accepted(sampled: generate.Sampled, c, judges: pool.Pool, judge) -> tuple[li
   for row, texts, stopped in zip(sampled.rows, sampled.texts, sampled.out.stopped_B):
     seen, of_row = set(), []
     if row.get('grader') == 'judge':
-      right = [judge.same(row['question'], row['answer'], form_lib.summary(text, row) or '') for text in texts]
+      right = judge.all_same(row['question'], row['answer'], [form_lib.summary(text, row) or '' for text in texts])
     else:
       found = judges.score([(row.get('reward', 'math'), text, row) for text in texts])
       right = [score.value == 1.0 for score in found]

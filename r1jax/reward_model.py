@@ -46,6 +46,32 @@ class Scores:
     return np.concatenate(found)[:len(tokens)].astype(np.float64)
 
 
+def ends(ids: list[int], tokenizer, separators) -> list[int]:
+  """Positions of the tokens that end a step: their text ends in a separator, or nothing follows."""
+  closes = lambda i: tokenizer.decode([i]).rstrip(' ').endswith(tuple(separators))
+  return [at for at, i in enumerate(ids) if at == len(ids) - 1 or closes(i)]
+
+
+class StepScores:
+  """Token ids -> the probability of 'right' after each token, some rows at a time; the compiled program is kept."""
+
+  def __init__(self, model, pad_id: int, mesh, params, *, length: int, batch: int):
+    self._pad_id, self._mesh, self._params, self._length, self._batch = pad_id, mesh, params, length, batch
+    self._program = programs.scoring_steps(model, mesh, rows=batch, length=length).compile()
+
+  def __call__(self, rows: list[list[int]]) -> list[np.ndarray]:
+    """One array a row, as long as the row or as the model reads."""
+    tokens = np.full((len(rows), self._length), self._pad_id, np.int32)
+    for i, ids in enumerate(rows):
+      tokens[i, :len(ids)] = ids[:self._length]
+    found = []
+    for start in range(0, len(rows), self._batch):
+      chosen = [min(i, len(rows) - 1) for i in range(start, start + self._batch)]
+      found.append(mesh_lib.everywhere(self._program(self._params, mesh_lib.put(tokens[chosen], self._mesh))))
+    found = np.concatenate(found) if found else np.zeros((0, self._length))
+    return [found[i, :len(ids)] for i, ids in enumerate(rows)]
+
+
 class RewardModel:
   """A trained one: completions -> rewards in 0..1. Of pairs' models the sigmoid of the standardised score, as a
   Bradley-Terry score has no zero; of labels' the probability of 'safe'."""
@@ -56,10 +82,27 @@ class RewardModel:
     model, tokenizer, step_dir = stage.load_model(directory, **stage.computed(config, mesh))
     with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
       params = stage.load_sampling_params(model, step_dir, mesh)
-      self._scores = Scores(model, tokenizer, mesh, params, length=self.facts['length'], batch=batch)
+      if self.facts['kind'] == 'steps':
+        self._tokenizer = tokenizer
+        self.steps = StepScores(model, tokenizer.pad_id, mesh, params, length=self.facts['length'], batch=batch)
+      else:
+        self._scores = Scores(model, tokenizer, mesh, params, length=self.facts['length'], batch=batch)
 
   def __call__(self, rows: list[dict], texts: list[str]) -> np.ndarray:
-    """float32 [len(rows)]; each row is a question with its format, each text a completion."""
+    """float32 [len(rows)]; each row is a question with its format, each text a completion.
+
+    A model of steps says its least probability over the steps of the answer (Lightman et al. 2023 take the product).
+    """
+    if self.facts['kind'] == 'steps':
+      encoded = [(self._tokenizer.encode(prompts.render(self.facts['template'], row['question'], row.get('prefill', ''))),
+                  self._tokenizer.encode(text) + [self._tokenizer.eos_ids[0]]) for row, text in zip(rows, texts)]
+      return np.array([self.worst(len(p), ids, found) for (p, ids), found in zip(
+          encoded, self.steps([p + ids for p, ids in encoded]))], np.float32)
     shown = [seen(self.facts['kind'], text, row) for text, row in zip(texts, rows)]
     raw = self._scores([row['question'] for row in rows], shown, template=self.facts['template'])
     return (1 / (1 + np.exp(-(raw - self.facts['mean']) / self.facts['std']))).astype(np.float32)
+
+  def worst(self, start: int, ids: list[int], found: np.ndarray) -> float:
+    """The least probability at the steps' ends of an answer that begins at `start`; 0 for what was not read to its end."""
+    at = [start + end for end in ends(ids, self._tokenizer, self.facts['separators'])]
+    return float(min(found[i] if i < len(found) else 0.0 for i in at)) if at else 0.0

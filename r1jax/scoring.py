@@ -26,7 +26,7 @@ log = logging.getLogger('r1jax')
 REFLECTION = re.compile(r'\b(wait|hmm|mistake|however|but|retry|error|verify|wrong|evaluate|check)\b', re.IGNORECASE)
 
 
-MODELS = ('helpful', 'harmless')  # rewards that a reward model gives, not a module of rewards/
+MODELS = ('helpful', 'harmless', 'process')  # rewards that a model gives, not a module of rewards/
 _NO_CLOCK = ('int', 'rational', 'decimal', 'choice', 'text')  # answers that are never judged against a clock
 
 
@@ -53,6 +53,8 @@ class Scorer:
     self._weights = {name: weights[name] for name in sorted(weights, key=lambda n: n != 'accuracy') if weights[name]}
     if not self._weights:
       raise UserError(f'all rewards are off ({weights}): nothing to learn from')
+    if 'accuracy' not in self._weights and any(name in MODELS for name in self._weights):
+      self._weights = {'accuracy': 0.0, **self._weights}  # it earns nothing, but a model is watched by the rule
     self._directory = os.path.join(workdir, 'verdicts')
     self._pool = pool_lib.Pool()
     self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix='rewards')
@@ -120,7 +122,7 @@ def applies(name: str, row: dict) -> bool:
   """Whether a reward speaks of this row (section 2.3.4): rules of accuracy of questions that reason, reward models of
   general ones ('scenario'), helpfulness not of those whose answer does harm; language, format and length of all."""
   general = bool(row.get('scenario'))
-  return {'accuracy': not general, 'helpful': general and row.get('scenario') != 'harm', 'harmless': general}.get(name, True)
+  return {'accuracy': not general, 'process': not general, 'helpful': general and row.get('scenario') != 'harm', 'harmless': general}.get(name, True)
 
 
 def module(name: str, row: dict) -> str:
@@ -266,7 +268,7 @@ def warn_if_rare(ema: float, number: int, samples: int) -> None:
 def warn_if_hacked(first: dict | None, now: dict) -> None:
   """The hacking monitor: a reward model's score that rises while what it stands for falls (section 4.2, 2.2.2)."""
   for model_, rule in (('reward/helpful', 'monitor/helpful_by_rule'), ('reward/harmless', 'monitor/harmless_by_rule'),
-                       ('reward/helpful', 'accuracy/mean')):
+                       ('reward/helpful', 'accuracy/mean'), ('reward/process', 'accuracy/mean')):
     before, after = [(row or {}).get(model_, math.nan) for row in (first, now)], [(row or {}).get(rule, math.nan) for row in (first, now)]
     if before[1] - before[0] > 0.1 and after[1] - after[0] < -0.05:
       log.warning('%s rose from %.3f to %.3f while %s fell from %.3f to %.3f: the policy may be gaming its reward model', model_,

@@ -10,11 +10,13 @@ from r1jax import pipeline
 from r1jax.models import zoo
 from r1jax.plan import phases as phases_lib
 from r1jax.plan.chips import topology
+from r1jax.types import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VARIANTS = [('r1_zero', arg) for arg in ('tiny', 'smollm2', 'qwen2.5-1.5b', 'qwen2.5-32b', 'deepseek-v3')]
 VARIANTS += [('r1', arg) for arg in ('tiny', 'no-language', 'qwen2.5-7b', 'deepseek-v3')]
 VARIANTS += [('distill', arg) for arg in ('tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
+VARIANTS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
 VARIANTS += [('table6', arg) for arg in ('tiny', 'qwen2.5-32b')]
 
 
@@ -45,11 +47,14 @@ def test_a_variant_can_be_planned(name, arg):
     assert spec.get('config', spec['name']) in config, spec
     earlier.add(spec['name'])
   for phase in phases_lib.phases(config):
-    if arg != 'no-language':  # whose model is that of the run it starts from
+    if 'from_run' in config and 'base' not in config:
+      with pytest.raises(UserError, match='plan the config of that run'):
+        phases_lib.model_of(config, phase.stage)
+    else:
       zoo.get(phases_lib.model_of(config, phase.stage))
 
 
-@pytest.mark.parametrize('name, first', [('r1_zero', 'tiny, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny')])
+@pytest.mark.parametrize('name, first', [('r1_zero', 'tiny, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny'), ('search', 'prm')])
 def test_an_unknown_variant_is_named(name, first):
   with pytest.raises(ValueError, match=f"has no 'huge': one of {first}"):
     load(name).get_config('huge')

@@ -18,7 +18,7 @@ LAYERS = {
     'parts': {'models', 'tasks', 'corpus', 'tokenizer', 'losses', 'optim', 'checkpoint', 'options', 'formats', 'scenarios'},
     'hops': {'prompts', 'packing', 'rollout', 'rewards', 'grpo', 'update'},
     'between': {'evaluate', 'stage', 'scoring', 'programs', 'convert', 'generate', 'reward_model'},
-    'stages': {'sft', 'rl', 'cold_start', 'reject', 'preference', 'serve', 'harness', 'search', 'bench', 'simulate', 'plan'},
+    'stages': {'sft', 'rl', 'cold_start', 'reject', 'preference', 'process', 'serve', 'harness', 'search', 'bench', 'simulate', 'plan'},
     'pipeline': {'pipeline'},
     'main': {'main'},
 }

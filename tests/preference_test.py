@@ -127,6 +127,19 @@ def test_mistakes_are_one_line(tmp_path, base):
       preference.check(config(tmp_path, 'pairs', [], **values), 'judge')
 
 
+def test_a_judge_in_this_process(base, tmp_path):
+  """judge.kind='model': a checkpoint answers; this one says nothing that can be read."""
+  from r1jax import reject
+  from r1jax.rewards import judge as judge_lib
+  c = config(tmp_path, 'pairs', [])
+  mesh = mesh_lib.create(c.mesh)
+  settings = ConfigDict(dict(kind='model', url='', model='', checkpoint=base, template='plain', max_prompt=1024, max_tokens=4))
+  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+    judge = judge_lib.create(settings.to_dict(), reject._in_process(c, settings, mesh))
+    assert judge.all_same('Who?', 'the sea', ['sea', '']) == [False, False] and judge.unread == 2
+  assert reject._in_process(c, ConfigDict(dict(kind='')), mesh) is None
+
+
 # --- routing in the last stage ---
 
 @pytest.mark.parametrize('row, names', [

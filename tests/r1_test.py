@@ -37,7 +37,8 @@ class Scripted:
   def __new__(cls, *args, name='evaluate', **kw):
     return super().__new__(cls) if name != 'evaluate' else REAL(*args, name=name, **kw)
 
-  def __init__(self, *args, name, template, samples, batch, seed, **kw):
+  def __init__(self, model, tokenizer, *args, name, template, samples, batch, seed, **kw):
+    self.tokenizer = tokenizer
     self.template, self.samples, self.batch, self.seed, self.asked = template, samples, batch, seed, 0
 
   def __call__(self, params, rows, first=0):
@@ -45,8 +46,10 @@ class Scripted:
       self.asked += 1
       part = rows[start:start + self.batch]
       texts = [[self.answer(row, random.Random(f'{self.seed} {row["id"]} {g}')) for g in range(self.samples)] for row in part]
-      shape = (len(part), self.samples)
-      yield generate.Sampled(part, texts, Rollout(np.zeros((*shape, 1)), np.zeros((*shape, 1)), np.ones(shape, int), np.ones(shape, bool)))
+      ids = [[self.tokenizer.encode(text) + [self.tokenizer.eos_ids[0]] for text in of_row] for of_row in texts]
+      lengths = np.array([[len(i) for i in of_row] for of_row in ids])
+      tokens = np.array([[i + [0] * (lengths.max() - len(i)) for i in of_row] for of_row in ids])
+      yield generate.Sampled(part, texts, Rollout(tokens, np.zeros(tokens.shape), lengths, np.ones(lengths.shape, bool)))
 
   def answer(self, row, rng):
     form = formats.of_template(self.template)
@@ -73,7 +76,8 @@ def small(config, **overrides):
   for name in ('base', 'zero', 'rl', 'cold_data', 'reject', 'evaluate'):
     if name in config and config[name].get('task'):
       config[name].task.params.update(SUMS)
-  config.base.update(model='nano', documents=2400, steps=4, batch=8, length=96)
+  if 'base' in config:
+    config.base.update(model='nano', documents=2400, steps=4, batch=8, length=96)
   for name in ('zero', 'rl', 'scenarios'):
     if name in config:
       config[name].update(RL)
@@ -210,13 +214,21 @@ def test_a_stage_is_made_again_alone(run, tmp_path):
 
 
 @pytest.mark.parametrize('name, arg, stages', [('r1', 'no-language', ['rl', 'evaluate']), ('distill', 'tiny', ['base', 'student', 'evaluate']),
-                                               ('table6', 'tiny', ['base', 'rl', 'distilled', 'evaluate'])])
+                                               ('table6', 'tiny', ['base', 'rl', 'distilled', 'evaluate']),
+                                               ('search', 'prm', ['steps', 'rerank', 'beam', 'rl', 'evaluate'])])
 def test_what_starts_from_a_finished_run(run, tmp_path, name, arg, stages):
   _, workdir = run
   config = load(name).get_config(arg)
   config.from_run = str(workdir)
   config = small(config)
-  config.base.documents = 200
+  if 'base' in config:
+    config.base.documents = 200
+  for part in ('steps', 'rerank', 'beam'):
+    if part in config:
+      config[part].task.size, config[part].batch = 16, 8
+  if name == 'search':
+    config.rerank.samples, config.beam.samples, config.beam.keep = 2, 2, 2
+    config.beam.step_tokens, config.beam.max_tokens, config.rerank.max_tokens = 8, 24, 24
   for sft in ('student', 'distilled'):
     if sft in config:
       config[sft].epochs = 0.2

@@ -27,7 +27,7 @@ def phases(config) -> list[Phase]:
   """In the order they run."""
   sampled = ('prefill', 'decode')
   of = {'rl': (*sampled, 'update'), 'sft': ('update',), 'evaluate': sampled, 'reject': sampled, 'cold_start': sampled,
-        'preference': ('update',)}
+        'preference': ('update',), 'process': ('update',), 'search': sampled}
   own = [spec for spec in config.stages if spec.get('config', spec['name']) == spec['name']]  # one that shares is planned once
   return [Phase(spec['name'], phase) for spec in own for phase in of.get(spec['run'], ())]
 
@@ -37,6 +37,10 @@ def model_of(config, name: str) -> str:
   specs = {spec['name']: spec for spec in config.stages}
   while 'model' not in config[specs[name].get('config', name)]:
     name = next(iter(specs[name]['inputs'].values()))
+    if name not in specs:
+      if 'model' in config.get('base', {}):  # that of the run it starts from, by the same config
+        return config.base.model
+      raise UserError(f'its model is that of {name}: plan the config of that run')
   return config[name].model
 
 
@@ -75,19 +79,20 @@ def compile_phase(config, phase: Phase, where: Topology) -> dict:
   spec = next(s for s in config.stages if s['name'] == phase.stage)
   c, run = config[phase.stage], spec['run']
   mesh = mesh_lib.create(config.mesh, devices_of(where))
-  head = {'reward_head': True} if run == 'preference' else {}
+  head = {'reward_head': True} if run in ('preference', 'process') else {}
   model = zoo.build(zoo.get(model_of(config, phase.stage), **stage.computed(config, mesh), **head))
   sizes = roofline.sizes_of(model.config, dict(mesh.shape))
   resident = {'params': 0, 'optimizer': 0}
   if phase.phase == 'update':
-    built = {'rl': programs.rl, 'sft': programs.sft, 'preference': programs.preference}[run](config, c, model, mesh)
+    built = {'rl': programs.rl, 'sft': programs.sft, 'preference': programs.preference, 'process': programs.process}[run](config, c, model, mesh)
     program = built.step
     parts = {**_state_bytes(built.state), 'cache': 0}
     work = _update_work(config, c, run, sizes)
   else:
     prompts, at_once = _wave(c, run)
-    built = programs.sampling(model, mesh, prompts=prompts, max_prompt=c.max_prompt, samples=at_once,
-                              max_tokens=c.max_tokens, eos_ids=EOS, pad_id=PAD, temperature=c.temperature,
+    max_prompt, max_tokens = _lengths(c, run)
+    built = programs.sampling(model, mesh, prompts=prompts, max_prompt=max_prompt, samples=at_once,
+                              max_tokens=max_tokens, eos_ids=EOS, pad_id=PAD, temperature=c.temperature,
                               top_p=c.get('top_p', 1.0))
     program = getattr(built, 'prefill' if phase.phase == 'prefill' else 'step')
     sampler, prefix = device_bytes(program.args[0]), program.args[2] if phase.phase == 'decode' else ()
@@ -98,10 +103,10 @@ def compile_phase(config, phase: Phase, where: Topology) -> dict:
       if programs.samples_from_trained(model, mesh):
         resident['params'] -= sampler  # they are the same arrays
     rows = prompts * at_once
-    work = (roofline.prefill(sizes, prompts, c.max_prompt) if phase.phase == 'prefill'
-            else roofline.decode(sizes, rows, c.max_prompt, c.max_tokens))
+    work = (roofline.prefill(sizes, prompts, max_prompt) if phase.phase == 'prefill'
+            else roofline.decode(sizes, rows, max_prompt, max_tokens))
   if run == 'rl':  # reward models stay loaded, in the sampler's layout, beside all three phases
-    judges = sum(name in spec['inputs'] for name in ('helpful', 'harmless'))
+    judges = sum(name in spec['inputs'] for name in ('helpful', 'harmless', 'process'))
     resident['params'] += judges * device_bytes(programs.sampling_shapes(model, mesh))
   available = where.chip.hbm_bytes / where.chip.devices
   start, compiled, reason = time.monotonic(), True, ''
@@ -129,7 +134,7 @@ def compile_phase(config, phase: Phase, where: Topology) -> dict:
 
 def _update_work(config, c, run, sizes):
   remat = config.remat != 'none'
-  if run in ('sft', 'preference'):
+  if run in ('sft', 'preference', 'process'):
     rows = c.batch * (2 if c.get('kind') == 'pairs' else 1)
     return roofline.update(sizes, rows, c.length, 0, c.micro_batches, remat=remat)
   cuts = c.groups // c.micro_groups * (c.samples // (c.micro_samples or c.samples))
@@ -138,15 +143,22 @@ def _update_work(config, c, run, sizes):
 
 def _wave(c, run: str) -> tuple[int, int]:
   """(prompts, samples of each) that are drawn at a time."""
+  if run == 'search' and c.kind != 'rerank':
+    return c.batch, c.samples // c.keep if c.kind == 'beam' else c.expand
   return (programs.wave_of(c), c.samples) if run == 'rl' else (c.batch, c.get('at_once', 0) or c.samples)
+
+
+def _lengths(c, run: str) -> tuple[int, int]:
+  """(prompt, completion) positions of the sampler: a search by steps extends prefixes of any length by one step."""
+  return (c.max_prompt + c.max_tokens, c.step_tokens) if run == 'search' and c.kind != 'rerank' else (c.max_prompt, c.max_tokens)
 
 
 def _tokens(c, run: str, phase: str) -> int:
   """Tokens that one run of a phase handles."""
-  if run in ('sft', 'preference'):
+  if run in ('sft', 'preference', 'process'):
     return c.batch * (2 if c.get('kind') == 'pairs' else 1) * c.length
   prompts, at_once = _wave(c, run)
-  return {'prefill': prompts * c.max_prompt, 'decode': prompts * at_once,
+  return {'prefill': prompts * _lengths(c, run)[0], 'decode': prompts * at_once,
           'update': c.groups * c.samples * c.max_tokens if run == 'rl' else 0}[phase]
 
 

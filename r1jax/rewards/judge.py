@@ -5,6 +5,7 @@ What it is asked (SAME, BETTER) and how its reply is read (`read`) stand here in
 OpenAI-compatible endpoint, or is a function prompt -> text of this process. It judges data, never a step of RL.
 """
 
+from concurrent import futures
 import json
 import os
 import re
@@ -55,8 +56,10 @@ def read(reply: str) -> str | None:
 class Judge:
   """ask: prompt -> reply. Whatever cannot be read counts as no agreement, and is counted in `unread`."""
 
-  def __init__(self, ask):
-    self._ask, self.unread, self.swapped = ask, 0, 0  # swapped: pairs of verdicts that the order changed
+  def __init__(self, ask, parallel: int = 1):
+    """parallel: questions under way at a time; 1 for an `ask` that is no endpoint."""
+    self._ask, self._parallel = ask, parallel
+    self.unread, self.swapped = 0, 0  # swapped: pairs of verdicts that the order changed
 
   def _both(self, template: str, question: str, a: str, b: str) -> tuple[str | None, str | None]:
     put = lambda first, second: read(self._ask(template.format(question=question, first=first[:MAX_CHARS], second=second[:MAX_CHARS])))
@@ -71,6 +74,14 @@ class Judge:
     verdicts = self._both(SAME, question, gold, prediction)
     self.swapped += None not in verdicts and verdicts[0] != verdicts[1]
     return verdicts == ('SAME', 'SAME')
+
+  def all_same(self, question: str, gold: str, predictions: list[str]) -> list[bool]:
+    """`same` of each, several under way at a time."""
+    one = lambda prediction: self.same(question, gold, prediction)
+    if self._parallel == 1:
+      return list(map(one, predictions))
+    with futures.ThreadPoolExecutor(self._parallel) as threads:
+      return list(threads.map(one, predictions))
 
   def better(self, question: str, a: str, b: str) -> int:
     """1 where a is better in both orders, -1 where b is, 0 where the order decides or nothing can be read."""
@@ -113,7 +124,7 @@ def create(config: dict, generate=None) -> Judge | None:
   if kind == 'endpoint':
     if not config['url']:
       raise UserError("judge.kind='endpoint' needs judge.url, for example http://localhost:8000/v1")
-    return Judge(endpoint(config['url'], config['model'], key=os.environ.get('R1JAX_JUDGE_KEY', '')))
+    return Judge(endpoint(config['url'], config['model'], key=os.environ.get('R1JAX_JUDGE_KEY', '')), parallel=16)
   if kind == 'model' and generate:
     return Judge(generate)
   if kind and kind != 'model':

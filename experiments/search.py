@@ -1,0 +1,109 @@
+"""The paper's attempts that failed (section 4.2): process reward models, and Monte Carlo tree search.
+
+  python -m r1jax.main --config=experiments/search.py:prm  --config.from_run=runs/r1_tiny --workdir=runs/prm_tiny
+  python -m r1jax.main --config=experiments/search.py:mcts --config.from_run=runs/r1_tiny --workdir=runs/mcts_tiny
+  python -m r1jax.plan --config=experiments/search.py:prm-qwen2.5-7b
+
+prm: a model that scores each step reranks n answers and guides a beam; then RL against it, with accuracy beside it as the
+hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. Both start from the cold
+start of a finished r1.py:tiny. Measured: README.md. prm-qwen2.5-7b, mcts-qwen2.5-7b: not yet run.
+"""
+
+import importlib.util
+import os
+
+from ml_collections import ConfigDict
+
+_SPEC = importlib.util.spec_from_file_location('common', os.path.join(os.path.dirname(__file__), 'common.py'))
+common = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(common)
+
+SUMS = common.sibling('r1').CHAIN_SUM
+
+
+def get_config(arg: str = 'prm') -> ConfigDict:
+  variants = {'prm': (prm, 'tiny'), 'mcts': (mcts, 'tiny'), 'prm-qwen2.5-7b': (prm, '7b'), 'mcts-qwen2.5-7b': (mcts, '7b')}
+  if arg not in variants:
+    raise ValueError(f'search.py has no {arg!r}: one of {", ".join(variants)}')
+  make, size = variants[arg]
+  config = common.defaults()
+  (_tiny if size == 'tiny' else _published)(config)
+  config.name = f'search_{arg}'
+  return make(config, *(('from_run/cold_start', ()) if size == 'tiny' else ('base', (dict(name='base', run='convert', inputs={}),))))
+
+
+def prm(config: ConfigDict, actor: str, before: tuple) -> ConfigDict:
+  """Reranking and guided search work; RL against the model is what it was not worth (and may be gamed)."""
+  config.stages = (
+      *before, dict(name='steps', run='process', inputs=dict(checkpoint=actor)),
+      dict(name='rerank', run='search', inputs=dict(checkpoint=actor, steps='steps')),
+      dict(name='beam', run='search', inputs=dict(checkpoint=actor, steps='steps')),
+      dict(name='rl', run='rl', inputs=dict(checkpoint=actor, process='steps')),
+      dict(name='evaluate', run='evaluate', inputs=dict(base=actor, final='rl')))
+  config.steps.kind = 'process'
+  config.rerank, config.beam = _search(config, 'rerank'), _search(config, 'beam')
+  config.rl.rewards = dict(process=1.0)
+  return config
+
+
+def mcts(config: ConfigDict, actor: str, before: tuple) -> ConfigDict:
+  """Two turns: search on training questions, the actor learns its right answers, the value model how prefixes ended."""
+  config.stages = (
+      *before, dict(name='steps', run='process', inputs=dict(checkpoint=actor)),
+      dict(name='search', run='search', inputs=dict(checkpoint=actor, steps='steps')),
+      dict(name='actor', run='sft', inputs=dict(checkpoint=actor, data='search')),
+      dict(name='value', run='process', inputs=dict(checkpoint='actor', data='search')),
+      dict(name='before', run='search', inputs=dict(checkpoint=actor, steps='steps')),
+      dict(name='after', run='search', config='before', inputs=dict(checkpoint='actor', steps='value')),
+      dict(name='evaluate', run='evaluate', inputs=dict(base=actor, final='actor')))
+  config.steps.kind = 'value'
+  config.value = config.steps.copy_and_resolve_references()
+  config.value.source = 'stage'
+  config.search, config.before = _search(config, 'mcts'), _search(config, 'mcts')
+  config.search.split, config.search.task.seed, config.search.task.size = 'train', 3, 2 * config.search.task.size
+  return config
+
+
+def _search(config: ConfigDict, kind: str) -> ConfigDict:
+  found = config.any_search.copy_and_resolve_references()
+  found.kind = kind
+  return found
+
+
+def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
+  """(keys of a model of steps, keys of a search)."""
+  shared = dict(template='r1', separators=(',', '.'), temperature=1.0, **values)
+  steps = ConfigDict(dict(kind='process', source='policy', samples=4, sample_batch=64, batch=32, micro_batches=1, length=104, steps=0, epochs=1.0,
+                          log_every=10, optimizer=dict(learning_rate=3e-4, warmup=10, decay='cosine', weight_decay=0.01), **shared))
+  search = ConfigDict(dict(split='heldout', samples=16, batch=32, keep=4, step_tokens=16, simulations=24, cap=3, expand=3, explore=0.5,
+                           **shared))
+  return steps, search
+
+
+def _tiny(config: ConfigDict) -> None:
+  r1 = common.sibling('r1')
+  config.from_run = ''
+  config.keep_freed_memory = True
+  config.logit_elements = 1 << 21
+  config.steps, config.any_search = _keys(max_prompt=36, max_tokens=64)
+  task = dict(source='reasoning_gym:chain_sum', params=SUMS, prefill='', answer_type='', chinese=0.25)
+  config.steps.task, config.any_search.task = dict(task, size=512, seed=1), dict(task, size=128, seed=2)
+  r1.tiny_rl(config.rl, 'r1', 32)
+  config.actor = r1.tiny_sft(epochs=2.0)
+  r1.tiny_evaluate(config.evaluate)
+  config.evaluate.task.size = 128
+
+
+def _published(config: ConfigDict) -> None:
+  """Qwen2.5-7B on one host of eight chips; a step is a line."""
+  r1 = common.sibling('r1').get_config('qwen2.5-7b')
+  for key in ('topology', 'mesh', 'base', 'dtype', 'remat', 'logit_elements', 'rl', 'evaluate', 'checkpoints'):
+    config[key] = r1[key]
+  config.evaluate.general.source, config.evaluate.general.models = '', ()
+  config.steps, config.any_search = _keys(max_prompt=1024, max_tokens=7168)
+  config.steps.update(batch=32, micro_batches=4, length=8192, sample_batch=8)
+  config.any_search.update(batch=8, step_tokens=256)
+  config.steps.separators = config.any_search.separators = ('\n',)
+  task = dict(source='jsonl:questions.jsonl', params=ConfigDict(), prefill='', answer_type='', chinese=0.0)
+  config.steps.task, config.any_search.task = dict(task, size=0, seed=1), dict(task, size=0, seed=2)
+  config.actor = r1.cold_start

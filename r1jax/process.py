@@ -1,0 +1,132 @@
+"""Stage: answers cut into steps -> a model that scores each step (section 4.2: process reward models, value models).
+
+  kind 'process'   a step is right or wrong by itself: what a process reward model says
+  kind 'value'     whether the answer that a step belongs to ends right: what guides a tree search
+
+Labels come from a policy's own samples (arithmetic steps are checked by rule, ends by the accuracy reward), or from the
+steps.jsonl that a search left behind, so that actor and value can be trained in turns.
+"""
+
+import os
+import re
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+
+from r1jax import formats
+from r1jax import generate
+from r1jax import mesh as mesh_lib
+from r1jax import metrics
+from r1jax import programs
+from r1jax import prompts
+from r1jax import reward_model
+from r1jax import sft
+from r1jax import stage
+from r1jax import tasks
+from r1jax import checkpoint
+from r1jax.models import zoo
+from r1jax.rewards import pool
+from r1jax.types import UserError
+
+KINDS = ('process', 'value')
+HELDOUT = 10  # every tenth answer's steps are not learned from
+_EQUATION = re.compile(r'(-?\d+) ([+-]) (\d+) = (-?\d+)')
+
+
+def check(config, name: str) -> None:
+  """Raises UserError for what would fail later."""
+  c = config[name]
+  if c.kind not in KINDS:
+    raise UserError(f"{name}.kind={c.kind!r} is not one of {', '.join(KINDS)}")
+  if c.source not in ('policy', 'stage'):
+    raise UserError(f"{name}.source={c.source!r} is not one of policy, stage")
+  mesh_lib.check_divides(f'{name}.batch', c.batch // c.micro_batches, mesh_lib.create(config.mesh))
+
+
+def right_step(text: str) -> bool | None:
+  """Whether every 'a + b = c' in a step holds; None for a step without one, which is neither right nor wrong."""
+  found = _EQUATION.findall(text)
+  value = lambda a, op, b: int(a) + int(b) if op == '+' else int(a) - int(b)
+  return all(value(a, op, b) == int(c) for a, op, b, c in found) if found else None
+
+
+def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
+  """Trains config[name] from inputs['checkpoint'], on its own samples or on inputs['data']/steps.jsonl."""
+  c = ConfigDict(config[name].to_dict())
+  mesh = mesh_lib.create(config.mesh)
+  model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
+  path = os.path.join(inputs['data'] if c.source == 'stage' else workdir, 'steps.jsonl')
+  if not os.path.exists(path):
+    rows = _from_policy(config, c, name, model, tokenizer, step_dir, mesh)
+    if mesh_lib.first_process():
+      metrics.replace_file(path, b''.join(metrics.encode(row) for row in rows))
+    mesh_lib.meet(f'{name}: steps are written')
+  rows = metrics.read(path)
+  learned, heldout = [r for i, r in enumerate(rows) if i % HELDOUT], rows[::HELDOUT]
+  if not learned:
+    raise UserError(f'{name}: {len(rows)} answers are too few to learn from')
+  head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
+  stage.save_model(workdir, head, tokenizer)
+  encoded = encode(learned, c.length, tokenizer.pad_id)
+  c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
+  params = {**stage.load_params(model, step_dir, mesh), 'reward_head': jnp.zeros(model.config.dim, jnp.float32)}
+  take = lambda chosen: programs.Steps(*(a[chosen] for a in encoded))
+  params = sft.train(config, c, name, workdir, programs.process(config, c, head, mesh), params, take, len(learned), mesh)
+  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+    score = reward_model.StepScores(head, tokenizer.pad_id, mesh, programs.to_sampling(head, mesh)(params), length=c.length, batch=c.batch)
+    found = score([row['ids'] for row in heldout])
+  pairs = [(p[e], label) for p, row in zip(found, heldout) for e, label in zip(row['ends'], row['labels'])]
+  right = [(p > 0.5) == label for p, label in pairs]
+  facts = {'answers': len(rows), 'learned_from': len(learned), 'heldout': len(heldout), 'accuracy': float(np.mean(right)),
+           'right_share': float(np.mean([label for _, label in pairs])),
+           'accuracy_of_wrong': float(np.mean([p <= 0.5 for p, label in pairs if not label])) if any(not l for _, l in pairs) else 1.0}
+  checkpoint.write_json(os.path.join(workdir, 'reward_model.json'),
+                        {'kind': 'steps', 'separators': list(c.separators), 'template': c.template, 'length': c.length, **facts})
+  return {**facts, 'preferences': len(rows), 'steps': c.steps}
+
+
+def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
+  """{ids, ends, labels} of each of the policy's samples: token ids of prompt and answer, where steps end, what they are."""
+  form = formats.of_template(c.template).name
+  asked = [{**row, 'format': form} for row in tasks.load(
+      c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=tasks.params_of(c.task), chinese=c.task.get('chinese', 0.0))]
+  generator = generate.Generator(
+      model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
+      batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, name=name)
+  out = []
+  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
+    params = stage.load_sampling_params(model, step_dir, mesh)
+    for sampled in generator(params, asked):
+      for row, texts, tokens, lengths in zip(sampled.rows, sampled.texts, sampled.out.tokens_BxT, sampled.out.lengths_B):
+        prompt = tokenizer.encode(prompts.render(c.template, row['question'], row.get('prefill', '')))
+        verdicts = judges.score([(row.get('reward', 'math'), text, row) for text in texts])
+        for ids, n, verdict in zip(tokens, lengths, verdicts):
+          out.append(labelled(prompt, [int(i) for i in ids[:n]], verdict.value == 1.0, c, tokenizer))
+  return out
+
+
+def labelled(prompt: list[int], ids: list[int], right: bool, c, tokenizer) -> dict:
+  """A row of steps.jsonl. The last step, the answer, is as right as the whole; of kind 'value' every step is."""
+  found, labels, start = reward_model.ends(ids, tokenizer, c.separators), [], 0
+  kept = []
+  for end in found:
+    label = right if c.kind == 'value' or end == len(ids) - 1 else right_step(tokenizer.decode(ids[start:end + 1]))
+    start = end + 1
+    if label is not None:
+      kept.append(len(prompt) + end)
+      labels.append(bool(label))
+  return {'ids': prompt + ids, 'ends': kept, 'labels': labels}
+
+
+def encode(rows: list[dict], length: int, pad_id: int):
+  """tokens [n, T], mask [n, T] (1 where a step ends), labels [n, T]; what lies past `length` is cut."""
+  tokens = np.full((len(rows), length), pad_id, np.int32)
+  mask, labels = np.zeros((2, len(rows), length), np.float32)
+  for i, row in enumerate(rows):
+    ids = row['ids'][:length]
+    tokens[i, :len(ids)] = ids
+    for end, label in zip(row['ends'], row['labels']):
+      if end < length:
+        mask[i, end], labels[i, end] = 1.0, float(label)
+  return tokens, mask, labels

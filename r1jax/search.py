@@ -1,0 +1,252 @@
+"""Stage: answers searched for with a model of steps, the paper's attempts that failed (section 4.2).
+
+  'rerank'   n whole answers, the one whose worst step is best
+  'beam'     step by step, the best prefixes kept
+  'mcts'     a tree of steps: UCT by a value model, at most `cap` extensions a node, answers from its ends
+
+Answers are cut into steps by separators. All questions of a batch search at the same time: each round picks a prefix a question and
+the sampler extends all of them at once. On the training split a search leaves data.jsonl (right answers, for the actor)
+and steps.jsonl (prefixes and how they ended, for the value model), so that both are trained in turns.
+"""
+
+import dataclasses
+import math
+import os
+
+import jax
+import numpy as np
+
+from r1jax import evaluate
+from r1jax import formats
+from r1jax import mesh as mesh_lib
+from r1jax import metrics
+from r1jax import programs
+from r1jax import prompts
+from r1jax import reject
+from r1jax import reward_model
+from r1jax import rewards
+from r1jax import stage
+from r1jax import tasks
+from r1jax.rewards import pool
+from r1jax.types import Prompts, UserError
+
+KINDS = ('rerank', 'beam', 'mcts')
+
+
+def check(config, name: str) -> None:
+  """Raises UserError for what would fail later."""
+  c = config[name]
+  if c.kind not in KINDS:
+    raise UserError(f"{name}.kind={c.kind!r} is not one of {', '.join(KINDS)}")
+  if c.kind == 'beam' and c.samples % c.keep:
+    raise UserError(f'{name}.samples={c.samples} is not a multiple of {name}.keep={c.keep}, the prefixes that stay')
+  mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
+  _rows(c)
+
+
+def _rows(c) -> list[dict]:
+  form = formats.of_template(c.template).name
+  return [{**row, 'format': form, 'task': c.task.source.partition(':')[2]} for row in tasks.load(
+      c.task.source, size=c.task.size, seed=c.task.seed, split=c.split, params=tasks.params_of(c.task), chinese=c.task.get('chinese', 0.0))]
+
+
+@dataclasses.dataclass
+class Node:
+  """A prefix of an answer."""
+  ids: list[int]
+  parent: 'Node | None' = None
+  children: list = dataclasses.field(default_factory=list)
+  done: bool = False  # ended by itself, or no room is left
+  value: float = 0.0  # what the model of steps says of its last step
+  total: float = 0.0  # sum of values backed up through it
+  visits: int = 0
+
+  def mean(self) -> float:
+    return self.total / self.visits if self.visits else self.value
+
+
+class Extender:
+  """Prefixes -> one more step for each, sampled from the policy and scored: all prefixes of a batch at once."""
+
+  def __init__(self, c, model, tokenizer, mesh, params, judge: reward_model.RewardModel, seed: int, samples: int):
+    self._c, self._tokenizer, self._mesh, self._params, self._judge, self._n = c, tokenizer, mesh, params, judge, samples
+    self._key, self._round = jax.random.key(seed), 0
+    self._width = c.max_prompt + c.max_tokens
+    separators = [i for i in range(tokenizer.vocab_size) if tokenizer.decode([i]).rstrip(' ').endswith(tuple(c.separators))]
+    self._sample = programs.sampling(
+        model, mesh, prompts=c.batch, max_prompt=self._width, samples=samples, max_tokens=c.step_tokens,
+        eos_ids=(*tokenizer.eos_ids, *separators), pad_id=tokenizer.pad_id, temperature=c.temperature).sample.compile()
+
+  def __call__(self, asked: list[list[int]], nodes: list[Node]) -> list[list[Node]]:
+    """`samples` children of each node (fewer where two say the same); asked[i] are the prompt's ids of nodes[i]."""
+    tokens = np.full((self._c.batch, self._width), self._tokenizer.pad_id, np.int32)
+    lengths = np.ones(self._c.batch, np.int32)
+    for i, (prompt, node) in enumerate(zip(asked, nodes)):
+      ids = prompt + node.ids
+      tokens[i, self._width - len(ids):], lengths[i] = ids, len(ids)
+    key = jax.random.fold_in(self._key, self._round)
+    self._round += 1
+    out = mesh_lib.everywhere(self._sample(self._params, mesh_lib.put(Prompts(tokens, lengths), self._mesh), key, np.int32(0)))
+    found = []
+    for i, node in enumerate(nodes):
+      steps = {tuple(map(int, out.tokens_BxT[b][:out.lengths_B[b]])) for b in range(i * self._n, (i + 1) * self._n)}
+      found.append([Node(node.ids + list(step), node) for step in sorted(steps)])
+    every = [(prompt, child) for prompt, children in zip(asked, found) for child in children]
+    scored = self._judge.steps([prompt + child.ids for prompt, child in every])
+    for (prompt, child), score in zip(every, scored):
+      child.done = child.ids[-1] in self._tokenizer.eos_ids or len(child.ids) + self._c.step_tokens > self._c.max_tokens
+      child.value = float(score[len(prompt) + len(child.ids) - 1])
+    return found
+
+
+def beam(extend, asked: list[list[int]], *, keep: int) -> list[list[Node]]:
+  """Of each question the `keep` prefixes whose worst step is best, extended until they end: the ends found, best first."""
+  worst = lambda node: min([node.value] + ([worst(node.parent)] if node.parent and node.parent.parent else []))
+  live = [[Node([])] for _ in asked]
+  ended = [[] for _ in asked]
+  while any(live):
+    found = [[] for _ in asked]
+    for turn in range(max(map(len, live))):  # one prefix a question at a time, as the sampler's batch has a row for each
+      some = [i for i, nodes in enumerate(live) if len(nodes) > turn]
+      for i, children in zip(some, extend([asked[i] for i in some], [live[i][turn] for i in some])):
+        found[i] += children
+    for i, children in enumerate(found):
+      best = sorted(children, key=worst, reverse=True)[:keep]
+      ended[i] += [node for node in best if node.done]
+      live[i] = [node for node in best if not node.done][:max(0, keep - len(ended[i]))]
+  return [sorted(nodes, key=worst, reverse=True) for nodes in ended]
+
+
+def mcts(extend, asked: list[list[int]], *, simulations: int, cap: int, explore: float) -> list[Node]:
+  """The root of each question's tree after `simulations` rounds of select, expand, evaluate, back up (UCT)."""
+  roots = [Node([]) for _ in asked]
+  for _ in range(simulations):
+    leaves = [select(root, cap=cap, explore=explore) for root in roots]
+    open_ = [i for i, leaf in enumerate(leaves) if not leaf.done]
+    for i, children in zip(open_, extend([asked[i] for i in open_], [leaves[i] for i in open_]) if open_ else ()):
+      known = {tuple(child.ids) for child in leaves[i].children}
+      new = [child for child in children if tuple(child.ids) not in known][:cap - len(leaves[i].children)]
+      leaves[i].children += new
+      for child in new:
+        back_up(child, child.value)
+      if not new:  # nothing else comes of this prefix: as good as full
+        back_up(leaves[i], leaves[i].mean())
+    for leaf in leaves:
+      if leaf.done:
+        back_up(leaf, leaf.value)
+  return roots
+
+
+def select(root: Node, *, cap: int, explore: float) -> Node:
+  """Down from the root by UCT through nodes that have all `cap` children, to one that has not or has ended."""
+  node = root
+  while not node.done and len(node.children) >= cap:
+    node = max(node.children, key=lambda n: n.mean() + explore * math.sqrt(math.log(node.visits + 1) / (n.visits + 1)))
+  return node
+
+
+def back_up(node: Node | None, value: float) -> None:
+  while node is not None:
+    node.visits, node.total, node = node.visits + 1, node.total + value, node.parent
+
+
+def nodes_of(root: Node) -> list[Node]:
+  return [root] + [node for child in root.children for node in nodes_of(child)]
+
+
+def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
+  """Searches with inputs['checkpoint'] as the policy and inputs['steps'] as the model of steps; returns what it found."""
+  c = config[name]
+  mesh, rows = mesh_lib.create(config.mesh), _rows(c)
+  model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
+  place = stage.host_directory(workdir)
+  progress = metrics.Progress(len(rows), name, os.path.join(place, 'log.txt'))
+  records, solutions, steps, tokens = [], [], [], 0
+  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
+    params = stage.load_sampling_params(model, step_dir, mesh)
+    judge = reward_model.RewardModel(inputs['steps'], config, mesh, batch=c.batch)
+    extend = None
+    if c.kind == 'rerank':
+      evaluator = evaluate.Evaluator(model, tokenizer, mesh, rows, template=c.template, samples=c.samples, max_prompt=c.max_prompt,
+                                     max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=1.0, seed=config.seed)
+      whole = evaluator(params)
+      evaluator.close()
+    else:
+      extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, c.samples // c.keep if c.kind == 'beam' else c.expand)
+    for start in range(0, len(rows), c.batch):
+      some = rows[start:start + c.batch]
+      asked = [tokenizer.encode(prompts.render(c.template, row['question'])) for row in some]
+      if c.kind == 'rerank':
+        ended = [_ranked(judge, row, record) for row, record in zip(some, whole[start:start + c.batch])]
+      elif c.kind == 'beam':
+        ended = [[(tokenizer.decode(n.ids), n.value, len(n.ids)) for n in nodes] for nodes in beam(extend, asked, keep=c.keep)]
+      else:
+        roots = mcts(extend, asked, simulations=c.simulations, cap=c.cap, explore=c.explore)
+        trees = [[n for n in nodes_of(root) if n.done] for root in roots]
+        ended = [[(tokenizer.decode(n.ids), n.value, len(n.ids)) for n in sorted(t, key=lambda n: (n.mean(), n.visits), reverse=True)]
+                 for t in trees]
+        for prompt, root, row in zip(asked, roots, some):
+          steps += _outcomes(root, prompt, row, tokenizer, judges)
+      tokens += sum(length for found in ended for _, _, length in found)
+      records += [_record(row, found, judges) for row, found in zip(some, ended)]
+      solutions += [{'id': row['id'], 'kind': c.kind, 'prompt': prompts.render(c.template, row['question']),
+                     'completion': sample['text'], 'language': row.get('language', 'en'), 'reasoned': True}
+                    for row, record in zip(some, records[start:]) for sample in record['samples'] if sample['correct']]
+      progress.update(start + len(some), accuracy=float(np.mean([r['chosen'] for r in records])))
+  task = rows[0]['task']
+  result = {'task': task, 'n_questions': len(rows), 'n_samples': max(len(r['samples']) for r in records),
+            'pass@1': float(np.mean([r['chosen'] for r in records])), 'voted': float(np.mean([r['voted'] for r in records])),
+            'any': float(np.mean([any(s['correct'] for s in r['samples']) for r in records])),
+            'mean': float(np.mean([np.mean([s['correct'] for s in r['samples']] or [0.0]) for r in records])),
+            'length_tokens': tokens / max(1, sum(len(r['samples']) for r in records))}
+  evaluate.write(os.path.join(place, 'eval', f'{task}.{c.kind}'), records, result)
+  with metrics.Writer(place, name) as writer:
+    writer.truncate(-1)
+    writer.write(int(os.path.basename(step_dir)), {'model': c.kind, **{f'eval/{task}/{k}': v for k, v in result.items() if isinstance(v, float)}})
+  if c.split == 'train':
+    if not solutions:
+      raise UserError(f'{name}: no right answer was found in {len(rows)} questions: the actor has nothing to learn from')
+    reject.write(workdir, solutions, {'questions': len(rows), 'right answers': len(solutions)}, title=name)
+    if mesh_lib.first_process() and steps:
+      metrics.replace_file(os.path.join(workdir, 'steps.jsonl'), b''.join(metrics.encode(row) for row in steps))
+  return {'questions': len(rows), 'samples': sum(len(r['samples']) for r in records), 'samples_out': len(solutions), **{
+      k: result[k] for k in ('pass@1', 'voted', 'any', 'mean')}}
+
+
+def _ranked(judge, row: dict, record: dict) -> list[tuple[str, float, int]]:
+  """(text, score, tokens) of whole answers, the one whose worst step is best first."""
+  texts = [sample['text'] for sample in record['samples']]
+  scored = zip(texts, judge([row] * len(texts), texts), [sample['tokens'] for sample in record['samples']])
+  return sorted(((text, float(score), n) for text, score, n in scored), key=lambda entry: -entry[1])
+
+
+def _record(row: dict, found: list[tuple[str, float, int]], judges: pool.Pool) -> dict:
+  """As in samples.jsonl, best first; 'chosen': the first is right; 'voted': the answer with the most score is."""
+  grader = rewards.get(row.get('reward', 'math'))
+  verdicts = judges.score([(row.get('reward', 'math'), text, row) for text, _, _ in found])
+  samples, votes = [], {}
+  for (text, score, n), verdict in zip(found, verdicts):
+    answer = grader.extract(text, row)
+    answer = None if answer is None else grader.normalise(answer, row['answer_type'])
+    samples.append({'text': text, 'tokens': n, 'finish': 'stop', 'answer': answer, 'correct': verdict.value == 1.0,
+                    'reason': verdict.reason, 'score': score})
+    if answer is not None:
+      votes[answer] = votes.get(answer, 0.0) + score
+  best = max(votes, key=votes.get) if votes else None
+  return {'task': row['task'], 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'], 'samples': samples,
+          'chosen': bool(samples and samples[0]['correct']),
+          'voted': any(s['answer'] == best and s['correct'] for s in samples) if best is not None else False}
+
+
+def _outcomes(root: Node, prompt: list[int], row: dict, tokenizer, judges: pool.Pool) -> list[dict]:
+  """Rows of steps.jsonl: each end of the tree, and every step on its way labelled by how it ended."""
+  ended = [node for node in nodes_of(root) if node.done]
+  verdicts = judges.score([(row.get('reward', 'math'), tokenizer.decode(node.ids), row) for node in ended])
+  out = []
+  for node, verdict in zip(ended, verdicts):
+    at, way = [], node
+    while way.parent is not None:
+      at.append(len(prompt) + len(way.ids) - 1)
+      way = way.parent
+    out.append({'ids': prompt + node.ids, 'ends': at[::-1], 'labels': [verdict.value == 1.0] * len(at)})
+  return out
