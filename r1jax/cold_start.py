@@ -58,7 +58,7 @@ def _shown(row: dict, c, rng: random.Random) -> dict:
   language = row.get('language', 'en')
   if c.examples == 'worked':  # the tiny base's textbook pages
     clean = corpus.Mixture(spoken=True, slip=0.0, boxed=1.0)
-    problem = lambda: f' {rng.choice("+-")} '.join(str(rng.randint(0, 9)) for _ in range(4))
+    problem = lambda: ''.join(f'{digit} {rng.choice("+-")} ' for digit in rng.choices(range(10), k=3)) + str(rng.randint(0, 9))
     pages = [f'{corpus.page({"expression": problem()}, rng, clean, language)} ' for _ in range(c.shots)]
     return {**row, 'question': f'{"".join(pages)}{row["expression"]}:'}
   found = tasks.read_jsonl(c.examples)
