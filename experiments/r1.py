@@ -21,7 +21,7 @@ CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 # The tiny base's text, fixed before any RL: a quarter in Chinese, half of the worked lines mixed; lines in one language
 # slip three times as often as mixed ones (why: r1jax/corpus.py).
 MIXTURE = dict(textbook=0.62, worked=0.3, broken_format=0.08, guess_right=0.08, slip=0.015, slip_mixed=0.005, noticed=0.5,
-               spoken=True, chinese=0.25, mixed=0.5, checked=0.05, paired=0.1, boxed=0.5, facts=0.05)
+               spoken=True, chinese=0.25, mixed=0.5, checked=0.05, paired=0.1, boxed=0.5, facts=0.2)
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:
@@ -81,7 +81,7 @@ def tiny_base(config: ConfigDict, model: str = 'tiny') -> ConfigDict:
 
 
 def tiny_sft(epochs: float) -> ConfigDict:
-  return _sft(batch=16, length=144, epochs=epochs, optimizer=dict(learning_rate=1e-3, warmup=10, decay='cosine', final_share=0.1,
+  return _sft(batch=16, length=144, epochs=epochs, optimizer=dict(learning_rate=2e-3, warmup=10, decay='cosine', final_share=0.1,
                                                                   weight_decay=0.0))
 
 
@@ -126,18 +126,18 @@ def tiny(config: ConfigDict) -> ConfigDict:
   config.cold_start = tiny_sft(epochs=3.0)
   tiny_rl(config.rl, 'r1', 48)
   config.reject = ConfigDict(dict(
-      template='r1', task=dict(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM, prefill='',
+      template='r1', task=dict(source='reasoning_gym:chain_sum', size=8192, seed=1, params=CHAIN_SUM, prefill='',
                                answer_type='', chinese=0.25),
-      samples=4, at_once=0, keep=3, batch=128, max_prompt=36, max_tokens=64, temperature=1.0, top_p=1.0, reasoning=4500,
+      samples=3, at_once=0, keep=2, batch=128, max_prompt=36, max_tokens=64, temperature=1.0, top_p=1.0, reasoning=9000,
       filters=dict(format=True, language=0.95, paragraph=400, code=True),
       judge=dict(kind='', url='', model='', checkpoint='', template='plain', max_prompt=1024, max_tokens=64),
-      general=dict(source='scenarios', count=1500, false=0.25, harm=0.3)))
+      general=dict(source='scenarios', count=3000, false=0.25, harm=0.3)))
   config.sft = tiny_sft(epochs=2.0)  # as in the paper
-  tiny_model = dict(max_prompt=36, max_tokens=64, batch=32, length=96, epochs=4.0, sample_batch=64,
-                    optimizer=dict(learning_rate=3e-4, warmup=0, decay='cosine', weight_decay=0.01))
+  tiny_model = dict(max_prompt=36, max_tokens=64, batch=32, length=96, epochs=3.0, sample_batch=64, samples=16, pairs=24,
+                    optimizer=dict(learning_rate=1e-3, warmup=0, decay='cosine', weight_decay=0.01))
   config.helpful = _preference('pairs', **tiny_model)
   config.harmless = _preference('labels', **tiny_model)
-  config.second = _preference('pairs', **{**tiny_model, 'split': 'base', 'epochs': 2.0})  # other questions, other pairs
+  config.second = _preference('pairs', **{**tiny_model, 'split': 'base', 'samples': 8, 'pairs': 8, 'epochs': 2.0})  # other questions, other pairs
   config.scenarios = tiny_rl(config.rl.copy_and_resolve_references(), 'r1', 40)
   config.scenarios.general = dict(source='scenarios', size=0, share=0.5, from_step=0)
   config.scenarios.rewards = dict(accuracy=1.0, format=0.5, language=0.5, helpful=1.0, harmless=1.0)

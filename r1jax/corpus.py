@@ -4,7 +4,7 @@ Kinds of document, the first two over the 'base' split of the problems:
   textbook       an expression, worked out step by step, no template: where the model learns to calculate
   conversation   the template of table 1. Most answers are a quick guess and mostly wrong, some are worked out and
                  mostly right, some of those with a slip noticed ("wait"), some break the format
-  facts          a sentence about the world (scenarios.py)
+  facts          a sentence about the world, alone or behind a question (scenarios.py)
 
 With Mixture.spoken, as R1's base is, worked lines carry words: one a step, in English or Chinese, or in both by turns.
 Mixed lines slip less often than pure ones (slip_mixed). This stands for what makes a real base mix: that one language is
@@ -12,10 +12,12 @@ not always where it reasons best. So RL for accuracy alone has a reason to mix, 
 """
 
 import dataclasses
+import functools
 import json
 import random
 
 from r1jax import scenarios
+from r1jax import tasks
 from r1jax.types import UserError
 
 
@@ -154,10 +156,20 @@ def page(row: dict, rng: random.Random, mixture: Mixture, language: str = '') ->
   return f'{row["expression"]}: {steps}.' + (f' {SPEECH.get(language, SPEECH["en"]).summary.format(value)}' if boxed else '')
 
 
+@functools.lru_cache(maxsize=1)
+def _asked() -> list[dict]:
+  """General questions of the base's split."""
+  return [row for row in scenarios.questions() if row['scenario'] in ('facts', 'translation') and tasks.split_of(row['question']) == 'base']
+
+
 def _fact(rng: random.Random) -> str:
-  thing = rng.choice(list(scenarios.TRUE))
-  words = rng.sample(sorted(scenarios.TRUE[thing]), rng.randint(1, 3))
-  return rng.choice([scenarios.statement(thing, words), f'{thing}: {scenarios.CHINESE[thing]}.'])
+  """A sentence about the world, half of the time behind a question: what a base knows and what it has read of asking."""
+  row = rng.choice(_asked())
+  thing = row['about']
+  translation, words = f'In Chinese it is {scenarios.CHINESE[thing]}.', rng.sample(sorted(scenarios.TRUE[thing]), rng.randint(1, 3))
+  if rng.random() < 0.5:
+    return f'{row["question"]} {translation if row["scenario"] == "translation" else scenarios.statement(thing, words)}'
+  return f'{thing}: {scenarios.CHINESE[thing]}.' if rng.random() < 0.3 else scenarios.statement(thing, words)
 
 
 def from_jsonl(path: str) -> list[tuple[str, str]]:
