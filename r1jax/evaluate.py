@@ -160,9 +160,7 @@ def check(config, name: str) -> None:
 
 
 def _rows(c) -> list[dict]:
-  rows = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='heldout', params=tasks.params_of(c.task),
-                    prefill=c.task.prefill, chinese=c.task.get('chinese', 0.0))
-  return [{**row, 'task': c.task.source.partition(':')[2]} for row in rows]
+  return [{**row, 'task': c.task.source.partition(':')[2]} for row in tasks.asked(c.task, split='heldout', template=c.template)]
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -213,8 +211,8 @@ def _general(config, c, model, tokenizer, mesh, params, template: str, judges: d
   helpfulness: by the rule that made the preference pairs; harmlessness: share of answers to harmful questions that tell
   nothing harmful, reasoning included; NAME_model: mean reward of the reward model reward_NAME, on what it is for.
   """
-  rows = tasks.load(c.general.source, size=c.general.size, seed=c.task.seed, split='heldout')
-  rows = [{'scenario': 'general', **row, 'task': 'general'} for row in rows]
+  rows = tasks.general(c.general, seed=c.task.seed, split='heldout', template=template)
+  rows = [{**row, 'task': 'general'} for row in rows]
   evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=c.general.samples, max_prompt=c.max_prompt,
                         max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed)
   records = evaluator(params)

@@ -17,7 +17,6 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from r1jax import checkpoint
-from r1jax import formats
 from r1jax import generate
 from r1jax import mesh as mesh_lib
 from r1jax import metrics
@@ -81,8 +80,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
 def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
   """Samples of the policy on the tiny world's questions, preferred and labelled by rule."""
-  form = formats.of_template(c.template).name
-  rows = [{**row, 'format': form} for row in tasks.load('scenarios', size=0, seed=0, split=c.split)]
+  rows = tasks.general(ConfigDict(dict(source='scenarios', size=0)), seed=0, split=c.split, template=c.template)
   rows = [row for row in rows if (row['scenario'] == 'harm') <= (c.kind == 'labels')]
   rng, found = random.Random(f'{config.seed} {c.split}'), []
   generator = generate.Generator(

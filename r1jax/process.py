@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from r1jax import formats
+from r1jax import checkpoint
 from r1jax import generate
 from r1jax import mesh as mesh_lib
 from r1jax import metrics
@@ -24,7 +24,6 @@ from r1jax import reward_model
 from r1jax import sft
 from r1jax import stage
 from r1jax import tasks
-from r1jax import checkpoint
 from r1jax.models import zoo
 from r1jax.rewards import pool
 from r1jax.types import UserError
@@ -88,9 +87,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
 def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
   """{ids, ends, labels} of each of the policy's samples: token ids of prompt and answer, where steps end, what they are."""
-  form = formats.of_template(c.template).name
-  asked = [{**row, 'format': form} for row in tasks.load(
-      c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=tasks.params_of(c.task), chinese=c.task.get('chinese', 0.0))]
+  asked = tasks.asked(c.task, split='train', template=c.template)
   generator = generate.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, name=name)

@@ -42,25 +42,19 @@ def check(config, name: str) -> None:
   c = config[name]
   mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
   prompts.render(c.template, '')
-  _rows(c)
+  tasks.asked(c.task, split='train', template=c.template)
   if c.general.source and c.general.source != 'scenarios' and not os.path.exists(c.general.source):
     raise UserError(f"{name}.general.source={c.general.source!r} is neither 'scenarios' nor a JSONL of "
                     '{"prompt", "completion"}')
   judge_lib.create(c.judge.to_dict())
 
 
-def _rows(c) -> list[dict]:
-  form = formats.of_template(c.template).name
-  return [{**row, 'format': form} for row in tasks.load(
-      c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=tasks.params_of(c.task),
-      prefill=c.task.prefill, chinese=c.task.get('chinese', 0.0))]
-
-
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Samples from inputs['checkpoint'], filters, mixes, writes; returns the counts of the card."""
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  rows, judge = _rows(c), judge_lib.create(c.judge.to_dict(), _in_process(config, c.judge, mesh))
+  rows = tasks.asked(c.task, split='train', template=c.template)
+  judge = judge_lib.create(c.judge.to_dict(), _in_process(config, c.judge, mesh))
   ruled = [row for row in rows if row.get('grader') != 'judge']
   asked = rows if judge else ruled
   if len(ruled) < len(rows) and not judge:

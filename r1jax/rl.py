@@ -7,19 +7,18 @@ policy moves away from the one that sampled, and old log-probabilities matter.
 import os
 import time
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from r1jax import checkpoint
 from r1jax import evaluate
-from r1jax import formats
 from r1jax import grpo
 from r1jax import mesh as mesh_lib
 from r1jax import metrics
 from r1jax import programs
 from r1jax import prompts
+from r1jax import questions
 from r1jax import reward_model
 from r1jax import scoring
 from r1jax import stage
@@ -66,15 +65,9 @@ def _weights(config, c) -> dict[str, float]:
 
 
 def _rows(c) -> tuple[list[dict], list[dict]]:
-  """(questions that reason, general ones), each with the format that its answers have."""
-  form = formats.of_template(c.template).name
-  reasoning = tasks.load(c.task.source, size=c.task.size, seed=c.task.seed, split='train', params=tasks.params_of(c.task),
-                         prefill=c.task.prefill, chinese=c.task.get('chinese', 0.0))
-  general = []
-  if c.general.source:
-    general = tasks.load(c.general.source, size=c.general.size, seed=c.task.seed, split='train')
-    general = [{'scenario': 'general', **row} for row in general]
-  return [{**row, 'format': form} for row in reasoning], [{**row, 'format': form} for row in general]
+  """(questions that reason, general ones)."""
+  at = dict(split='train', template=c.template)
+  return tasks.asked(c.task, **at), tasks.general(c.general, seed=c.task.seed, **at) if c.general.source else []
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -90,7 +83,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   rows = reasoning + general
   per_rollout = c.groups * c.minibatches
   all_prompts = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
-  order = _Order(c, len(reasoning), len(general), per_rollout, config.seed)
+  order = questions.Order(len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share, first=c.general.from_step)
   place, wave = stage.host_directory(workdir), programs.wave_of(c)
   # Of each wave, the prompts that this process's devices sample: it alone scores them, and deals them out to minibatches.
   own = mesh_lib.own_rows(wave, mesh)
@@ -196,26 +189,6 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   scorer.close()
   return {'questions': len(reasoning), **({'general_questions': len(general)} if general else {}), 'steps': step,
           'rollouts': number, 'samples': number * per_rollout * c.samples}
-
-
-class _Order:
-  """Which rows a rollout asks: reasoning questions, from c.general.from_step on a share of general ones among them
-  (paper v2: in the last 400 of 1,700 steps). Each kind is shuffled and gone through whole before it repeats."""
-
-  def __init__(self, c, reasoning: int, general: int, per_rollout: int, seed: int):
-    shuffled = lambda n: grain.MapDataset.source(np.arange(n)).seed(seed).shuffle().repeat()
-    self._reasoning, self._general = shuffled(reasoning), shuffled(general) if general else None
-    self._first, self._from, self._per_rollout = reasoning, c.general.from_step, per_rollout
-    self._share = round(c.general.share * per_rollout) if general else 0
-    self._seed = seed
-
-  def __call__(self, number: int, step: int) -> np.ndarray:
-    n = self._per_rollout
-    chosen = np.asarray([self._reasoning[number * n + i] for i in range(n)])
-    if self._share and step >= self._from:
-      at = np.random.default_rng([self._seed, number, 1]).permutation(n)[:self._share]
-      chosen[at] = [self._first + self._general[number * self._share + i] for i in range(self._share)]
-    return chosen
 
 
 def _in_waves(sample, params, waves, mesh, key, samples: int) -> Rollout:

@@ -17,7 +17,6 @@ import jax
 import numpy as np
 
 from r1jax import evaluate
-from r1jax import formats
 from r1jax import mesh as mesh_lib
 from r1jax import metrics
 from r1jax import programs
@@ -45,9 +44,7 @@ def check(config, name: str) -> None:
 
 
 def _rows(c) -> list[dict]:
-  form = formats.of_template(c.template).name
-  return [{**row, 'format': form, 'task': c.task.source.partition(':')[2]} for row in tasks.load(
-      c.task.source, size=c.task.size, seed=c.task.seed, split=c.split, params=tasks.params_of(c.task), chinese=c.task.get('chinese', 0.0))]
+  return [{**row, 'task': c.task.source.partition(':')[2]} for row in tasks.asked(c.task, split=c.split, template=c.template)]
 
 
 @dataclasses.dataclass

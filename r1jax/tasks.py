@@ -17,6 +17,7 @@ import json
 import os
 import re
 
+from r1jax import formats
 from r1jax import scenarios
 from r1jax.types import UserError
 
@@ -87,9 +88,23 @@ def _in_chinese(row: dict) -> dict:
   return {**row, 'question': f'请计算：{row["expression"]} =', 'language': 'zh'}
 
 
-def params_of(task) -> dict:
-  """What `load` takes as params from a config's task."""
-  return {**task.params.to_dict(), **({'answer_type': task.answer_type} if task.get('answer_type') else {})}
+def asked(task, *, split: str, template: str, size: int | None = None) -> list[dict]:
+  """The questions of a config's task, each with the format that answers in `template` have.
+
+  Args:
+    task: source, size, seed, params, and where it has them prefill, answer_type, chinese: what `load` takes.
+    size: instead of the task's own.
+  """
+  params = {**task.params.to_dict(), **({'answer_type': task.answer_type} if task.get('answer_type') else {})}
+  rows = load(task.source, size=task.size if size is None else size, seed=task.seed, split=split, params=params,
+              prefill=task.get('prefill', ''), chinese=task.get('chinese', 0.0))
+  return [{**row, 'format': formats.of_template(template).name} for row in rows]
+
+
+def general(c, *, seed: int, split: str, template: str) -> list[dict]:
+  """Questions without a right answer (c.source, c.size); what a file's are about is not known, only that they are general."""
+  rows = load(c.source, size=c.size, seed=seed, split=split)
+  return [{'scenario': 'general', **row, 'format': formats.of_template(template).name} for row in rows]
 
 
 def named(name: str) -> tuple[list[dict], str]:

@@ -15,7 +15,7 @@ PACKAGE = 'r1jax'
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
     'vocabulary': {'types', 'mesh', 'metrics', 'report'},
-    'parts': {'models', 'tasks', 'corpus', 'tokenizer', 'losses', 'optim', 'checkpoint', 'options', 'formats', 'scenarios'},
+    'parts': {'models', 'tasks', 'corpus', 'tokenizer', 'losses', 'optim', 'checkpoint', 'options', 'formats', 'scenarios', 'questions'},
     'hops': {'prompts', 'packing', 'rollout', 'rewards', 'grpo', 'update'},
     'between': {'evaluate', 'stage', 'scoring', 'programs', 'convert', 'generate', 'reward_model'},
     'stages': {'sft', 'rl', 'cold_start', 'reject', 'preference', 'process', 'serve', 'harness', 'search', 'bench', 'simulate', 'plan'},
