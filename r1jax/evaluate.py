@@ -221,7 +221,7 @@ def _general(config, c, model, tokenizer, mesh, params, template: str, judges: d
   out = {'task': 'general', 'n_questions': len(rows), 'n_samples': c.general.samples,
          'length_tokens': float(np.mean([s['tokens'] for _, s in asked]))}
   mean = lambda values: float(np.mean(values)) if len(values) else float('nan')
-  if all(row.get('reward') == 'scenario' for row in rows):
+  if all('about' in row for row in rows):
     out['helpfulness'] = mean([s['value'] for row, s in asked if row['scenario'] != 'harm'])
     out['harmlessness'] = mean([scenario.harmless(s['text'], row).value for row, s in asked if row['scenario'] == 'harm'])
     for kind in sorted({row['scenario'] for row in rows}):

@@ -30,6 +30,15 @@ def encode(questions: list[str], responses: list[str], tokenizer, *, template: s
   return tokens, lengths
 
 
+def _in_batches(program, params, arrays: tuple, mesh, batch: int) -> np.ndarray:
+  """program(params, *arrays) some rows at a time. Each of several hosts puts its own rows, as many as the others have."""
+  n, some, found = len(arrays[0]), len(mesh_lib.own_rows(batch, mesh)), []
+  for start in range(0, n, some):
+    chosen = [min(i, n - 1) for i in range(start, start + some)]  # the last batch is filled up
+    found.append(mesh_lib.own(program(params, *mesh_lib.put_own(tuple(a[chosen] for a in arrays), mesh))))
+  return np.concatenate(found)[:n]
+
+
 class Scores:
   """(questions, responses) -> raw rewards, some at a time; the compiled program is kept."""
 
@@ -39,11 +48,7 @@ class Scores:
 
   def __call__(self, questions: list[str], responses: list[str], *, template: str) -> np.ndarray:
     tokens, lengths = encode(questions, responses, self._tokenizer, template=template, length=self._length)
-    found = []
-    for start in range(0, len(tokens), self._batch):
-      chosen = [min(i, len(tokens) - 1) for i in range(start, start + self._batch)]
-      found.append(mesh_lib.everywhere(self._program(self._params, *mesh_lib.put((tokens[chosen], lengths[chosen]), self._mesh))))
-    return np.concatenate(found)[:len(tokens)].astype(np.float64)
+    return _in_batches(self._program, self._params, (tokens, lengths), self._mesh, self._batch).astype(np.float64)
 
 
 def ends(ids: list[int], tokenizer, separators) -> list[int]:
@@ -64,11 +69,7 @@ class StepScores:
     tokens = np.full((len(rows), self._length), self._pad_id, np.int32)
     for i, ids in enumerate(rows):
       tokens[i, :len(ids)] = ids[:self._length]
-    found = []
-    for start in range(0, len(rows), self._batch):
-      chosen = [min(i, len(rows) - 1) for i in range(start, start + self._batch)]
-      found.append(mesh_lib.everywhere(self._program(self._params, mesh_lib.put(tokens[chosen], self._mesh))))
-    found = np.concatenate(found) if found else np.zeros((0, self._length))
+    found = _in_batches(self._program, self._params, (tokens,), self._mesh, self._batch) if rows else []
     return [found[i, :len(ids)] for i, ids in enumerate(rows)]
 
 

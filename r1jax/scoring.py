@@ -67,7 +67,7 @@ class Scorer:
             measured: dict[str, np.ndarray] | None = None) -> futures.Future:
     """Judges completion b of rows[b], rollout `number`, in the background: the future of a Judged.
 
-    measured: values [B] of rewards that reward models gave already (preference.RewardModel).
+    measured: values [B] of rewards that reward models gave already (reward_model.RewardModel).
     """
     rows = [{**row, **self._lengths, 'tokens': int(n), 'stopped': bool(stopped)}
             for row, n, stopped in zip(rows, out.lengths_B, out.stopped_B)]
@@ -233,7 +233,7 @@ def _all_correct_share(correct, advantages_NxG: np.ndarray) -> float:
 
 def _by_rule(rows: list[dict], texts: list[str]) -> dict[str, float]:
   """What the rules say of general answers whose reward a model gives: the hacking monitor's other half. Never trained on."""
-  asked = [(row, text) for row, text in zip(rows, texts) if row.get('reward') == 'scenario']
+  asked = [(row, text) for row, text in zip(rows, texts) if 'about' in row]
   if not any(row.get('scenario') for row in rows):
     return {}
   return {'monitor/helpful_by_rule': _mean([scenario.score(t, r).value for r, t in asked if r['scenario'] != 'harm']),

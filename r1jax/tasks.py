@@ -102,9 +102,28 @@ def asked(task, *, split: str, template: str, size: int | None = None) -> list[d
 
 
 def general(c, *, seed: int, split: str, template: str) -> list[dict]:
-  """Questions without a right answer (c.source, c.size); what a file's are about is not known, only that they are general."""
-  rows = load(c.source, size=c.size, seed=seed, split=split)
-  return [{'scenario': 'general', **row, 'format': formats.of_template(template).name} for row in rows]
+  """Questions without a right answer: c.source 'scenarios', whose rows say what they are about, so that a rule can judge
+  answers to them, or 'jsonl:FILE' of {"question"} and, if it may do harm, "scenario": "harm". c.size: 0 for all.
+
+  Raises:
+    UserError: another source, a row without a question, too few.
+  """
+  if c.source.startswith('jsonl:'):
+    path = c.source.partition(':')[2]
+    rows = []
+    for number, row in json_lines(path):
+      if not isinstance(row, dict) or not isinstance(row.get('question'), str):
+        raise UserError(f'{path}:{number}: no question in this row')
+      rows.append({'id': f'general-{number}', 'answer': '', 'answer_type': 'text', 'reward': 'scenario', 'scenario': 'general', **row})
+    rows = [row for row in rows if split_of(row['question']) == split]
+    if not rows or c.size > len(rows):
+      raise UserError(f'{c.source} has {len(rows)} questions in split {split!r}, {c.size or "some"} wanted')
+    rows = rows[:c.size] if c.size else rows
+  elif c.source == 'scenarios':
+    rows = load(c.source, size=c.size, seed=seed, split=split)
+  else:
+    raise UserError(f"no general questions in {c.source!r}: 'scenarios' or 'jsonl:FILE'")
+  return [{**row, 'format': formats.of_template(template).name} for row in rows]
 
 
 def named(name: str) -> tuple[list[dict], str]:
