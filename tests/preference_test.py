@@ -123,8 +123,10 @@ def test_mistakes_are_one_line(tmp_path, base):
   with pytest.raises(UserError, match='jsonl:1: no rejected'):
     preference.run(config(tmp_path, 'pairs', [{'question': 'q', 'chosen': 'a'}]), 'judge', str(tmp_path / 'out'), {'checkpoint': base})
   for values, said in (({'kind': 'stars'}, "kind='stars'"), ({'source': 'nowhere.jsonl'}, "'nowhere.jsonl' is neither")):
+    c = config(tmp_path, 'pairs', [])
+    c.judge.update(values)
     with pytest.raises(UserError, match=said):
-      preference.check(config(tmp_path, 'pairs', [], **values), 'judge')
+      preference.check(c, 'judge')
 
 
 def test_a_judge_in_this_process(base, tmp_path):
