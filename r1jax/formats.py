@@ -10,8 +10,6 @@ neither can drift from the other; a run checks at start-up that an ideal turn sc
 import dataclasses
 import re
 
-from r1jax.types import UserError
-
 THINK, THINK_END, ANSWER, ANSWER_END = TAGS = ('<think>', '</think>', '<answer>', '</answer>')
 
 # Each tag is counted apart, so the lazy groups below cannot hide a second one.
@@ -109,6 +107,7 @@ FORMATS = {form.name: form for form in (Tagged(), Marked())}
 
 def get(name: str) -> Tagged | Marked:
   if name not in FORMATS:
+    from r1jax.types import UserError  # it brings jax, which processes that judge answers must not hold
     raise UserError(f'no format {name!r}: one of {", ".join(FORMATS)}')
   return FORMATS[name]
 

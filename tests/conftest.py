@@ -42,7 +42,7 @@ def nano():
 
 
 # The longest first: files are dealt out whole, so that no fixture of theirs is made twice.
-LONG = ('pipeline', 'plan', 'convert', 'colabs', 'attention', 'models', 'moe', 'rewards_attacks', 'update', 'rewards_math_pairs',
+LONG = ('r1', 'pipeline', 'plan', 'convert', 'colabs', 'attention', 'models', 'moe', 'rewards_attacks', 'update', 'rewards_math_pairs',
         'rewards_code', 'rewards_sandbox')
 
 

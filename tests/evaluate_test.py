@@ -56,7 +56,7 @@ ROWS = [{'id': 'a', 'answer': '5', 'answer_type': 'int'}, {'id': 'b', 'answer': 
 def record(row, answers, tokens=(2, 4, 6)):
   return {'task': 't', 'id': row['id'], 'prompt': '', 'gold': row['answer'], 'samples': [
       {'text': '', 'tokens': n, 'finish': 'stop' if a is not None else 'length', 'answer': a,
-       'correct': a == row['answer'], 'reason': ''} for a, n in zip(answers, tokens)]}
+       'correct': a == row['answer'], 'reason': '', 'language': float(n > 3), 'words': n} for a, n in zip(answers, tokens)]}
 
 
 def test_scores_by_hand():
@@ -66,7 +66,8 @@ def test_scores_by_hand():
       'task': 't', 'n_questions': 2, 'n_samples': 3, 'pass@1': pytest.approx(0.5),  # 2/3 and 1/3
       'pass@1_stderr': pytest.approx(1 / 6),  # half their distance
       'pass@3': 1.0, 'cons@3': 0.5,  # the tie of 8 and 7 goes to 8
-      'errors': 0.0, 'truncated': pytest.approx(1 / 6), 'length_tokens': 8.0, 'temperature': 0.6, 'top_p': 0.95, 'max_tokens': 32,
+      'errors': 0.0, 'truncated': pytest.approx(1 / 6), 'length_tokens': 8.0,
+      'language_consistency': pytest.approx(3 / 6), 'words': 8.0, 'temperature': 0.6, 'top_p': 0.95, 'max_tokens': 32,
       'grader': 'r1jax.rewards.math'}
   assert evaluate.as_metrics(got)['eval/t/cons@3'] == 0.5 and evaluate.as_metrics(got)['eval/t/pass@1'] == got['pass@1']
 

@@ -39,7 +39,7 @@ def test_an_unknown_template_and_a_long_prompt_are_refused():
     pad_id = 0
     encode = staticmethod(lambda text: [ord(c) for c in text])
 
-  with pytest.raises(UserError, match="no template 'r2': one of r1_zero, plain"):
+  with pytest.raises(UserError, match="no template 'r2': one of r1_zero, r1, plain"):
     prompts.render('r2', Q)
   row = {'id': 'a', 'question': 'abc'}
   made = prompts.encode([row], Letters, template='plain', max_prompt=5)
