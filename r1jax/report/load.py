@@ -62,7 +62,8 @@ class Run:
   def steps_wanted(self, stage: Stage) -> int | None:
     """How many steps the config asks of an RL stage, where it says so in the usual place."""
     for config in (stage.config, self.config):
-      rl = config.get('rl') if isinstance(config, dict) else None
+      own = stage.name.partition('_')[2]  # '13_scenarios': a pipeline may have several RL stages
+      rl = (config.get(own) or config.get('rl')) if isinstance(config, dict) else None
       if stage.is_rl and isinstance(rl, dict) and isinstance(rl.get('steps'), int):
         return rl['steps']
     return None
@@ -166,7 +167,7 @@ def results(run: Run) -> list[Result]:
       # The file does not name its model; an equal pass@1 on the same task does.
       if scores.get('task') == result.task and scores.get('pass@1') == result.scores.get('pass@1'):
         result.scores = {**_numbers(scores), **result.scores}
-    if isinstance(scores.get('task'), str) and not any(task == scores['task'] for task, _ in found):
+    if isinstance(scores.get('task'), str) and number(scores.get('pass@1')) is not None and not any(task == scores['task'] for task, _ in found):
       found[scores['task'], 'evaluated'] = Result(scores['task'], 'evaluated', 0, _numbers(scores))
   order = {'base': 0, 'final': 2}
   by_task = list(dict.fromkeys(task for task, _ in found))

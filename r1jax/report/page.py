@@ -43,6 +43,7 @@ th, td { padding: .6rem .95rem; text-align: right; white-space: nowrap; border-t
 thead th { border-top: 0; color: var(--faint); font-weight: 500; font-size: .84rem; }
 th:first-child, td:first-child, th.text, td.text { text-align: left; }
 tr.strong td { font-weight: 620; }
+.tight table { font-size: .86rem; } .tight th, .tight td { padding: .45rem .55rem; }
 details { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .7rem 1rem; margin: .7rem 0; }
 summary { cursor: pointer; font-weight: 550; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .6rem 0 0; }
@@ -103,7 +104,8 @@ def figure(title: str, sentence: str, paper: str, command: str, image: str, dark
           '</figcaption>\n</figure>')
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1, strong: Sequence[int] = ()) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1, strong: Sequence[int] = (),
+          *, tight: bool = False) -> str:
   """The first `text_columns` to the left, numbers to the right; rows whose index is in `strong` in bold."""
   cell = lambda tag, index, value: f'<{tag}{" class=text" if index < text_columns else ""}>{escape(value)}</{tag}>'
   head = ''.join(cell('th', index, value) for index, value in enumerate(header))
@@ -111,7 +113,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: in
       f'<tr{" class=strong" if number in strong else ""}>'
       + ''.join(cell('td', index, value) for index, value in enumerate(row)) + '</tr>\n'
       for number, row in enumerate(rows))
-  return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>'
+  return f'<div class="scroll{" tight" if tight else ""}"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>'
 
 
 def folded(title: str, value: Any) -> str:

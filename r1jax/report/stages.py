@@ -13,18 +13,18 @@ def table(run: load.Run) -> str:
   if len(entries) < 4:
     return ''
   found = _evaluations(run)
-  header = ['Stage', 'Kind', 'In', 'Out', 'Steps', 'Time', 'pass@1, %', 'cons@k, %', 'Length', 'Language, %', 'Helpful, %', 'Harmless, %']
+  header = ['Stage', 'In', 'Out', 'Steps', 'Time', 'pass@1', 'cons@k', 'Length', 'Language', 'Helpful', 'Harmless']
   rows = []
   for entry in entries:
     facts, of = entry.get('facts') or {}, found.get(entry['name'], {})
-    rows.append([entry['name'], entry.get('run', ''), *_in_out(entry.get('run'), facts), _text(facts.get('steps')),
+    rows.append([entry['name'], *_in_out(entry.get('run'), facts), _text(facts.get('steps')),
                  metrics.duration(entry.get('seconds'))] + [
                      _percent(of.get('pass@1')), _percent(next((of[k] for k in of if k.startswith('cons@')), None)),
                      _text(of.get('length_tokens')), _percent(of.get('language_consistency')), _percent(of.get('helpfulness')),
                      _percent(of.get('harmlessness'))])
   seconds = sum(entry.get('seconds') or 0 for entry in entries)
-  return ('<h2>The pipeline</h2>' + page.table(header, rows, 2) + f'<p class="faint" style="margin-top:.7rem">{metrics.duration(seconds)} in '
-          'all. Accuracy, length and language on held-out questions, after the stage; helpfulness by the rule that made the'
+  return ('<h2>The pipeline</h2>' + page.table(header, rows, tight=True) + f'<p class="faint" style="margin-top:.7rem">{metrics.duration(seconds)} in '
+          'all. Shares in per cent. Accuracy, length and language on held-out questions, after the stage; helpfulness by the rule that made the'
           ' preference pairs, harmlessness the share of answers to harmful questions that tell nothing harmful.</p>')
 
 
@@ -78,7 +78,8 @@ def side_by_side(run: load.Run) -> list[str]:
     return []
   answers, asked = {}, {}
   for stage in run.stages:
-    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl')):
+    final = lambda path: '.' not in path.parent.name  # last, as it was trained last
+    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'), key=lambda path: (final(path), str(path))):
       task, _, model = path.parent.name.partition('.')
       rows = load.attempt(run, metrics.read, path) or []
       kinds = _spread(rows)
