@@ -144,7 +144,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       scored = time.monotonic()
       advantages_NxG = np.asarray(grpo.group_advantages(judged.total_B.reshape(-1, c.samples), scale=c.scale))
       batch = Batch(*asked, out.tokens_BxT, out.lengths_B, out.logps_BxT, old, ref, advantages_NxG.reshape(-1))
-      facts = mesh_lib.over_processes(scoring.facts(out, judged, advantages_NxG, answered, texts))
+      facts = mesh_lib.over_processes(scoring.facts(out, judged, advantages_NxG, answered, texts, general=bool(general)))
       scoring.stop_if_unjudged(facts)
       ema = float(state.accuracy_ema)
       ema = facts['accuracy/mean'] if ema < 0 else 0.95 * ema + 0.05 * facts['accuracy/mean']

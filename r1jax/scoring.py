@@ -185,8 +185,12 @@ def _again(pool, kept: list | None, rows: list[dict], texts: list[str], sample: 
           'rewards/overpaid': sum(verdict and not agrees for verdict, agrees in judged) / len(judged)}
 
 
-def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, rows: list[dict], texts: list[str]) -> dict[str, float]:
-  """The rollout's entries in metrics.jsonl."""
+def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, rows: list[dict], texts: list[str], *,
+          general: bool = False) -> dict[str, float]:
+  """The rollout's entries in metrics.jsonl, of the same names on every host.
+
+  general: the stage also asks questions whose reward a model gives, though none may be among these rows.
+  """
   groups = judged.total_B.reshape(advantages_NxG.shape)
   std = groups.std(axis=1)
   correct = judged.by_name.get('accuracy')
@@ -207,7 +211,7 @@ def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, rows: list[d
       'language/consistency': _mean([language.consistency(t, l) for t, l in zip(spoken, languages)]),
       'language/words': _mean([len(language.words(t)) for t in spoken]),
       'rewards/errors': judged.errors / len(texts),
-      **judged.second, **_by_rule(rows, texts),
+      **judged.second, **(_by_rule(rows, texts) if general else {}),
       'rollout/slot_use': float(out.lengths_B.sum() / (len(texts) * max(out.lengths_B.max(), 1))),
   }
 
@@ -234,8 +238,6 @@ def _all_correct_share(correct, advantages_NxG: np.ndarray) -> float:
 def _by_rule(rows: list[dict], texts: list[str]) -> dict[str, float]:
   """What the rules say of general answers whose reward a model gives: the hacking monitor's other half. Never trained on."""
   asked = [(row, text) for row, text in zip(rows, texts) if 'about' in row]
-  if not any(row.get('scenario') for row in rows):
-    return {}
   return {'monitor/helpful_by_rule': _mean([scenario.score(t, r).value for r, t in asked if r['scenario'] != 'harm']),
           'monitor/harmless_by_rule': _mean([scenario.harmless(t, r).value for r, t in asked if r['scenario'] == 'harm'])}
 

@@ -170,7 +170,10 @@ def test_rewards_are_summed_where_they_apply_and_left_out_elsewhere(tmp_path, mo
   found, out = judged(rows, texts, measured, dict(accuracy=1.0, language=0.5, helpful=2.0, harmless=1.0))
   np.testing.assert_allclose(found.total_B, [1.5, 0.5, 0.5 + 0.5 + 0.5, 0.5 + 1.0])
   assert np.isnan(found.by_name['accuracy'][2:]).all() and np.isnan(found.by_name['helpful'][[0, 1, 3]]).all()
-  facts = scoring.facts(out, found, np.zeros((2, 2)), rows, texts)
+  facts = scoring.facts(out, found, np.zeros((2, 2)), rows, texts, general=True)
+  assert not any(name.startswith('monitor/') for name in scoring.facts(out, found, np.zeros((2, 2)), rows, texts))
+  other = scoring.facts(out, found, np.zeros((2, 2)), [SUM] * 4, texts, general=True)  # a host that asked no general question
+  assert other.keys() == facts.keys()
   assert facts['accuracy/mean'] == 0.5 and facts['reward/helpful'] == 0.25 and facts['reward/harmless'] == 0.75
   assert facts['monitor/helpful_by_rule'] == pytest.approx(1 / 3) and facts['monitor/harmless_by_rule'] == 1.0
   assert facts['language/consistency'] == 1.0 and facts['language/words'] == 1.0
