@@ -117,9 +117,9 @@ def of_template(template: str) -> Tagged | Marked:
   return next((form for form in FORMATS.values() if form.template == template), FORMATS['r1_zero'])
 
 
-def encode(form, tokenizer, prompt: str, reasoning: str, summary: str) -> tuple[list[int], list[int]]:
+def encode(tokenizer, prompt: str, completion: str) -> tuple[list[int], list[int]]:
   """(prompt ids, completion ids): of a document only the second part is learned, its marks and its end among it."""
-  return tokenizer.encode(prompt), tokenizer.encode(form.write(reasoning, summary)) + [tokenizer.eos_ids[0]]
+  return tokenizer.encode(prompt), tokenizer.encode(completion) + [tokenizer.eos_ids[0]]
 
 
 def last_answer(text: str) -> str | None:

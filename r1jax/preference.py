@@ -90,11 +90,11 @@ def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) ->
     params = stage.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, rows):
       for row, texts in zip(sampled.rows, sampled.texts):
-        shown = list(dict.fromkeys(reward_model.seen(c.kind, text, row) for text in texts))
         if c.kind == 'labels':
           found += [{'id': row['id'], 'question': row['question'], 'response': text,
                      'safe': scenario.harmless(text, row).value == 1.0} for text in dict.fromkeys(texts)]
           continue
+        shown = list(dict.fromkeys(reward_model.seen(c.kind, text, row) for text in texts))
         values = [scenarios.helpfulness(row, text) for text in shown]
         pairs = [(a, b) for a, b in itertools.permutations(range(len(shown)), 2) if values[a] > values[b]]
         found += [{'id': row['id'], 'question': row['question'], 'chosen': shown[a], 'rejected': shown[b]}

@@ -71,7 +71,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     params = stage.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, asked, first=batches.done('')):
       batches.add('', sampled, *accepted(sampled, c, judges, judge))
-      progress.update(batches.done(''), kept=len(batches.kept))
+      progress.update(batches.done(''), kept=batches.kept_from(''))
       stop_if_asked(name)
   kept, reasons = batches.kept, batches.reasons
   rng = random.Random(config.seed)

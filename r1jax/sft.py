@@ -72,8 +72,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     model = zoo.build(zoo.get(c.model, vocab_size=rows, **stage.computed(config, mesh)))
     params = update.init_params(model, config.seed)
   stage.save_model(workdir, model, tokenizer)
-  packed = packing.pack([(tokenizer.encode(p), tokenizer.encode(t) + [tokenizer.eos_ids[0]]) for p, t in texts],
-                        length=c.length)
+  packed = packing.pack([formats.encode(tokenizer, *text) for text in texts], length=c.length)
   if not c.steps:
     c = ConfigDict(c.to_dict())
     c.steps = max(1, round(c.epochs * len(packed.tokens_BxT) / c.batch))

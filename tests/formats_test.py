@@ -79,7 +79,7 @@ def test_an_unknown_format_is_named():
 def test_the_mask_learns_marks_and_end_and_no_prompt(tmp_path):
   made = tokenizer_lib.train(['User: what? Assistant: because of the sum, 5.'] * 20, str(tmp_path / 'a'), vocab_size=60, pieces=[])
   tokenizer = tokenizer_lib.add_special_tokens(made, list(R1.tokens), str(tmp_path / 'b'), limit=made.vocab_size + 1)
-  prompt, completion = formats.encode(R1, tokenizer, 'User: what? Assistant:', 'the sum', '5')
+  prompt, completion = formats.encode(tokenizer, 'User: what? Assistant:', R1.write('the sum', '5'))
   mark = tokenizer.find(M)
   assert completion.count(mark) == 2 and completion[0] == mark and completion[-1] == tokenizer.eos_ids[0]
   assert tokenizer.decode(completion[:-1]) == R1.write('the sum', '5')
