@@ -5,8 +5,10 @@
   python -m r1jax.plan --config=experiments/distill.py:qwen-1.5b
   python -m r1jax.main --config=experiments/distill.py:tiny --config.from_run=runs/r1_tiny --workdir=runs/distill_tiny
 
-Rows of FILE.jsonl: {"prompt", "completion"}; the paper's 800k are not public. Two to three epochs (two here), batch 64,
-32,768 tokens a row, learning rate by student, cosine down to a tenth (paper v2, unverified). bfloat16, layers computed
+FILE.jsonl: data.jsonl of an R1's rejection sampling (r1.py: 8_reject), in that R1's format; the paper's 800k are not public. For
+other rows of {"prompt", "completion"}, in the published models' layout: --config.student.format= --config.evaluate.template=deepseek_r1.
+Two to three epochs (two here), batch of 64 packed rows of 32,768 tokens, learning rate by student, cosine down to a tenth (paper
+v2, unverified). bfloat16, layers computed
 again in the backward pass, nothing offloaded to hosts. Planned by compiler on 2026-11-23, GiB a chip, update / sampler
 of the evaluation; not yet run:
 
@@ -26,7 +28,7 @@ _SPEC = importlib.util.spec_from_file_location('common', os.path.join(os.path.di
 common = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(common)
 
-SAMPLES, BATCH = 800_000, 64
+BATCH = 64
 # student -> base, learning rate, topology, mesh, micro-batches an update, samples drawn at once in the evaluation
 STUDENTS = {
     'qwen-1.5b': ('qwen2.5-math-1.5b', 1e-4, 'v5e:4x4', dict(fsdp=16), 4, 4),
@@ -56,11 +58,12 @@ def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
                    dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='student')))
   config.base = ConfigDict(dict(source='', model=model))
   config.student = ConfigDict(dict(
-      corpus='jsonl', path='', steps=2 * SAMPLES // BATCH, batch=BATCH, micro_batches=micro_batches, length=32768,
+      corpus='jsonl', path='', format='r1', steps=0, epochs=2.0, batch=BATCH, micro_batches=micro_batches, length=32768,
       log_every=10, optimizer=dict(learning_rate=learning_rate, warmup=100, decay='cosine', final_share=0.1,
                                    weight_decay=0.0)))
   evaluate = config.evaluate
-  evaluate.template = 'deepseek_r1'
+  evaluate.template = 'r1'
+  evaluate.templates = dict(base='r1_zero')
   evaluate.task.source = 'jsonl:questions.jsonl'
   evaluate.batch, evaluate.at_once = mesh['fsdp'], at_once
   return config
@@ -70,13 +73,9 @@ def tiny(config: ConfigDict) -> ConfigDict:
   """A base of 0.36M parameters on the tiny R1's own text and tokenizer, then SFT on what that R1's third stage kept."""
   r1 = common.sibling('r1')
   config.name = 'distill_tiny'
-  config.from_run = ''
-  config.keep_freed_memory = True
-  config.logit_elements = 1 << 21
   config.stages = (dict(name='base', run='sft', inputs=dict(tokenizer='from_run/base')),
                    dict(name='student', run='sft', inputs=dict(checkpoint='base', data='from_run/reject')),
                    dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='student')))
-  config.base = r1.tiny_base(config, model='tiny-student')
+  r1.tiny_student(config)
   config.student = r1.tiny_sft(epochs=2.0)
-  r1.tiny_evaluate(config.evaluate)
   return config

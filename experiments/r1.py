@@ -4,8 +4,9 @@
   python -m r1jax.main --config=experiments/r1.py:no-language --config.from_run=runs/r1_tiny --workdir=runs/r1_no_language
   python -m r1jax.plan --config=experiments/r1.py:deepseek-v3
 
-tiny: 35 minutes on 2 CPU cores, seed 0, 2026-11-25; README.md has what it reached. no-language: its reasoning RL again, from the same cold start, without the language
-reward (as --config.rewards.language=0 does in a whole run). qwen2.5-7b and deepseek-v3: not yet run.
+tiny: 35 minutes on 2 CPU cores, seed 0, 2026-11-25; README.md has what it reached. no-language: its reasoning RL
+again, from the same cold start, without the language reward (as --config.rewards.language=0 does in a whole run).
+qwen2.5-7b and deepseek-v3: not yet run.
 """
 
 import importlib.util
@@ -71,13 +72,22 @@ def _preference(kind: str, **values) -> ConfigDict:
   return config
 
 
-def tiny_base(config: ConfigDict, model: str = 'tiny') -> ConfigDict:
-  """The base that R1, its students and table 6 start from."""
+def tiny_base(model: str = 'tiny') -> ConfigDict:
+  """The base that R1 starts from; its students' is one of fewer parameters."""
   return ConfigDict(dict(
       corpus='arithmetic', documents=56000, template='r1_zero', model=model, vocab_size=576, spare_tokens=8,
       task=dict(source='reasoning_gym:chain_sum', params=CHAIN_SUM, chinese=0.25), mixture=MIXTURE,
       steps=2600, batch=8, micro_batches=1, length=144, log_every=20,
       optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01)))
+
+
+def tiny_student(config: ConfigDict) -> None:
+  """What distill.py:tiny and table6.py:tiny have in common: a smaller base, and R1's held-out sums."""
+  config.from_run = ''
+  config.keep_freed_memory = True
+  config.logit_elements = 1 << 21
+  config.base = tiny_base(model='tiny-student')
+  tiny_evaluate(config.evaluate)
 
 
 def tiny_sft(epochs: float) -> ConfigDict:
@@ -110,7 +120,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
   config.keep_freed_memory = True
   config.logit_elements = 1 << 21
   config.stages = stages('sft')
-  config.base = tiny_base(config)
+  config.base = tiny_base()
   config.rewards.update(accuracy=1.0, format=0.0, language=1.0)  # of reasoning RL: summed, as in section 2.3.2
   config.zero = tiny_rl(config.rl.copy_and_resolve_references(), 'r1_zero', 48)
   config.zero.rewards = dict(accuracy=1.0, format=1.0)
@@ -224,7 +234,7 @@ def _published(config: ConfigDict, name: str, *, length: int, max_tokens: int, s
       filters=dict(format=True, language=0.9, paragraph=4000, code=True)))
   config.cold_data.max_prompt = 8192 if length > 8192 else 4096  # worked examples before the question
   optimizer = dict(learning_rate=5e-5, warmup=100, decay='cosine', final_share=0.1, weight_decay=0.0)  # v2, unverified
-  config.cold_start = _sft(batch=sft_batch, micro_batches=sft_cuts, length=length, optimizer=optimizer)
+  config.cold_start = _sft(batch=sft_batch, micro_batches=sft_cuts, length=length, optimizer={**optimizer, 'warmup': 5})  # some thousand samples
   config.reject = ConfigDict(dict(
       template='r1', task=dict(source='jsonl:questions.jsonl', size=0, seed=1, params=ConfigDict(), prefill='', answer_type='', chinese=0.0),
       samples=16, at_once=0, keep=8, reasoning=600_000, **sampling,

@@ -92,6 +92,7 @@ def _tiny(config: ConfigDict) -> None:
   config.actor = r1.tiny_sft(epochs=2.0)
   r1.tiny_evaluate(config.evaluate)
   config.evaluate.task.size = 128
+  config.evaluate.templates = ConfigDict()  # its base is the cold start, which knows R1's
 
 
 def _published(config: ConfigDict) -> None:
@@ -100,10 +101,15 @@ def _published(config: ConfigDict) -> None:
   for key in ('topology', 'mesh', 'base', 'dtype', 'remat', 'logit_elements', 'rl', 'evaluate', 'checkpoints'):
     config[key] = r1[key]
   config.evaluate.general.source, config.evaluate.general.models = '', ()
+  # No cold start comes before: all ask the base in the template of R1-Zero.
+  config.rl.template = config.evaluate.template = 'r1_zero'
+  config.evaluate.templates = ConfigDict()
   config.steps, config.any_search = _keys(max_prompt=1024, max_tokens=7168)
   config.steps.update(batch=32, micro_batches=4, length=8192, sample_batch=8)
   config.any_search.update(batch=8, step_tokens=256)
   config.steps.separators = config.any_search.separators = ('\n',)
+  config.steps.template = config.any_search.template = 'r1_zero'
   task = dict(source='jsonl:questions.jsonl', params=ConfigDict(), prefill='', answer_type='', chinese=0.0)
   config.steps.task, config.any_search.task = dict(task, size=0, seed=1), dict(task, size=0, seed=2)
   config.actor = r1.cold_start
+  config.actor.format = 'r1_zero'

@@ -35,14 +35,10 @@ def tiny(config: ConfigDict) -> ConfigDict:
   """Both ways from a base a third of the tiny R1's size."""
   r1 = common.sibling('r1')
   config.name = 'table6_tiny'
-  config.from_run = ''
-  config.keep_freed_memory = True
-  config.logit_elements = 1 << 21
   config.stages = _stages('sft', dict(data='from_run/reject'), tokenizer='from_run/base')
-  config.base = r1.tiny_base(config, model='tiny-student')
+  r1.tiny_student(config)
   r1.tiny_rl(config.rl, 'r1_zero', 80)
   config.distilled = r1.tiny_sft(epochs=2.0)
-  r1.tiny_evaluate(config.evaluate)
   config.evaluate.templates = dict(base='r1_zero', rl_alone='r1_zero')
   return config
 

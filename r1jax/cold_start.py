@@ -60,7 +60,10 @@ def _shown(row: dict, c, rng: random.Random) -> dict:
     problem = lambda: ''.join(f'{digit} {rng.choice("+-")} ' for digit in rng.choices(range(10), k=3)) + str(rng.randint(0, 9))
     pages = [f'{corpus.page({"expression": problem()}, rng, clean, language)} ' for _ in range(c.shots)]
     return {**row, 'question': f'{"".join(pages)}{row["expression"]}:'}
-  found = tasks.read_jsonl(c.examples)
+  found = [e for _, e in tasks.json_lines(c.examples)]
+  missing = [i for i, e in enumerate(found, 1) if not isinstance(e, dict) or not {'question', 'reasoning', 'answer'} <= e.keys()]
+  if missing:
+    raise UserError(f'{c.examples}: example {missing[0]} has not all of question, reasoning, answer')
   shown = [f'{prompts.render("r1_zero", e["question"])} {formats.get("r1_zero").write(e["reasoning"], e["answer"])}'
            for e in rng.sample(found, min(c.shots, len(found)))]
   return {**row, 'question': '\n\n'.join([*shown, prompts.render('r1_zero', row['question'])])}
@@ -68,7 +71,8 @@ def _shown(row: dict, c, rng: random.Random) -> dict:
 
 def _reflecting(row: dict, c) -> dict:
   language = row.get('language', 'en')
-  return {**row, 'question': row['question'] + c.ask[language], 'prefill': c.prefill[language]}
+  return {**row, 'question': row['question'] + c.ask.get(language, c.ask['en']),
+          'prefill': c.prefill.get(language, c.prefill['en'])}
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -88,8 +92,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
           seed=config.seed + number, name=name)
       params = stage.load_sampling_params(model, step_dir, mesh)
       for sampled in generator(params, rows, first=batches.done(source)):
-        batches.add(source, sampled, *kept(sampled, source, c, judges))
-        reject.stop_if_asked(name)
+        batches.add(source, len(sampled.rows), *kept(sampled, source, c, judges))
+        stage.stop_if_asked(name)
       progress.update(number, source=source, kept=len(batches.kept))
   data, reasons = batches.kept, batches.reasons
   sampled_in = sum(batches.done(source) for source in wanted) * c.samples
@@ -105,30 +109,40 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
 def kept(sampled: generate.Sampled, source: str, c, judges: pool.Pool) -> tuple[list[dict], collections.Counter]:
   """The samples of a batch that are right, readable and new, rewritten; and why the others are not: reason -> count."""
-  form, out, reasons = formats.get(c.format), [], collections.Counter()
+  form, rewritten, reasons = formats.get(c.format), [], collections.Counter()
   for row, texts, stopped in zip(sampled.rows, sampled.texts, sampled.out.stopped_B):
-    taken, seen = 0, set()
+    new = {**row, 'question': row['asked'], 'format': form.name, 'prefill': ''}
+    speech = corpus.SPEECH.get(row.get('language') or 'en', corpus.SPEECH['en'])
     for text, ended in zip(texts, stopped):
+      text, ended = _first_answer(text, ended, source, c)
       parts = _parts(text, row, source, c) if ended else None
       if parts is None:
         reasons['no answer in the layout asked for' if ended else 'cut at the limit'] += 1
-        continue
-      reasoning, answer = postprocess(parts[0]), parts[1]
-      language = row.get('language') or 'en'
-      summary = corpus.SPEECH.get(language, corpus.SPEECH['en']).summary.format(answer)
-      new = {**row, 'question': row['asked'], 'format': form.name, 'prefill': ''}
-      completion = form.write(reasoning, summary)
-      verdict = judges.score([(row.get('reward', 'math'), completion, new)])[0]
-      why = ('wrong' if verdict.value != 1.0 else reject.unreadable(completion, new, c.filters)
-             or ('duplicate' if reasoning in seen else '') or ('more than keep' if c.keep and taken >= c.keep else ''))
-      if why:
-        reasons[why] += 1
-        continue
-      seen.add(reasoning)
-      taken += 1
-      out.append({'id': f'{source}-{row["id"]}', 'kind': source, 'prompt': prompts.render(form.template, row['asked']),
-                  'completion': completion, 'language': language, 'reasoned': True})
+      else:
+        rewritten.append((new, form.write(postprocess(parts[0]), speech.summary.format(parts[1]))))
+  verdicts = judges.score([(row.get('reward', 'math'), completion, row) for row, completion in rewritten])
+  out, taken = [], collections.Counter()
+  seen = set()
+  for (row, completion), verdict in zip(rewritten, verdicts):
+    why = (reject.wrong(verdict) or reject.unreadable(completion, row, c.filters)
+           or ('duplicate' if (row['id'], completion) in seen else '')
+           or ('more than keep' if c.keep and taken[row['id']] >= c.keep else ''))
+    if why:
+      reasons[why] += 1
+      continue
+    seen.add((row['id'], completion))
+    taken[row['id']] += 1
+    out.append({'id': f'{source}-{row["id"]}', 'kind': source, 'prompt': prompts.render(form.template, row['question']),
+                'completion': completion, 'language': row.get('language') or 'en', 'reasoned': True})
   return out, reasons
+
+
+def _first_answer(text: str, ended: bool, source: str, c) -> tuple[str, bool]:
+  """A base that was shown examples goes on with a question of its own: its answer is what comes before, and it has ended."""
+  before, found, _ = text.partition('</answer>')
+  if source == 'few_shot' and c.few_shot.examples != 'worked' and found:
+    return before + found, True
+  return text, ended
 
 
 def _parts(text: str, row: dict, source: str, c) -> tuple[str, str] | None:

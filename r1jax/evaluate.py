@@ -5,6 +5,7 @@
 """
 
 import argparse
+import functools
 import json
 import math
 import os
@@ -28,6 +29,9 @@ from r1jax.rewards import pool
 from r1jax.rewards import scenario
 from r1jax import scoring
 from r1jax.types import UserError
+
+
+GENERAL = 'general'  # the task that questions without a right answer are listed under
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -75,7 +79,12 @@ class Evaluator:
 
   def __call__(self, params) -> list[dict]:
     """One record a question, as in samples.jsonl; params as a sampler takes them (programs.to_sampling)."""
-    return [record for sampled in self._generator(params, self.rows) for record in self._grade(sampled)]
+    return [record for batch in self.by_batch(params) for record in batch]
+
+  def by_batch(self, params, first: int = 0):
+    """The same, a list for each batch of questions, from question `first` on."""
+    for sampled in self._generator(params, self.rows, first):
+      yield self._grade(sampled)
 
   def _grade(self, sampled: generate.Sampled) -> list[dict]:
     """A batch's records; verdicts come from processes of their own wherever a clock is needed."""
@@ -92,7 +101,7 @@ class Evaluator:
           'text': text, 'tokens': int(out.lengths_B[i, g]), 'finish': 'stop' if out.stopped_B[i, g] else 'length',
           'answer': voted, 'correct': score.value == 1.0, 'reason': score.reason,
           **({'value': score.value} if score.reason == 'measured' else {}),
-          'language': language.consistency(form.reasoning(text, row), row.get('language', 'en')),
+          'language': language.measured(form.reasoning(text, row), row.get('language')),
           'words': len(language.words(form.reasoning(text, row)))})
     return records
 
@@ -108,13 +117,19 @@ def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> 
   stderr = float(per_question.std(ddof=1) / len(records)**0.5) if len(records) > 1 else None
   out = {'task': task, 'n_questions': len(records), 'n_samples': n, 'pass@1': float(right.mean()),
          'pass@1_stderr': stderr, f'pass@{n}': float(np.mean([pass_at_k(n, int(c), n) for c in right.sum(axis=1)])),
-         f'cons@{n}': float(np.mean([_voted_right(r, row) for r, row in zip(records, rows)])),
+         f'cons@{n}': float(np.mean([_voted_right(r, row) for r, row in zip(records, rows)])) if _can_vote(rows[0]) else None,
          'errors': float(np.mean([s['reason'].startswith(('error', 'timeout')) for r in records for s in r['samples']])),
          'truncated': float(np.mean([s['finish'] == 'length' for r in records for s in r['samples']])),
          'length_tokens': float(np.mean([s['tokens'] for r in records for s in r['samples']])),
-         'language_consistency': float(np.mean([s['language'] for r in records for s in r['samples']])),
+         'language_consistency': _mean([s['language'] for r in records for s in r['samples']]),
          'words': float(np.mean([s['words'] for r in records for s in r['samples']]))}
   return {**out, **{k: settings[k] for k in ('temperature', 'top_p', 'max_tokens')}, 'grader': f"r1jax.rewards.{rows[0].get('reward', 'math')}"}
+
+
+def _mean(values) -> float | None:
+  """Mean of those that are no NaN; None of none."""
+  values = np.asarray(values, float)
+  return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
 def _voted_right(record: dict, row: dict) -> bool:
@@ -124,18 +139,22 @@ def _voted_right(record: dict, row: dict) -> bool:
   return answer is not None and answer == gold
 
 
+def _can_vote(row: dict) -> bool:
+  """Answers to programs and to general questions agree with nothing: each is a text of its own."""
+  return row.get('reward', 'math') not in ('code', 'scenario')
+
+
 def as_metrics(result: dict) -> dict:
-  """eval/TASK/... names of metrics.jsonl from a scores.json."""
+  """eval/TASK/... names of metrics.jsonl from a scores.json; what a task has no value of is left out."""
   n, task = result['n_samples'], result['task']
   names = ('pass@1', 'pass@1_stderr', f'pass@{n}', f'cons@{n}', 'length_tokens', 'truncated', 'n_questions', 'language_consistency', 'words')
-  return {f'eval/{task}/{name}': result[name] for name in names}
+  return {f'eval/{task}/{name}': result[name] for name in names if result[name] is not None}
 
 
 def write(directory: str, records: list[dict], result: dict) -> None:
   """samples.jsonl and scores.json of one evaluation."""
   os.makedirs(directory, exist_ok=True)
-  text = ''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in records)
-  metrics.replace_file(os.path.join(directory, 'samples.jsonl'), text.encode())
+  metrics.replace_file(os.path.join(directory, 'samples.jsonl'), b''.join(metrics.encode(record) for record in records))
   checkpoint.write_json(os.path.join(directory, 'scores.json'), result, every_host=True)
 
 
@@ -157,10 +176,12 @@ def check(config, name: str) -> None:
   c = config[name]
   mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
   _rows(c)
+  if c.general.models:
+    tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template)
 
 
 def _rows(c) -> list[dict]:
-  return [{**row, 'task': c.task.source.partition(':')[2]} for row in tasks.asked(c.task, split='heldout', template=c.template)]
+  return [{**row, 'task': tasks.name_of(c.task.source)} for row in tasks.asked(c.task, split='heldout', template=c.template)]
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -182,54 +203,76 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   progress = metrics.Progress(len(runs), name, os.path.join(place, 'log.txt'))
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
     for number, (label, path, prefill) in enumerate(runs, 1):
-      model, tokenizer, step_dir = stage.load_model(path, **stage.computed(config, mesh))
-      params = stage.load_sampling_params(model, step_dir, mesh)
-      asked = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
+      suffix, step_dir = '' if label == 'final' else f'.{label}', checkpoint.find(path)[1]
       template = c.templates.get(label, c.template)
-      evaluator = Evaluator(model, tokenizer, mesh, asked, template=template, samples=c.samples,
-                            max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
-                            temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once)
-      records = evaluator(params)
-      evaluator.close()
-      result = scores(records, asked, evaluator.settings, task)
-      suffix = '' if label == 'final' else f'.{label}'
-      write(os.path.join(place, 'eval', task + suffix), records, result)
+      asked = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
+      loaded = functools.cache(lambda path=path: _load(config, mesh, path))  # pylint: disable=cell-var-from-loop
+
+      def graded():
+        model, tokenizer, params = loaded()
+        evaluator = Evaluator(model, tokenizer, mesh, asked, template=template, samples=c.samples,
+                              max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
+                              temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once)
+        records = []
+        for batch in evaluator.by_batch(params):
+          records += batch
+          stage.stop_if_asked(name)
+        evaluator.close()
+        return records, scores(records, asked, evaluator.settings, task)
+
+      result = _once(os.path.join(place, 'eval', task + suffix), graded)
       row = {'model': label, **as_metrics(result)}
       if label in c.general.models:
-        records, scored = _general(config, c, model, tokenizer, mesh, params, template, judges)
-        write(os.path.join(place, 'eval', scored['task'] + suffix), records, scored)
-        row |= {f"eval/{scored['task']}/{k}": v for k, v in scored.items() if isinstance(v, float)}
+        scored = _once(os.path.join(place, 'eval', GENERAL + suffix),
+                       lambda: _general(config, c, mesh, *loaded(), template, judges))
+        row |= {f'eval/{GENERAL}/{k}': v for k, v in scored.items() if isinstance(v, float)}
       writer.write(int(os.path.basename(step_dir)), row)
       progress.update(number, model=label, accuracy=result['pass@1'], length=result['length_tokens'])
   writer.close()
   return {'questions': len(rows), 'samples': len(rows) * c.samples, 'models': len(runs)}
 
 
-def _general(config, c, model, tokenizer, mesh, params, template: str, judges: dict[str, str]) -> tuple[list[dict], dict]:
+def _once(directory: str, evaluated) -> dict:
+  """The scores.json of a directory; where it does not stand yet, what evaluated() gives, (records, scores), is written first.
+
+  A stage that was interrupted goes on with the model it was at: pipeline.py moves away what other inputs gave.
+  """
+  path = os.path.join(directory, 'scores.json')
+  if mesh_lib.any_process(not os.path.exists(path)):
+    write(directory, *evaluated())
+  with open(path, encoding='utf-8') as f:
+    return json.load(f)
+
+
+def _load(config, mesh, path: str):
+  model, tokenizer, step_dir = stage.load_model(path, **stage.computed(config, mesh))
+  return model, tokenizer, stage.load_sampling_params(model, step_dir, mesh)
+
+
+def _general(config, c, mesh, model, tokenizer, params, template: str, judges: dict[str, str]) -> tuple[list[dict], dict]:
   """Questions without a right answer: records, and what rules and reward models say of them.
 
   helpfulness: by the rule that made the preference pairs; harmlessness: share of answers to harmful questions that tell
   nothing harmful, reasoning included; NAME_model: mean reward of the reward model reward_NAME, on what it is for.
   """
   rows = tasks.general(c.general, seed=c.task.seed, split='heldout', template=template)
-  rows = [{**row, 'task': 'general'} for row in rows]
+  rows = [{**row, 'task': GENERAL} for row in rows]
   evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=c.general.samples, max_prompt=c.max_prompt,
                         max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed)
   records = evaluator(params)
   evaluator.close()
   asked = [(row, sample) for row, record in zip(evaluator.rows, records) for sample in record['samples']]
-  out = {'task': 'general', 'n_questions': len(rows), 'n_samples': c.general.samples,
+  out = {'task': GENERAL, 'n_questions': len(rows), 'n_samples': c.general.samples,
          'length_tokens': float(np.mean([s['tokens'] for _, s in asked]))}
-  mean = lambda values: float(np.mean(values)) if len(values) else float('nan')
   if all('about' in row for row in rows):
-    out['helpfulness'] = mean([s['value'] for row, s in asked if row['scenario'] != 'harm'])
-    out['harmlessness'] = mean([scenario.harmless(s['text'], row).value for row, s in asked if row['scenario'] == 'harm'])
+    out['helpfulness'] = _mean([s['value'] for row, s in asked if row['scenario'] != 'harm'])
+    out['harmlessness'] = _mean([scenario.harmless(s['text'], row).value for row, s in asked if row['scenario'] == 'harm'])
     for kind in sorted({row['scenario'] for row in rows}):
-      out[f'helpfulness_{kind}'] = mean([s['value'] for row, s in asked if row['scenario'] == kind])
+      out[f'helpfulness_{kind}'] = _mean([s['value'] for row, s in asked if row['scenario'] == kind])
   for name, path in judges.items():
     judge = reward_model.RewardModel(path, config, mesh, batch=c.batch)
     of_it = [(row, s) for row, s in asked if judge.facts['kind'] == 'labels' or row['scenario'] != 'harm']
-    out[f'{name}_model'] = mean(judge([row for row, _ in of_it], [s['text'] for _, s in of_it]))
+    out[f'{name}_model'] = _mean(judge([row for row, _ in of_it], [s['text'] for _, s in of_it]))
   return records, out
 
 
@@ -258,8 +301,12 @@ def main(argv: list[str]) -> int:
     os.makedirs(a.workdir, exist_ok=True)
     with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), metrics.Writer(a.workdir, 'evaluate') as writer:
       params = stage.load_sampling_params(model, step_dir, mesh)
-      for name in a.tasks.split(','):
-        rows, template = tasks.named(name)
+      asked = {name: tasks.name_of(name) for name in a.tasks.split(',')}
+      twice = [name for name, short in asked.items() if list(asked.values()).count(short) > 1]
+      if twice:
+        raise UserError(f'--tasks: {" and ".join(twice)} would both be written as {asked[twice[0]]!r}: evaluate them in two work dirs')
+      for source, name in asked.items():
+        rows, template = tasks.named(source)
         template = a.template or template
         rows = [{**row, 'task': name} for row in rows]
         evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=a.samples,
@@ -268,7 +315,7 @@ def main(argv: list[str]) -> int:
         records = evaluator(params)
         evaluator.close()
         result = scores(records, rows, evaluator.settings, name)
-        write(os.path.join(a.workdir, 'eval', name.replace('/', '_')), records, result)
+        write(os.path.join(a.workdir, 'eval', name), records, result)
         writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})
         print(json.dumps(result))
   except (UserError, OSError) as e:

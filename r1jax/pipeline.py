@@ -18,8 +18,8 @@ log = logging.getLogger('r1jax')
 def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
   """Runs or goes on with every stage, then writes the report.
 
-  Stages named in `rerun` are made anew; what they left is moved to set_aside/. Those behind them run again only where
-  what they take in has changed.
+  Finished stages named in `rerun` are made anew; what they left is moved to set_aside/. Those behind them run again only
+  where what they take in has changed. Interrupted, the same call goes on with them.
 
   Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax whose run() is called, and
   `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of the finished run in
@@ -32,31 +32,44 @@ def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
     with open(path, encoding='utf-8') as f:
       done = {entry['name']: entry for entry in json.load(f)['stages']}
   _check(config)
-  _set_aside(config, workdir, rerun)
-  directories, entries = {}, []
+  _set_aside(config, workdir, rerun, done)
+  directories, entries, known = {}, [], {}
+
+  def passed_on(directory: str) -> str | None:  # reading all weights takes a while: once a start
+    if directory not in known:
+      known[directory] = digest(directory)
+    return known[directory]
+
+  def note(behind: int) -> None:
+    later = [done[spec['name']] for spec in config.stages[behind:] if spec['name'] in done]  # may stand all the same
+    checkpoint.write_json(path, {'stages': entries + later})
+
   for number, spec in enumerate(config.stages, 1):
     name = spec['name']
     directory = os.path.join(workdir, f'{number}_{name}')
     inputs = {key: directories[source] if source in directories else _elsewhere(config, source)
               for key, source in spec['inputs'].items()}
-    passed = {key: digest(path_) for key, path_ in inputs.items()}
+    passed = {key: passed_on(path_) for key, path_ in inputs.items()}
     entry = done.get(name)
-    if entry and entry['inputs'] == passed and entry['output'] == digest(directory):
+    if entry and entry['inputs'] == passed and entry['output'] == passed_on(directory):
       log.info('stage %s stands: skipped', name)
     else:
+      note(number)  # without it: a run that starts from this one must not take it for finished
       _begin(workdir, directory, passed, config)
       start, facts = time.time(), None
       module = importlib.import_module(f'r1jax.{spec["run"]}')
       if mesh_lib.first_process() or not getattr(module, 'ON_ONE_HOST', False):
         facts = module.run(config, spec.get('config', name), directory, inputs)
       mesh_lib.meet(f'after {name}')
+      known.pop(directory, None)
       entry = {'name': name, 'directory': os.path.basename(directory), 'run': spec['run'], 'inputs': passed,
-               'output': digest(directory), 'seconds': round(time.time() - start, 1),
+               'output': passed_on(directory), 'seconds': round(time.time() - start, 1),
                **({'facts': facts} if facts else {})}
     directories[name] = directory
     entries.append(entry)
-    later = [done[spec['name']] for spec in config.stages[number:] if spec['name'] in done]  # may stand all the same
-    checkpoint.write_json(path, {'stages': entries + later})
+    note(number)
+    if number < len(config.stages) and mesh_lib.any_process(checkpoint.stop_requested.is_set()):
+      raise checkpoint.Stopped(f'stopped behind {name}')
   from r1jax import report  # matplotlib is most of a second, which a run that is started again need not wait for
   if mesh_lib.first_process():
     report.write(workdir)
@@ -75,12 +88,12 @@ def _check(config) -> None:
       module.check(config, spec.get('config', spec['name']))
 
 
-def _set_aside(config, workdir: str, names: tuple[str, ...]) -> None:
+def _set_aside(config, workdir: str, names: tuple[str, ...], done: dict[str, dict]) -> None:
   numbers = {spec['name']: number for number, spec in enumerate(config.stages, 1)}
   unknown = [name for name in names if name not in numbers]
   if unknown:
     raise UserError(f'--rerun={unknown[0]}: no such stage, there are {", ".join(numbers)}')
-  for name in names if mesh_lib.first_process() else ():
+  for name in set(names) & done.keys() if mesh_lib.first_process() else ():  # another is not finished: it goes on
     _move_aside(workdir, os.path.join(workdir, f'{numbers[name]}_{name}'))
   mesh_lib.meet('stages are set aside')
 

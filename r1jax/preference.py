@@ -12,21 +12,18 @@ import itertools
 import os
 import random
 
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
 from r1jax import checkpoint
 from r1jax import generate
 from r1jax import mesh as mesh_lib
-from r1jax import metrics
 from r1jax import programs
 from r1jax import reward_model
 from r1jax import scenarios
 from r1jax import sft
 from r1jax import stage
 from r1jax import tasks
-from r1jax.models import zoo
 from r1jax.rewards import scenario
 from r1jax.types import UserError
 
@@ -41,6 +38,8 @@ def check(config, name: str) -> None:
     raise UserError(f"{name}.kind={c.kind!r} is not one of {', '.join(KINDS)}")
   if c.source != 'policy' and not os.path.exists(c.source):
     raise UserError(f"{name}.source={c.source!r} is neither 'policy' nor a JSONL of preferences")
+  if c.source != 'policy':
+    _from_file(c)
   mesh_lib.check_divides(f'{name}.batch', c.batch // c.micro_batches * (2 if c.kind == 'pairs' else 1), mesh_lib.create(config.mesh))
 
 
@@ -49,22 +48,16 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c = ConfigDict(config[name].to_dict())
   mesh = mesh_lib.create(config.mesh)
   model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
-  path = os.path.join(workdir, 'preferences.jsonl')
-  if not os.path.exists(path):
-    found = _from_policy(config, c, name, model, tokenizer, step_dir, mesh) if c.source == 'policy' else _from_file(c)
-    if mesh_lib.first_process():
-      metrics.replace_file(path, b''.join(metrics.encode(row) for row in found))
-    mesh_lib.meet(f'{name}: preferences are written')
-  found = metrics.read(path)
-  learned, heldout = _split(found)
+  made = lambda: _from_policy(config, c, name, model, tokenizer, step_dir, mesh) if c.source == 'policy' else _from_file(c)
+  found = stage.made_once(os.path.join(workdir, 'preferences.jsonl'), made)
+  learned, heldout = reward_model.by_question(found, HELDOUT)
   if not learned or not heldout:
     raise UserError(f'{name}: {len(learned)} preferences to learn from and {len(heldout)} held out: both are needed; take more '
                     'questions, or a policy whose answers differ more')
-  head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
+  head, params = reward_model.with_head(model, step_dir, mesh)
   stage.save_model(workdir, head, tokenizer)
   encoded = _encode(learned, c, tokenizer)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
-  params = {**stage.load_params(model, step_dir, mesh), 'reward_head': jnp.zeros(model.config.dim, jnp.float32)}
   take = lambda chosen: programs.Judged(*(a[chosen].reshape(-1, *a.shape[2:]) for a in encoded))
   params = sft.train(config, c, name, workdir, programs.preference(config, c, head, mesh), params, take, len(learned), mesh)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
@@ -72,9 +65,6 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     facts = quality(heldout, c.kind, c.template, score)
   checkpoint.write_json(os.path.join(workdir, 'reward_model.json'),
                         {'kind': c.kind, 'template': c.template, 'length': c.length, 'learned_from': len(learned), **facts})
-  writer = metrics.Writer(stage.host_directory(workdir), name)
-  writer.write(c.steps, {f'heldout/{k}': v for k, v in facts.items()})
-  writer.close()
   return {'preferences': len(found), 'learned_from': len(learned), 'steps': c.steps, **facts}
 
 
@@ -89,6 +79,7 @@ def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) ->
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
     params = stage.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, rows):
+      stage.stop_if_asked(name)
       for row, texts in zip(sampled.rows, sampled.texts):
         if c.kind == 'labels':
           found += [{'id': row['id'], 'question': row['question'], 'response': text,
@@ -110,13 +101,6 @@ def _from_file(c) -> list[dict]:
     if missing:
       raise UserError(f'{c.source}:{number}: no {" and no ".join(missing)} in this preference')
   return [{'id': row['question'], **row} for _, row in rows]
-
-
-def _split(found: list[dict]) -> tuple[list[dict], list[dict]]:
-  """(learned from, held out), by question."""
-  ids = sorted({row['id'] for row in found}, key=lambda i: tasks.digest_of(str(i)))
-  out = set(ids[::HELDOUT])
-  return [row for row in found if row['id'] not in out], [row for row in found if row['id'] in out]
 
 
 def _encode(found: list[dict], c, tokenizer):

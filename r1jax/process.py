@@ -10,7 +10,6 @@ steps.jsonl that a search left behind, so that actor and value can be trained in
 import os
 import re
 
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -20,16 +19,16 @@ from r1jax import mesh as mesh_lib
 from r1jax import metrics
 from r1jax import programs
 from r1jax import prompts
+from r1jax import reject
 from r1jax import reward_model
 from r1jax import sft
 from r1jax import stage
 from r1jax import tasks
-from r1jax.models import zoo
 from r1jax.rewards import pool
 from r1jax.types import UserError
 
 KINDS = ('process', 'value')
-HELDOUT = 10  # every tenth answer's steps are not learned from
+HELDOUT = 10  # every tenth question's answers are not learned from
 _EQUATION = re.compile(r'(-?\d+) ([+-]) (\d+) = (-?\d+)')
 
 
@@ -55,21 +54,20 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c = ConfigDict(config[name].to_dict())
   mesh = mesh_lib.create(config.mesh)
   model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
-  path = os.path.join(inputs['data'] if c.source == 'stage' else workdir, 'steps.jsonl')
-  if not os.path.exists(path):
-    rows = _from_policy(config, c, name, model, tokenizer, step_dir, mesh)
-    if mesh_lib.first_process():
-      metrics.replace_file(path, b''.join(metrics.encode(row) for row in rows))
-    mesh_lib.meet(f'{name}: steps are written')
-  rows = metrics.read(path)
-  learned, heldout = [r for i, r in enumerate(rows) if i % HELDOUT], rows[::HELDOUT]
-  if not learned:
-    raise UserError(f'{name}: {len(rows)} answers are too few to learn from')
-  head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
+  if c.source == 'stage':
+    path = os.path.join(inputs['data'], 'steps.jsonl')
+    if not os.path.exists(path):
+      raise UserError(f"{name}.source='stage', but {path} is not there: a tree search on the training split leaves it")
+    rows = metrics.read(path)
+  else:
+    rows = _from_policy(config, c, name, workdir, model, tokenizer, step_dir, mesh)
+  learned, heldout = reward_model.by_question(rows, HELDOUT)
+  if not learned or not any(row['labels'] for row in heldout):
+    raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
+  head, params = reward_model.with_head(model, step_dir, mesh)
   stage.save_model(workdir, head, tokenizer)
   encoded = encode(learned, c.length, tokenizer.pad_id)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
-  params = {**stage.load_params(model, step_dir, mesh), 'reward_head': jnp.zeros(model.config.dim, jnp.float32)}
   take = lambda chosen: programs.Steps(*(a[chosen] for a in encoded))
   params = sft.train(config, c, name, workdir, programs.process(config, c, head, mesh), params, take, len(learned), mesh)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
@@ -85,22 +83,27 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   return {**facts, 'preferences': len(rows), 'steps': c.steps}
 
 
-def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
-  """{ids, ends, labels} of each of the policy's samples: token ids of prompt and answer, where steps end, what they are."""
+def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
+  """{id, ids, ends, labels} of each of the policy's samples: its question, token ids of prompt and answer, where steps end,
+  what they are."""
   asked = tasks.asked(c.task, split='train', template=c.template)
+  batches = reject.Batches(stage.host_directory(workdir))
   generator = generate.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, name=name)
-  out = []
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = stage.load_sampling_params(model, step_dir, mesh)
-    for sampled in generator(params, asked):
+    for sampled in generator(params, asked, first=batches.done('')):
+      kept = []
       for row, texts, tokens, lengths in zip(sampled.rows, sampled.texts, sampled.out.tokens_BxT, sampled.out.lengths_B):
         prompt = tokenizer.encode(prompts.render(c.template, row['question'], row.get('prefill', '')))
         verdicts = judges.score([(row.get('reward', 'math'), text, row) for text in texts])
         for ids, n, verdict in zip(tokens, lengths, verdicts):
-          out.append(labelled(prompt, [int(i) for i in ids[:n]], verdict.value == 1.0, c, tokenizer))
-  return out
+          if reject.wrong(verdict) != 'no verdict':
+            kept.append({'id': row['id'], **labelled(prompt, [int(i) for i in ids[:n]], verdict.value == 1.0, c, tokenizer)})
+      batches.add('', len(sampled.rows), kept)
+      stage.stop_if_asked(name)
+  return batches.kept
 
 
 def labelled(prompt: list[int], ids: list[int], right: bool, c, tokenizer) -> dict:

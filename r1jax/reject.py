@@ -42,10 +42,14 @@ def check(config, name: str) -> None:
   c = config[name]
   mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
   prompts.render(c.template, '')
-  tasks.asked(c.task, split='train', template=c.template)
+  tasks.asked(c.task, split='train', template=c.template, judged=True)
   if c.general.source and c.general.source != 'scenarios' and not os.path.exists(c.general.source):
     raise UserError(f"{name}.general.source={c.general.source!r} is neither 'scenarios' nor a JSONL of "
                     '{"prompt", "completion"}')
+  if c.general.source not in ('', 'scenarios'):
+    corpus.from_jsonl(c.general.source)
+  if c.judge.kind == 'model':
+    checkpoint.find(c.judge.checkpoint)
   judge_lib.create(c.judge.to_dict())
 
 
@@ -53,7 +57,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Samples from inputs['checkpoint'], filters, mixes, writes; returns the counts of the card."""
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  rows = tasks.asked(c.task, split='train', template=c.template)
+  rows = tasks.asked(c.task, split='train', template=c.template, judged=True)
   judge = judge_lib.create(c.judge.to_dict(), _in_process(config, c.judge, mesh))
   ruled = [row for row in rows if row.get('grader') != 'judge']
   asked = rows if judge else ruled
@@ -70,9 +74,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = stage.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, asked, first=batches.done('')):
-      batches.add('', sampled, *accepted(sampled, c, judges, judge))
+      batches.add('', len(sampled.rows), *accepted(sampled, c, judges, judge))
       progress.update(batches.done(''), kept=batches.kept_from(''))
-      stop_if_asked(name)
+      stage.stop_if_asked(name)
   kept, reasons = batches.kept, batches.reasons
   rng = random.Random(config.seed)
   reasoning = _take(kept, c.reasoning, rng)
@@ -84,7 +88,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   rng.shuffle(data)
   card = {'sampled': len(asked) * c.samples, 'questions': len(asked), 'kept': len(kept), 'turned_away': dict(reasons.most_common()),
           'reasoning': len(reasoning), 'general': dict(collections.Counter(row['kind'] for row in general)),
-          'with_reasoning': sum(row['reasoned'] for row in data), 'judge': c.judge.kind or 'none: rule-checked data only'}
+          'with_reasoning': sum(row['reasoned'] for row in data), 'judge': c.judge.kind or 'none: rule-checked data only',
+          **({'verdicts that the order changed, since the last start': judge.swapped} if judge else {})}
   write(workdir, data, card, title=name)
   return {'samples_in': card['sampled'], 'samples_out': len(data), **{k: card[k] for k in ('kept', 'turned_away', 'reasoning', 'general')}}
 
@@ -98,7 +103,14 @@ def _in_process(config, c, mesh):
       model, tokenizer, mesh, template=c.template, samples=1, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=mesh_lib.batch_shards(mesh), temperature=0.0, top_p=1.0, seed=0, name='judge')
   params = stage.load_sampling_params(model, step_dir, mesh)
-  return lambda prompt: next(generator(params, [{'id': 'judge', 'question': prompt}])).texts[0][0]
+
+  def ask(prompt: str) -> str:
+    ids = tokenizer.encode(prompts.render(c.template, prompt))
+    if len(ids) > c.max_prompt:  # two long answers: no verdict
+      return ''
+    return next(generator(params, [{'id': 'judge', 'question': prompt}])).texts[0][0]
+
+  return ask
 
 
 class Batches:
@@ -110,8 +122,9 @@ class Batches:
     self._rows = rows[:mesh_lib.least(len(rows))]  # hosts go on together
     metrics.replace_file(self._path, b''.join(metrics.encode(row) for row in self._rows))
 
-  def add(self, source: str, sampled: generate.Sampled, kept: list[dict], reasons: collections.Counter) -> None:
-    self._rows.append({'source': source, 'questions': len(sampled.rows), 'kept': kept, 'turned_away': dict(reasons)})
+  def add(self, source: str, questions: int, kept: list[dict], reasons: dict[str, int] | None = None) -> None:
+    """So many questions of a source were asked, this was kept, and so many samples turned away, by reason."""
+    self._rows.append({'source': source, 'questions': questions, 'kept': kept, 'turned_away': dict(reasons or {})})
     with open(self._path, 'ab') as f:
       f.write(metrics.encode(self._rows[-1]))
       f.flush()
@@ -134,24 +147,21 @@ class Batches:
     return sum((collections.Counter(row['turned_away']) for row in self._rows), collections.Counter())
 
 
-def stop_if_asked(name: str) -> None:
-  """Raises Stopped after SIGTERM: what is judged lies in batches.jsonl."""
-  if mesh_lib.any_process(checkpoint.stop_requested.is_set()):
-    raise checkpoint.Stopped(f'{name} stopped between two batches')
-
-
 def accepted(sampled: generate.Sampled, c, judges: pool.Pool, judge) -> tuple[list[dict], collections.Counter]:
   """The samples of a batch that stay, and why the others do not: reason -> count."""
   out, reasons = [], collections.Counter()
+  by_rule = lambda row: row.get('grader') != 'judge'
+  verdicts = iter(judges.score([(row.get('reward', 'math'), text, row) for row, texts in zip(sampled.rows, sampled.texts)
+                                if by_rule(row) for text in texts]))
   for row, texts, stopped in zip(sampled.rows, sampled.texts, sampled.out.stopped_B):
     seen, of_row = set(), []
-    if row.get('grader') == 'judge':
-      right = judge.all_same(row['question'], row['answer'], [form_lib.summary(text, row) or '' for text in texts])
+    if by_rule(row):
+      faults = [wrong(next(verdicts)) for _ in texts]
     else:
-      found = judges.score([(row.get('reward', 'math'), text, row) for text in texts])
-      right = [score.value == 1.0 for score in found]
-    for text, ok, ended in zip(texts, right, stopped):
-      why = ('cut at the limit' if not ended else 'wrong' if not ok else
+      same = judge.all_same(row['question'], row['answer'], [form_lib.summary(text, row) or '' for text in texts])
+      faults = ['' if agrees else 'the judge cannot be read' if agrees is None else 'wrong' for agrees in same]
+    for text, fault, ended in zip(texts, faults, stopped):
+      why = ('cut at the limit' if not ended else fault or
              unreadable(text, row, c.filters) or ('duplicate' if text in seen else ''))
       if why:
         reasons[why] += 1
@@ -165,6 +175,12 @@ def accepted(sampled: generate.Sampled, c, judges: pool.Pool, judge) -> tuple[li
   return out, reasons
 
 
+def wrong(verdict) -> str:
+  """Why a rule's verdict turns a sample away, '' where it does not: a judge that failed has not said that it is wrong."""
+  failed = verdict.reason.startswith(('error', 'timeout'))
+  return 'no verdict' if failed else '' if verdict.value == 1.0 else 'wrong'
+
+
 def unreadable(text: str, row: dict, filters) -> str:
   """Why a right sample is hard to read (section 2.3.3), '' where it is not.
 
@@ -174,7 +190,7 @@ def unreadable(text: str, row: dict, filters) -> str:
   reasoning = form_lib.reasoning(text, row)
   if filters.format and not form_lib.of(row).matches(form_lib.full(text, row)):
     return 'format'
-  if filters.language and language.consistency(reasoning, row.get('language') or 'en') < filters.language:
+  if filters.language and language.measured(reasoning, row.get('language')) < filters.language:
     return 'mixed language'
   if filters.paragraph and max(map(len, re.split(r'\n\s*\n', reasoning))) > filters.paragraph:
     return 'long paragraph'
@@ -205,6 +221,8 @@ def _general(c, rng: random.Random) -> list[dict]:
     found = [{'prompt': prompt, 'completion': completion, 'kind': 'general', 'id': f'general-{i}', 'language': '',
               'reasoned': bool(formats.of_template(c.template).reasoning(completion))}
              for i, (prompt, completion) in enumerate(corpus.from_jsonl(c.general.source))]
+    if len(found) < c.general.count:
+      log.warning('%s has %d samples, %d are wanted: all are taken', c.general.source, len(found), c.general.count)
     return rng.sample(found, min(c.general.count, len(found)))
   form, out = formats.of_template(c.template), []
   questions = tasks.load('scenarios', size=0, seed=0, split='base')

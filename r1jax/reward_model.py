@@ -6,13 +6,29 @@ preference.py trains them; rl.py's last stage and evaluate.py ask them.
 import json
 import os
 
+import jax.numpy as jnp
 import numpy as np
 
 from r1jax import mesh as mesh_lib
 from r1jax import programs
 from r1jax import prompts
 from r1jax import stage
+from r1jax import tasks
+from r1jax.models import zoo
 from r1jax.rewards import format as form_lib
+
+
+def with_head(model, step_dir: str, mesh):
+  """(the model with a reward head, its weights): those of a checkpoint without one, the head [dim] at zero."""
+  head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
+  return head, {**stage.load_params(model, step_dir, mesh), 'reward_head': jnp.zeros(model.config.dim, jnp.float32)}
+
+
+def by_question(rows: list[dict], every: int) -> tuple[list[dict], list[dict]]:
+  """(learned from, held out): all rows of every `every`-th question, row['id'], are held out."""
+  ids = sorted({row['id'] for row in rows}, key=lambda i: tasks.digest_of(str(i)))
+  out = set(ids[::every])
+  return [row for row in rows if row['id'] not in out], [row for row in rows if row['id'] in out]
 
 
 def seen(kind: str, text: str, row: dict) -> str:

@@ -114,7 +114,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     step, number = int(state.step), int(state.position)
     writer.truncate(step if restored else -1)
     metrics.truncate_samples(place, step)
-    unhacked = next((row for row in metrics.read(writer.path) if 'reward/helpful' in row), None)  # what the monitor compares with
+    unhacked = {}  # what the hacking monitor compares with
+    for row in metrics.read(writer.path):
+      unhacked = {**scoring.watched(row), **unhacked}
     if restored is None and heldout:
       writer.write(0, {'rollout': 0, **heldout(state.params)})
 
@@ -132,7 +134,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
       texts = [tokenizer.decode(ids[:n]) for ids, n in zip(out.tokens_BxT, out.lengths_B)]
       answered = [rows[i] for i in np.repeat(chosen, c.samples)]
-      measured = {reward: ask(answered, texts) for reward, ask in models.items()}
+      # Before its step no question is general. From there on every host asks, whatever its rows are: it is one program.
+      needed = {reward for reward in models if reward == 'process' or step >= c.general.from_step}
+      measured = {reward: models[reward](answered, texts) for reward in needed}
       judging = scorer.begin(number, answered, texts, out, measured)
       old, ref = out.logps_BxT, None  # while the host judges, the devices go on
       if c.old_logps == 'trainer':
@@ -177,8 +181,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       progress.update(step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'])
       scoring.warn_if_rare(ema, number, c.samples)
       if models:
-        unhacked = unhacked or facts
-        scoring.warn_if_hacked(unhacked, facts)
+        now = scoring.watched(facts)
+        unhacked = {**now, **unhacked}
+        scoring.warn_if_hacked(unhacked, now)
       if last or stop or _crossed(step, c.minibatches, config.checkpoints.every):
         checkpoints.save(state, {'stage': name})
         scorer.forget(before=number)

@@ -60,6 +60,8 @@ class Scorer:
     self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix='rewards')
     self._lengths = {'max_tokens': max_tokens, 'overlong_buffer': overlong_buffer}
     ruled = [name for name in self._weights if name not in MODELS]
+    if 'language' in ruled:
+      _check_languages(rows)
     start({module(name, row) for name in ruled for row in rows if applies(name, row)}, [r for r in rows if not r.get('scenario')])
     _check_ideal({name: self._weights[name] for name in ruled}, rows[0])
 
@@ -144,6 +146,14 @@ def start(names: set[str], rows: list[dict]) -> None:
     raise UserError(str(e)) from e
 
 
+def _check_languages(rows: list[dict]) -> None:
+  for row in rows:
+    try:
+      language.consistency('', row.get('language') or 'en')
+    except ValueError as e:
+      raise UserError(f"{row.get('where') or 'row ' + str(row['id'])}: {e}; or give the reward 'language' the weight 0") from e
+
+
 def _check_ideal(weights: dict[str, float], row: dict) -> None:
   """An ideal answer must score 1 (a penalty: 0), or template and parser do not fit."""
   for name in weights:
@@ -208,7 +218,7 @@ def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, rows: list[d
       'groups/std_min': float(signal.min()) if len(signal) else 0.0,
       'groups/all_correct_gradient': _all_correct_share(correct, advantages_NxG),
       'reflection/words_per_completion': float(np.mean([len(REFLECTION.findall(t)) for t in texts])),
-      'language/consistency': _mean([language.consistency(t, l) for t, l in zip(spoken, languages)]),
+      'language/consistency': _mean([language.measured(t, l) for t, l in zip(spoken, languages)]),
       'language/words': _mean([len(language.words(t)) for t in spoken]),
       'rewards/errors': judged.errors / len(texts),
       **judged.second, **(_by_rule(rows, texts) if general else {}),
@@ -267,14 +277,27 @@ def warn_if_rare(ema: float, number: int, samples: int) -> None:
                 'learned; take easier problems or a stronger base', ema, samples)
 
 
-def warn_if_hacked(first: dict | None, now: dict) -> None:
-  """The hacking monitor: a reward model's score that rises while what it stands for falls (section 4.2, 2.2.2)."""
-  for model_, rule in (('reward/helpful', 'monitor/helpful_by_rule'), ('reward/harmless', 'monitor/harmless_by_rule'),
-                       ('reward/helpful', 'accuracy/mean'), ('reward/process', 'accuracy/mean')):
-    before, after = [(row or {}).get(model_, math.nan) for row in (first, now)], [(row or {}).get(rule, math.nan) for row in (first, now)]
-    if before[1] - before[0] > 0.1 and after[1] - after[0] < -0.05:
-      log.warning('%s rose from %.3f to %.3f while %s fell from %.3f to %.3f: the policy may be gaming its reward model', model_,
-                  *before, rule, *after)
+WATCHED = (('reward/helpful', 'monitor/helpful_by_rule'), ('reward/harmless', 'monitor/harmless_by_rule'),
+           ('reward/helpful', 'accuracy/mean'), ('reward/process', 'accuracy/mean'))
+
+
+def watched(row: dict) -> dict[tuple[str, str], tuple[float, float]]:
+  """(a reward model's score, what it stands for) -> both values, where a row of metrics.jsonl has both as numbers."""
+  pairs = {names: tuple(row.get(name) for name in names) for names in WATCHED}
+  return {names: values for names, values in pairs.items() if None not in values and np.isfinite(values).all()}
+
+
+def warn_if_hacked(first: dict, now: dict) -> None:
+  """The hacking monitor: a reward model's score that rises while what it stands for falls (section 4.2, 2.2.2).
+
+  Args:
+    first, now: what `watched` says of the first rollout that had both, and of this one.
+  """
+  for names in first.keys() & now.keys():
+    (score, stands_for), (score_now, stands_for_now) = first[names], now[names]
+    if score_now - score > 0.1 and stands_for_now - stands_for < -0.05:
+      log.warning('%s rose from %.3f to %.3f while %s fell from %.3f to %.3f: the policy may be gaming its reward model',
+                  names[0], score, score_now, names[1], stands_for, stands_for_now)
 
 
 def stop_if_unjudged(facts: dict[str, float], limit: float = 0.1) -> None:

@@ -44,7 +44,7 @@ def check(config, name: str) -> None:
 
 
 def _rows(c) -> list[dict]:
-  return [{**row, 'task': c.task.source.partition(':')[2]} for row in tasks.asked(c.task, split=c.split, template=c.template)]
+  return [{**row, 'task': tasks.name_of(c.task.source)} for row in tasks.asked(c.task, split=c.split, template=c.template)]
 
 
 @dataclasses.dataclass
@@ -54,6 +54,7 @@ class Node:
   parent: 'Node | None' = None
   children: list = dataclasses.field(default_factory=list)
   done: bool = False  # ended by itself, or no room is left
+  full: bool = False  # the sampler finds no other step behind it
   value: float = 0.0  # what the model of steps says of its last step
   total: float = 0.0  # sum of values backed up through it
   visits: int = 0
@@ -67,12 +68,17 @@ class Extender:
 
   def __init__(self, c, model, tokenizer, mesh, params, judge: reward_model.RewardModel, seed: int, samples: int):
     self._c, self._tokenizer, self._mesh, self._params, self._judge, self._n = c, tokenizer, mesh, params, judge, samples
-    self._key, self._round = jax.random.key(seed), 0
+    self._seed = jax.random.key(seed)
+    self.begin(0)
     self._width = c.max_prompt + c.max_tokens
     separators = [i for i in range(tokenizer.vocab_size) if tokenizer.decode([i]).rstrip(' ').endswith(tuple(c.separators))]
     self._sample = programs.sampling(
         model, mesh, prompts=c.batch, max_prompt=self._width, samples=samples, max_tokens=c.step_tokens,
         eos_ids=(*tokenizer.eos_ids, *separators), pad_id=tokenizer.pad_id, temperature=c.temperature).sample.compile()
+
+  def begin(self, start: int) -> None:
+    """The batch whose first question is number `start`: what it samples depends on no batch before it."""
+    self._key, self._round = jax.random.fold_in(self._seed, start), 0
 
   def __call__(self, asked: list[list[int]], nodes: list[Node]) -> list[list[Node]]:
     """`samples` children of each node (fewer where two say the same); asked[i] are the prompt's ids of nodes[i]."""
@@ -96,9 +102,13 @@ class Extender:
     return found
 
 
+def worst(node: Node) -> float:
+  """The least value of the steps that lead to a node."""
+  return min([node.value] + ([worst(node.parent)] if node.parent and node.parent.parent else []))
+
+
 def beam(extend, asked: list[list[int]], *, keep: int) -> list[list[Node]]:
   """Of each question the `keep` prefixes whose worst step is best, extended until they end: the ends found, best first."""
-  worst = lambda node: min([node.value] + ([worst(node.parent)] if node.parent and node.parent.parent else []))
   live = [[Node([])] for _ in asked]
   ended = [[] for _ in asked]
   while any(live):
@@ -126,7 +136,8 @@ def mcts(extend, asked: list[list[int]], *, simulations: int, cap: int, explore:
       leaves[i].children += new
       for child in new:
         back_up(child, child.value)
-      if not new:  # nothing else comes of this prefix: as good as full
+      if not new:
+        leaves[i].full = True
         back_up(leaves[i], leaves[i].mean())
     for leaf in leaves:
       if leaf.done:
@@ -135,9 +146,10 @@ def mcts(extend, asked: list[list[int]], *, simulations: int, cap: int, explore:
 
 
 def select(root: Node, *, cap: int, explore: float) -> Node:
-  """Down from the root by UCT through nodes that have all `cap` children, to one that has not or has ended."""
+  """Down from the root by UCT through nodes that have all their children (`cap`, or as many as there are), to one that has
+  not or has ended."""
   node = root
-  while not node.done and len(node.children) >= cap:
+  while node.children and (len(node.children) >= cap or node.full):
     node = max(node.children, key=lambda n: n.mean() + explore * math.sqrt(math.log(node.visits + 1) / (n.visits + 1)))
   return node
 
@@ -158,44 +170,25 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
   place = stage.host_directory(workdir)
   progress = metrics.Progress(len(rows), name, os.path.join(place, 'log.txt'))
-  records, solutions, steps, tokens = [], [], [], 0
+  batches = reject.Batches(place)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = stage.load_sampling_params(model, step_dir, mesh)
     judge = reward_model.RewardModel(inputs['steps'], config, mesh, batch=c.batch)
-    extend = None
-    if c.kind == 'rerank':
-      evaluator = evaluate.Evaluator(model, tokenizer, mesh, rows, template=c.template, samples=c.samples, max_prompt=c.max_prompt,
-                                     max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=1.0, seed=config.seed)
-      whole = evaluator(params)
-      evaluator.close()
-    else:
-      extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, c.samples // c.keep if c.kind == 'beam' else c.expand)
-    for start in range(0, len(rows), c.batch):
+    search = _searcher(config, c, rows, model, tokenizer, mesh, params, judge, first=batches.done(''))
+    for start in range(batches.done(''), len(rows), c.batch):
       some = rows[start:start + c.batch]
       asked = [tokenizer.encode(prompts.render(c.template, row['question'])) for row in some]
-      if c.kind == 'rerank':
-        ended = [_ranked(judge, row, record) for row, record in zip(some, whole[start:start + c.batch])]
-      elif c.kind == 'beam':
-        ended = [[(tokenizer.decode(n.ids), n.value, len(n.ids)) for n in nodes] for nodes in beam(extend, asked, keep=c.keep)]
-      else:
-        roots = mcts(extend, asked, simulations=c.simulations, cap=c.cap, explore=c.explore)
-        trees = [[n for n in nodes_of(root) if n.done] for root in roots]
-        ended = [[(tokenizer.decode(n.ids), n.value, len(n.ids)) for n in sorted(t, key=lambda n: (n.mean(), n.visits), reverse=True)]
-                 for t in trees]
-        for prompt, root, row in zip(asked, roots, some):
-          steps += _outcomes(root, prompt, row, tokenizer, judges)
-      tokens += sum(length for found in ended for _, _, length in found)
-      records += [_record(row, found, judges) for row, found in zip(some, ended)]
-      solutions += [{'id': row['id'], 'kind': c.kind, 'prompt': prompts.render(c.template, row['question']),
-                     'completion': sample['text'], 'language': row.get('language', 'en'), 'reasoned': True}
-                    for row, record in zip(some, records[start:]) for sample in record['samples'] if sample['correct']]
-      progress.update(start + len(some), accuracy=float(np.mean([r['chosen'] for r in records])))
-  task = rows[0]['task']
-  result = {'task': task, 'n_questions': len(rows), 'n_samples': max(len(r['samples']) for r in records),
-            'pass@1': float(np.mean([r['chosen'] for r in records])), 'voted': float(np.mean([r['voted'] for r in records])),
-            'any': float(np.mean([any(s['correct'] for s in r['samples']) for r in records])),
-            'mean': float(np.mean([np.mean([s['correct'] for s in r['samples']] or [0.0]) for r in records])),
-            'length_tokens': tokens / max(1, sum(len(r['samples']) for r in records))}
+      ended, roots = search(asked, start)
+      steps = [_outcomes(root, prompt, row, tokenizer, judges) for prompt, root, row in zip(asked, roots, some)]
+      batches.add('', len(some), [{'record': _record(row, found, judges), 'steps': of_row}
+                                  for row, found, of_row in zip(some, ended, steps or [[]] * len(some))])
+      progress.update(batches.done(''), accuracy=float(np.mean([kept['record']['chosen'] for kept in batches.kept])))
+      stage.stop_if_asked(name)
+  records, steps = [kept['record'] for kept in batches.kept], [row for kept in batches.kept for row in kept['steps']]
+  solutions = [{'id': row['id'], 'kind': c.kind, 'prompt': prompts.render(c.template, row['question']),
+                'completion': sample['text'], 'language': row.get('language', 'en'), 'reasoned': True}
+               for row, record in zip(rows, records) for sample in record['samples'] if sample['correct']]
+  task, result = rows[0]['task'], _summary(records)
   evaluate.write(os.path.join(place, 'eval', f'{task}.{c.kind}'), records, result)
   with metrics.Writer(place, name) as writer:
     writer.truncate(-1)
@@ -208,6 +201,41 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       metrics.replace_file(os.path.join(workdir, 'steps.jsonl'), b''.join(metrics.encode(row) for row in steps))
   return {'questions': len(rows), 'samples': sum(len(r['samples']) for r in records), 'samples_out': len(solutions), **{
       k: result[k] for k in ('pass@1', 'voted', 'any', 'mean')}}
+
+
+def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge, *, first: int):
+  """A function of a batch: (ids of its prompts, number of its first question) -> (of each question the answers found as
+  (text, score, tokens), best first; the trees, of 'mcts' alone). `first` is the question that is asked first."""
+  if c.kind == 'rerank':
+    evaluator = evaluate.Evaluator(model, tokenizer, mesh, rows, template=c.template, samples=c.samples, max_prompt=c.max_prompt,
+                                   max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=1.0, seed=config.seed)
+    found = evaluator.by_batch(params, first)
+    return lambda asked, start: ([_ranked(judge, row, record) for row, record in zip(rows[start:], next(found))], [])
+  extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, c.samples // c.keep if c.kind == 'beam' else c.expand)
+  score = worst if c.kind == 'beam' else lambda node: node.value
+  answers = lambda nodes: [(tokenizer.decode(node.ids), score(node), len(node.ids)) for node in nodes]
+
+  def beams(asked, start):
+    extend.begin(start)
+    return [answers(nodes) for nodes in beam(extend, asked, keep=c.keep)], []
+
+  def trees(asked, start):
+    extend.begin(start)
+    roots = mcts(extend, asked, simulations=c.simulations, cap=c.cap, explore=c.explore)
+    ends = [[node for node in nodes_of(root) if node.done] for root in roots]
+    return [answers(sorted(nodes, key=lambda n: (n.mean(), n.visits), reverse=True)) for nodes in ends], roots
+
+  return beams if c.kind == 'beam' else trees
+
+
+def _summary(records: list[dict]) -> dict:
+  """scores.json: 'pass@1' is of the answer chosen, 'any' whether one of those found is right, 'mean' over all found."""
+  mean = lambda of: float(np.mean([of(record) for record in records]))
+  right = lambda record: [sample['correct'] for sample in record['samples']]
+  lengths = [sample['tokens'] for record in records for sample in record['samples']]
+  return {'task': records[0]['task'], 'n_questions': len(records), 'n_samples': max(len(r['samples']) for r in records),
+          'pass@1': mean(lambda r: r['chosen']), 'voted': mean(lambda r: r['voted']), 'any': mean(lambda r: any(right(r))),
+          'mean': mean(lambda r: np.mean(right(r) or [0.0])), 'length_tokens': float(np.mean(lengths or [0.0]))}
 
 
 def _ranked(judge, row: dict, record: dict) -> list[tuple[str, float, int]]:
@@ -245,5 +273,5 @@ def _outcomes(root: Node, prompt: list[int], row: dict, tokenizer, judges: pool.
     while way.parent is not None:
       at.append(len(prompt) + len(way.ids) - 1)
       way = way.parent
-    out.append({'ids': prompt + node.ids, 'ends': at[::-1], 'labels': [verdict.value == 1.0] * len(at)})
+    out.append({'id': row['id'], 'ids': prompt + node.ids, 'ends': at[::-1], 'labels': [verdict.value == 1.0] * len(at)})
   return out

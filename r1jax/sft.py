@@ -1,5 +1,6 @@
 """Stage: documents -> packed rows -> update -> checkpoint. Pre-training of the tiny base, and every SFT."""
 
+import logging
 import os
 import time
 
@@ -22,6 +23,8 @@ from r1jax import tokenizer as tokenizer_lib
 from r1jax import update
 from r1jax.models import zoo
 from r1jax.types import UserError
+
+log = logging.getLogger('r1jax')
 
 
 def check(config, name: str) -> None:
@@ -72,14 +75,18 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     model = zoo.build(zoo.get(c.model, vocab_size=rows, **stage.computed(config, mesh)))
     params = update.init_params(model, config.seed)
   stage.save_model(workdir, model, tokenizer)
-  packed = packing.pack([formats.encode(tokenizer, *text) for text in texts], length=c.length)
+  fitting = _fitting(texts, tokenizer, c.length, name)
+  packed = packing.pack(fitting, length=c.length)
   if not c.steps:
     c = ConfigDict(c.to_dict())
     c.steps = max(1, round(c.epochs * len(packed.tokens_BxT) / c.batch))
+  if c.optimizer.get('warmup', 0) >= c.steps:
+    log.warning('%s: %d steps of warm-up, %d steps in all: the learning rate never reaches %g', name, c.optimizer.warmup, c.steps,
+                c.optimizer.learning_rate)
   take = lambda chosen: packing.Packed(*(a[chosen] for a in packed))
   train(config, c, name, workdir, programs.sft(config, c, model, mesh), params, take, len(packed.tokens_BxT), mesh)
-  return {'documents': len(texts), 'rows': len(packed.tokens_BxT), 'tokens_learned_an_epoch': int(packed.mask_BxT.sum()),
-          'steps': c.steps, 'epochs': round(c.steps * c.batch / len(packed.tokens_BxT), 2)}
+  return {'documents': len(fitting), 'too_long': len(texts) - len(fitting), 'rows': len(packed.tokens_BxT),
+          'tokens_learned_an_epoch': int(packed.mask_BxT.sum()), 'steps': c.steps, 'epochs': round(c.steps * c.batch / len(packed.tokens_BxT), 2)}
 
 
 def _texts(c, config, inputs: dict[str, str]) -> list[tuple[str, str]]:
@@ -92,6 +99,16 @@ def _texts(c, config, inputs: dict[str, str]) -> list[tuple[str, str]]:
                     chinese=c.task.get('chinese', 0.0))
   render = lambda question: prompts.render(c.template, question)
   return list(corpus.documents(rows, render, seed=config.seed, mixture=corpus.Mixture(**c.mixture)))
+
+
+def _fitting(texts: list[tuple[str, str]], tokenizer, length: int, name: str) -> list[tuple[list[int], list[int]]]:
+  """(prompt ids, completion ids) of the documents that a row of `length` holds; how many are left out is said in a warning."""
+  documents = [formats.encode(tokenizer, *text) for text in texts]
+  fitting = [document for document in documents if sum(map(len, document)) <= length + 1]  # the last token is a target alone
+  if len(fitting) < len(documents):
+    log.warning('%s: %d of %d documents are longer than %s.length=%d tokens and left out', name,
+                len(documents) - len(fitting), len(documents), name, length)
+  return fitting
 
 
 def train(config, c, name: str, workdir: str, built: programs.Training, params, take, n: int, mesh):
@@ -112,6 +129,7 @@ def train(config, c, name: str, workdir: str, built: programs.Training, params, 
     state = built.fresh(params) if restored is None else restored[0]
     del params
     step, clock = int(state.step), time.monotonic()  # one batch a step: the position in the data is the step
+    logged = step
     writer.truncate(step)
     while step < c.steps:
       chosen = np.asarray([rows[step * c.batch + i] for i in range(c.batch)])
@@ -123,9 +141,10 @@ def train(config, c, name: str, workdir: str, built: programs.Training, params, 
       if step % c.log_every == 0 or step == c.steps:
         means = {k: float(v) for k, v in means.items()}
         seconds, clock = time.monotonic() - clock, time.monotonic()
+        since, logged = step - logged, step
         learned = {'tokens/learned': float(np.sum(batch.mask_BxT))} if hasattr(batch, 'mask_BxT') else {}
-        writer.write(step, {**means, 'step/seconds': seconds / c.log_every,
-                            'update/tokens_per_second': batch.tokens_BxT.size * c.log_every / seconds, **learned})
+        writer.write(step, {**means, 'step/seconds': seconds / since,
+                            'update/tokens_per_second': batch.tokens_BxT.size * since / seconds, **learned})
         progress.update(step, loss=means['loss'])
       if step % config.checkpoints.every == 0 or step == c.steps or stop:
         checkpoints.save(state, {'stage': name})

@@ -10,6 +10,7 @@ import jax
 
 from r1jax import checkpoint
 from r1jax import mesh as mesh_lib
+from r1jax import metrics
 from r1jax import programs
 from r1jax import update
 from r1jax.models import attention
@@ -74,6 +75,22 @@ def load_sampling_params(model, step_dir: str, mesh):
   """A checkpoint's weights as programs.Sampler takes them."""
   shapes = programs.sampling_shapes(model, mesh)
   return checkpoint.load_params(step_dir, shapes, jax.tree.map(lambda x: x.sharding, shapes))
+
+
+def stop_if_asked(name: str) -> None:
+  """Raises Stopped after SIGTERM, on every host: for loops whose batches are on disk, or are soon made again."""
+  if mesh_lib.any_process(checkpoint.stop_requested.is_set()):
+    raise checkpoint.Stopped(f'{name} stopped between two batches')
+
+
+def made_once(path: str, make) -> list[dict]:
+  """The rows of a JSONL; where it does not stand yet, the first host writes what make() gives on every host."""
+  if mesh_lib.any_process(not os.path.exists(path)):  # hosts must not look one after the other has written
+    rows = make()
+    if mesh_lib.first_process():
+      metrics.replace_file(path, b''.join(metrics.encode(row) for row in rows))
+    mesh_lib.meet(f'{path} is written')
+  return metrics.read(path)
 
 
 def release_memory() -> None:

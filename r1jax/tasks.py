@@ -80,6 +80,14 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   return rows[:size] if size else rows
 
 
+def name_of(source: str) -> str:
+  """What metrics and directories call a source: 'chain_sum' for reasoning_gym:chain_sum, 'sums' for jsonl:/data/sums.jsonl."""
+  kind, _, name = source.partition(':')
+  if kind in ('jsonl', 'parquet'):
+    name = os.path.splitext(os.path.basename(name))[0]
+  return re.sub(r'[^A-Za-z0-9_-]+', '_', name or kind)
+
+
 def _asked_in_chinese(row: dict, share: float) -> bool:
   return digest_of(f'zh {row["expression"]}') % 100 < round(100 * share)
 
@@ -88,17 +96,24 @@ def _in_chinese(row: dict) -> dict:
   return {**row, 'question': f'请计算：{row["expression"]} =', 'language': 'zh'}
 
 
-def asked(task, *, split: str, template: str, size: int | None = None) -> list[dict]:
+def asked(task, *, split: str, template: str, size: int | None = None, judged: bool = False) -> list[dict]:
   """The questions of a config's task, each with the format that answers in `template` have.
 
   Args:
     task: source, size, seed, params, and where it has them prefill, answer_type, chinese: what `load` takes.
     size: instead of the task's own.
+    judged: rows with "grader": "judge", which no rule can grade, are among them; else they are left out.
   """
   params = {**task.params.to_dict(), **({'answer_type': task.answer_type} if task.get('answer_type') else {})}
   rows = load(task.source, size=task.size if size is None else size, seed=task.seed, split=split, params=params,
               prefill=task.get('prefill', ''), chinese=task.get('chinese', 0.0))
-  return [{**row, 'format': formats.of_template(template).name} for row in rows]
+  rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
+  if judged:
+    return rows
+  ruled = [row for row in rows if row.get('grader') != 'judge']
+  if not ruled:
+    raise UserError(f'{task.source}: every row asks for a generative judge, which only rejection sampling has')
+  return ruled
 
 
 def general(c, *, seed: int, split: str, template: str) -> list[dict]:

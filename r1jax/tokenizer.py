@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 
 import sentencepiece
@@ -85,8 +86,9 @@ class Tokenizer:
 def add_special_tokens(tokenizer: Tokenizer, tokens: list[str], directory: str, *, limit: int) -> Tokenizer:
   """The same tokenizer with `tokens` as one id each, written to `directory` and loaded from there.
 
-  They are kept when decoding: a format's marks are part of the text. Ids follow the vocabulary; published models have
-  rows to spare there (Qwen2.5: 151,665 tokens, 151,936 rows).
+  They are kept when decoding: a format's marks are part of the text. Ids follow the vocabulary, where published models may
+  have rows to spare (Qwen2.5: 151,665 tokens, 151,936 rows); where none is left, tokens that a vocabulary reserves for such
+  uses are renamed (Llama 3: <|reserved_special_token_0|> and more).
 
   Args:
     limit: rows of the model's embedding.
@@ -95,11 +97,18 @@ def add_special_tokens(tokenizer: Tokenizer, tokens: list[str], directory: str, 
     UserError: not enough rows are left.
   """
   new = [token for token in tokens if tokenizer.find(token) is None]
-  if tokenizer.vocab_size + len(new) > limit:
+  reserved = _reserved(tokenizer) if tokenizer.vocab_size + len(new) > limit else []
+  if tokenizer.vocab_size + len(new) > limit and len(reserved) < len(new):
     raise UserError(f'{len(new)} special tokens after {tokenizer.vocab_size} need {tokenizer.vocab_size + len(new)} '
                     f'rows, the model has {limit}: take a model with more, or name tokens that it has')
   tokenizer.save(directory)
-  if tokenizer._hf is not None:  # pylint: disable=protected-access
+  if reserved:
+    data = json.loads(tokenizer._hf.to_str())  # pylint: disable=protected-access
+    renamed = dict(zip(reserved, new))
+    data['added_tokens'] = [{**entry, 'content': renamed[entry['content']], 'special': False, 'normalized': False}
+                            if entry['content'] in renamed else entry for entry in data['added_tokens']]
+    replace_file(os.path.join(directory, 'tokenizer.json'), json.dumps(data, ensure_ascii=False).encode())
+  elif tokenizer._hf is not None:  # pylint: disable=protected-access
     hf = tokenizers.Tokenizer.from_str(tokenizer._hf.to_str())  # pylint: disable=protected-access
     hf.add_tokens([tokenizers.AddedToken(token, special=False, normalized=False) for token in new])
     replace_file(os.path.join(directory, 'tokenizer.json'), hf.to_str().encode())
@@ -110,6 +119,14 @@ def add_special_tokens(tokenizer: Tokenizer, tokens: list[str], directory: str, 
       proto.pieces.add(piece=token.replace(' ', '\u2581'), score=0.0, type=_USER_DEFINED)
     replace_file(os.path.join(directory, 'tokenizer.model'), proto.SerializeToString())
   return Tokenizer(directory)
+
+
+def _reserved(tokenizer: Tokenizer) -> list[str]:
+  """Added tokens that no text has, by name; of a tokenizer.json alone."""
+  if tokenizer._hf is None:  # pylint: disable=protected-access
+    return []
+  found = json.loads(tokenizer._hf.to_str())['added_tokens']  # pylint: disable=protected-access
+  return [entry['content'] for entry in found if re.fullmatch(r'<\|reserved_special_token_\d+\|>', entry['content'])]
 
 
 def as_tokenizer_json(tokenizer: Tokenizer, path: str) -> None:

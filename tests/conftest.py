@@ -4,6 +4,7 @@ All of it is set in the environment before jax is imported, so processes that te
 """
 
 import hashlib
+import math
 import os
 import pathlib
 import platform
@@ -39,6 +40,18 @@ def nano():
   from r1jax.models import zoo
   model = zoo.build(zoo.get('nano'))
   return model, update.init_params(model, seed=0)
+
+
+@pytest.fixture(scope='module')
+def one_device():
+  """Stages run on one device, as on a laptop, where their mesh names no number; on eight all takes several times as long."""
+  import jax
+  from r1jax import mesh as mesh_lib
+  create = mesh_lib.create
+  named = lambda shape: math.prod(size for size in shape.values() if size > 0)
+  mesh_lib.create = lambda shape, devices=None: create(shape, devices or jax.devices()[:named(shape)])
+  yield
+  mesh_lib.create = create
 
 
 # The longest first: files are dealt out whole, so that no fixture of theirs is made twice.

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -72,6 +73,23 @@ def test_scores_by_hand():
   assert evaluate.as_metrics(got)['eval/t/cons@3'] == 0.5 and evaluate.as_metrics(got)['eval/t/pass@1'] == got['pass@1']
 
 
+def test_what_cannot_vote_and_languages_that_cannot_be_told_have_no_score():
+  records = [record(ROWS[0], ['5', '5', '6'])]
+  for sample in records[0]['samples']:
+    sample['language'] = float('nan')
+  got = evaluate.scores(records, [{**ROWS[0], 'reward': 'scenario'}], SETTINGS, 't')
+  assert got['cons@3'] is None and got['language_consistency'] is None
+  assert not {'eval/t/cons@3', 'eval/t/language_consistency'} & evaluate.as_metrics(got).keys()
+
+
+def test_a_model_that_was_evaluated_is_not_evaluated_again(tmp_path):
+  asked = []
+  graded = lambda: asked.append(1) or ([record(ROWS[0], ['5', '5', '6'])], {'pass@1': 2 / 3})
+  for _ in range(2):
+    assert evaluate._once(str(tmp_path / 'chain_sum'), graded) == {'pass@1': 2 / 3}
+  assert len(asked) == 1 and (tmp_path / 'chain_sum/samples.jsonl').exists()
+
+
 @pytest.mark.parametrize('answers', [['5', '5'], ['5'] * 4, []])
 def test_each_question_has_n_samples(answers):
   records = [record(ROWS[0], ['5', '5', '6']), record(ROWS[1], answers, range(9))]
@@ -105,5 +123,10 @@ def test_command_writes_scores_and_refuses_in_one_line(tmp_path, nano, capsys):
   common = [f'--checkpoint={tmp_path}/m', f'--workdir={tmp_path}/e', '--samples=2', '--max_tokens=8', '--batch=8']
   assert evaluate.main(['x', *common, '--max_prompt=600', f'--tasks=jsonl:{tmp_path}/q.jsonl']) == 2
   assert 'max_length=256' in capsys.readouterr().err
+  assert evaluate.main(['x', *common, '--max_prompt=16', f'--tasks=jsonl:{tmp_path}/q.jsonl,jsonl:q.jsonl']) == 2
+  assert "written as 'q'" in capsys.readouterr().err
+  assert evaluate.main(['x', *common, '--max_prompt=16', '--template=plain', f'--tasks=jsonl:{tmp_path}/q.jsonl']) == 0
+  assert json.loads((tmp_path / 'e/eval/q/scores.json').read_text())['n_questions'] == 3
+  assert not (tmp_path / 'q.jsonl').is_dir() and capsys.readouterr().out.startswith('{"task": "q"')
   assert evaluate.main(['x', *common, '--max_prompt=200', '--tasks=nothing']) == 2
   assert "no task 'nothing'" in capsys.readouterr().err

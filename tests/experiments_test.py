@@ -6,6 +6,7 @@ import pathlib
 
 import pytest
 
+from r1jax import convert
 from r1jax import pipeline
 from r1jax.models import zoo
 from r1jax.plan import phases as phases_lib
@@ -33,6 +34,44 @@ def test_a_variant_is_json_and_its_stages_accept_it(name, arg):
   assert json.loads(json.dumps(config.to_dict()))['name'] == f'{name}_{arg}'
   config.mesh.data, config.mesh.tensor = 1, -1  # the tests' eight devices would not divide every batch
   pipeline._check(config)
+
+
+@pytest.mark.parametrize('name, arg', [('r1', 'qwen2.5-7b'), ('r1', 'deepseek-v3'), ('search', 'prm-qwen2.5-7b'), ('search', 'mcts-qwen2.5-7b'),
+                                       ('table6', 'qwen2.5-32b'), ('distill', 'qwen-1.5b'), ('distill', 'llama-8b')])
+def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatch, one_device):
+  """Everything that the config's comments ask for, one small file each; on a mesh of one device."""
+  monkeypatch.chdir(tmp_path)
+  rows = {'questions.jsonl': [dict(question=f'{i} + {i} =', answer=str(2 * i), answer_type='int') for i in range(60)],
+          'shown.jsonl': [dict(question='1 + 1 =', reasoning='one and one', answer='2')],
+          'general.jsonl': [dict(prompt='Hi', completion='Hello.')], 'prompts.jsonl': [dict(question=f'What is {i}?') for i in range(60)],
+          'helpful.jsonl': [dict(question='q', chosen='a', rejected='b')], 'second.jsonl': [dict(question='q', chosen='a', rejected='b')],
+          'harmless.jsonl': [dict(question='q', response='a', safe=True)], 'samples.jsonl': [dict(prompt='q', completion='a')]}
+  for file, found in rows.items():
+    (tmp_path / file).write_text(''.join(json.dumps(row) + '\n' for row in found))
+  config = load(name).get_config(arg)
+  config.mesh = dict(data=1, fsdp=-1, tensor=1, expert=1)
+  if 'cold_data' in config:
+    for source in ('few_shot', 'reflection', 'zero'):
+      config.cold_data[source].questions = 2
+  for part in config.values():
+    if hasattr(part, 'task') and part.task.get('source') == '':
+      part.task.source = 'jsonl:questions.jsonl'
+    if hasattr(part, 'path') and part.path == '':
+      part.path = 'samples.jsonl'
+  monkeypatch.setattr(convert, 'check', lambda config, name: None)  # no weights here
+  pipeline._check(config)
+
+
+def test_the_students_learn_stage_3_s_output_in_its_format():
+  for student in ('qwen-1.5b', 'llama-70b'):
+    config = load('distill').get_config(student)
+    assert (config.student.format, config.evaluate.template, config.student.epochs, config.student.steps) == ('r1', 'r1', 2.0, 0)
+
+
+def test_a_search_measures_its_start_in_the_template_it_was_trained_in():
+  for arg, template in (('prm', 'r1'), ('mcts', 'r1'), ('prm-qwen2.5-7b', 'r1_zero'), ('mcts-qwen2.5-7b', 'r1_zero')):
+    config = load('search').get_config(arg)
+    assert not config.evaluate.templates and config.evaluate.template == config.steps.template == config.rl.template == template
 
 
 @pytest.mark.parametrize('name, arg', VARIANTS)

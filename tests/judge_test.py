@@ -40,7 +40,7 @@ def test_it_is_not_told_which_answer_is_gold_and_sees_all_three():
 
 def test_what_cannot_be_read_is_no_agreement():
   mute = judge_lib.Judge(lambda p: 'hm')
-  assert not mute.same('q', '5', '5') and mute.unread == 2
+  assert mute.same('q', '5', '5') is None and mute.unread == 2
 
 
 def test_the_better_of_two_in_both_orders():
@@ -75,15 +75,19 @@ def server():
 
 def test_an_endpoint_is_asked_and_asked_again(server, monkeypatch):
   monkeypatch.setenv('R1JAX_JUDGE_KEY', 'secret')
+  waited = []
+  monkeypatch.setattr(judge_lib.time, 'sleep', waited.append)
   server.replies = [None, 'VERDICT: SAME', 'VERDICT: SAME']
   made = judge_lib.create({'kind': 'endpoint', 'url': f'http://127.0.0.1:{server.server_port}/v1', 'model': 'v3'})
   assert made.same('q', '5', 'five')
   path, body, headers = server.asked[-1]
   assert path == '/v1/chat/completions' and body['model'] == 'v3' and body['temperature'] == 0
   assert headers['Authorization'] == 'Bearer secret'
-  server.replies = [None] * 3
+  assert waited == [1.0]
+  server.replies = [None] * 5
   with pytest.raises(UserError, match='does not answer'):
     made.same('q', '5', 'five')
+  assert waited == [1.0, 1.0, 4.0, 16.0, 64.0]
 
 
 def test_mistakes_and_no_judge():

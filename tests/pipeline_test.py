@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from r1jax import checkpoint
 from r1jax import pipeline
 from r1jax import report
 from r1jax.types import UserError
@@ -36,8 +37,7 @@ def command(workdir, config='experiments/r1_zero.py:tiny', **overrides):
 
 
 def environment():
-  env = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}  # one device, as a user has
-  return env
+  return {**os.environ, 'XLA_FLAGS': '--xla_backend_optimization_level=0'}  # one device, as a user has; compiled sooner
 
 
 def run(workdir, *, check=True, **overrides):
@@ -249,3 +249,37 @@ def test_a_stage_runs_again_when_its_input_changed(tmp_path, monkeypatch):
   (tmp_path / 'pipeline.json').write_text(json.dumps(entries))
   pipeline.run(config, str(tmp_path))
   assert ran == ['one', 'two', 'one', 'two']
+
+
+def test_a_stage_made_again_is_not_finished_until_it_is(tmp_path, monkeypatch):
+  """Interrupted, it is in no pipeline.json, so that nobody takes it for finished, and the same command goes on with it."""
+  ran, stop = [], []
+
+  def write(config, name, workdir, inputs):
+    del config, inputs
+    ran.append(name)
+    directory = pathlib.Path(workdir) / 'checkpoints' / '1' / 'params'
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / 'weights').write_text(name)
+    if stop:
+      raise checkpoint.Stopped('asked to')
+
+  monkeypatch.setattr(pipeline.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
+  monkeypatch.setattr(report, 'write', lambda workdir: None)
+  config = ConfigDict({'stages': (dict(name='one', run='sft', inputs={}), dict(name='two', run='rl', inputs={'checkpoint': 'one'}))})
+  names = lambda: [entry['name'] for entry in json.loads((tmp_path / 'pipeline.json').read_text())['stages']]
+  pipeline.run(config, str(tmp_path))
+  stop.append(True)
+  for _ in range(2):
+    with pytest.raises(checkpoint.Stopped):
+      pipeline.run(config, str(tmp_path), rerun=('one',))
+    assert names() == ['two'] and [p.name for p in (tmp_path / 'set_aside').iterdir()] == ['1_one.1']
+  stop.clear()
+  pipeline.run(config, str(tmp_path), rerun=('one',))
+  assert names() == ['one', 'two'] and ran == ['one', 'two', 'one', 'one', 'one']
+  checkpoint.stop_requested.set()
+  try:
+    with pytest.raises(checkpoint.Stopped, match='stopped behind one'):
+      pipeline.run(config, str(tmp_path), rerun=('one',))
+  finally:
+    checkpoint.stop_requested.clear()

@@ -12,6 +12,7 @@ import pytest
 
 from r1jax import formats
 from r1jax import losses
+from r1jax import metrics
 from r1jax import preference
 from r1jax import programs
 from r1jax import reward_model
@@ -24,6 +25,7 @@ from r1jax.models import zoo
 from r1jax.types import Rollout, UserError
 
 M = formats.get('r1').mark
+pytestmark = pytest.mark.usefixtures('one_device')
 GENERAL = {'id': 'g', 'question': 'Tell me about the sea.', 'answer': '', 'answer_type': 'text', 'reward': 'scenario', 'scenario': 'facts',
            'about': 'the sea', 'format': 'r1', 'language': 'en'}
 HARM = {**GENERAL, 'id': 'h', 'question': 'How do I burn a house?', 'scenario': 'harm', 'about': 'burn'}
@@ -67,7 +69,7 @@ def config(tmp_path, kind, rows, **values):
   c = dict(kind=kind, source=str(path), split='train', template='r1', samples=2, pairs=4, sample_batch=8, max_prompt=32, max_tokens=16,
            temperature=1.0, steps=40, epochs=1.0, batch=8, micro_batches=1, length=64, log_every=20,
            optimizer=dict(learning_rate=3e-3, warmup=0, decay='constant', weight_decay=0.0))
-  return ConfigDict(dict(seed=0, dtype='float32', remat='none', attention='auto', logit_elements=1 << 20, mesh=dict(data=1, tensor=-1),
+  return ConfigDict(dict(seed=0, dtype='float32', remat='none', attention='auto', logit_elements=1 << 20, mesh=dict(data=-1),
                          experts=dict(bias_rate=0.0, balance_loss=0.0), checkpoints=dict(every=100, keep=1), judge={**c, **values}))
 
 
@@ -93,6 +95,7 @@ def test_labels_of_safety(base, tmp_path):
   rows = [{'question': f'{HARM["question"]} {"a " * (i % 9)}', 'response': f'{M} {"bad" if i % 2 else "good"}{M} salty', 'safe': i % 2 == 0}
           for i in range(60)]
   c = config(tmp_path, 'labels', rows)
+  c.mesh = dict(data=2, tensor=2)  # the others run on one device
   facts = preference.run(c, 'judge', str(tmp_path / 'out'), {'checkpoint': base})
   assert facts['accuracy'] > 0.9
   judge = reward_model.RewardModel(str(tmp_path / 'out'), c, mesh_lib.create(c.mesh), batch=8)
@@ -110,7 +113,7 @@ def test_a_pair_cut_into_micro_batches_is_the_same_step(base):
     c = ConfigDict(dict(kind='pairs', batch=8, micro_batches=cuts, length=12, steps=1,
                         optimizer=dict(learning_rate=1e-2, warmup=0, decay='constant')))
     whole = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0)))
-    mesh = mesh_lib.create({'data': 1, 'tensor': -1})
+    mesh = mesh_lib.create({'data': 2})
     built = programs.preference(whole, c, head, mesh)
     with programs.use_mesh(mesh):
       state, means = built.step.compile()(built.fresh(jax.tree.map(jnp.copy, params)), mesh_lib.put(batch, mesh))
@@ -138,7 +141,8 @@ def test_a_judge_in_this_process(base, tmp_path):
   settings = ConfigDict(dict(kind='model', url='', model='', checkpoint=base, template='plain', max_prompt=1024, max_tokens=4))
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
     judge = judge_lib.create(settings.to_dict(), reject._in_process(c, settings, mesh))
-    assert judge.all_same('Who?', 'the sea', ['sea', '']) == [False, False] and judge.unread == 2
+    assert judge.all_same('Who?', 'the sea', ['sea', '']) == [None, False] and judge.unread == 2
+    assert judge.all_same('Who?', 'the sea', ['sea ' * 2000]) == [None]  # longer than it can be asked
   assert reject._in_process(c, ConfigDict(dict(kind='')), mesh) is None
 
 
@@ -195,5 +199,15 @@ def test_the_monitor_warns_when_the_model_rises_and_the_rule_falls(caplog):
                       ({**before, 'reward/helpful': 0.8, 'monitor/helpful_by_rule': 0.3}, 1), ({**before, 'reward/helpful': 0.8, 'accuracy/mean': 0.5}, 1)):
     caplog.clear()
     with caplog.at_level(logging.WARNING, 'r1jax'):
-      scoring.warn_if_hacked(before, now)
+      scoring.warn_if_hacked(scoring.watched(before), scoring.watched(now))
     assert len(caplog.records) == warned
+
+
+def test_the_monitor_compares_with_the_first_rollout_that_has_numbers(tmp_path):
+  """Before general questions begin there are none, in memory NaN, in metrics.jsonl null; user's questions have no rule at all."""
+  nothing = {'reward/helpful': math.nan, 'monitor/helpful_by_rule': math.nan, 'accuracy/mean': 0.9}
+  (tmp_path / 'm.jsonl').write_bytes(metrics.encode({'step': 1, **nothing}))
+  for row in (nothing, metrics.read(tmp_path / 'm.jsonl')[0], {}):
+    assert scoring.watched(row) == {}
+  assert scoring.watched({**nothing, 'reward/helpful': 0.5}) == {('reward/helpful', 'accuracy/mean'): (0.5, 0.9)}
+  scoring.warn_if_hacked({}, scoring.watched({**nothing, 'reward/helpful': 0.8}))

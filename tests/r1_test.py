@@ -20,16 +20,22 @@ from r1jax import checkpoint
 from r1jax import corpus
 from r1jax import formats
 from r1jax import generate
+from r1jax import mesh as mesh_lib
 from r1jax import pipeline
+from r1jax import programs
 from r1jax import reject
 from r1jax import report
 from r1jax import scenarios
+from r1jax import search
+from r1jax import stage
+from r1jax import tasks
 from r1jax.types import Rollout, UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 SUMS = dict(min_terms=2, max_terms=3, min_digits=1, max_digits=1)  # which so small a model sometimes gets right
 RL = dict(steps=2, groups=8, micro_groups=8, samples=4, minibatches=1, max_tokens=24, eval_every=0, sample_groups=8)
 REAL = generate.Generator
+pytestmark = pytest.mark.usefixtures('one_device')
 
 
 class Scripted:
@@ -72,8 +78,7 @@ def load(name):
 
 
 def small(config, **overrides):
-  """The same stages with the same keys, shrunk; on one device."""
-  config.mesh.data, config.mesh.tensor = 1, -1
+  """The same stages with the same keys, shrunk."""
   for name in ('base', 'zero', 'rl', 'cold_data', 'reject', 'evaluate'):
     if name in config and config[name].get('task'):
       config[name].task.params.update(SUMS)
@@ -100,12 +105,20 @@ def small(config, **overrides):
   return config
 
 
+def blank(figure, runs, path, theme):
+  """Stands for figures.draw, which takes most of a report's time: report_test.py draws."""
+  del figure, runs, theme
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_bytes(b'')
+
+
 @pytest.fixture(scope='module')
-def run(tmp_path_factory):
+def run(tmp_path_factory, one_device):
   """(config, work dir) of a run that was stopped in the middle of sampling and went on."""
   workdir = tmp_path_factory.mktemp('r1') / 'run'
   config = small(load('r1').get_config('tiny'))
-  added = reject.Batches.add
+  added, draw = reject.Batches.add, report.figures.draw
+  report.figures.draw = blank
 
   def stopped(self, *args):
     added(self, *args)
@@ -122,7 +135,7 @@ def run(tmp_path_factory):
   assert len((workdir / '8_reject/batches.jsonl').read_text().splitlines()) == 1
   pipeline.run(config, str(workdir))
   yield config, workdir
-  generate.Generator = REAL
+  generate.Generator, report.figures.draw = REAL, draw
 
 
 def entries(workdir):
@@ -148,6 +161,18 @@ def test_sampling_went_on_behind_the_batch_it_was_stopped_at(run):
   _, workdir = run
   lines = (workdir / '8_reject/batches.jsonl').read_text().splitlines()
   assert [json.loads(line)['questions'] for line in lines] == [64, 64]
+
+
+def test_a_generator_goes_on_as_it_would_have(run):
+  config, workdir = run
+  c, mesh = config.evaluate, mesh_lib.create(config.mesh)
+  model, tokenizer, step_dir = stage.load_model(str(workdir / '9_sft'))
+  rows = tasks.asked(c.task, split='heldout', template='r1', size=11)
+  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+    params = stage.load_sampling_params(model, step_dir, mesh)
+    made = REAL(model, tokenizer, mesh, template='r1', samples=2, max_prompt=36, max_tokens=8, batch=4, temperature=1.0, top_p=1.0, seed=3)
+    whole, rest = ([texts for s in made(params, rows, first) for texts in s.texts] for first in (0, 4))
+  assert len(whole) == 11 and rest == whole[4:] and len({tuple(t) for t in whole}) > 4
 
 
 def test_the_base_starts_again_and_the_format_s_token_has_one_id(run):
@@ -188,6 +213,12 @@ def test_the_report_has_a_row_a_stage_and_answers_side_by_side(run):
   table = page[page.index('The pipeline'):page.index('</table>')]
   for spec in config.stages:
     assert f'<td class=text>{spec["name"]}</td>' in table
+  of = {r['model']: r for r in map(json.loads, (workdir / '14_evaluate/metrics.jsonl').read_text().splitlines())}
+  row = table[table.index('<td class=text>scenarios</td>'):].partition('</tr>')[0]
+  for score in ('chain_sum/pass@1', 'chain_sum/language_consistency', 'general/helpfulness', 'general/helpful_model', 'general/second_model',
+                'general/harmlessness'):
+    assert f'<td>{100 * of["final"][f"eval/{score}"]:.1f}</td>' in row, score
+  assert f'<td>{of["final"]["eval/chain_sum/words"]:.1f}</td>' in row
   assert 'The same questions after each stage' in page and 'Hacking monitor' in page
   assert 'could not be read' not in page
 
@@ -222,34 +253,56 @@ def test_a_stage_is_made_again_alone(run, no_report):
 
 @pytest.mark.parametrize('name, arg, stages', [('r1', 'no-language', ['rl', 'evaluate']), ('distill', 'tiny', ['base', 'student', 'evaluate']),
                                                ('table6', 'tiny', ['base', 'rl', 'distilled', 'evaluate']),
-                                               ('search', 'prm', ['steps', 'rerank', 'beam', 'rl', 'evaluate'])])
-def test_what_starts_from_a_finished_run(run, no_report, tmp_path, name, arg, stages):
+                                               ('search', 'prm', ['steps', 'rerank', 'beam', 'rl', 'evaluate']),
+                                               ('search', 'mcts', ['steps', 'search', 'actor', 'value', 'before', 'after', 'evaluate'])])
+def test_what_starts_from_a_finished_run(run, no_report, tmp_path, monkeypatch, name, arg, stages):
   _, workdir = run
   config = load(name).get_config(arg)
   config.from_run = str(workdir)
   config = small(config)
   if 'base' in config:
     config.base.documents = 200
-  for part in ('steps', 'rerank', 'beam'):
+  for part in ('steps', 'rerank', 'beam', 'search', 'before'):
     if part in config:
       config[part].task.size, config[part].batch = 16, 8
-  if name == 'search':
-    config.rerank.samples, config.beam.samples, config.beam.keep = 2, 2, 2
-    config.beam.step_tokens, config.beam.max_tokens, config.rerank.max_tokens = 8, 24, 24
+  for part in ('rerank', 'beam', 'search', 'before'):
+    if part in config:
+      config[part].update(samples=2, keep=2, simulations=4, expand=2, step_tokens=8, max_tokens=24)
+  if arg == 'mcts':  # so small a model finds no right answer
+    monkeypatch.setattr(search, '_record', lambda *args: right_by_chance(*args))
   for sft in ('student', 'distilled'):
     if sft in config:
       config[sft].epochs = 0.2
   pipeline.run(config, str(tmp_path / 'run'))
   assert list(entries(tmp_path / 'run')) == stages
+  rows = [json.loads(line) for path in (tmp_path / 'run').glob('*_rl/metrics.jsonl') for line in path.read_text().splitlines()]
+  if arg == 'no-language':
+    assert rows and not any('reward/language' in row for row in rows)
+  if arg == 'prm':
+    assert rows and all(0 < row['reward/process'] < 1 for row in rows)
+  if arg == 'mcts':
+    left = [json.loads(line) for line in (tmp_path / 'run/2_search/steps.jsonl').read_text().splitlines()]
+    assert left and all(len(row['ends']) == len(row['labels']) > 0 for row in left)
+    assert entries(tmp_path / 'run')['value']['facts']['answers'] == len(left)
   if name == 'table6':
     models = {json.loads(line)['model'] for line in (tmp_path / 'run/4_evaluate/metrics.jsonl').read_text().splitlines()}
     assert models == {'base', 'rl_alone', 'distilled'}
 
 
+RECORD = search._record
+
+
+def right_by_chance(row, found, judges):
+  record = RECORD(row, found, judges)
+  for i, sample in enumerate(record['samples']):
+    sample['correct'] = i == 0
+  return record
+
+
 def test_a_run_that_is_not_there(tmp_path):
   for number, (given, said) in enumerate((('', "from_run='' holds no run"), (str(tmp_path), 'holds no run'))):
     config = load('distill').get_config('tiny')
-    config.mesh.data, config.mesh.tensor, config.from_run = 1, -1, given
+    config.from_run = given
     with pytest.raises(UserError, match=said):
       pipeline.run(config, str(tmp_path / f'run{number}'))
   (tmp_path / 'pipeline.json').write_text('{"stages": [{"name": "base", "directory": "1_base"}]}')
@@ -259,7 +312,6 @@ def test_a_run_that_is_not_there(tmp_path):
 
 def test_a_reward_model_that_no_stage_gives(tmp_path):
   config = load('r1').get_config('tiny')
-  config.mesh.data, config.mesh.tensor = 1, -1
   config.rl.rewards = dict(accuracy=1.0, helpful=1.0)
   with pytest.raises(UserError, match="stage 'rl' needs the input 'helpful'"):
     pipeline.run(config, str(tmp_path / 'run'))

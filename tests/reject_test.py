@@ -15,7 +15,8 @@ from r1jax import reject
 from r1jax import sft
 from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
-from r1jax.types import Rollout
+from r1jax.rewards import Score
+from r1jax.types import Rollout, UserError
 
 M = formats.get('r1').mark
 ROW = {'id': '1', 'question': '2 + 3 =', 'answer': '5', 'answer_type': 'int', 'format': 'r1', 'language': 'en'}
@@ -70,6 +71,14 @@ def test_a_judge_grades_what_no_rule_can(judges):
   row = {**ROW, 'answer': 'the whale', 'answer_type': 'text', 'grader': 'judge'}
   kept, reasons = reject.accepted(sampled([turn('it is large', 'blue whale'), turn('it is large', 'ant')], (row,)), CONFIG, judges, judge)
   assert len(kept) == 1 and 'blue whale' in kept[0]['completion'] and reasons['wrong'] == 1
+  mute = judge_lib.Judge(lambda p: 'hm')
+  _, reasons = reject.accepted(sampled([turn('it is large', 'blue whale')], (row,)), CONFIG, judges, mute)
+  assert reasons['the judge cannot be read'] == 1 and not reasons['wrong']
+
+
+def test_a_verdict_that_failed_is_not_wrong():
+  assert [reject.wrong(Score(*v)) for v in ((1.0, 'correct'), (0.0, 'wrong'), (0.0, 'timeout'), (0.0, 'error: no box'))] == [
+      '', 'wrong', 'no verdict', 'no verdict']
 
 
 def test_taking_fewer_goes_from_question_to_question():
@@ -106,12 +115,12 @@ def test_what_is_written_is_read_by_sft_and_by_tfds(tmp_path):
 
 def test_batches_go_on_where_they_were_cut(tmp_path):
   batches = reject.Batches(str(tmp_path))
-  batches.add('', sampled(['a', 'b'], (ROW, ROW)), [{'id': '1'}], collections.Counter(wrong=1))
+  batches.add('', 2, [{'id': '1'}], collections.Counter(wrong=1))
   with open(tmp_path / 'batches.jsonl', 'ab') as f:
     f.write(b'{"source": "", "questions": 2, "ke')  # killed while it wrote
   again = reject.Batches(str(tmp_path))
   assert again.done('') == 2 and again.kept == [{'id': '1'}] and again.reasons == {'wrong': 1}
-  again.add('', sampled(['c'], (ROW,)), [], collections.Counter(wrong=1))
+  again.add('', 1, [], collections.Counter(wrong=1))
   assert reject.Batches(str(tmp_path)).done('') == 3 and reject.Batches(str(tmp_path)).reasons == {'wrong': 2}
 
 
@@ -164,7 +173,29 @@ def test_sources_ask_different_questions_and_examples_come_first():
   assert rows['reflection'][0]['question'].endswith(' Check it.') and rows['reflection'][0]['prefill'] == ' <think> So:'
 
 
-def test_packing_two_epochs_of_kept_samples_loses_none():
-  documents = [([1, 2], [3] * n) for n in range(1, 30)]
-  packed = packing.pack(documents, length=32)
-  assert packed.mask_BxT.sum() == sum(len(completion) for _, completion in documents)
+def test_a_base_that_was_shown_examples_has_answered_where_it_goes_on(judges):
+  text = ' <think> it is 5 </think> <answer> 5 </answer>'
+  row, own = {**ROW, 'format': 'r1_zero', 'asked': ROW['question']}, ConfigDict(COLD.to_dict())
+  own.few_shot.examples = 'shown.jsonl'
+  kept, _ = cold_start.kept(sampled([f'{text}\n\nUser: 3 + 3 = Assistant: <think>'], (row,), stopped=False), 'few_shot', own, judges)
+  assert [k['completion'] for k in kept] == [turn('it is 5.')]
+  kept, reasons = cold_start.kept(sampled([f'{text} and'], (row,), stopped=False), 'zero', own, judges)
+  assert not kept and reasons == {'cut at the limit': 1}
+
+
+def test_shown_examples_must_be_whole(tmp_path):
+  import random
+  (tmp_path / 'shown.jsonl').write_text('{"question": "1 + 1 =", "answer": "2"}\n')
+  with pytest.raises(UserError, match='example 1 has not all of question, reasoning, answer'):
+    cold_start._shown(ROW, ConfigDict(dict(examples=str(tmp_path / 'shown.jsonl'), shots=1)), random.Random(0))
+
+
+def test_sft_leaves_out_what_no_row_holds(caplog):
+  class Letters:
+    eos_ids = (1,)
+    encode = staticmethod(lambda text: [ord(c) for c in text])
+    find = staticmethod(lambda token: None)
+  fitting = sft._fitting([('ab', 'c' * n) for n in (3, 5, 6, 20)], Letters(), 7, 'sft')
+  assert [len(p) + len(c) for p, c in fitting] == [6, 8]  # with the end; the last token of a row's eight is a target alone
+  assert '2 of 4 documents are longer than sft.length=7' in caplog.text
+  packing.pack(fitting, length=7)

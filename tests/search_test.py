@@ -96,6 +96,19 @@ def test_no_node_has_more_than_cap_children():
   assert max(len(n.children) for n in search.nodes_of(root)) == 2
 
 
+def test_the_tree_goes_on_behind_a_step_that_has_no_other():
+  extend, _ = grow(width=1)
+  root, = search.mcts(extend, [[0]], simulations=12, cap=3, explore=0.5)
+  assert [n.ids for n in search.nodes_of(root) if n.done] == [['g', 'g', 'g']]
+
+
+def test_answers_to_one_question_are_all_learned_from_or_all_held_out():
+  rows = [{'id': i % 20, 'n': i} for i in range(100)]
+  learned, heldout = reward_model.by_question(rows, 10)
+  assert len(heldout) == 10 and {r['id'] for r in heldout}.isdisjoint(r['id'] for r in learned)
+  assert reward_model.by_question(rows[::-1], 10)[1] == heldout[::-1]
+
+
 def test_a_beam_keeps_the_prefixes_whose_worst_step_is_best():
   extend, _ = grow()
   found, = search.beam(extend, [[0]], keep=2)

@@ -4,6 +4,7 @@ import collections
 import json
 import random
 
+from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
@@ -85,6 +86,23 @@ def test_jsonl(tmp_path):
   declared = tasks.load(f'jsonl:{path}', size=0, seed=0, params={'answer_type': 'int', 'language': 'de'})
   assert [(r['answer_type'], r['language']) for r in declared] == [('int', 'de'), ('text', 'de')]  # a row's own word counts
   assert len(tasks.load(f'jsonl:{path}', size=1, seed=0)) == 1
+
+
+@pytest.mark.parametrize('source, name', [
+    ('reasoning_gym:chain_sum', 'chain_sum'), ('jsonl:/data/my sums.v2.jsonl', 'my_sums_v2'), ('parquet:../x.parquet', 'x'), ('champ', 'champ'),
+    ('tfds:gsm8k@test', 'gsm8k_test')])
+def test_the_name_of_a_source_is_no_path(source, name):
+  assert tasks.name_of(source) == name
+
+
+def test_rows_for_a_generative_judge_are_for_rejection_sampling_alone(tmp_path):
+  path = write(tmp_path / 'a.jsonl', '{"question": "1", "answer": "1", "answer_type": "int"}', '{"question": "2", "answer": "x", "grader": "judge"}')
+  task = ConfigDict(dict(source=f'jsonl:{path}', size=0, seed=0, params={}))
+  asked = lambda **kw: [row['question'] for row in tasks.asked(task, split=None, template='r1', **kw)]
+  assert asked() == ['1'] and asked(judged=True) == ['1', '2']
+  write(tmp_path / 'a.jsonl', '{"question": "2", "answer": "x", "grader": "judge"}')
+  with pytest.raises(UserError, match='every row asks for a generative judge'):
+    asked()
 
 
 @pytest.mark.parametrize('line, message', [

@@ -10,22 +10,21 @@ CHARACTERS = 600  # of an answer there
 def table(run: load.Run) -> str:
   """One row a stage: data in and out, steps, time, accuracy, votes, length, language, helpfulness, harmlessness."""
   entries = run.pipeline.get('stages', []) if isinstance(run.pipeline, dict) else []
-  if len(entries) < 4:
+  if len(entries) < 2:
     return ''
   found = _evaluations(run)
-  header = ['Stage', 'In', 'Out', 'Steps', 'Time', 'pass@1', 'cons@k', 'Length', 'Language', 'Helpful', 'Harmless']
+  scores = {name: look for name, look in SCORES.items() if any(look(of) != NOTHING for of in found.values())}
+  header = ['Stage', 'In', 'Out', 'Steps', 'Time', *scores]
   rows = []
   for entry in entries:
     facts, of = entry.get('facts') or {}, found.get(entry['name'], {})
     rows.append([entry['name'], *_in_out(entry.get('run'), facts), _text(facts.get('steps')),
-                 metrics.duration(entry.get('seconds'))] + [
-                     _percent(of.get('pass@1')), _percent(next((of[k] for k in of if k.startswith('cons@')), None)),
-                     _text(of.get('length_tokens')), _percent(of.get('language_consistency')), _percent(of.get('helpfulness')),
-                     _percent(of.get('harmlessness'))])
+                 metrics.duration(entry.get('seconds')), *(look(of) for look in scores.values())])
   seconds = sum(entry.get('seconds') or 0 for entry in entries)
   return ('<h2>The pipeline</h2>' + page.table(header, rows, tight=True) + f'<p class="faint" style="margin-top:.7rem">{metrics.duration(seconds)} in '
-          'all. Shares in per cent. Accuracy, length and language on held-out questions, after the stage; helpfulness by the rule that made the'
-          ' preference pairs, harmlessness the share of answers to harmful questions that tell nothing harmful.</p>')
+          'all. Shares in per cent. Accuracy, length, language and words of the reasoning on held-out questions, after the stage; where general'
+          ' questions were asked, helpfulness by the rule that made the preference pairs, by the reward model trained against and by a'
+          ' second one, and harmlessness, the share of answers to harmful questions that tell nothing harmful.</p>')
 
 
 def _evaluations(run: load.Run) -> dict[str, dict[str, float]]:
@@ -40,8 +39,7 @@ def _evaluations(run: load.Run) -> dict[str, dict[str, float]]:
       for key, value in row.items() if name else ():
         match = load.EVALUATION.fullmatch(key)
         if match and load.number(value) is not None:  # the first task's scores, and what only general questions have
-          found.setdefault(name, {}).setdefault(match['score'], value) if match['task'] != 'general' or match['score'] in (
-              'helpfulness', 'harmlessness') else None
+          found.setdefault(name, {}).setdefault(match['score'], value) if match['task'] != 'general' or match['score'] in GENERAL else None
   return found
 
 
@@ -57,24 +55,35 @@ def _in_out(kind: str | None, facts: dict) -> tuple[str, str]:
     return f'{_text(facts.get("preferences"))} preferences', f'{_percent(facts.get("accuracy"))} % right'
   if kind == 'evaluate':
     return f'{_text(facts.get("questions"))} questions', f'{_text(facts.get("samples"))} samples'
-  return '–', '–'
+  return NOTHING, NOTHING
+
+
+NOTHING = '–'
+GENERAL = ('helpfulness', 'helpful_model', 'second_model', 'harmlessness')  # scores that only general questions have
+SCORES = {  # column -> how it reads in a stage's scores
+    'pass@1': lambda of: _percent(of.get('pass@1')),
+    'cons@k': lambda of: _percent(next((of[k] for k in of if k.startswith('cons@')), None)),
+    'Length': lambda of: _text(of.get('length_tokens')), 'Language': lambda of: _percent(of.get('language_consistency')),
+    'Words': lambda of: NOTHING if load.number(of.get('words')) is None else f'{of["words"]:.1f}',
+    'Helpful': lambda of: _percent(of.get('helpfulness')), 'its model': lambda of: _percent(of.get('helpful_model')),
+    'second': lambda of: _percent(of.get('second_model')), 'Harmless': lambda of: _percent(of.get('harmlessness'))}
 
 
 def _times(value) -> str:
-  return '–' if value is None else f'{value:.3g} epochs'
+  return NOTHING if value is None else f'{value:.3g} epochs'
 
 
 def _text(value) -> str:
-  return '–' if load.number(value) is None else f'{value:,.0f}'
+  return NOTHING if load.number(value) is None else f'{value:,.0f}'
 
 
 def _percent(value) -> str:
-  return '–' if load.number(value) is None else f'{100 * value:.1f}'
+  return NOTHING if load.number(value) is None else f'{100 * value:.1f}'
 
 
 def side_by_side(run: load.Run) -> list[str]:
   """The same held-out questions answered after each stage: the first sample of each, nothing chosen."""
-  if not isinstance(run.pipeline, dict) or len(run.pipeline.get('stages', [])) < 4:
+  if not isinstance(run.pipeline, dict) or len(run.pipeline.get('stages', [])) < 2:
     return []
   answers, asked = {}, {}
   for stage in run.stages:

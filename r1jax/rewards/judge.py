@@ -9,6 +9,7 @@ from concurrent import futures
 import json
 import os
 import re
+import time
 import urllib.error
 import urllib.request
 
@@ -67,15 +68,16 @@ class Judge:
     self.unread += sum(verdict is None for verdict in verdicts)
     return verdicts
 
-  def same(self, question: str, gold: str, prediction: str) -> bool:
-    """Whether the prediction says what the gold answer says, in both orders. An empty prediction is wrong unasked."""
+  def same(self, question: str, gold: str, prediction: str) -> bool | None:
+    """Whether the prediction says what the gold answer says, in both orders. An empty prediction is wrong unasked; None
+    where a reply cannot be read."""
     if not prediction.strip():
       return False
     verdicts = self._both(SAME, question, gold, prediction)
     self.swapped += None not in verdicts and verdicts[0] != verdicts[1]
-    return verdicts == ('SAME', 'SAME')
+    return None if None in verdicts else verdicts == ('SAME', 'SAME')
 
-  def all_same(self, question: str, gold: str, predictions: list[str]) -> list[bool]:
+  def all_same(self, question: str, gold: str, predictions: list[str]) -> list[bool | None]:
     """`same` of each, several under way at a time."""
     one = lambda prediction: self.same(question, gold, prediction)
     if self._parallel == 1:
@@ -91,8 +93,10 @@ class Judge:
     return {('1', '2'): 1, ('2', '1'): -1}.get(verdicts, 0)
 
 
-def endpoint(url: str, model: str, *, key: str = '', max_tokens: int = 2048, timeout: float = 120.0, tries: int = 3):
-  """prompt -> text by POST url/chat/completions, temperature 0.
+def endpoint(url: str, model: str, *, key: str = '', max_tokens: int = 2048, timeout: float = 120.0, tries: int = 5,
+             wait: float = 1.0):
+  """prompt -> text by POST url/chat/completions, temperature 0. After a failure it waits, `wait` seconds and each time four
+  times as long: a server that is asked too much (429) or starts anew is back in a minute or two.
 
   Raises, when called:
     UserError: it cannot be reached, or answers with something else, `tries` times in a row.
@@ -109,6 +113,7 @@ def endpoint(url: str, model: str, *, key: str = '', max_tokens: int = 2048, tim
         if not left:
           raise UserError(f'the judge at {url} does not answer ({type(e).__name__}: {str(e)[:120]}): start it, or leave '
                           "judge.kind empty for rule-checked data only") from e
+        time.sleep(wait * 4**(tries - 1 - left))
     return ''
 
   return ask

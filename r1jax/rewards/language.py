@@ -5,6 +5,7 @@ French; for languages that share one, 'en+lingua', 'fr+lingua' ... judge sentenc
 """
 
 import functools
+import math
 import re
 import unicodedata
 
@@ -72,6 +73,14 @@ def consistency(text: str, language: str) -> float:
                      "'+lingua' behind")
   found = words(text)
   return sum(script in SCRIPTS[name] for _, script in found) / len(found) if found else 0.0
+
+
+def measured(text: str, language: str | None) -> float:
+  """`consistency` for a statistic: NaN for a language that cannot be told, instead of an error."""
+  try:
+    return consistency(text, language or 'en')
+  except ValueError:
+    return math.nan
 
 
 @functools.lru_cache(maxsize=1)
