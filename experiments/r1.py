@@ -4,7 +4,7 @@
   python -m r1jax.main --config=experiments/r1.py:no-language --config.from_run=runs/r1_tiny --workdir=runs/r1_no_language
   python -m r1jax.plan --config=experiments/r1.py:deepseek-v3
 
-tiny: 35 minutes on 2 CPU cores, seed 0, 2026-11-25; README.md has what it reached. no-language: its reasoning RL
+tiny: 35 to 37 minutes on 2 CPU cores, seeds 0 and 1, 2026-11-25; README.md has what it reached. no-language: its reasoning RL
 again, from the same cold start, without the language reward (as --config.rewards.language=0 does in a whole run).
 qwen2.5-7b and deepseek-v3: not yet run.
 """

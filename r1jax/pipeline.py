@@ -1,5 +1,6 @@
 """Stages in order, each skipped when its output already stands: what a config's `stages` lists, from one command."""
 
+import contextlib
 import hashlib
 import importlib
 import itertools
@@ -56,14 +57,19 @@ def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
     else:
       note(number)  # without it: a run that starts from this one must not take it for finished
       _begin(workdir, directory, passed, config)
-      start, facts = time.time(), None
+      start, before, facts = time.time(), _seconds(directory), None
       module = importlib.import_module(f'r1jax.{spec["run"]}')
-      if mesh_lib.first_process() or not getattr(module, 'ON_ONE_HOST', False):
-        facts = module.run(config, spec.get('config', name), directory, inputs)
+      try:
+        if mesh_lib.first_process() or not getattr(module, 'ON_ONE_HOST', False):
+          facts = module.run(config, spec.get('config', name), directory, inputs)
+      finally:
+        seconds = round(before + time.time() - start, 1)
+        with contextlib.suppress(OSError):  # of a full disk the stage has said so itself
+          checkpoint.write_json(os.path.join(directory, 'seconds.json'), seconds)
       mesh_lib.meet(f'after {name}')
       known.pop(directory, None)
       entry = {'name': name, 'directory': os.path.basename(directory), 'run': spec['run'], 'inputs': passed,
-               'output': passed_on(directory), 'seconds': round(time.time() - start, 1),
+               'output': passed_on(directory), 'seconds': seconds,
                **({'facts': facts} if facts else {})}
     directories[name] = directory
     entries.append(entry)
@@ -120,6 +126,15 @@ def _begin(workdir: str, directory: str, passed: dict, config) -> None:
   os.makedirs(directory, exist_ok=True)
   checkpoint.write_json(path, passed)
   checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
+
+
+def _seconds(directory: str) -> float:
+  """What earlier starts of a stage took; one that was killed is not counted."""
+  path = os.path.join(directory, 'seconds.json')
+  if not os.path.exists(path):
+    return 0.0
+  with open(path, encoding='utf-8') as f:
+    return json.load(f)
 
 
 def _elsewhere(config, source: str) -> str | None:

@@ -14,7 +14,7 @@ R1_ZERO = (
 
 TEMPLATES = {
     'r1_zero': R1_ZERO,
-    'r1': 'User: {question} Assistant:',  # the tiny R1's turn; formats.py has what answers look like
+    'r1': 'User: {question} Assistant:',  # R1's turn; formats.py has what answers look like
     'plain': '{question}',
     # The chat format of SmolLM2-Instruct, for comparison.
     'chatml': '<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n',

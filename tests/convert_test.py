@@ -558,12 +558,12 @@ def test_smollm2_greedy_text_equals_transformers(smollm2):
     rows = [{'id': i, 'question': q} for i, q in enumerate(QUESTIONS)]
     batch = prompts.encode(rows, tokenizer, template=template, max_prompt=160)
     sample = jax.jit(rollout.make_sampler(
-        model.apply, model.empty_cache, samples=1, max_tokens=24,
+        model.apply, model.empty_cache, samples=1, max_tokens=16,
         eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=0.0).sample)
     out = jax.device_get(sample(params, batch, jax.random.key(0)))
     asked = their_tokenizer([prompts.render(template, q) for q in QUESTIONS], return_tensors='pt', padding=True,
                             padding_side='left')
-    wanted = theirs.generate(**asked, do_sample=False, max_new_tokens=24, eos_token_id=list(tokenizer.eos_ids),
+    wanted = theirs.generate(**asked, do_sample=False, max_new_tokens=16, eos_token_id=list(tokenizer.eos_ids),
                              pad_token_id=tokenizer.pad_id)[:, asked.input_ids.shape[1]:].tolist()
     for i, question in enumerate(QUESTIONS):
       got = out.tokens_BxT[i, :out.lengths_B[i]].tolist()

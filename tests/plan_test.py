@@ -19,7 +19,7 @@ MESH = {'data': 1, 'fsdp': 1, 'tensor': 1, 'expert': 1}
 
 def run(*args):
   return subprocess.run([sys.executable, '-m', 'r1jax.plan', *args], cwd=ROOT, capture_output=True, text=True,
-                        check=False)
+                        env={**os.environ, 'JAX_OPTIMIZATION_LEVEL': 'O0'}, check=False)
 
 
 def load(name, arg):
