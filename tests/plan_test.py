@@ -155,8 +155,8 @@ def libtpu():
 def test_tiny_families_compile_for_tpu(topology, model, mesh):
   """All phases in one process, to save time; the command takes one for each."""
   libtpu()
-  # Updates take the longest to compile: each family's for one of the two.
-  wanted = RL if (model == 'nano-deepseek') == topology.startswith('v5p') else 'rl/prefill,rl/decode'
+  # Compiling takes long: each family's update for one of the two, its sampler for the other.
+  wanted = 'rl/update' if (model == 'nano-deepseek') == topology.startswith('v5p') else 'rl/prefill,rl/decode'
   args = [*NANO, f'--config.base.model={model}', f'--topology={topology}', '--config.mesh.data=1', f'--child={wanted}',
           *(f'--config.mesh.{axis}={n}' for axis, n in zip(('fsdp', 'tensor', 'expert'), mesh)),
           '--config.dtype=bfloat16']
@@ -183,7 +183,7 @@ def test_a_tiny_family_compiles_for_gpu(topology):
   gpu()
   done = run(*NANO, '--config.base.model=nano-qwen', f'--topology={topology}', '--config.mesh.data=1', '--config.mesh.fsdp=2',
              '--config.mesh.tensor=2', '--config.dtype=bfloat16', '--config.attention=xla', '--json',
-             '--only=rl/prefill,rl/update' if topology == 'h100:1x4' else '--only=rl/decode')
+             '--only=rl/update' if topology == 'h100:1x4' else '--only=rl/prefill,rl/decode')
   assert done.returncode == 0, done.stderr
   plan = json.loads(done.stdout)
   assert plan['chips'] == 4 and all(entry['fits'] and entry['hbm_bytes']['total'] > 0 for entry in plan['phases'])
