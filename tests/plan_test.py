@@ -211,3 +211,18 @@ def test_a_model_of_1_5_billion_compiles_for_its_topology():
   entries = json.loads(done.stdout)['phases']
   assert done.returncode == 0 and all(entry['fits'] for entry in entries), done.stderr
   assert 1e12 < entries[0]['flops'] < 1e14 and entries[1]['bound'] == 'hbm'
+
+
+def test_a_program_that_differs_in_numbers_alone_is_compiled_once(tmp_path, one_device):
+  """Three RL stages of an R1 run one update: learning rates and steps are constants in it; another size is another program."""
+  from ml_collections import ConfigDict
+  from r1jax import mesh as mesh_lib
+  from r1jax import programs
+  model, mesh = zoo.build(zoo.get('nano')), mesh_lib.create({'data': 1})
+  found = []
+  for rate, steps, length in ((1e-3, 10, 16), (2e-3, 10, 16), (1e-3, 20, 16), (1e-3, 10, 32)):
+    c = ConfigDict(dict(batch=2, micro_batches=1, length=length, steps=steps, optimizer=dict(learning_rate=rate, warmup=2, decay='cosine')))
+    config = ConfigDict(dict(seed=0, logit_elements=1 << 20, experts=dict(bias_rate=0.0, balance_loss=0.0)))
+    found.append(phases.memory_of(programs.sft(config, c, model, mesh).step, str(tmp_path))['used'])
+  assert len(list(tmp_path.iterdir())) == 2
+  assert found[0] == found[1] == found[2] < found[3]

@@ -5,8 +5,10 @@ Exit codes: 0 every phase fits, 2 a user's mistake or no compiler for the topolo
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+import tempfile
 
 from absl import flags
 
@@ -20,6 +22,7 @@ _JSON = flags.DEFINE_bool('json', False, 'print one JSON object')
 _ONLY = flags.DEFINE_string('only', None, 'STAGE/PHASE[,STAGE/PHASE]: plan these alone')
 _CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile here, print an entry each; for the command itself')
 
+KNOWN = 'R1JAX_PLAN_KNOWN'  # environment variable: where children tell each other what they have compiled
 _COMPILERS = {'tpu': ('libtpu', 'plan'), 'gpu': ('jax_plugins.xla_cuda13', 'plan-gpu')}  # platform -> package, extra
 
 
@@ -38,16 +41,17 @@ def main(argv: list[str]) -> int:
     phases_lib.check(config, where)
     if _CHILD.value:
       for name in _CHILD.value.split(','):
-        print(json.dumps(_compiled(config, phases_lib.Phase(*name.split('/')), where)), flush=True)
+        print(json.dumps(_compiled(config, phases_lib.Phase(*name.split('/')), where, os.environ.get(KNOWN, ''))), flush=True)
       return 0
     package, extra = _COMPILERS.get(where.chip.platform, (None, ''))
     if package and not _installed(package):
       raise UserError(f"compiling for {where.kind} needs the package {package}: pip install 'r1jax[{extra}]'")
     found = []
-    for phase in _chosen(config):
-      if not _JSON.value:
-        print(f'{phase.stage}/{phase.phase}: compiling for {where.name} ...', file=sys.stderr, flush=True)
-      found.append(_in_child(argv, phase, where))
+    with tempfile.TemporaryDirectory(prefix='r1jax_plan_') as known:
+      for phase in _chosen(config):
+        if not _JSON.value:
+          print(f'{phase.stage}/{phase.phase}: compiling for {where.name} ...', file=sys.stderr, flush=True)
+        found.append(_in_child(argv, phase, where, known))
   except UserError as e:
     print(f'r1jax: {e}', file=sys.stderr)
     return 2
@@ -75,9 +79,9 @@ def _chosen(config) -> list[phases_lib.Phase]:
   return wanted
 
 
-def _compiled(config, phase, where) -> dict:
+def _compiled(config, phase, where, known: str) -> dict:
   try:
-    return phases_lib.compile_phase(config, phase, where)
+    return phases_lib.compile_phase(config, phase, where, known)
   except RuntimeError as e:
     if 'cuDNN' not in str(e):
       raise
@@ -85,10 +89,10 @@ def _compiled(config, phase, where) -> dict:
                     '--config.attention=xla') from e
 
 
-def _in_child(argv, phase, where) -> dict:
+def _in_child(argv, phase, where, known: str) -> dict:
   """Compiles in a process of its own: its environment, its memory, its crash."""
   command = [sys.executable, '-m', 'r1jax.plan', *argv[1:], f'--child={phase.stage}/{phase.phase}']
-  done = subprocess.run(command, env=phases_lib.environment(where), capture_output=True, text=True, check=False)
+  done = subprocess.run(command, env={**phases_lib.environment(where), KNOWN: known}, capture_output=True, text=True, check=False)
   if done.returncode:
     said = [line for line in done.stderr.splitlines() if line.strip()] or ['it said nothing']
     last = next((line for line in reversed(said) if line.startswith('r1jax: ')), said[-1])

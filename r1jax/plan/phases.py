@@ -1,7 +1,10 @@
 """A config's phases, and one of them compiled for a topology that is not there: the child of the command."""
 
+import hashlib
+import json
 import math
 import os
+import re
 import time
 from typing import NamedTuple
 
@@ -74,8 +77,34 @@ def environment(where: Topology) -> dict[str, str]:
   return env
 
 
-def compile_phase(config, phase: Phase, where: Topology) -> dict:
-  """One entry of `phases` as in --json."""
+def memory_of(program, known: str) -> dict:
+  """{used: bytes on one device, reason: '' or why it does not compile, seconds}; from the directory `known` where an equal
+  program stands there: R1-Zero, R1 and its last stage run one and the same, but for numbers such as a learning rate.
+  """
+  start, lowered = time.monotonic(), program.lower()
+  text = re.sub(r'dense<[^<>"\[\]]*> : tensor<(f32|i32)>', 'number', lowered.as_text())
+  path = os.path.join(known, f'{hashlib.sha256(text.encode()).hexdigest()}.json') if known else ''
+  if os.path.exists(path):
+    with open(path, encoding='utf-8') as f:
+      return json.load(f)
+  found = {'used': math.nan, 'reason': ''}
+  try:
+    m = lowered.compile().memory_analysis()
+    found['used'] = (m.argument_size_in_bytes + m.output_size_in_bytes - m.alias_size_in_bytes + m.temp_size_in_bytes
+                     + m.generated_code_size_in_bytes)
+  except jax.errors.JaxRuntimeError as e:
+    if 'RESOURCE_EXHAUSTED' not in str(e):
+      raise
+    found['reason'] = ' '.join(str(e).split())[:300]
+  found['seconds'] = round(time.monotonic() - start, 1)
+  if path:
+    with open(path, 'w', encoding='utf-8') as f:
+      json.dump(found, f)
+  return found
+
+
+def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dict:
+  """One entry of `phases` as in --json. known: a directory for what other phases of the same plan have compiled."""
   spec = next(s for s in config.stages if s['name'] == phase.stage)
   c, run = config[phase.stage], spec['run']
   mesh = mesh_lib.create(config.mesh, devices_of(where))
@@ -109,15 +138,8 @@ def compile_phase(config, phase: Phase, where: Topology) -> dict:
     judges = sum(name in spec['inputs'] for name in ('helpful', 'harmless', 'process'))
     resident['params'] += judges * device_bytes(programs.sampling_shapes(model, mesh))
   available = where.chip.hbm_bytes / where.chip.devices
-  start, compiled, reason = time.monotonic(), True, ''
-  try:
-    m = program.compile().memory_analysis()
-    used = (m.argument_size_in_bytes + m.output_size_in_bytes - m.alias_size_in_bytes + m.temp_size_in_bytes
-            + m.generated_code_size_in_bytes)
-  except jax.errors.JaxRuntimeError as e:
-    if 'RESOURCE_EXHAUSTED' not in str(e):
-      raise
-    compiled, used, reason = False, math.nan, ' '.join(str(e).split())[:300]
+  found = memory_of(program, known)
+  compiled, used = not found['reason'], found['used']
   total = used + sum(resident.values())
   hbm = {name: parts[name] + resident.get(name, 0) for name in ('params', 'optimizer', 'cache')}
   known = sum(hbm.values())
@@ -128,8 +150,8 @@ def compile_phase(config, phase: Phase, where: Topology) -> dict:
   return {'stage': phase.stage, 'phase': phase.phase, 'compiled': compiled, 'fits': compiled and total <= available,
           'hbm_bytes': hbm, 'flops': work.model_flops, 'roofline_seconds': times[bound], 'bound': bound,
           'seconds_by_resource': times, 'mfu_bound': work.model_flops / (where.chips * where.chip.flops) / times[bound],
-          'tokens_per_second': _tokens(c, run, phase.phase) / times[bound], 'reason': reason,
-          'compile_seconds': round(time.monotonic() - start, 1)}
+          'tokens_per_second': _tokens(c, run, phase.phase) / times[bound], 'reason': found['reason'],
+          'compile_seconds': found['seconds']}
 
 
 def _update_work(config, c, run, sizes):
