@@ -238,7 +238,8 @@ def _published(config: ConfigDict, name: str, *, length: int, max_tokens: int, s
       filters=dict(format=True, language=0.9, paragraph=4000, code=True)))
   config.cold_data.max_prompt = 8192 if length > 8192 else 4096  # worked examples before the question
   optimizer = dict(learning_rate=5e-5, warmup=100, decay='cosine', final_share=0.1, weight_decay=0.0)  # v2, unverified
-  config.cold_start = _sft(batch=sft_batch, micro_batches=sft_cuts, length=length, optimizer={**optimizer, 'warmup': 5})  # some thousand samples
+  config.cold_start = _sft(batch=sft_batch, micro_batches=sft_cuts, length=length,
+                           optimizer={**optimizer, 'warmup': 5})  # some thousand samples are few steps
   config.reject = ConfigDict(dict(
       template='r1', task=dict(source='jsonl:questions.jsonl', size=0, seed=1, params=ConfigDict(), prefill='', answer_type='', chinese=0.0),
       samples=16, at_once=0, keep=8, reasoning=600_000, **sampling,

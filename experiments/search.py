@@ -6,7 +6,7 @@
 
 prm: a model that scores each step reranks n answers and guides a beam; then RL against it, with accuracy beside it as the
 hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. Both start from the cold
-start of a finished r1.py:tiny. None of the four has been run at its own size yet; in the tests prm runs on a nano model.
+start of a finished r1.py:tiny. The tests run both on a nano model; the two at 7B have not been run yet.
 """
 
 import importlib.util

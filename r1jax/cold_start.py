@@ -22,6 +22,7 @@ from r1jax import metrics
 from r1jax import programs
 from r1jax import prompts
 from r1jax import reject
+from r1jax import scoring
 from r1jax import stage
 from r1jax import tasks
 from r1jax.rewards import format as form_lib
@@ -39,8 +40,9 @@ def check(config, name: str) -> None:
   mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
   formats.get(c.format)
   for source in SOURCES:
-    if c[source].questions:
-      _rows(c, source, random.Random(0))
+    rows = _rows(c, source, random.Random(0)) if c[source].questions else []
+    if c.filters.language:
+      scoring.check_languages(rows, f'set {name}.filters.language=0')
 
 
 def _rows(c, source: str, rng: random.Random) -> list[dict]:
@@ -81,7 +83,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   mesh, place = mesh_lib.create(config.mesh), stage.host_directory(workdir)
   wanted = [source for source in SOURCES if c[source].questions]
   progress = metrics.Progress(len(wanted), name, os.path.join(place, 'log.txt'))
-  batches = reject.Batches(place)
+  batches = stage.Batches(place)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     for number, source in enumerate(wanted, 1):
       rows = _rows(c, source, random.Random(f'{config.seed} {source}'))
@@ -100,7 +102,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   if not data:
     raise UserError(f'{name}: none of {sampled_in} samples was kept ({dict(reasons)}): a stronger base or weaker filters are needed')
   random.Random(config.seed).shuffle(data)
-  facts = {'samples_in': sampled_in, 'samples_out': len(data), 'sources': {source: batches.kept_from(source) for source in wanted},
+  facts = {'samples_in': sampled_in, 'samples_out': len(data), 'sources': {source: len(batches.kept_from(source)) for source in wanted},
            'turned_away': dict(reasons.most_common())}
   reject.write(workdir, data, {'sampled': sampled_in, **{f'kept from {k}': v for k, v in facts['sources'].items()},
                                'turned_away': facts['turned_away']}, title=name)

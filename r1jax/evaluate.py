@@ -5,6 +5,7 @@
 """
 
 import argparse
+import contextlib
 import functools
 import json
 import math
@@ -177,6 +178,8 @@ def check(config, name: str) -> None:
   mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
   _rows(c)
   if c.general.models:
+    if tasks.name_of(c.task.source) == GENERAL:
+      raise UserError(f'{name}.task.source={c.task.source!r} would be written where general questions are: rename the file')
     tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template)
 
 
@@ -201,6 +204,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   runs = [(label, path, '') for label, path in inputs.items()]
   runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items() if label in inputs]
   progress = metrics.Progress(len(runs), name, os.path.join(place, 'log.txt'))
+  batches = stage.Batches(place)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
     for number, (label, path, prefill) in enumerate(runs, 1):
       suffix, step_dir = '' if label == 'final' else f'.{label}', checkpoint.find(path)[1]
@@ -213,11 +217,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
         evaluator = Evaluator(model, tokenizer, mesh, asked, template=template, samples=c.samples,
                               max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
                               temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once)
-        records = []
-        for batch in evaluator.by_batch(params):
-          records += batch
-          stage.stop_if_asked(name)
-        evaluator.close()
+        with contextlib.closing(evaluator):
+          for batch in evaluator.by_batch(params, batches.done(label)):
+            batches.add(label, len(batch), batch)
+            if batches.done(label) < len(asked):
+              stage.stop_if_asked(name)
+        records = batches.kept_from(label)
         return records, scores(records, asked, evaluator.settings, task)
 
       result = _once(os.path.join(place, 'eval', task + suffix), graded)
@@ -229,6 +234,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       writer.write(int(os.path.basename(step_dir)), row)
       progress.update(number, model=label, accuracy=result['pass@1'], length=result['length_tokens'])
   writer.close()
+  batches.remove()  # samples.jsonl has them all
   return {'questions': len(rows), 'samples': len(rows) * c.samples, 'models': len(runs)}
 
 

@@ -15,12 +15,14 @@ from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
 
+RERUN = 'rerun.json'  # while a run goes on: the stages that --rerun named and that were set aside for it
+
 
 def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
   """Runs or goes on with every stage, then writes the report.
 
-  Finished stages named in `rerun` are made anew; what they left is moved to set_aside/. Those behind them run again only
-  where what they take in has changed. Interrupted, the same call goes on with them.
+  Stages named in `rerun` are made anew; what they left is moved to set_aside/. Those behind them run again only where
+  what they take in has changed. Interrupted, the same call goes on, as rerun.json says that they were set aside already.
 
   Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax whose run() is called, and
   `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of the finished run in
@@ -33,7 +35,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
     with open(path, encoding='utf-8') as f:
       done = {entry['name']: entry for entry in json.load(f)['stages']}
   _check(config)
-  _set_aside(config, workdir, rerun, done)
+  _set_aside(config, workdir, rerun)
   directories, entries, known = {}, [], {}
 
   def passed_on(directory: str) -> str | None:  # reading all weights takes a while: once a start
@@ -55,6 +57,8 @@ def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
     if entry and entry['inputs'] == passed and entry['output'] == passed_on(directory):
       log.info('stage %s stands: skipped', name)
     else:
+      if entry and entry['inputs'] == passed and os.path.isdir(os.path.join(directory, 'eval')) and mesh_lib.first_process():
+        _move_aside(workdir, directory)  # somebody has changed what an evaluation found
       note(number)  # without it: a run that starts from this one must not take it for finished
       _begin(workdir, directory, passed, config)
       start, before, facts = time.time(), _seconds(directory), None
@@ -78,6 +82,8 @@ def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
       raise checkpoint.Stopped(f'stopped behind {name}')
   from r1jax import report  # matplotlib is most of a second, which a run that is started again need not wait for
   if mesh_lib.first_process():
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(os.path.join(workdir, RERUN))
     report.write(workdir)
 
 
@@ -94,13 +100,16 @@ def _check(config) -> None:
       module.check(config, spec.get('config', spec['name']))
 
 
-def _set_aside(config, workdir: str, names: tuple[str, ...], done: dict[str, dict]) -> None:
+def _set_aside(config, workdir: str, names: tuple[str, ...]) -> None:
   numbers = {spec['name']: number for number, spec in enumerate(config.stages, 1)}
   unknown = [name for name in names if name not in numbers]
   if unknown:
     raise UserError(f'--rerun={unknown[0]}: no such stage, there are {", ".join(numbers)}')
-  for name in set(names) & done.keys() if mesh_lib.first_process() else ():  # another is not finished: it goes on
-    _move_aside(workdir, os.path.join(workdir, f'{numbers[name]}_{name}'))
+  note = os.path.join(workdir, RERUN)
+  if mesh_lib.first_process() and names and _read(note, None) != sorted(names):
+    for name in names:
+      _move_aside(workdir, os.path.join(workdir, f'{numbers[name]}_{name}'))
+    checkpoint.write_json(note, sorted(names))
   mesh_lib.meet('stages are set aside')
 
 
@@ -130,9 +139,12 @@ def _begin(workdir: str, directory: str, passed: dict, config) -> None:
 
 def _seconds(directory: str) -> float:
   """What earlier starts of a stage took; one that was killed is not counted."""
-  path = os.path.join(directory, 'seconds.json')
+  return _read(os.path.join(directory, 'seconds.json'), 0.0)
+
+
+def _read(path: str, missing):
   if not os.path.exists(path):
-    return 0.0
+    return missing
   with open(path, encoding='utf-8') as f:
     return json.load(f)
 

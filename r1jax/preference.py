@@ -79,7 +79,7 @@ def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) ->
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
     params = stage.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, rows):
-      stage.stop_if_asked(name)
+      stage.stop_if_asked(name)  # a few hundred answers are soon made again
       for row, texts in zip(sampled.rows, sampled.texts):
         if c.kind == 'labels':
           found += [{'id': row['id'], 'question': row['question'], 'response': text,

@@ -60,7 +60,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       raise UserError(f"{name}.source='stage', but {path} is not there: a tree search on the training split leaves it")
     rows = metrics.read(path)
   else:
-    rows = _from_policy(config, c, name, workdir, model, tokenizer, step_dir, mesh)
+    rows = stage.made_once(os.path.join(workdir, 'steps.jsonl'),
+                           lambda: _from_policy(config, c, name, workdir, model, tokenizer, step_dir, mesh))
   learned, heldout = reward_model.by_question(rows, HELDOUT)
   if not learned or not any(row['labels'] for row in heldout):
     raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
@@ -87,7 +88,7 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
   """{id, ids, ends, labels} of each of the policy's samples: its question, token ids of prompt and answer, where steps end,
   what they are."""
   asked = tasks.asked(c.task, split='train', template=c.template)
-  batches = reject.Batches(stage.host_directory(workdir))
+  batches = stage.Batches(stage.host_directory(workdir))
   generator = generate.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, name=name)

@@ -42,7 +42,7 @@ def check(config, name: str) -> None:
   c = config[name]
   mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
   prompts.render(c.template, '')
-  tasks.asked(c.task, split='train', template=c.template, judged=True)
+  asked = tasks.asked(c.task, split='train', template=c.template, judged=True)
   if c.general.source and c.general.source != 'scenarios' and not os.path.exists(c.general.source):
     raise UserError(f"{name}.general.source={c.general.source!r} is neither 'scenarios' nor a JSONL of "
                     '{"prompt", "completion"}')
@@ -51,6 +51,8 @@ def check(config, name: str) -> None:
   if c.judge.kind == 'model':
     checkpoint.find(c.judge.checkpoint)
   judge_lib.create(c.judge.to_dict())
+  if c.filters.language:
+    scoring.check_languages(asked, f'set {name}.filters.language=0')
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -70,12 +72,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once, name=name)
   place = stage.host_directory(workdir)
   progress = metrics.Progress(len(asked), name, os.path.join(place, 'log.txt'))
-  batches = Batches(place)
+  batches = stage.Batches(place)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = stage.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, asked, first=batches.done('')):
       batches.add('', len(sampled.rows), *accepted(sampled, c, judges, judge))
-      progress.update(batches.done(''), kept=batches.kept_from(''))
+      progress.update(batches.done(''), kept=len(batches.kept_from('')))
       stage.stop_if_asked(name)
   kept, reasons = batches.kept, batches.reasons
   rng = random.Random(config.seed)
@@ -111,40 +113,6 @@ def _in_process(config, c, mesh):
     return next(generator(params, [{'id': 'judge', 'question': prompt}])).texts[0][0]
 
   return ask
-
-
-class Batches:
-  """What each batch of questions gave, on disk as soon as it is judged: an interrupted stage goes on behind the last."""
-
-  def __init__(self, directory: str):
-    self._path = os.path.join(directory, 'batches.jsonl')
-    rows = metrics.read(self._path) if os.path.exists(self._path) else []
-    self._rows = rows[:mesh_lib.least(len(rows))]  # hosts go on together
-    metrics.replace_file(self._path, b''.join(metrics.encode(row) for row in self._rows))
-
-  def add(self, source: str, questions: int, kept: list[dict], reasons: dict[str, int] | None = None) -> None:
-    """So many questions of a source were asked, this was kept, and so many samples turned away, by reason."""
-    self._rows.append({'source': source, 'questions': questions, 'kept': kept, 'turned_away': dict(reasons or {})})
-    with open(self._path, 'ab') as f:
-      f.write(metrics.encode(self._rows[-1]))
-      f.flush()
-      os.fsync(f.fileno())
-
-  def done(self, source: str) -> int:
-    """Questions of a source that are judged."""
-    return sum(row['questions'] for row in self._rows if row['source'] == source)
-
-  @property
-  def kept(self) -> list[dict]:
-    return [sample for row in self._rows for sample in row['kept']]
-
-  def kept_from(self, source: str) -> int:
-    return sum(len(row['kept']) for row in self._rows if row['source'] == source)
-
-  @property
-  def reasons(self) -> collections.Counter:
-    """Why samples were turned away: reason -> count."""
-    return sum((collections.Counter(row['turned_away']) for row in self._rows), collections.Counter())
 
 
 def accepted(sampled: generate.Sampled, c, judges: pool.Pool, judge) -> tuple[list[dict], collections.Counter]:
@@ -185,7 +153,7 @@ def unreadable(text: str, row: dict, filters) -> str:
   """Why a right sample is hard to read (section 2.3.3), '' where it is not.
 
   filters: format (the layout must match), language (least consistency), paragraph (longest, in characters; 0: any),
-  code (code blocks in the reasoning are turned away).
+  code (code blocks in the reasoning are turned away). A language whose words cannot be told passes: `check` refuses it.
   """
   reasoning = form_lib.reasoning(text, row)
   if filters.format and not form_lib.of(row).matches(form_lib.full(text, row)):

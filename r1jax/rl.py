@@ -114,9 +114,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     step, number = int(state.step), int(state.position)
     writer.truncate(step if restored else -1)
     metrics.truncate_samples(place, step)
-    unhacked = {}  # what the hacking monitor compares with
-    for row in metrics.read(writer.path):
-      unhacked = {**scoring.watched(row), **unhacked}
+    unhacked = scoring.first_watched(metrics.read(writer.path))  # what the hacking monitor compares with
     if restored is None and heldout:
       writer.write(0, {'rollout': 0, **heldout(state.params)})
 
@@ -134,9 +132,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
       texts = [tokenizer.decode(ids[:n]) for ids, n in zip(out.tokens_BxT, out.lengths_B)]
       answered = [rows[i] for i in np.repeat(chosen, c.samples)]
-      # Before its step no question is general. From there on every host asks, whatever its rows are: it is one program.
-      needed = {reward for reward in models if reward == 'process' or step >= c.general.from_step}
-      measured = {reward: models[reward](answered, texts) for reward in needed}
+      # Before its step no question is general. From there on every host asks, in one order, whatever its rows are.
+      measured = {reward: ask(answered, texts) for reward, ask in models.items()
+                  if reward == 'process' or step >= c.general.from_step}
       judging = scorer.begin(number, answered, texts, out, measured)
       old, ref = out.logps_BxT, None  # while the host judges, the devices go on
       if c.old_logps == 'trainer':
@@ -181,9 +179,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       progress.update(step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'])
       scoring.warn_if_rare(ema, number, c.samples)
       if models:
-        now = scoring.watched(facts)
-        unhacked = {**now, **unhacked}
-        scoring.warn_if_hacked(unhacked, now)
+        unhacked = {**scoring.watched(facts), **unhacked}
+        scoring.warn_if_hacked(unhacked, scoring.watched(facts))
       if last or stop or _crossed(step, c.minibatches, config.checkpoints.every):
         checkpoints.save(state, {'stage': name})
         scorer.forget(before=number)

@@ -61,7 +61,7 @@ class Scorer:
     self._lengths = {'max_tokens': max_tokens, 'overlong_buffer': overlong_buffer}
     ruled = [name for name in self._weights if name not in MODELS]
     if 'language' in ruled:
-      _check_languages(rows)
+      check_languages(rows, "give the reward 'language' the weight 0")
     start({module(name, row) for name in ruled for row in rows if applies(name, row)}, [r for r in rows if not r.get('scenario')])
     _check_ideal({name: self._weights[name] for name in ruled}, rows[0])
 
@@ -146,12 +146,13 @@ def start(names: set[str], rows: list[dict]) -> None:
     raise UserError(str(e)) from e
 
 
-def _check_languages(rows: list[dict]) -> None:
+def check_languages(rows: list[dict], instead: str) -> None:
+  """Raises UserError for a row whose language's words cannot be told; `instead`: the way out, beside another language."""
   for row in rows:
     try:
       language.consistency('', row.get('language') or 'en')
     except ValueError as e:
-      raise UserError(f"{row.get('where') or 'row ' + str(row['id'])}: {e}; or give the reward 'language' the weight 0") from e
+      raise UserError(f"{row.get('where') or 'row ' + str(row['id'])}: {e}; or {instead}") from e
 
 
 def _check_ideal(weights: dict[str, float], row: dict) -> None:
@@ -285,6 +286,14 @@ def watched(row: dict) -> dict[tuple[str, str], tuple[float, float]]:
   """(a reward model's score, what it stands for) -> both values, where a row of metrics.jsonl has both as numbers."""
   pairs = {names: tuple(row.get(name) for name in names) for names in WATCHED}
   return {names: values for names, values in pairs.items() if None not in values and np.isfinite(values).all()}
+
+
+def first_watched(rows: list[dict]) -> dict[tuple[str, str], tuple[float, float]]:
+  """Of each pair the values in the first of the rows that has both."""
+  found = {}
+  for row in rows:
+    found = {**watched(row), **found}
+  return found
 
 
 def warn_if_hacked(first: dict, now: dict) -> None:

@@ -9,6 +9,7 @@ the sampler extends all of them at once. On the training split a search leaves d
 and steps.jsonl (prefixes and how they ended, for the value model), so that both are trained in turns.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -170,11 +171,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
   place = stage.host_directory(workdir)
   progress = metrics.Progress(len(rows), name, os.path.join(place, 'log.txt'))
-  batches = reject.Batches(place)
-  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
+  batches = stage.Batches(place)
+  with (programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges,
+        contextlib.ExitStack() as behind):
     params = stage.load_sampling_params(model, step_dir, mesh)
     judge = reward_model.RewardModel(inputs['steps'], config, mesh, batch=c.batch)
-    search = _searcher(config, c, rows, model, tokenizer, mesh, params, judge, first=batches.done(''))
+    search = _searcher(config, c, rows, model, tokenizer, mesh, params, judge, behind, first=batches.done(''))
     for start in range(batches.done(''), len(rows), c.batch):
       some = rows[start:start + c.batch]
       asked = [tokenizer.encode(prompts.render(c.template, row['question'])) for row in some]
@@ -203,12 +205,18 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       k: result[k] for k in ('pass@1', 'voted', 'any', 'mean')}}
 
 
-def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge, *, first: int):
+def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge, behind, *, first: int):
   """A function of a batch: (ids of its prompts, number of its first question) -> (of each question the answers found as
-  (text, score, tokens), best first; the trees, of 'mcts' alone). `first` is the question that is asked first."""
+  (text, score, tokens), best first; the trees, of 'mcts' alone).
+
+  Args:
+    behind: an ExitStack, for what must be closed when the search is over.
+    first: the question that is asked first.
+  """
   if c.kind == 'rerank':
     evaluator = evaluate.Evaluator(model, tokenizer, mesh, rows, template=c.template, samples=c.samples, max_prompt=c.max_prompt,
                                    max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=1.0, seed=config.seed)
+    behind.callback(evaluator.close)
     found = evaluator.by_batch(params, first)
     return lambda asked, start: ([_ranked(judge, row, record) for row, record in zip(rows[start:], next(found))], [])
   extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, c.samples // c.keep if c.kind == 'beam' else c.expand)
@@ -269,6 +277,8 @@ def _outcomes(root: Node, prompt: list[int], row: dict, tokenizer, judges: pool.
   verdicts = judges.score([(row.get('reward', 'math'), tokenizer.decode(node.ids), row) for node in ended])
   out = []
   for node, verdict in zip(ended, verdicts):
+    if reject.wrong(verdict) == 'no verdict':
+      continue
     at, way = [], node
     while way.parent is not None:
       at.append(len(prompt) + len(way.ids) - 1)

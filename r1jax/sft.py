@@ -76,13 +76,15 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     params = update.init_params(model, config.seed)
   stage.save_model(workdir, model, tokenizer)
   fitting = _fitting(texts, tokenizer, c.length, name)
+  if texts and not fitting:
+    raise UserError(f'{name}: all {len(texts)} documents are longer than {name}.length={c.length} tokens: raise it')
   packed = packing.pack(fitting, length=c.length)
   if not c.steps:
     c = ConfigDict(c.to_dict())
     c.steps = max(1, round(c.epochs * len(packed.tokens_BxT) / c.batch))
   if c.optimizer.get('warmup', 0) >= c.steps:
-    log.warning('%s: %d steps of warm-up, %d steps in all: the learning rate never reaches %g', name, c.optimizer.warmup, c.steps,
-                c.optimizer.learning_rate)
+    log.warning('%s: %d steps of warm-up, %d steps in all: the learning rate never reaches %g', name, c.optimizer.warmup,
+                c.steps, c.optimizer.learning_rate)
   take = lambda chosen: packing.Packed(*(a[chosen] for a in packed))
   train(config, c, name, workdir, programs.sft(config, c, model, mesh), params, take, len(packed.tokens_BxT), mesh)
   return {'documents': len(fitting), 'too_long': len(texts) - len(fitting), 'rows': len(packed.tokens_BxT),

@@ -1,5 +1,6 @@
 """What every stage does before its loop: mesh, tokenizer, model, weights, where a run stands."""
 
+import collections
 import ctypes
 import dataclasses
 import json
@@ -81,6 +82,44 @@ def stop_if_asked(name: str) -> None:
   """Raises Stopped after SIGTERM, on every host: for loops whose batches are on disk, or are soon made again."""
   if mesh_lib.any_process(checkpoint.stop_requested.is_set()):
     raise checkpoint.Stopped(f'{name} stopped between two batches')
+
+
+class Batches:
+  """What each batch of questions gave, on disk as soon as it is judged: an interrupted stage goes on behind the last."""
+
+  def __init__(self, directory: str):
+    self._path = os.path.join(directory, 'batches.jsonl')
+    rows = metrics.read(self._path) if os.path.exists(self._path) else []
+    self._rows = rows[:mesh_lib.least(len(rows))]  # hosts go on together
+    metrics.replace_file(self._path, b''.join(metrics.encode(row) for row in self._rows))
+
+  def add(self, source: str, questions: int, kept: list[dict], reasons: dict[str, int] | None = None) -> None:
+    """So many questions of a source were asked, this was kept, and so many samples turned away, by reason."""
+    self._rows.append({'source': source, 'questions': questions, 'kept': kept, 'turned_away': dict(reasons or {})})
+    with open(self._path, 'ab') as f:
+      f.write(metrics.encode(self._rows[-1]))
+      f.flush()
+      os.fsync(f.fileno())
+
+  def remove(self) -> None:
+    """For a stage that has written all of it elsewhere."""
+    os.remove(self._path)
+
+  def done(self, source: str) -> int:
+    """Questions of a source that are judged."""
+    return sum(row['questions'] for row in self._rows if row['source'] == source)
+
+  @property
+  def kept(self) -> list[dict]:
+    return [sample for row in self._rows for sample in row['kept']]
+
+  def kept_from(self, source: str) -> list[dict]:
+    return [sample for row in self._rows if row['source'] == source for sample in row['kept']]
+
+  @property
+  def reasons(self) -> collections.Counter:
+    """Why samples were turned away: reason -> count."""
+    return sum((collections.Counter(row['turned_away']) for row in self._rows), collections.Counter())
 
 
 def made_once(path: str, make) -> list[dict]:

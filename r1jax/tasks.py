@@ -50,12 +50,13 @@ def split_of(text: str) -> str:
 
 
 def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None,
-         prefill: str = '', chinese: float = 0.0) -> list[dict]:
+         prefill: str = '', chinese: float = 0.0, judged: bool = False) -> list[dict]:
   """`size` rows of a source (0: all that a file has), in an order that depends on nothing but these arguments.
 
   `params`: of a generated source its own; of a file, fields that its rows have unless they say otherwise (answer_type).
   `prefill` opens the answer to each on the model's behalf; rewards count it in. `chinese`: the share of generated sums
-  that are asked in Chinese, always the same ones (all others, and all else, in English unless a row says).
+  that are asked in Chinese, always the same ones (all others, and all else, in English unless a row says). `judged`: rows
+  with "grader": "judge", which no rule can grade, are among them; else they are left out.
 
   Raises:
     UserError: unknown source or split, too few problems, an empty or corrupt file.
@@ -72,6 +73,10 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', 'parquet:PATH' or 'tfds:NAME'")
   rows = readers[kind](name, dict(params or {}))
   rows = [r for r in rows if split is None or split_of(r.get('expression') or r['question']) == split]
+  if rows and not judged:
+    rows = [row for row in rows if row.get('grader') != 'judge']
+    if not rows:
+      raise UserError(f'{source}: every row asks for a generative judge, which only rejection sampling has')
   if not rows:
     raise UserError(f'{source} has no rows' + (f' in split {split!r}' if split else '') + ': nothing to do')
   if size > len(rows):
@@ -106,14 +111,8 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
   """
   params = {**task.params.to_dict(), **({'answer_type': task.answer_type} if task.get('answer_type') else {})}
   rows = load(task.source, size=task.size if size is None else size, seed=task.seed, split=split, params=params,
-              prefill=task.get('prefill', ''), chinese=task.get('chinese', 0.0))
-  rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
-  if judged:
-    return rows
-  ruled = [row for row in rows if row.get('grader') != 'judge']
-  if not ruled:
-    raise UserError(f'{task.source}: every row asks for a generative judge, which only rejection sampling has')
-  return ruled
+              prefill=task.get('prefill', ''), chinese=task.get('chinese', 0.0), judged=judged)
+  return [{**row, 'format': formats.of_template(template).name} for row in rows]
 
 
 def general(c, *, seed: int, split: str, template: str) -> list[dict]:

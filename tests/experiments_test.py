@@ -36,8 +36,9 @@ def test_a_variant_is_json_and_its_stages_accept_it(name, arg):
   pipeline._check(config)
 
 
-@pytest.mark.parametrize('name, arg', [('r1', 'qwen2.5-7b'), ('r1', 'deepseek-v3'), ('search', 'prm-qwen2.5-7b'), ('search', 'mcts-qwen2.5-7b'),
-                                       ('table6', 'qwen2.5-32b'), ('distill', 'qwen-1.5b'), ('distill', 'llama-8b')])
+@pytest.mark.parametrize('name, arg', [
+    ('r1', 'qwen2.5-7b'), ('r1', 'deepseek-v3'), ('search', 'prm-qwen2.5-7b'), ('search', 'mcts-qwen2.5-7b'), ('table6', 'qwen2.5-32b'),
+    ('distill', 'qwen-1.5b'), ('distill', 'llama-8b')])
 def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatch, one_device):
   """Everything that the config's comments ask for, one small file each; on a mesh of one device."""
   monkeypatch.chdir(tmp_path)

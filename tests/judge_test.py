@@ -38,7 +38,7 @@ def test_it_is_not_told_which_answer_is_gold_and_sees_all_three():
   assert first_and_second(seen[0]) == first_and_second(seen[1])[::-1] == ('the {gold} one', 'mine')
 
 
-def test_what_cannot_be_read_is_no_agreement():
+def test_what_cannot_be_read_is_no_verdict():
   mute = judge_lib.Judge(lambda p: 'hm')
   assert mute.same('q', '5', '5') is None and mute.unread == 2
 

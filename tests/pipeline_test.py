@@ -289,3 +289,6 @@ def test_a_stage_made_again_is_not_finished_until_it_is(tmp_path, monkeypatch):
       pipeline.run(config, str(tmp_path), rerun=('one',))
   finally:
     checkpoint.stop_requested.clear()
+  assert ran == ['one', 'two', 'one', 'one', 'one', 'one'] and names() == ['one', 'two']
+  pipeline.run(config, str(tmp_path), rerun=('one',))
+  assert ran == ['one', 'two', 'one', 'one', 'one', 'one'] and not (tmp_path / 'rerun.json').exists()

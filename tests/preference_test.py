@@ -203,11 +203,15 @@ def test_the_monitor_warns_when_the_model_rises_and_the_rule_falls(caplog):
     assert len(caplog.records) == warned
 
 
-def test_the_monitor_compares_with_the_first_rollout_that_has_numbers(tmp_path):
+def test_the_monitor_compares_with_the_first_rollout_that_has_numbers(tmp_path, caplog):
   """Before general questions begin there are none, in memory NaN, in metrics.jsonl null; user's questions have no rule at all."""
   nothing = {'reward/helpful': math.nan, 'monitor/helpful_by_rule': math.nan, 'accuracy/mean': 0.9}
   (tmp_path / 'm.jsonl').write_bytes(metrics.encode({'step': 1, **nothing}))
   for row in (nothing, metrics.read(tmp_path / 'm.jsonl')[0], {}):
     assert scoring.watched(row) == {}
   assert scoring.watched({**nothing, 'reward/helpful': 0.5}) == {('reward/helpful', 'accuracy/mean'): (0.5, 0.9)}
-  scoring.warn_if_hacked({}, scoring.watched({**nothing, 'reward/helpful': 0.8}))
+  found = scoring.first_watched([nothing, {**nothing, 'reward/helpful': 0.5}, {**nothing, 'reward/helpful': 0.7}])
+  assert found == {('reward/helpful', 'accuracy/mean'): (0.5, 0.9)}
+  with caplog.at_level(logging.WARNING, 'r1jax'):
+    scoring.warn_if_hacked({}, scoring.watched({**nothing, 'reward/helpful': 0.8, 'accuracy/mean': 0.1}))
+  assert not caplog.records

@@ -23,7 +23,6 @@ from r1jax import generate
 from r1jax import mesh as mesh_lib
 from r1jax import pipeline
 from r1jax import programs
-from r1jax import reject
 from r1jax import report
 from r1jax import scenarios
 from r1jax import search
@@ -117,7 +116,7 @@ def run(tmp_path_factory, one_device):
   """(config, work dir) of a run that was stopped in the middle of sampling and went on."""
   workdir = tmp_path_factory.mktemp('r1') / 'run'
   config = small(load('r1').get_config('tiny'))
-  added, draw = reject.Batches.add, report.figures.draw
+  added, draw = stage.Batches.add, report.figures.draw
   report.figures.draw = blank
 
   def stopped(self, *args):
@@ -125,12 +124,12 @@ def run(tmp_path_factory, one_device):
     if '8_reject' in self._path:
       checkpoint.stop_requested.set()
 
-  reject.Batches.add, generate.Generator = stopped, Scripted
+  stage.Batches.add, generate.Generator = stopped, Scripted
   try:
     with pytest.raises(checkpoint.Stopped, match='reject stopped between two batches'):
       pipeline.run(config, str(workdir))
   finally:
-    reject.Batches.add = added
+    stage.Batches.add = added
     checkpoint.stop_requested.clear()
   assert len((workdir / '8_reject/batches.jsonl').read_text().splitlines()) == 1
   pipeline.run(config, str(workdir))
@@ -268,6 +267,8 @@ def test_what_starts_from_a_finished_run(run, no_report, tmp_path, monkeypatch, 
   for part in ('rerank', 'beam', 'search', 'before'):
     if part in config:
       config[part].update(samples=2, keep=2, simulations=4, expand=2, step_tokens=8, max_tokens=24)
+  if arg == 'prm':  # the others run on one device
+    config.mesh = dict(data=2, fsdp=1, tensor=2, expert=1)
   if arg == 'mcts':  # so small a model finds no right answer
     monkeypatch.setattr(search, '_record', lambda *args: right_by_chance(*args))
   for sft in ('student', 'distilled'):

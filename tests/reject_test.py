@@ -13,6 +13,7 @@ from r1jax import generate
 from r1jax import packing
 from r1jax import reject
 from r1jax import sft
+from r1jax import stage
 from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
 from r1jax.rewards import Score
@@ -114,14 +115,14 @@ def test_what_is_written_is_read_by_sft_and_by_tfds(tmp_path):
 
 
 def test_batches_go_on_where_they_were_cut(tmp_path):
-  batches = reject.Batches(str(tmp_path))
+  batches = stage.Batches(str(tmp_path))
   batches.add('', 2, [{'id': '1'}], collections.Counter(wrong=1))
   with open(tmp_path / 'batches.jsonl', 'ab') as f:
     f.write(b'{"source": "", "questions": 2, "ke')  # killed while it wrote
-  again = reject.Batches(str(tmp_path))
+  again = stage.Batches(str(tmp_path))
   assert again.done('') == 2 and again.kept == [{'id': '1'}] and again.reasons == {'wrong': 1}
   again.add('', 1, [], collections.Counter(wrong=1))
-  assert reject.Batches(str(tmp_path)).done('') == 3 and reject.Batches(str(tmp_path)).reasons == {'wrong': 2}
+  assert stage.Batches(str(tmp_path)).done('') == 3 and stage.Batches(str(tmp_path)).reasons == {'wrong': 2}
 
 
 @pytest.mark.parametrize('text, tidy', [

@@ -96,11 +96,14 @@ def test_the_name_of_a_source_is_no_path(source, name):
 
 
 def test_rows_for_a_generative_judge_are_for_rejection_sampling_alone(tmp_path):
-  path = write(tmp_path / 'a.jsonl', '{"question": "1", "answer": "1", "answer_type": "int"}', '{"question": "2", "answer": "x", "grader": "judge"}')
+  ruled, judged = '{"question": "1", "answer": "1", "answer_type": "int"}', '{"question": "2", "answer": "x", "grader": "judge"}'
+  path = write(tmp_path / 'a.jsonl', judged, ruled)
   task = ConfigDict(dict(source=f'jsonl:{path}', size=0, seed=0, params={}))
   asked = lambda **kw: [row['question'] for row in tasks.asked(task, split=None, template='r1', **kw)]
-  assert asked() == ['1'] and asked(judged=True) == ['1', '2']
-  write(tmp_path / 'a.jsonl', '{"question": "2", "answer": "x", "grader": "judge"}')
+  assert asked() == asked(size=1) == ['1'] and asked(judged=True) == ['2', '1']  # left out before they are counted
+  with pytest.raises(UserError, match='only 1 rows'):
+    asked(size=2)
+  write(tmp_path / 'a.jsonl', judged)
   with pytest.raises(UserError, match='every row asks for a generative judge'):
     asked()
 

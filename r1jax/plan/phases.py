@@ -142,8 +142,8 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dic
   compiled, used = not found['reason'], found['used']
   total = used + sum(resident.values())
   hbm = {name: parts[name] + resident.get(name, 0) for name in ('params', 'optimizer', 'cache')}
-  known = sum(hbm.values())
-  hbm |= {'activations': max(total - known, 0) if compiled else None, 'total': total if compiled else None,
+  counted = sum(hbm.values())
+  hbm |= {'activations': max(total - counted, 0) if compiled else None, 'total': total if compiled else None,
           'available': available}
   times = roofline.seconds(work, where)
   bound = max(times, key=times.get)

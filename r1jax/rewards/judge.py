@@ -55,7 +55,7 @@ def read(reply: str) -> str | None:
 
 
 class Judge:
-  """ask: prompt -> reply. Whatever cannot be read counts as no agreement, and is counted in `unread`."""
+  """ask: prompt -> reply. What cannot be read is no verdict, and is counted in `unread`."""
 
   def __init__(self, ask, parallel: int = 1):
     """parallel: questions under way at a time; 1 for an `ask` that is no endpoint."""
