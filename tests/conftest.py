@@ -58,7 +58,7 @@ def one_device():
 
 
 # The longest first: files are dealt out whole, so that no fixture of theirs is made twice.
-LONG = ('plan', 'pipeline', 'r1', 'rewards_attacks', 'convert', 'attention', 'models', 'colabs', 'update', 'moe', 'rewards_math_pairs',
+LONG = ('plan', 'pipeline', 'r1', 'parity', 'rewards_attacks', 'convert', 'attention', 'models', 'colabs', 'update', 'moe', 'rewards_math_pairs',
         'preference', 'rewards_code', 'rewards_sandbox')
 
 
