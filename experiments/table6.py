@@ -3,7 +3,7 @@
   python -m r1jax.main --config=experiments/table6.py:tiny --config.from_run=runs/r1_tiny --workdir=runs/table6_tiny
   python -m r1jax.plan --config=experiments/table6.py:qwen2.5-32b
 
-tiny: a base of 0.36M parameters, R1-Zero's recipe on it, and SFT on the samples of a finished r1.py:tiny (1.06M); a tie, see
+tiny: a base of 0.36M parameters, R1-Zero's recipe on it, and SFT on the samples of a finished r1.py:tiny (1.06M); measured:
 README.md. qwen2.5-32b: the paper's own comparison; not yet run.
 """
 
