@@ -43,7 +43,7 @@ def verdict(code, test=FIVE[0], language='python', **limits):
     ('import multiprocessing as m\nif __name__ == "__main__":\n  p = m.Process(target=print, args=(5,)); p.start(); p.join()', 'AC'), ('import collections, heapq, bisect, math, itertools, functools, re, random, decimal; print(5)', 'AC'),
 ])
 def test_python(code, want):
-  assert verdict(code, seconds=1.0) == want
+  assert verdict(code, seconds=5.0 if want == 'MLE' else 1.0) == want  # on a busy machine memory takes its time to fill
 
 
 @pytest.mark.parametrize('code, want', [
