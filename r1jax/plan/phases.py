@@ -32,7 +32,8 @@ def phases(config) -> list[Phase]:
   of = {'rl': (*sampled, 'update'), 'sft': ('update',), 'evaluate': sampled, 'reject': sampled, 'cold_start': sampled,
         'preference': ('update',), 'process': ('update',), 'search': sampled}
   own = [spec for spec in config.stages if spec.get('config', spec['name']) == spec['name']]  # one that shares is planned once
-  return [Phase(spec['name'], phase) for spec in own for phase in of.get(spec['run'], ())]
+  asks = lambda spec: sampled if config[spec['name']].get('source') == 'policy' else ()  # its own samples are what it learns from
+  return [Phase(spec['name'], phase) for spec in own for phase in (*asks(spec), *of.get(spec['run'], ()))]
 
 
 def model_of(config, name: str) -> str:
@@ -108,7 +109,7 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dic
   spec = next(s for s in config.stages if s['name'] == phase.stage)
   c, run = config[phase.stage], spec['run']
   mesh = mesh_lib.create(config.mesh, devices_of(where))
-  head = {'reward_head': True} if run in ('preference', 'process') else {}
+  head = {'reward_head': True} if run in ('preference', 'process') and phase.phase == 'update' else {}
   model = zoo.build(zoo.get(model_of(config, phase.stage), **stage.computed(config, mesh), **head))
   sizes = roofline.sizes_of(model.config, dict(mesh.shape))
   resident = {'params': 0, 'optimizer': 0}
@@ -167,6 +168,8 @@ def _wave(c, run: str) -> tuple[int, int]:
   """(prompts, samples of each) that are drawn at a time."""
   if run == 'search' and c.kind != 'rerank':
     return c.batch, c.samples // c.keep if c.kind == 'beam' else c.expand
+  if run in ('preference', 'process'):
+    return c.sample_batch, c.samples
   return (programs.wave_of(c), c.samples) if run == 'rl' else (c.batch, c.get('at_once', 0) or c.samples)
 
 
