@@ -14,12 +14,12 @@ def table(run: load.Run) -> str:
     return ''
   found = _evaluations(run)
   scores = {name: look for name, look in SCORES.items() if any(look(of) != NOTHING for of in found.values())}
-  header = ['Stage', 'In', 'Out', 'Steps', 'Time', *scores]
+  header = ['Stage', *scores, 'Steps', 'Time', 'In', 'Out']  # what a narrow page shows first is what it reached
   rows = []
   for entry in entries:
     facts, of = entry.get('facts') or {}, found.get(entry['name'], {})
-    rows.append([entry['name'], *_in_out(entry.get('run'), facts), _text(facts.get('steps')),
-                 metrics.duration(entry.get('seconds')), *(look(of) for look in scores.values())])
+    rows.append([entry['name'], *(look(of) for look in scores.values()), _text(facts.get('steps')),
+                 metrics.duration(entry.get('seconds')), *_in_out(entry.get('run'), facts)])
   seconds = sum(entry.get('seconds') or 0 for entry in entries)
   return ('<h2>The pipeline</h2>' + page.table(header, rows, tight=True) + f'<p class="faint" style="margin-top:.7rem">{metrics.duration(seconds)} in '
           'all. Shares in per cent. Accuracy, length, language and words of the reasoning on held-out questions, after the stage; where general'
