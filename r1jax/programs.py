@@ -222,7 +222,7 @@ def sft(config, c, model, mesh) -> Training:
 
   def loss_fn(params, batch: packing.Packed):
     weights = {'params': params}
-    apply, seen = moe.recording(model.apply) if _is_moe(model) else (model.apply, [])
+    apply, seen = _recorded(model)
     hidden, _ = apply(weights, batch.tokens_BxT, batch.positions_BxT, batch.segment_ids_BxT, method='hidden')
     logps, _ = losses.token_logps(lambda h: model.apply(weights, h, method='unembed'), hidden, batch.targets_BxT,
                                   chunk=chunk)
@@ -246,10 +246,15 @@ class Judged(NamedTuple):
   labels_B: Any  # float32, 1: safe; not read for pairs
 
 
-def _rewards(model, params, tokens_BxT, lengths_B):
-  """[B]: the reward head at each row's last token."""
+def _recorded(model):
+  """(model.apply, a list that it fills with what a mixture's router did; it stays empty for a dense model)."""
+  return moe.recording(model.apply) if _is_moe(model) else (model.apply, [])
+
+
+def _rewards(model, params, tokens_BxT, lengths_B, apply=None):
+  """[B]: the reward head at each row's last token. apply: instead of model.apply, to record."""
   weights = {'params': params}
-  hidden, _ = model.apply(weights, tokens_BxT, method='hidden')
+  hidden, _ = (apply or model.apply)(weights, tokens_BxT, method='hidden')
   last = jnp.take_along_axis(hidden, (lengths_B - 1)[:, None, None], axis=1)[:, 0]
   return model.apply(weights, last, method='reward')
 
@@ -259,11 +264,12 @@ def preference(config, c, model, mesh) -> Training:
   each = 2 if c.kind == 'pairs' else 1
 
   def loss_fn(params, batch: Judged):
-    rewards_B = _rewards(model, params, batch.tokens_BxT, batch.lengths_B)
+    apply, seen = _recorded(model)
+    rewards_B = _rewards(model, params, batch.tokens_BxT, batch.lengths_B, apply)
     margin, label = ((rewards_B[0::2] - rewards_B[1::2], 1.0) if each == 2 else (rewards_B, batch.labels_B))
     numerator, count = losses.log_loss(margin, label), jnp.float32(margin.shape[0])
     right = jnp.sum((margin > 0) == (jnp.asarray(label) > 0.5))
-    return numerator, count, {'loss': (numerator, count), 'accuracy/train': (right, count)}
+    return numerator, count, {'loss': (numerator, count), 'accuracy/train': (right, count)} | _expert_load(seen)
 
   rows = mesh_lib.batch_sharding(mesh)
   shape = lambda dtype, *sizes: jax.ShapeDtypeStruct(sizes, dtype, sharding=rows)
@@ -280,10 +286,10 @@ class Steps(NamedTuple):
   labels_BxT: Any  # float32, 1: right
 
 
-def _step_rewards(model, params, tokens_BxT):
-  """[B, T]: the reward head at every token."""
+def _step_rewards(model, params, tokens_BxT, apply=None):
+  """[B, T]: the reward head at every token. apply: as of _rewards."""
   weights = {'params': params}
-  hidden, _ = model.apply(weights, tokens_BxT, method='hidden')
+  hidden, _ = (apply or model.apply)(weights, tokens_BxT, method='hidden')
   return model.apply(weights, hidden, method='reward')
 
 
@@ -291,11 +297,12 @@ def process(config, c, model, mesh) -> Training:
   """The update of a model of steps: the log-loss of each step's label."""
 
   def loss_fn(params, batch: Steps):
-    logits = _step_rewards(model, params, batch.tokens_BxT)
+    apply, seen = _recorded(model)
+    logits = _step_rewards(model, params, batch.tokens_BxT, apply)
     count = jnp.sum(batch.mask_BxT)
     numerator = -losses.masked_sum(jax.nn.log_sigmoid(jnp.where(batch.labels_BxT > 0, logits, -logits)), batch.mask_BxT)
     right = losses.masked_sum(((logits > 0) == (batch.labels_BxT > 0)).astype(jnp.float32), batch.mask_BxT)
-    return numerator, count, {'loss': (numerator, count), 'accuracy/train': (right, count)}
+    return numerator, count, {'loss': (numerator, count), 'accuracy/train': (right, count)} | _expert_load(seen)
 
   rows = mesh_lib.batch_sharding(mesh)
   shape = lambda dtype: jax.ShapeDtypeStruct((c.batch, c.length), dtype, sharding=rows)

@@ -122,6 +122,16 @@ def test_a_pair_cut_into_micro_batches_is_the_same_step(base):
   np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize('kind', ['pairs', 'labels', 'process'])
+def test_a_mixture_of_experts_learns_to_judge(kind):
+  """R1's own reward models are DeepSeek-V3's: its router's loads are counted in their updates too. Traced, not compiled."""
+  model = zoo.build(zoo.get('nano-deepseek', reward_head=True))
+  c = ConfigDict(dict(kind=kind, batch=4, micro_batches=2, length=12, steps=1, optimizer=dict(learning_rate=1e-2)))
+  config = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.001)))
+  made = programs.process if kind == 'process' else programs.preference
+  assert 'router/load_max_over_mean' in made(config, c, model, mesh_lib.create({})).step.lower().out_info[1]
+
+
 def test_mistakes_are_one_line(tmp_path, base):
   with pytest.raises(UserError, match='jsonl:1: no rejected'):
     preference.run(config(tmp_path, 'pairs', [{'question': 'q', 'chosen': 'a'}]), 'judge', str(tmp_path / 'out'), {'checkpoint': base})

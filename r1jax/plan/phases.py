@@ -180,7 +180,7 @@ def _lengths(c, run: str) -> tuple[int, int]:
 
 def _tokens(c, run: str, phase: str) -> int:
   """Tokens that one run of a phase handles."""
-  if run in ('sft', 'preference', 'process'):
+  if run in ('sft', 'preference', 'process') and phase == 'update':
     return c.batch * (2 if c.get('kind') == 'pairs' else 1) * c.length
   prompts, at_once = _wave(c, run)
   return {'prefill': prompts * _lengths(c, run)[0], 'decode': prompts * at_once,
