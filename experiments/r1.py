@@ -6,7 +6,7 @@
 
 tiny: 35 to 37 minutes on 2 CPU cores, seeds 0 and 1, 2026-11-25; README.md has what it reached. no-language: its reasoning RL
 again, from the same cold start, without the language reward (as --config.rewards.language=0 does in a whole run).
-qwen2.5-7b and deepseek-v3: not yet run.
+qwen2.5-7b and deepseek-v3: planned by compiler (README.md), not yet run.
 """
 
 import importlib.util

@@ -6,7 +6,7 @@
 
 prm: a model that scores each step reranks n answers and guides a beam; then RL against it, with accuracy beside it as the
 hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. Both start from the cold
-start of a finished r1.py:tiny. The tests run both on a nano model; the two at 7B have not been run yet.
+start of a finished r1.py:tiny. The tests run both on a nano model; the two at 7B are planned by compiler (README.md), not yet run.
 """
 
 import importlib.util
