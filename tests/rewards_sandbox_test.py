@@ -52,7 +52,7 @@ def test_python(code, want):
     ('#include <cstdio>\nint f(int n) { volatile char c[1000]; c[0] = n; return n ? c[0] + f(n - 1) : 0; }\nint main() { f(30000); puts("5"); }', 'AC'),
 ])
 def test_cpp(code, want):
-  assert verdict(code, language='cpp', seconds=1.0) == want
+  assert verdict(code, language='cpp', seconds=5.0 if want == 'MLE' else 1.0) == want
 
 
 @pytest.mark.parametrize('language, code', [
