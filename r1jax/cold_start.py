@@ -10,6 +10,7 @@ special_token|<summary> (formats.py). Writes what reject.py writes: data.jsonl, 
 """
 
 import collections
+import functools
 import os
 import random
 import re
@@ -54,6 +55,16 @@ def _rows(c, source: str, rng: random.Random) -> list[dict]:
   return [{**put(row), 'asked': row['question']} for row in rows]
 
 
+@functools.lru_cache(maxsize=1)
+def _examples(path: str) -> list[dict]:
+  """Worked examples of a user's file, read once and not for every question that they are shown before."""
+  found = [e for _, e in tasks.json_lines(path)]
+  missing = [i for i, e in enumerate(found, 1) if not isinstance(e, dict) or not {'question', 'reasoning', 'answer'} <= e.keys()]
+  if missing:
+    raise UserError(f'{path}: example {missing[0]} has not all of question, reasoning, answer')
+  return found
+
+
 def _shown(row: dict, c, rng: random.Random) -> dict:
   """The question behind c.shots worked examples, laid out as the base's own text is."""
   language = row.get('language', 'en')
@@ -62,10 +73,7 @@ def _shown(row: dict, c, rng: random.Random) -> dict:
     problem = lambda: ''.join(f'{digit} {rng.choice("+-")} ' for digit in rng.choices(range(10), k=3)) + str(rng.randint(0, 9))
     pages = [f'{corpus.page({"expression": problem()}, rng, clean, language)} ' for _ in range(c.shots)]
     return {**row, 'question': f'{"".join(pages)}{row["expression"]}:'}
-  found = [e for _, e in tasks.json_lines(c.examples)]
-  missing = [i for i, e in enumerate(found, 1) if not isinstance(e, dict) or not {'question', 'reasoning', 'answer'} <= e.keys()]
-  if missing:
-    raise UserError(f'{c.examples}: example {missing[0]} has not all of question, reasoning, answer')
+  found = _examples(c.examples)
   shown = [f'{prompts.render("r1_zero", e["question"])} {formats.get("r1_zero").write(e["reasoning"], e["answer"])}'
            for e in rng.sample(found, min(c.shots, len(found)))]
   return {**row, 'question': '\n\n'.join([*shown, prompts.render('r1_zero', row['question'])])}
@@ -102,7 +110,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   if not data:
     raise UserError(f'{name}: none of {sampled_in} samples was kept ({dict(reasons)}): a stronger base or weaker filters are needed')
   random.Random(config.seed).shuffle(data)
-  facts = {'samples_in': sampled_in, 'samples_out': len(data), 'sources': {source: len(batches.kept_from(source)) for source in wanted},
+  facts = {'samples_in': sampled_in, 'samples_out': len(data), 'sources': {source: batches.kept_count(source) for source in wanted},
            'turned_away': dict(reasons.most_common())}
   reject.write(workdir, data, {'sampled': sampled_in, **{f'kept from {k}': v for k, v in facts['sources'].items()},
                                'turned_away': facts['turned_away']}, title=name)

@@ -77,7 +77,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     params = stage.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, asked, first=batches.done('')):
       batches.add('', len(sampled.rows), *accepted(sampled, c, judges, judge))
-      progress.update(batches.done(''), kept=len(batches.kept_from('')))
+      progress.update(batches.done(''), kept=batches.kept_count(''))
       stage.stop_if_asked(name)
   kept, reasons = batches.kept, batches.reasons
   rng = random.Random(config.seed)

@@ -116,6 +116,9 @@ class Batches:
   def kept_from(self, source: str) -> list[dict]:
     return [sample for row in self._rows if row['source'] == source for sample in row['kept']]
 
+  def kept_count(self, source: str) -> int:
+    return sum(len(row['kept']) for row in self._rows if row['source'] == source)
+
   @property
   def reasons(self) -> collections.Counter:
     """Why samples were turned away: reason -> count."""
