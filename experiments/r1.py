@@ -20,7 +20,7 @@ _SPEC.loader.exec_module(common)
 
 CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 # The tiny base's text, fixed before any RL: a quarter in Chinese, half of the worked lines mixed; lines in one language
-# slip three times as often as mixed ones (why: r1jax/corpus.py).
+# slip three times as often as mixed ones (why: r1jax/data/corpus.py).
 MIXTURE = dict(textbook=0.62, worked=0.3, broken_format=0.08, guess_right=0.08, slip=0.015, slip_mixed=0.005, noticed=0.5,
                spoken=True, chinese=0.25, mixed=0.5, checked=0.05, paired=0.1, boxed=0.5, facts=0.2)
 
@@ -119,7 +119,7 @@ def tiny_evaluate(evaluate: ConfigDict) -> None:
 
 
 def tiny(config: ConfigDict) -> ConfigDict:
-  """All of it on a laptop: sums in two languages, and the tiny world's general questions (r1jax/scenarios.py)."""
+  """All of it on a laptop: sums in two languages, and the tiny world's general questions (r1jax/data/scenarios.py)."""
   config.name = 'r1_tiny'
   config.keep_freed_memory = True
   config.logit_elements = 1 << 21

@@ -13,7 +13,7 @@ import sys
 from absl import flags
 import jax
 
-from r1jax import checkpoint
+from r1jax.engine import checkpoint
 from r1jax import options
 from r1jax import pipeline
 from r1jax.rewards.sandbox import boxes

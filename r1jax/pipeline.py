@@ -9,8 +9,8 @@ import logging
 import os
 import time
 
-from r1jax import checkpoint
-from r1jax import mesh as mesh_lib
+from r1jax.engine import checkpoint
+from r1jax.engine import mesh as mesh_lib
 from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
@@ -24,7 +24,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
   Stages named in `rerun` are made anew; what they left is moved to set_aside/. Those behind them run again only where
   what they take in has changed. Interrupted, the same call goes on, as rerun.json says that they were set aside already.
 
-  Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax whose run() is called, and
+  Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax.stages (or r1jax.convert) whose run() is called, and
   `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of the finished run in
   config.from_run. An entry's `config`, if it has one, names the part of the config that it reads; else its own name does.
   """
@@ -62,7 +62,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
       note(number)  # without it: a run that starts from this one must not take it for finished
       _begin(workdir, directory, passed, config)
       start, before, facts = time.time(), _seconds(directory), None
-      module = importlib.import_module(f'r1jax.{spec["run"]}')
+      module = _module(spec)
       try:
         if mesh_lib.first_process() or not getattr(module, 'ON_ONE_HOST', False):
           facts = module.run(config, spec.get('config', name), directory, inputs)
@@ -87,6 +87,12 @@ def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
     report.write(workdir)
 
 
+def _module(spec: dict):
+  """The stage's module: of r1jax.stages, or convert, which is a tool as well."""
+  room = 'r1jax' if spec['run'] == 'convert' else 'r1jax.stages'
+  return importlib.import_module(f'{room}.{spec["run"]}')
+
+
 def _check(config) -> None:
   """Every stage looks at its part of the config before the first one starts to work."""
   earlier = set()
@@ -95,7 +101,7 @@ def _check(config) -> None:
     if unknown:
       raise UserError(f'stage {spec["name"]!r} takes input from {unknown[0]!r}, which is no earlier stage')
     earlier.add(spec['name'])
-    module = importlib.import_module(f'r1jax.{spec["run"]}')
+    module = _module(spec)
     if hasattr(module, 'check'):
       module.check(config, spec.get('config', spec['name']))
 

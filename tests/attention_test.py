@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r1jax import mesh as mesh_lib
-from r1jax import programs
-from r1jax import update
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import programs
+from r1jax.engine import update
 from r1jax.models import attention, decode_kernel, zoo
 from r1jax.types import NOWHERE
 

@@ -39,7 +39,7 @@ import pytest  # noqa: E402  after the environment
 @pytest.fixture(scope='session')
 def nano():
   """(model, params) of the zoo's 'nano', float32. Not to be donated: copy the parameters first."""
-  from r1jax import update
+  from r1jax.engine import update
   from r1jax.models import zoo
   model = zoo.build(zoo.get('nano'))
   return model, update.init_params(model, seed=0)
@@ -49,7 +49,7 @@ def nano():
 def one_device():
   """Stages run on one device, as on a laptop, where their mesh names no number; on eight all takes several times as long."""
   import jax
-  from r1jax import mesh as mesh_lib
+  from r1jax.engine import mesh as mesh_lib
   create = mesh_lib.create
   named = lambda shape: math.prod(size for size in shape.values() if size > 0)
   mesh_lib.create = lambda shape, devices=None: create(shape, devices or jax.devices()[:named(shape)])

@@ -20,10 +20,10 @@ from tokenizers import pre_tokenizers
 from r1jax import convert
 from r1jax.convert import __main__ as convert_main
 from r1jax.convert import hf, table
-from r1jax import mesh as mesh_lib
-from r1jax import stage
+from r1jax.engine import mesh as mesh_lib
+from r1jax.stages import common
 from r1jax.models import dense, zoo
-from r1jax.tokenizer import train as train_tokenizer
+from r1jax.data.tokenizer import train as train_tokenizer
 from r1jax.types import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -136,10 +136,10 @@ def assert_same(tree, wanted, **tolerance):
 def test_gguf_lands_in_our_tree_and_on_disk(tmp_path):
   path, out = write_gguf(tmp_path / 'tiny.gguf'), str(tmp_path / 'out')
   assert convert_main.main(['convert', 'import', f'--source={path}', f'--out={out}']) == 0
-  model, tokenizer, step_dir = stage.load_model(out)
+  model, tokenizer, step_dir = common.load_model(out)
   assert model.config == dense.Config(vocab_size=len(TOKENS), dim=D, layers=L, heads=H, kv_heads=K, ffn_dim=F,
                                       head_dim=d, rope_theta=5e5, norm_eps=1e-5, max_length=64)
-  params = stage.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1]))
+  params = common.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1]))
   wanted = our_weights(hf_weights())
   down, quantised = wanted['blocks']['mlp'].pop('down'), params['blocks']['mlp'].pop('down')
   assert_same(params, wanted)
@@ -272,10 +272,10 @@ def test_hf_directory_imports_with_its_tokenizer(tmp_path, capsys):
     with open(os.path.join(source, f'{name}.json'), 'w', encoding='utf-8') as f:
       json.dump(facts, f)
   assert convert_main.main(args) == 0
-  model, read, step_dir = stage.load_model(out)
+  model, read, step_dir = common.load_model(out)
   assert read.eos_ids == (0, 2) and read.pad_id == 0 and read.chat_template == 'T'
   assert read.encode('he hell') == [vocab['he'], vocab['Ġhell']]
-  assert_same(stage.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1])), our_weights(hf_weights()))
+  assert_same(common.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1])), our_weights(hf_weights()))
   assert os.path.exists(os.path.join(out, 'config.json'))
 
 

@@ -1,4 +1,4 @@
-"""r1jax.evaluate: pass@k, the vote, and what is said about a question whose samples are missing."""
+"""r1jax.stages.evaluate: pass@k, the vote, and what is said about a question whose samples are missing."""
 
 import inspect
 import itertools
@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from r1jax import evaluate
+from r1jax.stages import evaluate
 
 
 @pytest.mark.parametrize('n, c, k, want', [
@@ -113,11 +113,13 @@ def test_others_rely_on_these_signatures(f, signature):
 
 
 def test_command_writes_scores_and_refuses_in_one_line(tmp_path, nano, capsys):
-  from r1jax import checkpoint, stage, tokenizer
+  from r1jax.engine import checkpoint
+  from r1jax.stages import common
+  from r1jax.data import tokenizer
   model, params = nano
   texts = [f'{a} + {b} =' for a in range(30) for b in range(30)]
   trained = tokenizer.train(texts, str(tmp_path / 'tokenizer'), vocab_size=60, pieces=['A'])
-  stage.save_model(str(tmp_path / 'm'), model, trained)
+  common.save_model(str(tmp_path / 'm'), model, trained)
   checkpoint.save_params(str(tmp_path / 'm'), params, {})
   (tmp_path / 'q.jsonl').write_text('{"question": "1 + 1 =", "answer": "2", "answer_type": "int"}\n' * 3)
   common = [f'--checkpoint={tmp_path}/m', f'--workdir={tmp_path}/e', '--samples=2', '--max_tokens=8', '--batch=8']

@@ -2,10 +2,10 @@
 
 import pytest
 
-from r1jax import formats
-from r1jax import packing
+from r1jax.data import formats
+from r1jax.engine import packing
 from r1jax import rewards
-from r1jax import tokenizer as tokenizer_lib
+from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.types import UserError
 
 R1 = formats.get('r1')

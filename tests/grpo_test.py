@@ -1,4 +1,4 @@
-"""r1jax.grpo: advantages and losses worked out by hand, gradients by table, combinations that have no meaning."""
+"""r1jax.engine.grpo: advantages and losses worked out by hand, gradients by table, combinations that have no meaning."""
 
 import inspect
 import math
@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r1jax import grpo
-from r1jax import losses
+from r1jax.engine import grpo
+from r1jax.engine import losses
 
 MODES = [('token', 'sequence_mean'), ('token', 'token_mean'), ('token', 'fixed_length'),
          ('sequence', 'sequence_mean')]

@@ -1,4 +1,4 @@
-"""r1jax.losses: chunks change nothing but the memory, masks come from lengths, k3 is a distance."""
+"""r1jax.engine.losses: chunks change nothing but the memory, masks come from lengths, k3 is a distance."""
 
 import math
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r1jax import losses
+from r1jax.engine import losses
 
 B, T, D, V, CHUNK = 2, 11, 3, 97, 4  # T is no multiple of CHUNK; V is like no other size
 

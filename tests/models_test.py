@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from r1jax import convert
-from r1jax import mesh as mesh_lib
-from r1jax import programs
-from r1jax import rollout
-from r1jax import update
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import programs
+from r1jax.engine import rollout
+from r1jax.engine import update
 from r1jax.convert import __main__ as convert_main
 from r1jax.models import zoo
 from r1jax.types import NOWHERE, Prompts, UserError

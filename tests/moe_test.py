@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r1jax import mesh as mesh_lib
-from r1jax import optim
-from r1jax import programs
-from r1jax import rollout
-from r1jax import update
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import optim
+from r1jax.engine import programs
+from r1jax.engine import rollout
+from r1jax.engine import update
 from r1jax.models import moe, zoo
 from r1jax.types import Batch, Prompts
 

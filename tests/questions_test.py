@@ -6,9 +6,9 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from r1jax import questions
+from r1jax.data import questions
 from r1jax import rewards
-from r1jax import tasks
+from r1jax.data import tasks
 from r1jax.types import UserError
 
 

@@ -16,29 +16,29 @@ import sys
 import numpy as np
 import pytest
 
-from r1jax import checkpoint
-from r1jax import corpus
-from r1jax import formats
-from r1jax import generate
-from r1jax import mesh as mesh_lib
+from r1jax.engine import checkpoint
+from r1jax.data import corpus
+from r1jax.data import formats
+from r1jax.stages import sampling
+from r1jax.engine import mesh as mesh_lib
 from r1jax import pipeline
-from r1jax import programs
+from r1jax.engine import programs
 from r1jax import report
-from r1jax import scenarios
-from r1jax import search
-from r1jax import stage
-from r1jax import tasks
+from r1jax.data import scenarios
+from r1jax.stages import search
+from r1jax.stages import common
+from r1jax.data import tasks
 from r1jax.types import Rollout, UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 SUMS = dict(min_terms=2, max_terms=3, min_digits=1, max_digits=1)  # which so small a model sometimes gets right
 RL = dict(steps=2, groups=8, micro_groups=8, samples=4, minibatches=1, max_tokens=24, eval_every=0, sample_groups=8)
-REAL = generate.Generator
+REAL = sampling.Generator
 pytestmark = pytest.mark.usefixtures('one_device')
 
 
 class Scripted:
-  """Stands for generate.Generator in the stages that make data: a policy that is right half of the time."""
+  """Stands for sampling.Generator in the stages that make data: a policy that is right half of the time."""
 
   def __new__(cls, *args, name='evaluate', **kw):
     return super().__new__(cls) if name != 'evaluate' else REAL(*args, name=name, **kw)
@@ -55,7 +55,7 @@ class Scripted:
       ids = [[self.tokenizer.encode(text) + [self.tokenizer.eos_ids[0]] for text in of_row] for of_row in texts]
       lengths = np.array([[len(i) for i in of_row] for of_row in ids])
       tokens = np.array([[i + [0] * (lengths.max() - len(i)) for i in of_row] for of_row in ids])
-      yield generate.Sampled(part, texts, Rollout(tokens, np.zeros(tokens.shape), lengths, np.ones(lengths.shape, bool)))
+      yield sampling.Sampled(part, texts, Rollout(tokens, np.zeros(tokens.shape), lengths, np.ones(lengths.shape, bool)))
 
   def answer(self, row, rng):
     form = formats.of_template(self.template)
@@ -116,7 +116,7 @@ def run(tmp_path_factory, one_device):
   """(config, work dir) of a run that was stopped in the middle of sampling and went on."""
   workdir = tmp_path_factory.mktemp('r1') / 'run'
   config = small(load('r1').get_config('tiny'))
-  added, draw = stage.Batches.add, report.figures.draw
+  added, draw = common.Batches.add, report.figures.draw
   report.figures.draw = blank
 
   def stopped(self, *args):
@@ -124,17 +124,17 @@ def run(tmp_path_factory, one_device):
     if '8_reject' in self._path:
       checkpoint.stop_requested.set()
 
-  stage.Batches.add, generate.Generator = stopped, Scripted
+  common.Batches.add, sampling.Generator = stopped, Scripted
   try:
     with pytest.raises(checkpoint.Stopped, match='reject stopped between two batches'):
       pipeline.run(config, str(workdir))
   finally:
-    stage.Batches.add = added
+    common.Batches.add = added
     checkpoint.stop_requested.clear()
   assert len((workdir / '8_reject/batches.jsonl').read_text().splitlines()) == 1
   pipeline.run(config, str(workdir))
   yield config, workdir
-  generate.Generator, report.figures.draw = REAL, draw
+  sampling.Generator, report.figures.draw = REAL, draw
 
 
 def entries(workdir):
@@ -165,10 +165,10 @@ def test_sampling_went_on_behind_the_batch_it_was_stopped_at(run):
 def test_a_generator_goes_on_as_it_would_have(run):
   config, workdir = run
   c, mesh = config.evaluate, mesh_lib.create(config.mesh)
-  model, tokenizer, step_dir = stage.load_model(str(workdir / '9_sft'))
+  model, tokenizer, step_dir = common.load_model(str(workdir / '9_sft'))
   rows = tasks.asked(c.task, split='heldout', template='r1', size=11)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    params = stage.load_sampling_params(model, step_dir, mesh)
+    params = common.load_sampling_params(model, step_dir, mesh)
     made = REAL(model, tokenizer, mesh, template='r1', samples=2, max_prompt=36, max_tokens=8, batch=4, temperature=1.0, top_p=1.0, seed=3)
     whole, rest = ([texts for s in made(params, rows, first) for texts in s.texts] for first in (0, 4))
   assert len(whole) == 11 and rest == whole[4:] and len({tuple(t) for t in whole}) > 4
@@ -176,7 +176,7 @@ def test_a_generator_goes_on_as_it_would_have(run):
 
 def test_the_base_starts_again_and_the_format_s_token_has_one_id(run):
   _, workdir = run
-  from r1jax.tokenizer import Tokenizer
+  from r1jax.data.tokenizer import Tokenizer
   ids = {Tokenizer(str(workdir / place)).find('<|thought|>') for place in ('5_cold_start', '6_rl', '9_sft', '13_scenarios')}
   assert len(ids) == 1 and None not in ids
   assert Tokenizer(str(workdir / '1_base')).find('<|thought|>') is None

@@ -7,13 +7,13 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from r1jax import cold_start
-from r1jax import formats
-from r1jax import generate
-from r1jax import packing
-from r1jax import reject
-from r1jax import sft
-from r1jax import stage
+from r1jax.stages import cold_start
+from r1jax.data import formats
+from r1jax.stages import sampling
+from r1jax.engine import packing
+from r1jax.stages import reject
+from r1jax.stages import sft
+from r1jax.stages import common
 from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
 from r1jax.rewards import Score
@@ -33,7 +33,7 @@ def sampled(texts, rows=(ROW,), stopped=True):
   n = len(texts) // len(rows)
   shape = (len(rows), n)
   out = Rollout(np.zeros((*shape, 1)), np.zeros((*shape, 1)), np.ones(shape, int), np.full(shape, stopped))
-  return generate.Sampled(list(rows), [texts[i * n:(i + 1) * n] for i in range(len(rows))], out)
+  return sampling.Sampled(list(rows), [texts[i * n:(i + 1) * n] for i in range(len(rows))], out)
 
 
 @pytest.fixture(scope='module')
@@ -115,14 +115,14 @@ def test_what_is_written_is_read_by_sft_and_by_tfds(tmp_path):
 
 
 def test_batches_go_on_where_they_were_cut(tmp_path):
-  batches = stage.Batches(str(tmp_path))
+  batches = common.Batches(str(tmp_path))
   batches.add('', 2, [{'id': '1'}], collections.Counter(wrong=1))
   with open(tmp_path / 'batches.jsonl', 'ab') as f:
     f.write(b'{"source": "", "questions": 2, "ke')  # killed while it wrote
-  again = stage.Batches(str(tmp_path))
+  again = common.Batches(str(tmp_path))
   assert again.done('') == 2 and again.kept == [{'id': '1'}] and again.reasons == {'wrong': 1}
   again.add('', 1, [], collections.Counter(wrong=1))
-  assert stage.Batches(str(tmp_path)).done('') == 3 and stage.Batches(str(tmp_path)).reasons == {'wrong': 2}
+  assert common.Batches(str(tmp_path)).done('') == 3 and common.Batches(str(tmp_path)).reasons == {'wrong': 2}
 
 
 @pytest.mark.parametrize('text, tidy', [

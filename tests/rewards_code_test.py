@@ -3,7 +3,7 @@
 import pytest
 
 from r1jax import rewards
-from r1jax import tasks
+from r1jax.data import tasks
 from r1jax.rewards import code, pool
 from r1jax.rewards.sandbox import boxes
 from r1jax.types import UserError

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from r1jax import tasks
+from r1jax.data import tasks
 from r1jax.rewards import code, language, math, pool
 
 

@@ -111,7 +111,8 @@ def test_judging_overlaps_the_reference_pass(tmp_path, monkeypatch):
   """A reward that sleeps as long as the reference's log-probs take adds at most 10 % to a step."""
   import importlib.util
   import pathlib
-  from r1jax import pipeline, rl, scoring
+  from r1jax import pipeline
+  from r1jax.stages import rl, judging
 
   spec = importlib.util.spec_from_file_location('r1_zero', pathlib.Path(__file__).parent.parent / 'experiments' / 'r1_zero.py')
   module = importlib.util.module_from_spec(spec)
@@ -121,7 +122,7 @@ def test_judging_overlaps_the_reference_pass(tmp_path, monkeypatch):
   config.mesh = dict(data=8, fsdp=1, tensor=1, expert=1)
   config.stages = config.stages[:2]
   passes, sleep = [], [0.0]
-  real_logps, real_judge = rl._logps, scoring.Scorer._judge
+  real_logps, real_judge = rl._logps, judging.Scorer._judge
 
   def logps(*args):
     start = time.monotonic()
@@ -130,7 +131,7 @@ def test_judging_overlaps_the_reference_pass(tmp_path, monkeypatch):
     return out
 
   monkeypatch.setattr(rl, '_logps', logps)
-  monkeypatch.setattr(scoring.Scorer, '_judge', lambda self, *args: (time.sleep(sleep[0]), real_judge(self, *args))[1])
+  monkeypatch.setattr(judging.Scorer, '_judge', lambda self, *args: (time.sleep(sleep[0]), real_judge(self, *args))[1])
 
   def step_seconds(name):
     pipeline.run(config, str(tmp_path / name))

@@ -1,4 +1,4 @@
-"""r1jax.rollout: the sampler says what the model says, and the trainer hears the same."""
+"""r1jax.engine.rollout: the sampler says what the model says, and the trainer hears the same."""
 
 import collections
 import functools
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from r1jax import rollout
+from r1jax.engine import rollout
 from r1jax.types import NOWHERE, Prompts
 
 G, T, PAD = 4, 12, 0

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from r1jax import corpus
+from r1jax.data import corpus
 from r1jax import rewards
-from r1jax import scenarios
-from r1jax import tasks
+from r1jax.data import scenarios
+from r1jax.data import tasks
 
 ROWS = {kind: next(r for r in scenarios.questions() if r['scenario'] == kind) for kind in scenarios.SCENARIOS}
 SEA = {**ROWS['facts'], 'about': 'the sea'}

@@ -1,4 +1,4 @@
-"""r1jax.scoring: what is said about a rollout, and verdicts that are replayed, never judged anew."""
+"""r1jax.stages.judging: what is said about a rollout, and verdicts that are replayed, never judged anew."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 
-from r1jax import scoring
+from r1jax.stages import judging
 from r1jax.rewards import Score
 from r1jax.types import Rollout, RunStopped, UserError
 
@@ -24,7 +24,7 @@ FOUR = rollout([2] * 4, [True] * 4)
 
 
 def test_total_is_the_weighted_sum(tmp_path):
-  scorer = scoring.Scorer({'accuracy': 1.0, 'format': 0.5, 'language': 0.0}, str(tmp_path), [ROW])
+  scorer = judging.Scorer({'accuracy': 1.0, 'format': 0.5, 'language': 0.0}, str(tmp_path), [ROW])
   judged = scorer.begin(0, [ROW] * 4, [RIGHT, WRONG, ' 2', ' <answer> 2 </answer>'], FOUR).result()
   np.testing.assert_array_equal(judged.by_name['accuracy'], [1, 0, 0, 1])
   np.testing.assert_array_equal(judged.by_name['format'], [1, 1, 0, 0])
@@ -34,7 +34,7 @@ def test_total_is_the_weighted_sum(tmp_path):
 
 def test_no_reward_is_an_error(tmp_path):
   with pytest.raises(UserError, match='all rewards are off'):
-    scoring.Scorer({'accuracy': 0.0}, str(tmp_path), [ROW])
+    judging.Scorer({'accuracy': 0.0}, str(tmp_path), [ROW])
 
 
 def test_a_verdict_with_a_clock_is_replayed_when_the_rollout_comes_again(tmp_path):
@@ -48,7 +48,7 @@ def test_a_verdict_with_a_clock_is_replayed_when_the_rollout_comes_again(tmp_pat
       return next(verdicts) if count_errors else [Score(0.0, 'error')] * len(items)
 
   def judge(number, texts):
-    scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])  # as after a restart
+    scorer = judging.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])  # as after a restart
     scorer._pool = Clock()
     return scorer.begin(number, [row] * 20, texts, rollout([2] * 20, [True] * 20)).result()
 
@@ -59,25 +59,25 @@ def test_a_verdict_with_a_clock_is_replayed_when_the_rollout_comes_again(tmp_pat
   verdicts = iter([[Score(0.5, 'correct')] * 20] * 3)
   judge(4, [RIGHT] * 20), judge(5, [RIGHT] * 20)
   assert judge(4, [RIGHT] * 20).total_B[0] == 0.5 and len(list(verdicts)) == 1  # several rollouts back, too
-  scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
+  scorer = judging.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
   scorer.forget(before=5)
   assert [p.name for p in (tmp_path / 'verdicts').iterdir()] == ['00000005.json']
 
 
 def test_too_many_errors_stop_the_run(tmp_path):
-  scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
+  scorer = judging.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
   judged = scorer.begin(0, [{**ROW, 'answer_type': 'nonsense'}] * 4, [RIGHT] * 4, FOUR).result()
   assert judged.errors == 4
-  scoring.stop_if_unjudged({'rewards/errors': 0.1})
+  judging.stop_if_unjudged({'rewards/errors': 0.1})
   with pytest.raises(RunStopped, match='100% of the completions have verdicts that are errors'):
-    scoring.stop_if_unjudged({'rewards/errors': judged.errors / 4})
+    judging.stop_if_unjudged({'rewards/errors': judged.errors / 4})
 
 
 def test_facts_by_hand():
   total = np.array([1, 1, 0, 2], np.float32)
-  judged = scoring.Judged(total, {'accuracy': np.array([1, 1, 0, 1], np.float32)}, {'accuracy': ['correct'] * 4}, 0, {})
+  judged = judging.Judged(total, {'accuracy': np.array([1, 1, 0, 1], np.float32)}, {'accuracy': ['correct'] * 4}, 0, {})
   advantages = np.array([[0, 0], [-1, 1]], np.float32)
-  found = scoring.facts(rollout([2, 4, 8, 2], [True, True, False, True]), judged, advantages, [ROW] * 4,
+  found = judging.facts(rollout([2, 4, 8, 2], [True, True, False, True]), judged, advantages, [ROW] * 4,
                         ['Wait, but', 'nothing', 'waiting', 'wait wait'])
   assert found['reward/mean'] == 1.0 and found['accuracy/mean'] == 0.75 and found['length/tokens'] == 4.0
   assert found['length/truncated'] == 0.25 and found['groups/no_signal'] == 0.5 and found['groups/std_min'] == 1.0
@@ -86,9 +86,9 @@ def test_facts_by_hand():
 
 
 def test_sample_rows_are_json_and_belong_together():
-  judged = scoring.Judged(np.arange(4, dtype=np.float32), {'accuracy': np.array([1, 0, 0, 1], np.float32)},
+  judged = judging.Judged(np.arange(4, dtype=np.float32), {'accuracy': np.array([1, 0, 0, 1], np.float32)},
                           {'accuracy': ['correct', 'wrong', 'wrong', 'correct']}, 0, {})
-  rows = scoring.sample_rows(6, 2, [ROW, {**ROW, 'id': 'b'}], ['p', 'q', 'r', 's'],
+  rows = judging.sample_rows(6, 2, [ROW, {**ROW, 'id': 'b'}], ['p', 'q', 'r', 's'],
                              rollout([1, 2, 3, 4], [True, False, True, True]), judged,
                              np.array([[1, -1], [-1, 1]], np.float32), keep=5)
   assert [(r['id'], r['sample'], r['completion'], r['tokens'], r['correct']) for r in json.loads(json.dumps(rows))] == [
@@ -99,25 +99,25 @@ def test_sample_rows_are_json_and_belong_together():
 
 def test_a_broken_run_stops():
   fine = {'loss': 0.1, 'grad_norm': 1.0, 'mismatch/logp_max_abs': 0.01}
-  scoring.stop_if_broken([fine], mismatch_limit=0.1, first=True)
-  scoring.stop_if_broken([{**fine, 'mismatch/logp_max_abs': 1.0}], mismatch_limit=0.1, first=False)
+  judging.stop_if_broken([fine], mismatch_limit=0.1, first=True)
+  judging.stop_if_broken([{**fine, 'mismatch/logp_max_abs': 1.0}], mismatch_limit=0.1, first=False)
   with pytest.raises(RunStopped, match='not finite'):
-    scoring.stop_if_broken([fine, {**fine, 'grad_norm': float('nan')}], mismatch_limit=0.1, first=False)
+    judging.stop_if_broken([fine, {**fine, 'grad_norm': float('nan')}], mismatch_limit=0.1, first=False)
   with pytest.raises(RunStopped, match='rl.mismatch_limit=0.1'):
-    scoring.stop_if_broken([{**fine, 'mismatch/logp_max_abs': 1.0}], mismatch_limit=0.1, first=True)
+    judging.stop_if_broken([{**fine, 'mismatch/logp_max_abs': 1.0}], mismatch_limit=0.1, first=True)
 
 
 def test_rare_success_is_warned_of(caplog):
   with caplog.at_level(logging.WARNING, logger='r1jax'):
-    scoring.warn_if_rare(0.2, 30, 16)
-    scoring.warn_if_rare(0.01, 5, 16)
+    judging.warn_if_rare(0.2, 30, 16)
+    judging.warn_if_rare(0.01, 5, 16)
     assert not caplog.records
-    scoring.warn_if_rare(0.01, 30, 16)
+    judging.warn_if_rare(0.01, 30, 16)
   assert 'only the format is learned' in caplog.text
 
 
 def test_lengths_reach_the_rewards_that_ask_for_them(tmp_path):
-  scorer = scoring.Scorer({'accuracy': 1.0, 'truncated': 0.5, 'overlong': 1.0, 'repetition': 1.0}, str(tmp_path), [ROW],
+  scorer = judging.Scorer({'accuracy': 1.0, 'truncated': 0.5, 'overlong': 1.0, 'repetition': 1.0}, str(tmp_path), [ROW],
                           max_tokens=10, overlong_buffer=4)
   judged = scorer.begin(0, [ROW] * 4, [RIGHT, RIGHT, 'a b c d a b c d a b c d', RIGHT],
                         rollout([6, 8, 3, 10], [True, True, True, False])).result()
@@ -129,11 +129,11 @@ def test_lengths_reach_the_rewards_that_ask_for_them(tmp_path):
 
 
 def test_a_second_grader_reports_what_it_sees_otherwise(tmp_path):
-  scorer = scoring.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
+  scorer = judging.Scorer({'accuracy': 1.0}, str(tmp_path), [ROW])
   texts = [RIGHT, WRONG, ' <answer> 1+1 </answer>', ' <answer> ? </answer>']  # a question is no answer; a mark is not read
   judged = scorer.begin(0, [ROW] * 4, texts, FOUR).result()
   assert judged.second == {'rewards/disagreement': pytest.approx(1 / 3), 'rewards/overpaid': 0.0}
-  broken = scoring._again(scorer._pool, [[1.0, 'correct']] * 4, [ROW] * 4, [RIGHT, WRONG, WRONG, RIGHT])  # a first grader that pays for all
+  broken = judging._again(scorer._pool, [[1.0, 'correct']] * 4, [ROW] * 4, [RIGHT, WRONG, WRONG, RIGHT])  # a first grader that pays for all
   assert broken == {'rewards/disagreement': 0.5, 'rewards/overpaid': 0.5}
   sets = [{**ROW, 'answer': r'\{1, 2\}', 'answer_type': 'set'}] * 2  # to math-verify, which accepts a repeated element
   judged = scorer.begin(1, sets, [r' <answer> \{2, 1\} </answer>', r' <answer> \{1, 2, 1\} </answer>'], rollout([2] * 2, [True] * 2)).result()
@@ -145,10 +145,10 @@ def test_a_second_grader_reports_what_it_sees_otherwise(tmp_path):
 def test_a_row_that_cannot_be_graded_is_refused_with_its_place(tmp_path):
   rows = [ROW, {**ROW, 'answer': 'two', 'where': 'questions.jsonl:7'}]
   with pytest.raises(UserError, match="questions.jsonl:7: answer='two' does not parse as 'int'"):
-    scoring.Scorer({'accuracy': 1.0}, str(tmp_path), rows)
+    judging.Scorer({'accuracy': 1.0}, str(tmp_path), rows)
   with pytest.raises(UserError, match='row b: .*matrix'):
-    scoring.start(set(), [{**ROW, 'id': 'b', 'answer_type': 'matrix'}])
+    judging.start(set(), [{**ROW, 'id': 'b', 'answer_type': 'matrix'}])
   with pytest.raises(UserError, match="a row for the reward 'code' needs 'tests'"):
-    scoring.start(set(), [{**ROW, 'reward': 'code'}])
+    judging.start(set(), [{**ROW, 'reward': 'code'}])
   with pytest.raises(UserError, match=r"x\^ \+|'x\^'"):
-    scoring.start(set(), [{**ROW, 'answer': 'x^', 'answer_type': 'expr'}])
+    judging.start(set(), [{**ROW, 'answer': 'x^', 'answer_type': 'expr'}])

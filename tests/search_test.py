@@ -4,10 +4,10 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from r1jax import formats
-from r1jax import process
-from r1jax import reward_model
-from r1jax import search
+from r1jax.data import formats
+from r1jax.stages import process
+from r1jax.stages import reward_model
+from r1jax.stages import search
 from r1jax.rewards import pool
 from r1jax.types import UserError
 

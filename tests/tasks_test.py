@@ -1,4 +1,4 @@
-"""r1jax.tasks, corpus, tokenizer, prompts: which questions, which text, which ids."""
+"""r1jax.data.tasks, corpus, tokenizer, prompts: which questions, which text, which ids."""
 
 import collections
 import json
@@ -8,10 +8,10 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from r1jax import corpus
-from r1jax import prompts
-from r1jax import tasks
-from r1jax import tokenizer as tokenizer_lib
+from r1jax.data import corpus
+from r1jax.data import prompts
+from r1jax.data import tasks
+from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.types import UserError
 
 CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)

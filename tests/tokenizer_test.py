@@ -7,8 +7,8 @@ import pytest
 import tokenizers
 from tokenizers import pre_tokenizers
 
-from r1jax.tokenizer import Tokenizer, add_special_tokens, as_tokenizer_json
-from r1jax.tokenizer import train as train_tokenizer
+from r1jax.data.tokenizer import Tokenizer, add_special_tokens, as_tokenizer_json
+from r1jax.data.tokenizer import train as train_tokenizer
 from r1jax.types import UserError
 
 TOKENS = ['<|end|>', '<|pad|>', '<think>', *sorted(pre_tokenizers.ByteLevel.alphabet()), 'he', 'll', 'hell', 'Ġhell']

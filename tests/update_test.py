@@ -1,4 +1,4 @@
-"""r1jax.update: one step is one step, however the batch is cut up and wherever it lies."""
+"""r1jax.engine.update: one step is one step, however the batch is cut up and wherever it lies."""
 
 import contextlib
 import functools
@@ -10,13 +10,13 @@ import numpy as np
 import optax
 import pytest
 
-from r1jax import losses
-from r1jax import mesh as mesh_lib
-from r1jax import optim
-from r1jax import packing
-from r1jax import programs
-from r1jax import rollout
-from r1jax import update
+from r1jax.engine import losses
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import optim
+from r1jax.engine import packing
+from r1jax.engine import programs
+from r1jax.engine import rollout
+from r1jax.engine import update
 from r1jax.types import Batch, Prompts
 
 MODES = [('token', 'sequence_mean'), ('token', 'token_mean'), ('token', 'fixed_length'),

@@ -16,16 +16,16 @@ from flax import traverse_util
 import jax
 import numpy as np
 
-from r1jax import checkpoint
-from r1jax import mesh as mesh_lib
-from r1jax import stage
-from r1jax import update
+from r1jax.engine import checkpoint
+from r1jax.engine import mesh as mesh_lib
+from r1jax.stages import common
+from r1jax.engine import update
 from r1jax.convert import table
 from r1jax.convert.gguf import open_gguf
 from r1jax.convert.hf import open_hf, read_json, write_hf
 from r1jax.convert.source import Source
 from r1jax.models import zoo
-from r1jax.tokenizer import Tokenizer
+from r1jax.data.tokenizer import Tokenizer
 from r1jax.types import UserError
 
 
@@ -123,7 +123,7 @@ def open_source(source: str) -> Source:
 
 
 def import_model(source: str, model: str | None, out: str):
-  """Writes model.json, the tokenizer files and, last, the weights into `out`, as stage.load_model reads them."""
+  """Writes model.json, the tokenizer files and, last, the weights into `out`, as common.load_model reads them."""
   opened = open_source(source)
   if os.path.exists(os.path.join(out, 'metrics.jsonl')):
     raise UserError(f'{out} holds a training run: take another --out')
@@ -135,7 +135,7 @@ def import_model(source: str, model: str | None, out: str):
   except OSError as e:
     raise UserError(f'cannot write to {out}: {e.strerror}') from e
   del opened  # 0.2 GB of mapped file and metadata, for SmolLM2
-  stage.save_model(out, zoo.build(config), Tokenizer(out))
+  common.save_model(out, zoo.build(config), Tokenizer(out))
   checkpoint.save_params(out, params, {'source': source, 'model': model})
   return config
 
@@ -148,7 +148,7 @@ def export_model(path: str, out: str, *, dtype: str | None = None):
   """
   if os.path.isdir(out) and os.listdir(out):
     raise UserError(f'--out={out} is not empty: take another directory')
-  model, tokenizer, step_dir = stage.load_model(path)
+  model, tokenizer, step_dir = common.load_model(path)
   leaves = checkpoint.open_leaves(step_dir)
   shapes = table.shapes(model.config)
   for name, shape in shapes.items():

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from r1jax import checkpoint
+from r1jax.engine import checkpoint
 from r1jax import convert
 from r1jax.types import UserError
 

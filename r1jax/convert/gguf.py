@@ -7,7 +7,7 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
-from r1jax import checkpoint
+from r1jax.engine import checkpoint
 from r1jax.convert.source import Source
 from r1jax.types import UserError
 

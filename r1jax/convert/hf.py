@@ -11,10 +11,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from r1jax import checkpoint
+from r1jax.engine import checkpoint
 from r1jax.convert import table
 from r1jax.convert.source import Source
-from r1jax.tokenizer import as_tokenizer_json
+from r1jax.data.tokenizer import as_tokenizer_json
 from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from flax import traverse_util
 import numpy as np
 
-from r1jax import mesh as mesh_lib
-from r1jax import update
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import update
 from r1jax.models import zoo
 
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import jax
 
-from r1jax import mesh as mesh_lib
-from r1jax import programs
-from r1jax import stage
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import programs
+from r1jax.stages import common
 from r1jax.models import zoo
 from r1jax.plan import roofline
 from r1jax.plan.chips import gpu_target, Topology
@@ -110,7 +110,7 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dic
   c, run = config[phase.stage], spec['run']
   mesh = mesh_lib.create(config.mesh, devices_of(where))
   head = {'reward_head': True} if run in ('preference', 'process') and phase.phase == 'update' else {}
-  model = zoo.build(zoo.get(model_of(config, phase.stage), **stage.computed(config, mesh), **head))
+  model = zoo.build(zoo.get(model_of(config, phase.stage), **common.computed(config, mesh), **head))
   sizes = roofline.sizes_of(model.config, dict(mesh.shape))
   resident = {'params': 0, 'optimizer': 0}
   if phase.phase == 'update':

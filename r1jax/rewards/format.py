@@ -1,8 +1,8 @@
 """Format reward: the turn is laid out as its row's format says (paper, 2.2.2 and table 1; 2.3.1), see ../formats.py."""
 
-from r1jax import formats
+from r1jax.data import formats
 from r1jax.rewards import CORRECT, Score, WRONG
-from r1jax.formats import last_answer  # noqa: F401  what graders look for beside a box
+from r1jax.data.formats import last_answer  # noqa: F401  what graders look for beside a box
 
 
 def of(row: dict):

@@ -3,7 +3,7 @@
 The fourth stage never trains on these rules: they label the pairs that reward models learn from, and measure the end.
 """
 
-from r1jax import scenarios
+from r1jax.data import scenarios
 from r1jax.rewards import Score
 from r1jax.rewards import format as form
 

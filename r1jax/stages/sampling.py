@@ -5,9 +5,9 @@ from typing import Iterator, NamedTuple
 import jax
 import numpy as np
 
-from r1jax import mesh as mesh_lib
-from r1jax import programs
-from r1jax import prompts
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import programs
+from r1jax.data import prompts
 from r1jax.types import Prompts, Rollout, UserError
 
 

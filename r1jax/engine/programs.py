@@ -11,13 +11,13 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from r1jax import grpo
-from r1jax import losses
-from r1jax import mesh as mesh_lib
-from r1jax import optim
-from r1jax import packing
-from r1jax import rollout
-from r1jax import update
+from r1jax.engine import grpo
+from r1jax.engine import losses
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import optim
+from r1jax.engine import packing
+from r1jax.engine import rollout
+from r1jax.engine import update
 from r1jax.models import moe
 from r1jax.types import Batch, Prompts
 

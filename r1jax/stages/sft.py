@@ -9,18 +9,18 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from r1jax import checkpoint
-from r1jax import corpus
-from r1jax import formats
-from r1jax import mesh as mesh_lib
+from r1jax.engine import checkpoint
+from r1jax.data import corpus
+from r1jax.data import formats
+from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax import packing
-from r1jax import programs
-from r1jax import prompts
-from r1jax import stage
-from r1jax import tasks
-from r1jax import tokenizer as tokenizer_lib
-from r1jax import update
+from r1jax.engine import packing
+from r1jax.engine import programs
+from r1jax.data import prompts
+from r1jax.stages import common
+from r1jax.data import tasks
+from r1jax.data import tokenizer as tokenizer_lib
+from r1jax.engine import update
 from r1jax.models import zoo
 from r1jax.types import UserError
 
@@ -56,13 +56,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
   texts = _texts(c, config, inputs)
-  place = stage.host_directory(workdir)
+  place = common.host_directory(workdir)
   if 'checkpoint' in inputs:
-    model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
+    model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
     if c.get('format'):
       tokenizer = tokenizer_lib.add_special_tokens(tokenizer, list(formats.get(c.format).tokens), place,
                                                    limit=model.config.vocab_size)
-    params = stage.load_params(model, step_dir, mesh)
+    params = common.load_params(model, step_dir, mesh)
   else:
     if 'tokenizer' in inputs:
       tokenizer = tokenizer_lib.Tokenizer(inputs['tokenizer'])
@@ -72,9 +72,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
           (*(prompt + completion for prompt, completion in texts[:4000]), *later), place, vocab_size=c.vocab_size,
           pieces=prompts.fixed_parts(c.template) + corpus.whole_pieces(spoken=bool(later)))
     rows = tokenizer.vocab_size + c.get('spare_tokens', 0)
-    model = zoo.build(zoo.get(c.model, vocab_size=rows, **stage.computed(config, mesh)))
+    model = zoo.build(zoo.get(c.model, vocab_size=rows, **common.computed(config, mesh)))
     params = update.init_params(model, config.seed)
-  stage.save_model(workdir, model, tokenizer)
+  common.save_model(workdir, model, tokenizer)
   fitting = _fitting(texts, tokenizer, c.length, name)
   if texts and not fitting:
     raise UserError(f'{name}: all {len(texts)} documents are longer than {name}.length={c.length} tokens: raise it')
@@ -123,7 +123,7 @@ def train(config, c, name: str, workdir: str, built: programs.Training, params, 
   step_fn = built.step.compile()
   rows = grain.MapDataset.source(np.arange(n)).seed(config.seed).shuffle().repeat()
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
-  place = stage.host_directory(workdir)
+  place = common.host_directory(workdir)
   writer = metrics.Writer(place, name)
   progress = metrics.Progress(c.steps, name, os.path.join(place, 'log.txt'))
   with programs.use_mesh(mesh):

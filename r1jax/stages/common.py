@@ -9,14 +9,14 @@ import sys
 
 import jax
 
-from r1jax import checkpoint
-from r1jax import mesh as mesh_lib
+from r1jax.engine import checkpoint
+from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax import programs
-from r1jax import update
+from r1jax.engine import programs
+from r1jax.engine import update
 from r1jax.models import attention
 from r1jax.models import zoo
-from r1jax.tokenizer import Tokenizer
+from r1jax.data.tokenizer import Tokenizer
 from r1jax.types import UserError
 
 

@@ -6,7 +6,7 @@ Arrays in, arrays out. Nothing here knows of models, configs or files.
 import jax
 import jax.numpy as jnp
 
-from r1jax.losses import kl_k3, masked_sum
+from r1jax.engine.losses import kl_k3, masked_sum
 
 _MAX_LOG_RATIO = 20.0  # e^20 = 5e8: beyond it a sequence ratio says only "far away"
 _OVERFLOW = 80.0  # e^88.7 is float32's largest; inf * 0 would make one token's NaN everybody's

@@ -9,11 +9,11 @@ import os
 import jax.numpy as jnp
 import numpy as np
 
-from r1jax import mesh as mesh_lib
-from r1jax import programs
-from r1jax import prompts
-from r1jax import stage
-from r1jax import tasks
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import programs
+from r1jax.data import prompts
+from r1jax.stages import common
+from r1jax.data import tasks
 from r1jax.models import zoo
 from r1jax.rewards import format as form_lib
 
@@ -21,7 +21,7 @@ from r1jax.rewards import format as form_lib
 def with_head(model, step_dir: str, mesh):
   """(the model with a reward head, its weights): those of a checkpoint without one, the head [dim] at zero."""
   head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
-  return head, {**stage.load_params(model, step_dir, mesh), 'reward_head': jnp.zeros(model.config.dim, jnp.float32)}
+  return head, {**common.load_params(model, step_dir, mesh), 'reward_head': jnp.zeros(model.config.dim, jnp.float32)}
 
 
 def by_question(rows: list[dict], every: int) -> tuple[list[dict], list[dict]]:
@@ -96,9 +96,9 @@ class RewardModel:
   def __init__(self, directory: str, config, mesh, *, batch: int):
     with open(os.path.join(directory, 'reward_model.json'), encoding='utf-8') as f:
       self.facts = json.load(f)
-    model, tokenizer, step_dir = stage.load_model(directory, **stage.computed(config, mesh))
+    model, tokenizer, step_dir = common.load_model(directory, **common.computed(config, mesh))
     with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
-      params = stage.load_sampling_params(model, step_dir, mesh)
+      params = common.load_sampling_params(model, step_dir, mesh)
       if self.facts['kind'] == 'steps':
         self._tokenizer = tokenizer
         self.steps = StepScores(model, tokenizer.pad_id, mesh, params, length=self.facts['length'], batch=batch)

@@ -11,18 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r1jax import checkpoint
-from r1jax import evaluate
-from r1jax import grpo
-from r1jax import mesh as mesh_lib
+from r1jax.engine import checkpoint
+from r1jax.stages import evaluate
+from r1jax.engine import grpo
+from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax import programs
-from r1jax import prompts
-from r1jax import questions
-from r1jax import reward_model
-from r1jax import scoring
-from r1jax import stage
-from r1jax import tasks
+from r1jax.engine import programs
+from r1jax.data import prompts
+from r1jax.data import questions
+from r1jax.stages import reward_model
+from r1jax.stages import judging
+from r1jax.stages import common
+from r1jax.data import tasks
 from r1jax.types import Batch, Prompts, Rollout, UserError
 
 
@@ -51,12 +51,12 @@ def check(config, name: str) -> None:
   prompts.render(c.template, '')
   weights = _weights(config, c)
   given = next((spec['inputs'] for spec in config.stages if spec['name'] == name), {})
-  for reward in scoring.MODELS:
+  for reward in judging.MODELS:
     if weights.get(reward) and reward not in given:
       raise UserError(f'reward {reward!r} comes from a reward model: stage {name!r} needs the input {reward!r}, or the weight 0')
   if c.general.source and not 0 < c.general.share < 1:
     raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
-  scoring.Scorer(weights, '', sum(_rows(c), []), max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer).close()
+  judging.Scorer(weights, '', sum(_rows(c), []), max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer).close()
 
 
 def _weights(config, c) -> dict[str, float]:
@@ -77,19 +77,19 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
-  stage.save_model(workdir, model, tokenizer)
+  model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
+  common.save_model(workdir, model, tokenizer)
   weights, (reasoning, general) = _weights(config, c), _rows(c)
   rows = reasoning + general
   per_rollout = c.groups * c.minibatches
   all_prompts = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   order = questions.Order(len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share, first=c.general.from_step)
-  place, wave = stage.host_directory(workdir), programs.wave_of(c)
+  place, wave = common.host_directory(workdir), programs.wave_of(c)
   # Of each wave, the prompts that this process's devices sample: it alone scores them, and deals them out to minibatches.
   own = mesh_lib.own_rows(wave, mesh)
   mesh_lib.check_own(own, wave)
   here = np.concatenate([start + own for start in range(0, per_rollout, wave)])
-  scorer = scoring.Scorer(weights, place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
+  scorer = judging.Scorer(weights, place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
 
   reference = c.kl_coef > 0
   built = programs.rl(config, c, model, mesh)
@@ -101,20 +101,20 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   step_fn = built.step.compile()
   heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
   models = {reward: reward_model.RewardModel(inputs[reward], config, mesh, batch=programs.wave_of(c))
-            for reward in scoring.MODELS if weights.get(reward)}
+            for reward in judging.MODELS if weights.get(reward)}
 
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
   writer = metrics.Writer(place, name)
   progress = metrics.Progress(c.steps, name, os.path.join(place, 'log.txt'))
-  stage.release_memory()
+  common.release_memory()
   with programs.use_mesh(mesh):
     restored = checkpoints.restore(built.state, built.shardings)
-    state = restored[0] if restored else built.fresh(stage.load_params(model, step_dir, mesh))
-    stage.release_memory()
+    state = restored[0] if restored else built.fresh(common.load_params(model, step_dir, mesh))
+    common.release_memory()
     step, number = int(state.step), int(state.position)
     writer.truncate(step if restored else -1)
     metrics.truncate_samples(place, step)
-    unhacked = scoring.first_watched(metrics.read(writer.path))  # what the hacking monitor compares with
+    unhacked = judging.first_watched(metrics.read(writer.path))  # what the hacking monitor compares with
     if restored is None and heldout:
       writer.write(0, {'rollout': 0, **heldout(state.params)})
 
@@ -135,19 +135,19 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       # Before its step no question is general. From there on every host asks, in one order, whatever its rows are.
       measured = {reward: ask(answered, texts) for reward, ask in models.items()
                   if reward == 'process' or step >= c.general.from_step}
-      judging = scorer.begin(number, answered, texts, out, measured)
+      verdicts = scorer.begin(number, answered, texts, out, measured)
       old, ref = out.logps_BxT, None  # while the host judges, the devices go on
       if c.old_logps == 'trainer':
         old = _logps(logps_of, state.params, asked, out.tokens_BxT, c, mesh)
       if reference:
         ref = _logps(logps_of, state.ref_params, asked, out.tokens_BxT, c, mesh)
       waiting = time.monotonic()
-      judged = judging.result()
+      judged = verdicts.result()
       scored = time.monotonic()
       advantages_NxG = np.asarray(grpo.group_advantages(judged.total_B.reshape(-1, c.samples), scale=c.scale))
       batch = Batch(*asked, out.tokens_BxT, out.lengths_B, out.logps_BxT, old, ref, advantages_NxG.reshape(-1))
-      facts = mesh_lib.over_processes(scoring.facts(out, judged, advantages_NxG, answered, texts, general=bool(general)))
-      scoring.stop_if_unjudged(facts)
+      facts = mesh_lib.over_processes(judging.facts(out, judged, advantages_NxG, answered, texts, general=bool(general)))
+      judging.stop_if_unjudged(facts)
       ema = float(state.accuracy_ema)
       ema = facts['accuracy/mean'] if ema < 0 else 0.95 * ema + 0.05 * facts['accuracy/mean']
       state = state.replace(position=jnp.int32(number + 1), accuracy_ema=jnp.float32(ema))
@@ -158,14 +158,14 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       means = [{k: float(v) for k, v in mean.items()} for mean in means]
       done = time.monotonic()
 
-      scoring.stop_if_broken(means, mismatch_limit=c.mismatch_limit, first=number == 0)
+      judging.stop_if_broken(means, mismatch_limit=c.mismatch_limit, first=number == 0)
       seconds = {'rollout/seconds': sampled - start, 'rewards/seconds': scored - waiting,
                  'update/seconds': done - scored + waiting - sampled, 'step/seconds': done - start}
       facts |= {k: v / c.minibatches for k, v in seconds.items()}
       tokens = facts['length/tokens'] * per_rollout * c.samples
       facts['rollout/tokens_per_second'] = tokens / (sampled - start)
       facts['update/tokens_per_second'] = (tokens + float(asked_tokens)) / seconds['update/seconds']
-      metrics.write_samples(place, step + c.minibatches, scoring.sample_rows(
+      metrics.write_samples(place, step + c.minibatches, judging.sample_rows(
           step + c.minibatches, number, [rows[i] for i in chosen], texts, out, judged, advantages_NxG,
           keep=c.sample_groups))
       step, number = step + c.minibatches, number + 1
@@ -177,10 +177,10 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
           mean |= heldout(state.params)
         writer.write(step + i, {'rollout': number - 1, **facts, **mean})
       progress.update(step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'])
-      scoring.warn_if_rare(ema, number, c.samples)
+      judging.warn_if_rare(ema, number, c.samples)
       if models:
-        unhacked = {**scoring.watched(facts), **unhacked}
-        scoring.warn_if_hacked(unhacked, scoring.watched(facts))
+        unhacked = {**judging.watched(facts), **unhacked}
+        judging.warn_if_hacked(unhacked, judging.watched(facts))
       if last or stop or _crossed(step, c.minibatches, config.checkpoints.every):
         checkpoints.save(state, {'stage': name})
         scorer.forget(before=number)

@@ -15,17 +15,17 @@ import os
 import random
 import re
 
-from r1jax import corpus
-from r1jax import formats
-from r1jax import generate
-from r1jax import mesh as mesh_lib
+from r1jax.data import corpus
+from r1jax.data import formats
+from r1jax.stages import sampling
+from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax import programs
-from r1jax import prompts
-from r1jax import reject
-from r1jax import scoring
-from r1jax import stage
-from r1jax import tasks
+from r1jax.engine import programs
+from r1jax.data import prompts
+from r1jax.stages import reject
+from r1jax.stages import judging
+from r1jax.stages import common
+from r1jax.data import tasks
 from r1jax.rewards import format as form_lib
 from r1jax.rewards import math as math_lib
 from r1jax.rewards import pool
@@ -43,7 +43,7 @@ def check(config, name: str) -> None:
   for source in SOURCES:
     rows = _rows(c, source, random.Random(0)) if c[source].questions else []
     if c.filters.language:
-      scoring.check_languages(rows, f'set {name}.filters.language=0')
+      judging.check_languages(rows, f'set {name}.filters.language=0')
 
 
 def _rows(c, source: str, rng: random.Random) -> list[dict]:
@@ -88,22 +88,22 @@ def _reflecting(row: dict, c) -> dict:
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Samples from inputs['base'] and inputs['zero'], keeps, rewrites, writes; returns the card's counts."""
   c = config[name]
-  mesh, place = mesh_lib.create(config.mesh), stage.host_directory(workdir)
+  mesh, place = mesh_lib.create(config.mesh), common.host_directory(workdir)
   wanted = [source for source in SOURCES if c[source].questions]
   progress = metrics.Progress(len(wanted), name, os.path.join(place, 'log.txt'))
-  batches = stage.Batches(place)
+  batches = common.Batches(place)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     for number, source in enumerate(wanted, 1):
       rows = _rows(c, source, random.Random(f'{config.seed} {source}'))
-      model, tokenizer, step_dir = stage.load_model(inputs[SOURCES[source]], **stage.computed(config, mesh))
-      generator = generate.Generator(
+      model, tokenizer, step_dir = common.load_model(inputs[SOURCES[source]], **common.computed(config, mesh))
+      generator = sampling.Generator(
           model, tokenizer, mesh, template='plain' if source == 'few_shot' else 'r1_zero', samples=c.samples,
           max_prompt=c.max_prompt, max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p,
           seed=config.seed + number, name=name)
-      params = stage.load_sampling_params(model, step_dir, mesh)
+      params = common.load_sampling_params(model, step_dir, mesh)
       for sampled in generator(params, rows, first=batches.done(source)):
         batches.add(source, len(sampled.rows), *kept(sampled, source, c, judges))
-        stage.stop_if_asked(name)
+        common.stop_if_asked(name)
       progress.update(number, source=source, kept=len(batches.kept))
   data, reasons = batches.kept, batches.reasons
   sampled_in = sum(batches.done(source) for source in wanted) * c.samples
@@ -117,7 +117,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   return facts
 
 
-def kept(sampled: generate.Sampled, source: str, c, judges: pool.Pool) -> tuple[list[dict], collections.Counter]:
+def kept(sampled: sampling.Sampled, source: str, c, judges: pool.Pool) -> tuple[list[dict], collections.Counter]:
   """The samples of a batch that are right, readable and new, rewritten; and why the others are not: reason -> count."""
   form, rewritten, reasons = formats.get(c.format), [], collections.Counter()
   for row, texts, stopped in zip(sampled.rows, sampled.texts, sampled.out.stopped_B):

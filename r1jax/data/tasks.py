@@ -17,8 +17,8 @@ import json
 import os
 import re
 
-from r1jax import formats
-from r1jax import scenarios
+from r1jax.data import formats
+from r1jax.data import scenarios
 from r1jax.types import UserError
 
 # Shares of 100: which split a problem's hash falls into.

@@ -15,15 +15,15 @@ import random
 from ml_collections import ConfigDict
 import numpy as np
 
-from r1jax import checkpoint
-from r1jax import generate
-from r1jax import mesh as mesh_lib
-from r1jax import programs
-from r1jax import reward_model
-from r1jax import scenarios
-from r1jax import sft
-from r1jax import stage
-from r1jax import tasks
+from r1jax.engine import checkpoint
+from r1jax.stages import sampling
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import programs
+from r1jax.stages import reward_model
+from r1jax.data import scenarios
+from r1jax.stages import sft
+from r1jax.stages import common
+from r1jax.data import tasks
 from r1jax.rewards import scenario
 from r1jax.types import UserError
 
@@ -47,15 +47,15 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Trains config[name] from inputs['checkpoint'], whose samples also are the responses where source is 'policy'."""
   c = ConfigDict(config[name].to_dict())
   mesh = mesh_lib.create(config.mesh)
-  model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
+  model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   made = lambda: _from_policy(config, c, name, model, tokenizer, step_dir, mesh) if c.source == 'policy' else _from_file(c)
-  found = stage.made_once(os.path.join(workdir, 'preferences.jsonl'), made)
+  found = common.made_once(os.path.join(workdir, 'preferences.jsonl'), made)
   learned, heldout = reward_model.by_question(found, HELDOUT)
   if not learned or not heldout:
     raise UserError(f'{name}: {len(learned)} preferences to learn from and {len(heldout)} held out: both are needed; take more '
                     'questions, or a policy whose answers differ more')
   head, params = reward_model.with_head(model, step_dir, mesh)
-  stage.save_model(workdir, head, tokenizer)
+  common.save_model(workdir, head, tokenizer)
   encoded = _encode(learned, c, tokenizer)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   take = lambda chosen: programs.Judged(*(a[chosen].reshape(-1, *a.shape[2:]) for a in encoded))
@@ -73,13 +73,13 @@ def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) ->
   rows = tasks.general(ConfigDict(dict(source='scenarios', size=0)), seed=0, split=c.split, template=c.template)
   rows = [row for row in rows if (row['scenario'] == 'harm') <= (c.kind == 'labels')]
   rng, found = random.Random(f'{config.seed} {c.split}'), []
-  generator = generate.Generator(
+  generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, name=name)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    params = stage.load_sampling_params(model, step_dir, mesh)
+    params = common.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, rows):
-      stage.stop_if_asked(name)  # a few hundred answers are soon made again
+      common.stop_if_asked(name)  # a few hundred answers are soon made again
       for row, texts in zip(sampled.rows, sampled.texts):
         if c.kind == 'labels':
           found += [{'id': row['id'], 'question': row['question'], 'response': text,

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from r1jax import mesh as mesh_lib
+from r1jax.engine import mesh as mesh_lib
 
 
 class TrainState(struct.PyTreeNode):

@@ -16,8 +16,8 @@ import functools
 import json
 import random
 
-from r1jax import scenarios
-from r1jax import tasks
+from r1jax.data import scenarios
+from r1jax.data import tasks
 from r1jax.types import UserError
 
 

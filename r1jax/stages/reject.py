@@ -15,18 +15,18 @@ import random
 import re
 import shutil
 
-from r1jax import checkpoint
-from r1jax import corpus
-from r1jax import formats
-from r1jax import generate
-from r1jax import mesh as mesh_lib
+from r1jax.engine import checkpoint
+from r1jax.data import corpus
+from r1jax.data import formats
+from r1jax.stages import sampling
+from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax import programs
-from r1jax import prompts
-from r1jax import scenarios
-from r1jax import scoring
-from r1jax import stage
-from r1jax import tasks
+from r1jax.engine import programs
+from r1jax.data import prompts
+from r1jax.data import scenarios
+from r1jax.stages import judging
+from r1jax.stages import common
+from r1jax.data import tasks
 from r1jax.rewards import format as form_lib
 from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import language
@@ -52,7 +52,7 @@ def check(config, name: str) -> None:
     checkpoint.find(c.judge.checkpoint)
   judge_lib.create(c.judge.to_dict())
   if c.filters.language:
-    scoring.check_languages(asked, f'set {name}.filters.language=0')
+    judging.check_languages(asked, f'set {name}.filters.language=0')
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -65,20 +65,20 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   asked = rows if judge else ruled
   if len(ruled) < len(rows) and not judge:
     log.warning('%s: no judge is configured: %d questions that no rule can grade are left out', name, len(rows) - len(ruled))
-  scoring.start({row.get('reward', 'math') for row in ruled}, ruled)
-  model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
-  generator = generate.Generator(
+  judging.start({row.get('reward', 'math') for row in ruled}, ruled)
+  model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
+  generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once, name=name)
-  place = stage.host_directory(workdir)
+  place = common.host_directory(workdir)
   progress = metrics.Progress(len(asked), name, os.path.join(place, 'log.txt'))
-  batches = stage.Batches(place)
+  batches = common.Batches(place)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
-    params = stage.load_sampling_params(model, step_dir, mesh)
+    params = common.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, asked, first=batches.done('')):
       batches.add('', len(sampled.rows), *accepted(sampled, c, judges, judge))
       progress.update(batches.done(''), kept=batches.kept_count(''))
-      stage.stop_if_asked(name)
+      common.stop_if_asked(name)
   kept, reasons = batches.kept, batches.reasons
   rng = random.Random(config.seed)
   reasoning = _take(kept, c.reasoning, rng)
@@ -100,11 +100,11 @@ def _in_process(config, c, mesh):
   """prompt -> reply of the checkpoint c.checkpoint, greedily, for judge.kind='model'; else None."""
   if c.kind != 'model':
     return None
-  model, tokenizer, step_dir = stage.load_model(c.checkpoint, **stage.computed(config, mesh))
-  generator = generate.Generator(
+  model, tokenizer, step_dir = common.load_model(c.checkpoint, **common.computed(config, mesh))
+  generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=1, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=mesh_lib.batch_shards(mesh), temperature=0.0, top_p=1.0, seed=0, name='judge')
-  params = stage.load_sampling_params(model, step_dir, mesh)
+  params = common.load_sampling_params(model, step_dir, mesh)
 
   def ask(prompt: str) -> str:
     ids = tokenizer.encode(prompts.render(c.template, prompt))
@@ -115,7 +115,7 @@ def _in_process(config, c, mesh):
   return ask
 
 
-def accepted(sampled: generate.Sampled, c, judges: pool.Pool, judge) -> tuple[list[dict], collections.Counter]:
+def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[list[dict], collections.Counter]:
   """The samples of a batch that stay, and why the others do not: reason -> count."""
   out, reasons = [], collections.Counter()
   by_rule = lambda row: row.get('grader') != 'judge'

@@ -13,17 +13,17 @@ import re
 from ml_collections import ConfigDict
 import numpy as np
 
-from r1jax import checkpoint
-from r1jax import generate
-from r1jax import mesh as mesh_lib
+from r1jax.engine import checkpoint
+from r1jax.stages import sampling
+from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax import programs
-from r1jax import prompts
-from r1jax import reject
-from r1jax import reward_model
-from r1jax import sft
-from r1jax import stage
-from r1jax import tasks
+from r1jax.engine import programs
+from r1jax.data import prompts
+from r1jax.stages import reject
+from r1jax.stages import reward_model
+from r1jax.stages import sft
+from r1jax.stages import common
+from r1jax.data import tasks
 from r1jax.rewards import pool
 from r1jax.types import UserError
 
@@ -53,20 +53,20 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Trains config[name] from inputs['checkpoint'], on its own samples or on inputs['data']/steps.jsonl."""
   c = ConfigDict(config[name].to_dict())
   mesh = mesh_lib.create(config.mesh)
-  model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
+  model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   if c.source == 'stage':
     path = os.path.join(inputs['data'], 'steps.jsonl')
     if not os.path.exists(path):
       raise UserError(f"{name}.source='stage', but {path} is not there: a tree search on the training split leaves it")
     rows = metrics.read(path)
   else:
-    rows = stage.made_once(os.path.join(workdir, 'steps.jsonl'),
+    rows = common.made_once(os.path.join(workdir, 'steps.jsonl'),
                            lambda: _from_policy(config, c, name, workdir, model, tokenizer, step_dir, mesh))
   learned, heldout = reward_model.by_question(rows, HELDOUT)
   if not learned or not any(row['labels'] for row in heldout):
     raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
   head, params = reward_model.with_head(model, step_dir, mesh)
-  stage.save_model(workdir, head, tokenizer)
+  common.save_model(workdir, head, tokenizer)
   encoded = encode(learned, c.length, tokenizer.pad_id)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   take = lambda chosen: programs.Steps(*(a[chosen] for a in encoded))
@@ -88,12 +88,12 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
   """{id, ids, ends, labels} of each of the policy's samples: its question, token ids of prompt and answer, where steps end,
   what they are."""
   asked = tasks.asked(c.task, split='train', template=c.template)
-  batches = stage.Batches(stage.host_directory(workdir))
-  generator = generate.Generator(
+  batches = common.Batches(common.host_directory(workdir))
+  generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, name=name)
   with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
-    params = stage.load_sampling_params(model, step_dir, mesh)
+    params = common.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, asked, first=batches.done('')):
       kept = []
       for row, texts, tokens, lengths in zip(sampled.rows, sampled.texts, sampled.out.tokens_BxT, sampled.out.lengths_B):
@@ -103,7 +103,7 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
           if reject.wrong(verdict) != 'no verdict':
             kept.append({'id': row['id'], **labelled(prompt, [int(i) for i in ids[:n]], verdict.value == 1.0, c, tokenizer)})
       batches.add('', len(sampled.rows), kept)
-      stage.stop_if_asked(name)
+      common.stop_if_asked(name)
   return batches.kept
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from r1jax import checkpoint
+from r1jax.engine import checkpoint
 from r1jax import rewards
 from r1jax.rewards import format as format_lib
 from r1jax.rewards import language

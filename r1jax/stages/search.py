@@ -17,16 +17,16 @@ import os
 import jax
 import numpy as np
 
-from r1jax import evaluate
-from r1jax import mesh as mesh_lib
+from r1jax.stages import evaluate
+from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax import programs
-from r1jax import prompts
-from r1jax import reject
-from r1jax import reward_model
+from r1jax.engine import programs
+from r1jax.data import prompts
+from r1jax.stages import reject
+from r1jax.stages import reward_model
 from r1jax import rewards
-from r1jax import stage
-from r1jax import tasks
+from r1jax.stages import common
+from r1jax.data import tasks
 from r1jax.rewards import pool
 from r1jax.types import Prompts, UserError
 
@@ -168,13 +168,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Searches with inputs['checkpoint'] as the policy and inputs['steps'] as the model of steps; returns what it found."""
   c = config[name]
   mesh, rows = mesh_lib.create(config.mesh), _rows(c)
-  model, tokenizer, step_dir = stage.load_model(inputs['checkpoint'], **stage.computed(config, mesh))
-  place = stage.host_directory(workdir)
+  model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
+  place = common.host_directory(workdir)
   progress = metrics.Progress(len(rows), name, os.path.join(place, 'log.txt'))
-  batches = stage.Batches(place)
+  batches = common.Batches(place)
   with (programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges,
         contextlib.ExitStack() as behind):
-    params = stage.load_sampling_params(model, step_dir, mesh)
+    params = common.load_sampling_params(model, step_dir, mesh)
     judge = reward_model.RewardModel(inputs['steps'], config, mesh, batch=c.batch)
     search = _searcher(config, c, rows, model, tokenizer, mesh, params, judge, behind, first=batches.done(''))
     for start in range(batches.done(''), len(rows), c.batch):
@@ -185,7 +185,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       batches.add('', len(some), [{'record': _record(row, found, judges), 'steps': of_row}
                                   for row, found, of_row in zip(some, ended, steps or [[]] * len(some))])
       progress.update(batches.done(''), accuracy=float(np.mean([kept['record']['chosen'] for kept in batches.kept])))
-      stage.stop_if_asked(name)
+      common.stop_if_asked(name)
   records, steps = [kept['record'] for kept in batches.kept], [row for kept in batches.kept for row in kept['steps']]
   solutions = [{'id': row['id'], 'kind': c.kind, 'prompt': prompts.render(c.template, row['question']),
                 'completion': sample['text'], 'language': row.get('language', 'en'), 'reasoned': True}

@@ -10,7 +10,7 @@ from typing import Callable, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from r1jax.losses import token_logps
+from r1jax.engine.losses import token_logps
 from r1jax.types import NOWHERE, Prompts, Rollout
 
 

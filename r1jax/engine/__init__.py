@@ -1,0 +1,1 @@
+"""What runs on devices: rollouts, updates, meshes, checkpoints. Arrays in, arrays out; no stage, no task."""
