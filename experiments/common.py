@@ -2,20 +2,17 @@
 
 A config is data. Values from the paper's second version (arXiv 2501.12948v2) are known here from secondary sources
 only and marked "v2, unverified".
-"""
 
-import importlib.util
-import os
+How a file of this folder imports another: --config=FILE and the tests load it by its path, which puts its folder on no
+search path. So it puts it there itself, first, as Python does for a script, and then imports plainly. That holds from
+any working directory and for a copy of the folder under any name. One process should load from one folder only.
+"""
 
 from ml_collections import ConfigDict
 
-
-def sibling(name: str):
-  """Another experiment of this folder, as a module: a config may be made from another's parts."""
-  spec = importlib.util.spec_from_file_location(name, os.path.join(os.path.dirname(__file__), f'{name}.py'))
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
+# prefill: opens every answer on the model's behalf; rewards count it in. answer_type: of a file's rows that name none.
+# chinese: the share of generated sums that are asked in Chinese.
+_TASK = dict(source='', size=0, params={}, prefill='', answer_type='', chinese=0.0)
 
 
 def defaults() -> ConfigDict:
@@ -29,6 +26,7 @@ def defaults() -> ConfigDict:
   config.remat = 'none'
   config.attention = 'auto'  # by platform: 'splash' on TPU, 'cudnn' on GPU in bfloat16, else 'xla'
   config.keep_freed_memory = False  # small models on a CPU: faster, see main.py
+  config.compile_cache = 'auto'  # where compiled programs are kept: ~/.cache/r1jax/xla; '': nowhere; or a directory
   config.logit_elements = 1 << 30  # entries of the largest array of logits, over all devices
   # Mixture of experts: step of the router's bias towards equal load at each update, and the weight of the
   # sequence-wise balance loss in SFT. DeepSeek-V3's pre-training: 0.001 and 0.0001 (report, section 4.2).
@@ -41,8 +39,7 @@ def defaults() -> ConfigDict:
 
   rl = ConfigDict()
   rl.template = 'r1_zero'
-  # prefill opens every answer on the model's behalf; rewards count it in. answer_type: of a file's rows that name none
-  rl.task = dict(source='', size=0, seed=1, params=ConfigDict(), prefill='', answer_type='', chinese=0.0)  # chinese: share of generated sums asked in Chinese
+  rl.task = dict(_TASK, seed=1)
   # Questions without a rule ('scenarios', jsonl:FILE): this share of the groups from a step on; for reward models.
   rl.general = dict(source='', size=0, share=0.0, from_step=0)
   rl.rewards = ConfigDict()  # this stage's own weights; empty: config.rewards
@@ -50,9 +47,10 @@ def defaults() -> ConfigDict:
   rl.groups = 32  # questions an optimiser step; v2, unverified
   rl.samples = 16  # G; v2, unverified
   rl.minibatches = 16  # optimiser steps a rollout; v2, unverified
-  rl.micro_groups = 32  # groups whose activations are held at once
-  rl.micro_samples = 0  # of each group's outputs, held at once; 0: all
-  rl.rollout_groups = 0  # groups sampled at once; 0: a rollout's all
+  rl.micro_tokens = 1 << 20  # positions whose activations are held at once, over all devices; at least a row a shard
+  rl.slots = 0  # completions decoded at once; 0: a rollout's all, at most 512
+  rl.carry = 0  # groups that a rollout may leave unfinished, to be gone on with in the next
+  rl.ref_dtype, rl.ref_memory = 'float32', 'device'  # of the reference policy: or 'bfloat16', 'host'
   rl.max_prompt = 1024
   rl.max_tokens = 32768  # v2, unverified
   rl.overlong_buffer = 4096  # tokens before max_tokens in which the reward `overlong` falls to -1 (DAPO's)
@@ -68,17 +66,18 @@ def defaults() -> ConfigDict:
   rl.scale = 'std'
   rl.old_logps = 'sampler'  # 'trainer': recomputed, one more forward pass a rollout
   rl.is_cap = 0.0  # > 0: truncated importance sampling, needs old_logps = 'trainer'
-  rl.mismatch_limit = 0.5  # nats, between sampler and trainer before the first update
+  rl.mismatch_limit = 0.0  # nats of KL a token between sampler and trainer before the first rollout; 0: by dtype (5e-4, 5e-3)
   rl.eval_every = 0  # optimiser steps; 0: never
   rl.eval_questions = 64
   rl.sample_groups = 2  # groups a rollout whose completions are written to samples/
   config.rl = rl
 
   config.evaluate = ConfigDict(dict(  # section 3
-      template='r1_zero', task=dict(source='', size=0, seed=2, params=ConfigDict(), prefill='', answer_type='', chinese=0.0),
-      templates=ConfigDict(),  # model -> its template, where it is another
-      general=dict(source='', size=0, samples=8, models=()),  # questions without a rule, asked of these models
+      template='r1_zero',
+      templates={},  # model -> its template, where it is another
+      task=dict(_TASK, seed=2),
+      general=dict(source='', size=0, samples=8, models=()),  # questions without a rule, and models that answer them
       samples=64,
-      at_once=0,  # samples of a question drawn at a time; 0: all
-      batch=16, max_prompt=1024, max_tokens=32768, temperature=0.6, top_p=0.95, prefill=ConfigDict()))
+      slots=0,  # completions decoded at once; 0: batch x samples
+      batch=16, max_prompt=1024, max_tokens=32768, temperature=0.6, top_p=0.95, prefill={}))
   return config

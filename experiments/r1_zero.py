@@ -3,20 +3,22 @@
   python -m r1jax.main --config=experiments/r1_zero.py:tiny --workdir=runs/r1_zero_tiny
   python -m r1jax.plan --config=experiments/r1_zero.py:qwen2.5-32b
 
-tiny, measured on 2 CPU cores, 2026-11-23: see README.md. smollm2: five steps there, a long run not yet run.
+tiny: 9 min 39 s on 2 cores of an AMD EPYC virtual machine (seed 1, alone), 2026-11-23, jax 0.10.2. On 256 held-out sums
+x 16 samples, seeds 0, 1, 2: pass@1 0.222, 0.260, 0.233 (base) -> 0.941, 0.934, 0.876 (final); cons@16 0.688, 0.813,
+0.750 -> 0.973, 0.977, 0.938; 15 -> 34 tokens. README.md has more of it.
+smollm2: five steps there, 38 to 46 s each on the same machine; a long run not yet run.
 qwen2.5-1.5b, qwen2.5-32b (section 4.1) and deepseek-v3 (section 2.2): planned by compiler, README.md has the table;
 not yet run. They need weights (--config.base.source=DIR, a Hugging Face directory) and, but for the first, questions
 (--config.rl.task.source=jsonl:FILE), as the paper's are not public. Nothing is offloaded to hosts.
 """
 
-import importlib.util
 import os
+import sys
 
 from ml_collections import ConfigDict
 
-_SPEC = importlib.util.spec_from_file_location('common', os.path.join(os.path.dirname(__file__), 'common.py'))
-common = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(common)
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # it is loaded by its path: see common.py
+import common
 
 CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 
@@ -46,11 +48,12 @@ def tiny(config: ConfigDict) -> ConfigDict:
       corpus='arithmetic', documents=50000, template='r1_zero', model='tiny', vocab_size=320,
       task=dict(source='reasoning_gym:chain_sum', params=CHAIN_SUM),
       mixture=dict(textbook=0.7, worked=0.25, broken_format=0.08, guess_right=0.08, slip=0.015, noticed=0.5),
-      steps=2800, batch=8, micro_batches=1, length=128, log_every=20,
+      steps=2800, batch=8, micro_tokens=1024, length=128, log_every=20,
       optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01)))
   rl = config.rl
   rl.task.update(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM, prefill='')
-  rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 80, 16, 16, 2, 16
+  rl.steps, rl.groups, rl.samples, rl.minibatches = 80, 16, 16, 2
+  rl.micro_tokens, rl.slots = 1536, 256
   rl.max_prompt, rl.max_tokens = 24, 48
   rl.learning_rate = 3e-4
   rl.kl_coef = 0.001
@@ -78,7 +81,8 @@ def smollm2(config: ConfigDict) -> ConfigDict:
   prefill = ' <think> I add them up. </think> <answer>'
   rl = config.rl
   rl.task.update(source='reasoning_gym:chain_sum', size=32, seed=1, params=sums, prefill=prefill)
-  rl.steps, rl.groups, rl.samples, rl.minibatches, rl.micro_groups = 300, 4, 8, 1, 1
+  rl.steps, rl.groups, rl.samples, rl.minibatches = 300, 4, 8, 1
+  rl.micro_tokens = 512
   rl.max_prompt, rl.max_tokens = 192, 64
   rl.learning_rate = 1e-5
   rl.temperature = 0.7
@@ -116,9 +120,9 @@ def qwen_1_5b(config: ConfigDict) -> ConfigDict:
     part.max_prompt, part.max_tokens = 256, 4096
   rl = config.rl
   rl.steps, rl.minibatches = 800, 4
-  rl.micro_groups, rl.micro_samples, rl.rollout_groups = 4, 4, 16
+  rl.micro_tokens, rl.slots = 65536, 256
   rl.learning_rate = 1e-6
-  config.evaluate.batch, config.evaluate.at_once, config.evaluate.samples = 16, 16, 16
+  config.evaluate.batch, config.evaluate.samples, config.evaluate.slots = 16, 16, 256
   config.logit_elements = 1 << 28
   return config
 
@@ -149,6 +153,6 @@ def _paper_scale(config: ConfigDict) -> None:
   """The paper's batch and context, 32 rows of 32,768 tokens at a time in the update, 512 in the sampler."""
   for part in (config.rl, config.evaluate):
     part.task.source = 'jsonl:questions.jsonl'
-  config.rl.micro_groups, config.rl.micro_samples, config.rl.rollout_groups = 32, 1, 32
-  config.evaluate.batch, config.evaluate.at_once = 32, 16
+  config.rl.micro_tokens, config.rl.slots = 32 * 32768, 512
+  config.evaluate.batch, config.evaluate.slots = 32, 512
   config.logit_elements = 1 << 32

@@ -4,32 +4,35 @@
   python -m r1jax.main --config=experiments/search.py:mcts --config.from_run=runs/r1_tiny --workdir=runs/mcts_tiny
   python -m r1jax.plan --config=experiments/search.py:prm-qwen2.5-7b
 
-prm: a model that scores each step reranks n answers and guides a beam; then RL against it, with accuracy beside it as the
-hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. Both start from the cold
-start of a finished r1.py:tiny. The tests run both on a nano model; the two at 7B are planned by compiler (README.md), not yet run.
+prm: a model that scores each step reranks n answers and guides a beam; then RL against it, with accuracy beside it as
+the hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. Both start from
+the cold start of a finished r1.py:tiny; the tests run both on a nano model, at tiny's size not yet run.
+prm-qwen2.5-7b, mcts-qwen2.5-7b: from the base itself, with weights (--config.base.source=DIR) and the user's
+questions.jsonl. Planned by compiler on 2026-11-26: what was compiled fits (README.md). Not yet run.
 """
 
-import importlib.util
 import os
+import sys
 
 from ml_collections import ConfigDict
 
-_SPEC = importlib.util.spec_from_file_location('common', os.path.join(os.path.dirname(__file__), 'common.py'))
-common = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(common)
-
-SUMS = common.sibling('r1').CHAIN_SUM
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # it is loaded by its path: see common.py
+import common
+import r1
 
 
 def get_config(arg: str = 'prm') -> ConfigDict:
-  variants = {'prm': (prm, 'tiny'), 'mcts': (mcts, 'tiny'), 'prm-qwen2.5-7b': (prm, '7b'), 'mcts-qwen2.5-7b': (mcts, '7b')}
+  variants = {'prm': (prm, 'tiny'), 'mcts': (mcts, 'tiny'),
+              'prm-qwen2.5-7b': (prm, '7b'), 'mcts-qwen2.5-7b': (mcts, '7b')}
   if arg not in variants:
     raise ValueError(f'search.py has no {arg!r}: one of {", ".join(variants)}')
   make, size = variants[arg]
   config = common.defaults()
   (_tiny if size == 'tiny' else _published)(config)
   config.name = f'search_{arg}'
-  return make(config, *(('from_run/cold_start', ()) if size == 'tiny' else ('base', (dict(name='base', run='convert', inputs={}),))))
+  if size == 'tiny':
+    return make(config, 'from_run/cold_start', ())
+  return make(config, 'base', (dict(name='base', run='convert', inputs={}),))
 
 
 def prm(config: ConfigDict, actor: str, before: tuple) -> ConfigDict:
@@ -73,43 +76,46 @@ def _search(config: ConfigDict, kind: str) -> ConfigDict:
 def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
   """(keys of a model of steps, keys of a search)."""
   shared = dict(template='r1', separators=(',', '.'), temperature=1.0, **values)
-  steps = ConfigDict(dict(kind='process', source='policy', samples=4, sample_batch=64, batch=32, micro_batches=1, length=104, steps=0, epochs=1.0,
-                          log_every=10, optimizer=dict(learning_rate=3e-4, warmup=10, decay='cosine', weight_decay=0.01), **shared))
-  search = ConfigDict(dict(split='heldout', samples=16, batch=32, keep=4, step_tokens=16, simulations=24, cap=3, expand=3, explore=0.5,
-                           **shared))
+  steps = ConfigDict(dict(
+      shared, kind='process', source='policy', samples=4, sample_batch=64, slots=0, batch=32, micro_tokens=32 * 104, length=104,
+      steps=0, epochs=1.0, log_every=10,
+      optimizer=dict(learning_rate=3e-4, warmup=10, decay='cosine', weight_decay=0.01)))
+  search = ConfigDict(dict(
+      shared, split='heldout', samples=16, batch=32, keep=4, step_tokens=16, simulations=24, cap=3, expand=3,
+      explore=0.5, slots=0))
   return steps, search
 
 
 def _tiny(config: ConfigDict) -> None:
-  r1 = common.sibling('r1')
+  start = r1.get_config('tiny')
   config.from_run = ''
-  config.keep_freed_memory = True
-  config.logit_elements = 1 << 21
+  for key in ('keep_freed_memory', 'logit_elements', 'rl', 'evaluate'):
+    config[key] = start[key]
   config.steps, config.any_search = _keys(max_prompt=36, max_tokens=64)
-  task = dict(source='reasoning_gym:chain_sum', params=SUMS, prefill='', answer_type='', chinese=0.25)
+  task = dict(r1.SUMS, prefill='', answer_type='')
   config.steps.task, config.any_search.task = dict(task, size=512, seed=1), dict(task, size=128, seed=2)
-  r1.tiny_rl(config.rl, 'r1', 32)
-  config.actor = r1.tiny_sft(epochs=2.0)
-  r1.tiny_evaluate(config.evaluate)
+  config.rl.steps = 32
+  config.actor = start.sft
   config.evaluate.task.size = 128
+  config.evaluate.general = common.defaults().evaluate.general  # sums only
   config.evaluate.templates = ConfigDict()  # its base is the cold start, which knows R1's
 
 
 def _published(config: ConfigDict) -> None:
-  """Qwen2.5-7B on one host of eight chips; a step is a line."""
-  r1 = common.sibling('r1').get_config('qwen2.5-7b')
+  """Qwen2.5-7B on eight chips; a step is a line."""
+  start = r1.get_config('qwen2.5-7b')
   for key in ('topology', 'mesh', 'base', 'dtype', 'remat', 'logit_elements', 'rl', 'evaluate', 'checkpoints'):
-    config[key] = r1[key]
+    config[key] = start[key]
   config.evaluate.general.source, config.evaluate.general.models = '', ()
   # No cold start comes before: all ask the base in the template of R1-Zero.
   config.rl.template = config.evaluate.template = 'r1_zero'
   config.evaluate.templates = ConfigDict()
   config.steps, config.any_search = _keys(max_prompt=1024, max_tokens=7168)
-  config.steps.update(batch=32, micro_batches=4, length=8192, sample_batch=8)
+  config.steps.update(batch=32, micro_tokens=8 * 8192, length=8192, sample_batch=8)
   config.any_search.update(batch=8, step_tokens=256)
   config.steps.separators = config.any_search.separators = ('\n',)
   config.steps.template = config.any_search.template = 'r1_zero'
-  task = dict(source='jsonl:questions.jsonl', params=ConfigDict(), prefill='', answer_type='', chinese=0.0)
+  task = dict(source='jsonl:questions.jsonl', params={}, prefill='', answer_type='', chinese=0.0)
   config.steps.task, config.any_search.task = dict(task, size=0, seed=1), dict(task, size=0, seed=2)
-  config.actor = r1.cold_start
+  config.actor = start.cold_start
   config.actor.format = 'r1_zero'

@@ -12,7 +12,6 @@ import sys
 from r1jax import metrics
 from r1jax.data import tasks
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import programs
 from r1jax.stages import common
 from r1jax.stages.evaluate import Evaluator, as_metrics, majority, pass_at_k, scores, write  # the first two: public here
 from r1jax.types import UserError
@@ -41,7 +40,7 @@ def main(argv: list[str]) -> int:
       raise UserError(f'max_prompt={a.max_prompt} + max_tokens={a.max_tokens} exceed the model\'s '
                       f'max_length={model.config.max_length}: lower them')
     os.makedirs(a.workdir, exist_ok=True)
-    with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), metrics.Writer(a.workdir, 'evaluate') as writer:
+    with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), metrics.Writer(a.workdir, 'evaluate') as writer:
       params = common.load_sampling_params(model, step_dir, mesh)
       asked = {name: tasks.name_of(name) for name in a.tasks.split(',')}
       twice = [name for name, short in asked.items() if list(asked.values()).count(short) > 1]

@@ -6,6 +6,7 @@ step, so that each (stage, step) occurs once. Names and units are listed in the 
 """
 
 import collections
+import contextlib
 import itertools
 import json
 import math
@@ -261,3 +262,31 @@ def truncate_samples(workdir: str | os.PathLike, step: int) -> None:
   for path in sorted((pathlib.Path(workdir) / 'samples').glob('step_*.jsonl')):
     if (samples_step(path) or 0) > step:
       path.unlink()
+
+
+class Clock:
+  """Wall time by named spans. A span inside another counts for itself alone, what no span holds for 'other': they add up."""
+
+  def __init__(self):
+    self._seconds, self._names, self._mark = {}, ['other'], time.monotonic()
+
+  def _count(self) -> None:
+    now = time.monotonic()
+    self._seconds[self._names[-1]] = self._seconds.get(self._names[-1], 0.0) + now - self._mark
+    self._mark = now
+
+  @contextlib.contextmanager
+  def span(self, name: str):
+    self._count()
+    self._names.append(name)
+    try:
+      yield
+    finally:
+      self._count()
+      self._names.pop()
+
+  def lap(self) -> dict[str, float]:
+    """Seconds of each span since the last lap."""
+    self._count()
+    seconds, self._seconds = self._seconds, {}
+    return seconds

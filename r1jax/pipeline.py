@@ -9,6 +9,10 @@ import logging
 import os
 import time
 
+import jax
+from jax.experimental import multihost_utils
+import numpy as np
+
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax.types import UserError
@@ -16,48 +20,53 @@ from r1jax.types import UserError
 log = logging.getLogger('r1jax')
 
 RERUN = 'rerun.json'  # while a run goes on: the stages that --rerun named and that were set aside for it
+SMALL_FILES = ('model.json', 'tokenizer.model', 'tokenizer.json', 'tokenizer_r1jax.json')  # what goes with weights
+FREE = ('compile_cache',)  # keys of a config that may differ between the starts of a run: they change no result
 
 
-def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
+def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = False) -> None:
   """Runs or goes on with every stage, then writes the report.
 
   Stages named in `rerun` are made anew; what they left is moved to set_aside/. Those behind them run again only where
   what they take in has changed. Interrupted, the same call goes on, as rerun.json says that they were set aside already.
+  With `verify` every stage's output is read and hashed again, else only where its files look other than recorded.
 
-  Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax.stages (or r1jax.convert) whose run() is called, and
-  `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of the finished run in
-  config.from_run. An entry's `config`, if it has one, names the part of the config that it reads; else its own name does.
+  Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax.stages (or r1jax.convert) whose
+  run() is called, and `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of
+  the finished run in config.from_run. An entry's `config`, if it has one, names the part of the config that it reads;
+  else its own name does.
   """
   _claim(config, workdir)
   path = os.path.join(workdir, 'pipeline.json')
-  done = {}
-  if os.path.exists(path):
-    with open(path, encoding='utf-8') as f:
-      done = {entry['name']: entry for entry in json.load(f)['stages']}
+  noted = _read(path, {'stages': []})
+  done, elsewhere = {entry['name']: entry for entry in noted['stages']}, noted.get('elsewhere', {})
   _check(config)
   _set_aside(config, workdir, rerun)
-  directories, entries, known = {}, [], {}
-
-  def passed_on(directory: str) -> str | None:  # reading all weights takes a while: once a start
-    if directory not in known:
-      known[directory] = digest(directory)
-    return known[directory]
+  directories, outputs, entries = {}, {}, []  # of a stage's name, or 'from_run/STAGE'
 
   def note(behind: int) -> None:
     later = [done[spec['name']] for spec in config.stages[behind:] if spec['name'] in done]  # may stand all the same
-    checkpoint.write_json(path, {'stages': entries + later})
+    checkpoint.write_json(path, {'stages': entries + later, **({'elsewhere': elsewhere} if elsewhere else {})})
 
   for number, spec in enumerate(config.stages, 1):
     name = spec['name']
     directory = os.path.join(workdir, f'{number}_{name}')
-    inputs = {key: directories[source] if source in directories else _elsewhere(config, source)
-              for key, source in spec['inputs'].items()}
-    passed = {key: passed_on(path_) for key, path_ in inputs.items()}
+    for source in spec['inputs'].values():
+      if source not in directories:
+        theirs = _elsewhere(config, source)
+        directories[source] = theirs['directory']
+        elsewhere[source] = _passed_on(theirs['directory'], [elsewhere.get(source), theirs], verify=verify)
+        outputs[source] = elsewhere[source]['output']
+    inputs = {key: directories[source] for key, source in spec['inputs'].items()}
+    passed = {key: outputs[source] for key, source in spec['inputs'].items()}
     entry = done.get(name)
-    if entry and entry['inputs'] == passed and entry['output'] == passed_on(directory):
+    same = entry is not None and entry['inputs'] == passed
+    record = _passed_on(directory, [entry], verify=verify) if same else None
+    if same and entry['output'] == record['output']:
       log.info('stage %s stands: skipped', name)
+      entry = {**entry, **record}
     else:
-      if entry and entry['inputs'] == passed and os.path.isdir(os.path.join(directory, 'eval')) and mesh_lib.first_process():
+      if same and os.path.isdir(os.path.join(directory, 'eval')) and mesh_lib.first_process():
         _move_aside(workdir, directory)  # somebody has changed what an evaluation found
       note(number)  # without it: a run that starts from this one must not take it for finished
       _begin(workdir, directory, passed, config)
@@ -70,12 +79,10 @@ def run(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
         seconds = round(before + time.time() - start, 1)
         with contextlib.suppress(OSError):  # of a full disk the stage has said so itself
           checkpoint.write_json(os.path.join(directory, 'seconds.json'), seconds)
-      mesh_lib.meet(f'after {name}')
-      known.pop(directory, None)
+      mesh_lib.barrier(f'after {name}')
       entry = {'name': name, 'directory': os.path.basename(directory), 'run': spec['run'], 'inputs': passed,
-               'output': passed_on(directory), 'seconds': seconds,
-               **({'facts': facts} if facts else {})}
-    directories[name] = directory
+               **_passed_on(directory), 'seconds': seconds, **({'facts': facts} if facts else {})}
+    directories[name], outputs[name] = directory, entry['output']
     entries.append(entry)
     note(number)
     if number < len(config.stages) and mesh_lib.any_process(checkpoint.stop_requested.is_set()):
@@ -116,7 +123,7 @@ def _set_aside(config, workdir: str, names: tuple[str, ...]) -> None:
     for name in names:
       _move_aside(workdir, os.path.join(workdir, f'{numbers[name]}_{name}'))
     checkpoint.write_json(note, sorted(names))
-  mesh_lib.meet('stages are set aside')
+  mesh_lib.barrier('stages are set aside')
 
 
 def _move_aside(workdir: str, directory: str) -> None:
@@ -137,7 +144,7 @@ def _begin(workdir: str, directory: str, passed: dict, config) -> None:
       if json.load(f) != passed:
         log.warning('%s was made from other inputs: moved to set_aside/, made anew', os.path.basename(directory))
         _move_aside(workdir, directory)
-  mesh_lib.meet(f'{directory} is free')
+  mesh_lib.barrier(f'{directory} is free')
   os.makedirs(directory, exist_ok=True)
   checkpoint.write_json(path, passed)
   checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
@@ -155,8 +162,8 @@ def _read(path: str, missing):
     return json.load(f)
 
 
-def _elsewhere(config, source: str) -> str | None:
-  """The directory of 'from_run/STAGE'; None for another name.
+def _elsewhere(config, source: str) -> dict | None:
+  """What the other run's pipeline.json says of 'from_run/STAGE', its directory in full; None for another name.
 
   Raises:
     UserError: config.from_run names no run, or one that has not finished that stage.
@@ -172,7 +179,54 @@ def _elsewhere(config, source: str) -> str | None:
     stages = {entry['name']: entry for entry in json.load(f)['stages']}
   if name not in stages:
     raise UserError(f'the run in {given} has not finished stage {name!r}: it has {", ".join(stages)}')
-  return os.path.join(given, stages[name]['directory'])
+  return {**stages[name], 'directory': os.path.join(given, stages[name]['directory'])}
+
+
+def _passed_on(directory: str, records=(), *, verify: bool = False) -> dict:
+  """{'output': the digest of what a stage passes on, 'files': how its files look}, the same output on every process.
+
+  Only the first process hashes, a second for every 0.8 GB (7 hours for all stages of DeepSeek-V3's R1), and only where
+  none of `records` was made from files of these names, sizes and times.
+  """
+  output, files = None, None
+  if mesh_lib.first_process():
+    files = _look(directory)
+    fitting = [record for record in records if record and record.get('files') == files and not verify]
+    if records and not fitting:
+      log.info('%s: reading and hashing all of it, as %s', directory,
+               '--verify asks' if verify else 'no record has its files, sizes and times')
+    output = fitting[0]['output'] if fitting else digest(directory)
+  return {'output': _from_first(output), 'files': files}
+
+
+def _from_first(output: str | None) -> str | None:
+  """The first process's digest, on every process."""
+  if jax.process_count() == 1:
+    return output
+  there, digits = multihost_utils.broadcast_one_to_all(
+      (np.array(output is not None), np.frombuffer(bytes.fromhex(output or '00' * 32), np.uint8)))
+  return bytes(digits).hex() if there else None
+
+
+def _look(stage_dir: str) -> str:
+  """Number and size of the files that digest() reads, and a sha256 over the name, size and mtime_ns of each.
+
+  One line, not a list: DeepSeek-V3's weights lie in thousands of files, and the report shows pipeline.json.
+  """
+  files = [os.path.join(stage_dir, name) for name in (*SMALL_FILES, 'data.jsonl')]
+  files += _below(os.path.join(stage_dir, 'eval'))
+  with contextlib.suppress(UserError):  # no checkpoint
+    files += _below(os.path.join(checkpoint.find(stage_dir)[1], 'params'))
+  looks = [(os.path.relpath(file, stage_dir), os.stat(file)) for file in files if os.path.isfile(file)]
+  h = hashlib.sha256()
+  for name, stat in looks:
+    h.update(f'{name} {stat.st_size} {stat.st_mtime_ns}\n'.encode())
+  return f'{len(looks)} files, {sum(stat.st_size for _, stat in looks)} bytes, {h.hexdigest()}'
+
+
+def _below(directory: str) -> list[str]:
+  """Every file in it and in what it holds, in order."""
+  return [os.path.join(base, name) for base, _, names in sorted(os.walk(directory)) for name in sorted(names)]
 
 
 def digest(stage_dir: str) -> str | None:
@@ -180,14 +234,13 @@ def digest(stage_dir: str) -> str | None:
 
   Weights count by their values: the same ones saved twice lie in files of other names.
   """
-  files = [os.path.join(stage_dir, name) for name in ('model.json', 'tokenizer.model', 'tokenizer.json', 'tokenizer_r1jax.json')]
+  files = [os.path.join(stage_dir, name) for name in SMALL_FILES]
   h, step_dir = hashlib.sha256(), ''
   try:
     step_dir = checkpoint.find(stage_dir)[1]
     checkpoint.hash_params(step_dir, h)
   except UserError:  # no checkpoint, or a torn one
-    for base, _, names in sorted(os.walk(os.path.join(step_dir, 'params') if step_dir else os.path.join(stage_dir, 'eval'))):
-      files += [os.path.join(base, n) for n in sorted(names)]
+    files += _below(os.path.join(step_dir, 'params') if step_dir else os.path.join(stage_dir, 'eval'))
     files.append(os.path.join(stage_dir, 'data.jsonl'))
   any_file = False
   for file in files:
@@ -217,11 +270,11 @@ def _claim(config, workdir: str) -> None:
   path = os.path.join(workdir, 'config.json')
   mine = json.loads(json.dumps(config.to_dict()))
   stands = os.path.exists(path)
-  mesh_lib.meet('each has looked before the first one writes')
+  mesh_lib.barrier('each has looked before the first one writes')
   if stands:
     with open(path, encoding='utf-8') as f:
       theirs = json.load(f)
-    for key, was, now in _differences(theirs, mine):
+    for key, was, now in _differences({**theirs, **dict.fromkeys(FREE)}, {**mine, **dict.fromkeys(FREE)}):
       raise UserError(f'{workdir} holds a run with {key}={was!r}, now {now!r}: take another --workdir, or the old value')
   else:
     checkpoint.write_json(path, mine)

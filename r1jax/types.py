@@ -13,6 +13,7 @@ An array's name ends in its shape: `logps_BxT`. Row b of a B-array belongs to pr
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 NOWHERE = 1 << 30  # the position of padding: after every query, so nobody looks at it
 
@@ -26,26 +27,37 @@ class RunStopped(Exception):
 
 
 class Prompts(NamedTuple):
-  """Token ids of N prompts, padded on the left so that the last token is always at P - 1."""
+  """Token ids of N prompts, padded on the right."""
   tokens_NxP: jax.Array  # int32
-  lengths_N: jax.Array  # int32, tokens that are not padding
+  lengths_N: jax.Array  # int32, tokens that are not padding; at least 1
 
 
-class Rollout(NamedTuple):
-  """What the sampler did: G completions for each of N prompts."""
-  tokens_BxT: jax.Array  # int32, right-padded; the end-of-sequence token is kept, it is an action
-  logps_BxT: jax.Array  # float32, nats, of the distribution sampled from; 0 past the end
-  lengths_B: jax.Array  # int32, tokens up to and with the end-of-sequence token
-  stopped_B: jax.Array  # bool, True: ended by itself; False: cut off at max_tokens
+class Completion(NamedTuple):
+  """What the sampler said, on the host, as long as it is: no padding."""
+  tokens: np.ndarray  # int32; the end-of-sequence token is kept, it is an action
+  logps: np.ndarray  # float32, nats, of the distribution sampled from
+  stopped: bool  # ended by itself; False: cut off at the limit
 
 
-class Batch(NamedTuple):
-  """What one optimiser step of GRPO learns from: whole groups only."""
-  prompts_NxP: jax.Array  # int32, left-padded
-  prompt_lengths_N: jax.Array  # int32
-  completions_BxT: jax.Array  # int32, right-padded
-  lengths_B: jax.Array  # int32; the mask comes from here, never from token values
-  sampler_logps_BxT: jax.Array  # float32, as stored by the rollout
-  old_logps_BxT: jax.Array  # float32, the policy at rollout time: the sampler's, or recomputed
-  ref_logps_BxT: jax.Array | None  # float32; None when kl_coef == 0
-  advantages_B: jax.Array  # float32
+class Request(NamedTuple):
+  """A group that a rollout is asked for: one prompt, some samples of it."""
+  group: int  # the caller's number
+  prompt: np.ndarray  # int32 token ids
+  samples: tuple[int, ...]  # a number each, its own in the whole stage: its randomness comes from it
+  begun: tuple[Completion | None, ...] | None = None  # what each has said already, in an earlier rollout
+
+
+class Finished(NamedTuple):
+  """A group whose members have all ended."""
+  group: int
+  completions: list[Completion]
+
+
+class Max(NamedTuple):
+  """A metric of which the largest counts. One that is a plain (total, count) pair is a mean."""
+  value: jax.Array
+
+
+class Sum(NamedTuple):
+  """A metric that adds up, over micro-batches and devices."""
+  value: jax.Array

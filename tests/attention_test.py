@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import params as params_lib
 from r1jax.engine import programs
 from r1jax.engine import update
 from r1jax.models import attention, decode_kernel, zoo
@@ -121,7 +122,7 @@ def test_rows_of_different_length_in_the_decode_kernel():
 def test_a_model_samples_and_learns_the_same_by_splash(name, mesh):
   """Prefill, decoding behind a shared prefix and teacher forcing: splash and its decode kernel against XLA."""
   built = [zoo.build(zoo.get(name, attention=path)) for path in ('xla', 'splash_interpret')]
-  params = update.init_params(built[0], 3)
+  params = params_lib.init(built[0], 3)
   params = jax.tree.map(lambda x: 3 * x if x.ndim > 2 else x, params)
   rng, tail = np.random.default_rng(0), 3
   prompts = rng.integers(3, 512, (2, 8)).astype(np.int32)
@@ -145,7 +146,7 @@ def test_a_model_samples_and_learns_the_same_by_splash(name, mesh):
   if mesh is None:
     found = jax.jit(functools.partial(run, built[1]))(params)
   else:
-    with programs.use_mesh(mesh_lib.create(mesh, jax.devices()[:4])):
+    with mesh_lib.use_mesh(mesh_lib.create(mesh, jax.devices()[:4])):
       found = jax.jit(functools.partial(run, built[1]))(params)
   for a, b in zip(found, wanted):
     np.testing.assert_allclose(a, b, atol=3e-4)

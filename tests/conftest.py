@@ -42,7 +42,7 @@ def nano():
   from r1jax.engine import update
   from r1jax.models import zoo
   model = zoo.build(zoo.get('nano'))
-  return model, update.init_params(model, seed=0)
+  return model, params_lib.init(model, seed=0)
 
 
 @pytest.fixture(scope='module')

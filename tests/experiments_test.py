@@ -3,6 +3,9 @@
 import importlib.util
 import json
 import pathlib
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -16,7 +19,8 @@ from r1jax.types import UserError
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VARIANTS = [('r1_zero', arg) for arg in ('tiny', 'smollm2', 'qwen2.5-1.5b', 'qwen2.5-32b', 'deepseek-v3')]
 VARIANTS += [('r1', arg) for arg in ('tiny', 'no-language', 'qwen2.5-7b', 'deepseek-v3')]
-VARIANTS += [('distill', arg) for arg in ('tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
+VARIANTS += [('distill', arg) for arg in (
+    'tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
 VARIANTS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
 VARIANTS += [('table6', arg) for arg in ('tiny', 'qwen2.5-32b')]
 
@@ -37,16 +41,19 @@ def test_a_variant_is_json_and_its_stages_accept_it(name, arg):
 
 
 @pytest.mark.parametrize('name, arg', [
-    ('r1', 'qwen2.5-7b'), ('r1', 'deepseek-v3'), ('search', 'prm-qwen2.5-7b'), ('search', 'mcts-qwen2.5-7b'), ('table6', 'qwen2.5-32b'),
-    ('distill', 'qwen-1.5b'), ('distill', 'llama-8b')])
+    ('r1', 'qwen2.5-7b'), ('r1', 'deepseek-v3'), ('search', 'prm-qwen2.5-7b'), ('search', 'mcts-qwen2.5-7b'),
+    ('table6', 'qwen2.5-32b'), ('distill', 'qwen-1.5b'), ('distill', 'llama-8b')])
 def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatch, one_device):
   """Everything that the config's comments ask for, one small file each; on a mesh of one device."""
   monkeypatch.chdir(tmp_path)
   rows = {'questions.jsonl': [dict(question=f'{i} + {i} =', answer=str(2 * i), answer_type='int') for i in range(60)],
           'shown.jsonl': [dict(question='1 + 1 =', reasoning='one and one', answer='2')],
-          'general.jsonl': [dict(prompt='Hi', completion='Hello.')], 'prompts.jsonl': [dict(question=f'What is {i}?') for i in range(60)],
-          'helpful.jsonl': [dict(question='q', chosen='a', rejected='b')], 'second.jsonl': [dict(question='q', chosen='a', rejected='b')],
-          'harmless.jsonl': [dict(question='q', response='a', safe=True)], 'samples.jsonl': [dict(prompt='q', completion='a')]}
+          'general.jsonl': [dict(prompt='Hi', completion='Hello.')],
+          'prompts.jsonl': [dict(question=f'What is {i}?') for i in range(60)],
+          'helpful.jsonl': [dict(question='q', chosen='a', rejected='b')],
+          'second.jsonl': [dict(question='q', chosen='a', rejected='b')],
+          'harmless.jsonl': [dict(question='q', response='a', safe=True)],
+          'samples.jsonl': [dict(prompt='q', completion='a')]}
   for file, found in rows.items():
     (tmp_path / file).write_text(''.join(json.dumps(row) + '\n' for row in found))
   config = load(name).get_config(arg)
@@ -66,13 +73,15 @@ def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatc
 def test_the_students_learn_stage_3_s_output_in_its_format():
   for student in ('qwen-1.5b', 'llama-70b'):
     config = load('distill').get_config(student)
-    assert (config.student.format, config.evaluate.template, config.student.epochs, config.student.steps) == ('r1', 'r1', 2.0, 0)
+    assert config.student.format == config.evaluate.template == 'r1'
+    assert (config.student.epochs, config.student.steps) == (2.0, 0)
 
 
 def test_a_search_measures_its_start_in_the_template_it_was_trained_in():
   for arg, template in (('prm', 'r1'), ('mcts', 'r1'), ('prm-qwen2.5-7b', 'r1_zero'), ('mcts-qwen2.5-7b', 'r1_zero')):
     config = load('search').get_config(arg)
-    assert not config.evaluate.templates and config.evaluate.template == config.steps.template == config.rl.template == template
+    assert config.evaluate.template == config.steps.template == config.rl.template == template
+    assert not config.evaluate.templates
 
 
 @pytest.mark.parametrize('name, arg', VARIANTS)
@@ -94,7 +103,9 @@ def test_a_variant_can_be_planned(name, arg):
       zoo.get(phases_lib.model_of(config, phase.stage))
 
 
-@pytest.mark.parametrize('name, first', [('r1_zero', 'tiny, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny'), ('search', 'prm')])
+@pytest.mark.parametrize('name, first', [
+    ('r1_zero', 'tiny, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny'),
+    ('search', 'prm')])
 def test_an_unknown_variant_is_named(name, first):
   with pytest.raises(ValueError, match=f"has no 'huge': one of {first}"):
     load(name).get_config('huge')
@@ -112,3 +123,60 @@ def test_the_paper_s_recipe_at_full_size():
   assert config.rl.clip_high == 10.0 and config.scenarios.temperature == 0.7
   assert config.scenarios.steps - config.scenarios.general.from_step == 400
   assert config.helpful.optimizer.learning_rate == 6e-6 and config.helpful.length == 8192
+
+
+def keys(node, prefix=''):
+  """Names of the leaves; below some stand names of another kind, which a size or a stage has of its own."""
+  for key, value in node.items():
+    if hasattr(value, 'items') and key not in ('params', 'rewards', 'templates'):
+      yield from keys(value, f'{prefix}{key}.')
+    else:
+      yield f'{prefix}{key}'
+
+
+def test_a_stage_has_the_same_keys_at_every_size():
+  """A key misspelt in a row of r1.py's table would be one more key, and no error."""
+  r1 = load('r1')
+  configs = [r1.get_config(size) for size in r1.SIZES]
+  for stage, (run, _, own, _) in r1.STAGES.items():
+    if own is None:
+      continue
+    known = r1.common.defaults()[run] if run in ('rl', 'evaluate') else configs[0][stage]
+    for config in configs:
+      assert set(keys(config[stage])) == set(keys(known)), (config.name, stage)
+
+
+@pytest.mark.parametrize('name, arg', VARIANTS)
+def test_no_part_of_a_config_stands_at_two_places(name, arg):
+  """--config.zero.groups=8 must not set rl.groups too."""
+  found = {}
+
+  def visit(node, at):
+    assert id(node) not in found, (found[id(node)], at)
+    found[id(node)] = at
+    for key, value in node.items():
+      if hasattr(value, 'items'):
+        visit(value, f'{at}.{key}')
+
+  visit(load(name).get_config(arg), '')
+
+
+def test_the_files_find_each_other_wherever_they_lie(tmp_path):
+  """A copy of the folder under another name, loaded as --config does it, beside modules of the same names."""
+  copy = tmp_path / 'my own'
+  copy.mkdir()
+  for path in (ROOT / 'experiments').glob('*.py'):
+    shutil.copy(path, copy)
+  common = copy / 'common.py'
+  common.write_text(common.read_text().replace('config.seed = 0', 'config.seed = 7'))
+  for name in ('common', 'r1', 'distill'):  # in the working directory, which `python -c` searches first
+    (tmp_path / f'{name}.py').write_text('raise AssertionError("the wrong one")')
+  code = """
+from absl import flags
+from ml_collections import config_flags
+config = config_flags.DEFINE_config_file('config')
+flags.FLAGS(['x', '--config=my own/table6.py:tiny'])
+print(config.value.name, config.value.seed)
+"""
+  out = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=False)
+  assert out.stdout == 'table6_tiny 7\n', out.stderr

@@ -16,6 +16,7 @@ import pytest
 
 from r1jax import convert
 from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import params as params_lib
 from r1jax.engine import programs
 from r1jax.engine import rollout
 from r1jax.engine import update
@@ -155,7 +156,7 @@ def assert_bitwise(a, b):
 @pytest.fixture(scope='module', params=FAMILIES)
 def family(request):
   model = zoo.build(zoo.get(request.param))
-  params = update.init_params(model, 3)
+  params = params_lib.init(model, 3)
   # Larger weights than at the start, so that attention and routing are decided.
   params = jax.tree.map(lambda x: 3 * x if x.ndim > 2 else x, params)
   return model, params
@@ -201,14 +202,14 @@ def test_a_shared_prefix_equals_whole_rows(family):
 def test_a_mesh_does_not_change_the_model(name):
   """fsdp, tensor and expert axes, training and decoding layouts: logits and gradients as on one device."""
   model = zoo.build(zoo.get(name))
-  params = jax.tree.map(lambda x: 3 * x if x.ndim > 2 else x, update.init_params(model, 3))
+  params = jax.tree.map(lambda x: 3 * x if x.ndim > 2 else x, params_lib.init(model, 3))
   tokens = np.random.default_rng(2).integers(3, 512, (4, 16)).astype(np.int32)
   loss = lambda p, t: jnp.mean(jnp.square(model.apply({'params': p}, t)))
   wanted, grads = jax.jit(jax.value_and_grad(loss))(params, tokens)
   mesh = mesh_lib.create({'fsdp': 2, 'tensor': 2, 'expert': 2}, jax.devices()[:8])
   boxed = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32)))['params']
   for rules in (mesh_lib.RULES, mesh_lib.DECODE_RULES):
-    with programs.use_mesh(mesh, rules):
+    with mesh_lib.use_mesh(mesh, rules):
       laid = jax.device_put(params, mesh_lib.param_shardings(boxed, mesh, rules))
       found, dealt = jax.jit(jax.value_and_grad(loss))(laid, mesh_lib.put(tokens, mesh))
     np.testing.assert_allclose(found, wanted, rtol=1e-5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import params as params_lib
 from r1jax.engine import optim
 from r1jax.engine import programs
 from r1jax.engine import rollout
@@ -89,7 +90,7 @@ class Numbers:
 def test_a_grpo_step_moves_the_bias_by_load_alone():
   """Rollout, then one update: sampler and trainer agree, the optimiser leaves the bias alone, load is counted."""
   rate, model = 0.05, zoo.build(zoo.get('nano-deepseek'))
-  params = jax.tree.map(lambda x: 3 * x if x.ndim > 2 else x, update.init_params(model, 0))
+  params = jax.tree.map(lambda x: 3 * x if x.ndim > 2 else x, params_lib.init(model, 0))
   params['moe_blocks']['moe']['router_bias'] += jnp.linspace(-0.2, 0.2, 8)
   rng = np.random.default_rng(0)
   asked = Prompts(rng.integers(3, 512, (4, 5)).astype(np.int32), np.array([5, 3, 4, 5], np.int32))
@@ -99,11 +100,11 @@ def test_a_grpo_step_moves_the_bias_by_load_alone():
                 np.tile([1.0, -1.0], 4).astype(np.float32))
   optimizer = optim.create(steps=10, learning_rate=0.01, weight_decay=0.1)
   mesh = mesh_lib.create({'fsdp': 2, 'expert': 2, 'tensor': 2}, jax.devices()[:8])
-  shardings = update.state_shardings(update.abstract_params(model), optimizer, mesh, reference=False)
+  shardings = update.state_shardings(params_lib.abstract(model), optimizer, mesh, reference=False)
   step = update.make_update(programs.make_rl_loss(model.apply, Numbers, experts=True), optimizer, mesh, shardings,
                             groups=4, micro_batches=2, after=programs._move_router_bias(rate))
   state = update.fresh(jax.tree.map(jnp.copy, params), optimizer, seed=0, reference=False)
-  with programs.use_mesh(mesh):
+  with mesh_lib.use_mesh(mesh):
     state, means = step(jax.device_put(state, shardings), mesh_lib.put(batch, mesh))
   assert float(means['mismatch/logp_max_abs']) < 1e-3
   before, after = (np.asarray(p['moe_blocks']['moe']['router_bias']) for p in (params, state.params))

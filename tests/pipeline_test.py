@@ -292,3 +292,105 @@ def test_a_stage_made_again_is_not_finished_until_it_is(tmp_path, monkeypatch):
   assert ran == ['one', 'two', 'one', 'one', 'one', 'one'] and names() == ['one', 'two']
   pipeline.run(config, str(tmp_path), rerun=('one',))
   assert ran == ['one', 'two', 'one', 'one', 'one', 'one'] and not (tmp_path / 'rerun.json').exists()
+
+
+def stand_ins(monkeypatch) -> tuple[ConfigDict, list, list]:
+  """(a config of two stages that only write a file, the names of those that ran, the directories that were hashed)."""
+  ran, hashed, digest = [], [], pipeline.digest
+
+  def write(config, name, workdir, inputs):
+    del config, inputs
+    ran.append(name)
+    directory = pathlib.Path(workdir) / 'checkpoints' / '1' / 'params'
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / 'weights').write_text(name)
+
+  def counted(directory):
+    hashed.append(os.path.basename(directory))
+    return digest(directory)
+
+  monkeypatch.setattr(pipeline.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
+  monkeypatch.setattr(report, 'write', lambda workdir: None)
+  monkeypatch.setattr(pipeline, 'digest', counted)
+  stages = dict(name='one', run='sft', inputs={}), dict(name='two', run='rl', inputs={'checkpoint': 'one'})
+  return ConfigDict({'stages': stages}), ran, hashed
+
+
+def taken(items: list) -> list:
+  """What it holds, which it holds no longer."""
+  out = items[:]
+  items.clear()
+  return out
+
+
+def test_what_looks_as_recorded_is_not_hashed_again(tmp_path, monkeypatch):
+  config, ran, hashed = stand_ins(monkeypatch)
+  run_, copy = str(tmp_path / 'run'), str(tmp_path / 'copy')
+  pipeline.run(config, run_)
+  assert taken(ran) == ['one', 'two'] and taken(hashed) == ['1_one', '2_two']  # once each, as it ends
+  pipeline.run(config, run_)
+  assert (ran, hashed) == ([], [])
+  shutil.copytree(run_, copy, copy_function=shutil.copyfile)  # every file has another time
+  pipeline.run(config, copy)
+  assert ran == [] and taken(hashed) == ['1_one', '2_two']
+  pipeline.run(config, copy)
+  assert (ran, hashed) == ([], [])  # the record is renewed
+  path = pathlib.Path(run_, 'pipeline.json')
+  older = json.loads(path.read_text())
+  for entry in older['stages']:
+    del entry['files']
+  path.write_text(json.dumps(older))
+  pipeline.run(config, run_)
+  assert ran == [] and taken(hashed) == ['1_one', '2_two']
+  pipeline.run(config, run_)
+  assert (ran, hashed) == ([], [])
+
+
+def test_verify_finds_what_the_files_do_not_show(tmp_path, monkeypatch):
+  """Another byte in a file of the same size and time, as a bad disk has it."""
+  config, ran, hashed = stand_ins(monkeypatch)
+  pipeline.run(config, str(tmp_path))
+  taken(ran), taken(hashed)
+  weights = tmp_path / '1_one/checkpoints/1/params/weights'
+  times = weights.stat()
+  weights.write_text('onf')
+  os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+  pipeline.run(config, str(tmp_path))
+  assert (ran, hashed) == ([], [])
+  pipeline.run(config, str(tmp_path), verify=True)
+  assert taken(ran) == ['one'] and taken(hashed) == ['1_one', '1_one', '2_two']
+  pipeline.run(config, str(tmp_path), verify=True)
+  assert ran == [] and taken(hashed) == ['1_one', '2_two']
+
+
+def test_another_runs_record_serves_what_starts_from_it(tmp_path, monkeypatch):
+  config, ran, hashed = stand_ins(monkeypatch)
+  pipeline.run(config, str(tmp_path / 'run'))
+  taken(ran), taken(hashed)
+  inputs = {'checkpoint': 'from_run/two', 'judge': 'from_run/one'}
+  later = ConfigDict({'from_run': str(tmp_path / 'run'), 'stages': (dict(name='three', run='rl', inputs=inputs),)})
+  pipeline.run(later, str(tmp_path / 'later'))
+  assert taken(ran) == ['three'] and taken(hashed) == ['1_three']
+  path = tmp_path / 'run' / 'pipeline.json'
+  older = json.loads(path.read_text())
+  del older['stages'][0]['files']
+  path.write_text(json.dumps(older))
+  pipeline.run(later, str(tmp_path / 'later'))
+  assert (ran, hashed) == ([], [])  # it keeps what it found itself
+  pipeline.run(later, str(tmp_path / 'other'))
+  assert taken(ran) == ['three'] and taken(hashed) == ['1_one', '1_three']
+  pipeline.run(later, str(tmp_path / 'other'))
+  assert (ran, hashed) == ([], [])
+
+
+def test_where_compiled_programs_are_kept_may_change(tmp_path, monkeypatch):
+  """Also for a run whose config.json is older than the key."""
+  config, ran, _ = stand_ins(monkeypatch)
+  pipeline.run(config, str(tmp_path))
+  for where in ('auto', ''):
+    config.compile_cache = where
+    pipeline.run(config, str(tmp_path))
+  assert ran == ['one', 'two']
+  config.seed = 1
+  with pytest.raises(UserError, match='seed=None, now 1'):
+    pipeline.run(config, str(tmp_path))

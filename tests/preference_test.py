@@ -12,6 +12,7 @@ import pytest
 
 from r1jax.data import formats
 from r1jax.engine import losses
+from r1jax.engine import params as params_lib
 from r1jax import metrics
 from r1jax.stages import preference
 from r1jax.engine import programs
@@ -59,7 +60,7 @@ def base(tmp_path_factory):
   tokenizer = tokenizer_lib.add_special_tokens(made, [M], place, limit=80)
   model = zoo.build(zoo.get('nano', vocab_size=80))
   common.save_model(place, model, tokenizer)
-  checkpoint.save_params(place, update.init_params(model, seed=0), {})
+  checkpoint.save_params(place, params_lib.init(model, seed=0), {})
   return place
 
 
@@ -106,7 +107,7 @@ def test_labels_of_safety(base, tmp_path):
 def test_a_pair_cut_into_micro_batches_is_the_same_step(base):
   model, _, _ = common.load_model(base)
   head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
-  params = {**update.init_params(model, 0), 'reward_head': jnp.linspace(-1, 1, model.config.dim)}
+  params = {**params_lib.init(model, 0), 'reward_head': jnp.linspace(-1, 1, model.config.dim)}
   rng, found = np.random.default_rng(0), []
   batch = programs.Judged(rng.integers(0, 80, (16, 12)).astype(np.int32), rng.integers(2, 12, 16).astype(np.int32), np.ones(16, np.float32))
   for cuts in (1, 4):
@@ -115,7 +116,7 @@ def test_a_pair_cut_into_micro_batches_is_the_same_step(base):
     whole = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0)))
     mesh = mesh_lib.create({'data': 2})
     built = programs.preference(whole, c, head, mesh)
-    with programs.use_mesh(mesh):
+    with mesh_lib.use_mesh(mesh):
       state, means = built.step.compile()(built.fresh(jax.tree.map(jnp.copy, params)), mesh_lib.put(batch, mesh))
     found.append((float(means['loss']), float(means['grad_norm']), np.asarray(state.params['reward_head'])))
   assert found[0][0] == pytest.approx(found[1][0], rel=1e-5) and found[0][1] == pytest.approx(found[1][1], rel=1e-4)
@@ -149,7 +150,7 @@ def test_a_judge_in_this_process(base, tmp_path):
   c = config(tmp_path, 'pairs', [])
   mesh = mesh_lib.create(c.mesh)
   settings = ConfigDict(dict(kind='model', url='', model='', checkpoint=base, template='plain', max_prompt=1024, max_tokens=4))
-  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     judge = judge_lib.create(settings.to_dict(), reject._in_process(c, settings, mesh))
     assert judge.all_same('Who?', 'the sea', ['sea', '']) == [None, False] and judge.unread == 2
     assert judge.all_same('Who?', 'the sea', ['sea ' * 2000]) == [None]  # longer than it can be asked

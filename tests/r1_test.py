@@ -167,7 +167,7 @@ def test_a_generator_goes_on_as_it_would_have(run):
   c, mesh = config.evaluate, mesh_lib.create(config.mesh)
   model, tokenizer, step_dir = common.load_model(str(workdir / '9_sft'))
   rows = tasks.asked(c.task, split='heldout', template='r1', size=11)
-  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     params = common.load_sampling_params(model, step_dir, mesh)
     made = REAL(model, tokenizer, mesh, template='r1', samples=2, max_prompt=36, max_tokens=8, batch=4, temperature=1.0, top_p=1.0, seed=3)
     whole, rest = ([texts for s in made(params, rows, first) for texts in s.texts] for first in (0, 4))

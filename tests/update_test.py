@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from r1jax.engine import losses
+from r1jax.engine import params as params_lib
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import optim
 from r1jax.engine import packing
@@ -105,13 +106,13 @@ def take_steps(loss_fn, params, batch, *, shape=None, devices=1, micro_batches=1
                steps=1):
   """(state, metrics) after some steps on a mesh."""
   mesh = mesh_lib.create(shape or {'data': devices}, jax.devices()[:devices])
-  boxed = params if model is None else update.abstract_params(model)
+  boxed = params if model is None else params_lib.abstract(model)
   shardings = update.state_shardings(boxed, ADAM, mesh, reference=False)
   key = (loss_fn, devices, str(shape), micro_batches, micro_samples)
   if key not in _steps:
     _steps[key] = update.make_update(loss_fn, ADAM, mesh, shardings, groups=N, micro_batches=micro_batches,
                                      micro_samples=micro_samples)
-  with programs.use_mesh(mesh) if model is not None else contextlib.nullcontext():
+  with mesh_lib.use_mesh(mesh) if model is not None else contextlib.nullcontext():
     state = jax.device_put(update.fresh(jax.tree.map(jnp.copy, params), ADAM, seed=0, reference=False), shardings)
     for _ in range(steps):
       state, metrics = _steps[key](state, mesh_lib.put(batch, mesh))

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from r1jax.engine import checkpoint
+from r1jax.engine import params as params_lib
 from r1jax.engine import mesh as mesh_lib
 from r1jax.stages import common
 from r1jax.engine import update
@@ -48,7 +49,7 @@ def load(source: Source, model: str | None = None, *, dtype=np.float32, mesh=Non
     by_leaf.setdefault(place.path, {})[place.at] = name
   shardings = {}
   if mesh is not None:
-    boxed = update.abstract_params(zoo.build(config))
+    boxed = params_lib.abstract(zoo.build(config))
     shardings = traverse_util.flatten_dict(mesh_lib.param_shardings(boxed, mesh), sep='/')
 
   def read(path, shape, index):

@@ -11,6 +11,7 @@ from flax import traverse_util
 import numpy as np
 
 from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import params as params_lib
 from r1jax.engine import update
 from r1jax.models import zoo
 
@@ -77,7 +78,7 @@ class Place(NamedTuple):
 
 def shapes(config) -> dict[str, tuple[int, ...]]:
   """Leaf of ours -> its shape."""
-  boxed = update.abstract_params(zoo.build(config))
+  boxed = params_lib.abstract(zoo.build(config))
   return {path: x.shape for path, x in traverse_util.flatten_dict(mesh_lib.unbox(boxed), sep='/').items()}
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from r1jax.types import Prompts, UserError
+from r1jax.types import UserError
 
 # Table 1 of the paper, to the letter; {question} stands where it prints "prompt".
 R1_ZERO = (
@@ -47,19 +47,17 @@ def fixed_parts(template: str) -> list[str]:
   return [part for part in TEMPLATES[template].split('{question}') if part]
 
 
-def encode(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> Prompts:
-  """Rows -> Prompts of width max_prompt, padded on the left.
+def encode(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> list[np.ndarray]:
+  """Rows -> the token ids of each one's prompt, int32.
 
   Raises:
     UserError: a prompt is longer than max_prompt; cutting it would change the question.
   """
-  tokens = np.full((len(rows), max_prompt), tokenizer.pad_id, np.int32)
-  lengths = np.zeros(len(rows), np.int32)
-  for i, row in enumerate(rows):
+  out = []
+  for row in rows:
     ids = tokenizer.encode(render(template, row['question'], row.get('prefill', '')))
     if len(ids) > max_prompt:
       raise UserError(f'the prompt of row {row["id"]} has {len(ids)} tokens, the limit max_prompt={max_prompt}: '
                       'raise max_prompt or leave the row out')
-    tokens[i, max_prompt - len(ids):] = ids
-    lengths[i] = len(ids)
-  return Prompts(tokens, lengths)
+    out.append(np.asarray(ids, np.int32))
+  return out

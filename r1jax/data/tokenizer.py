@@ -63,6 +63,12 @@ class Tokenizer:
       return self._sp.decode([i for i in ids if i < self.vocab_size])  # a model may have rows to spare
     return self._hf.decode(ids, skip_special_tokens=True)
 
+  def decode_batch(self, rows) -> list[str]:
+    """Texts of many, by as many threads as the library takes."""
+    if self._sp is not None:
+      return self._sp.decode([[int(i) for i in ids if i < self.vocab_size] for ids in rows]) if rows else []
+    return self._hf.decode_batch([[int(i) for i in ids] for ids in rows], skip_special_tokens=True)
+
   def piece(self, token: int) -> str:
     """The token itself, as the vocabulary spells it."""
     return self._sp.id_to_piece(token) if self._sp is not None else self._hf.id_to_token(token)

@@ -1,12 +1,16 @@
 """Orbax checkpoints of a TrainState, in two items: `params` alone is what others load, `rest` resumes the run.
 
-A checkpoint becomes visible by one rename when it is whole. One that cannot be read all the same (a torn disk)
-is set aside with a warning, and the one before it is taken.
+It is written in the background: save() returns when the state lies in host memory, and training goes on meanwhile.
+It becomes visible by one rename when it is whole. One that cannot be read all the same (a torn disk) is set aside
+with a warning, and the one before it is taken.
 """
 
+import contextlib
+import glob
 import json
 import logging
 import os
+import re
 import shutil
 import threading
 
@@ -15,10 +19,21 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
 
+from r1jax.engine import mesh as mesh_lib
 from r1jax.metrics import replace_file
 from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
+
+
+def _short(record: logging.LogRecord) -> bool:
+  """Orbax logs an error in each thread that it passes, with its traceback, before it raises it: leaves a line."""
+  if f'{os.sep}orbax{os.sep}' in record.pathname:
+    record.exc_info = None
+  return True
+
+
+logging.getLogger('absl').addFilter(_short)
 
 # Set by SIGTERM: a stage that sees it saves at the next step and raises Stopped.
 stop_requested = threading.Event()
@@ -35,51 +50,112 @@ def write_json(path: str, value, *, every_host: bool = False) -> None:
 
 
 class Checkpoints:
-  """The checkpoints/ of one stage."""
+  """The checkpoints/ of one stage. Every process makes the same calls, as Orbax waits for all of them.
+
+  close() belongs in a `finally`: a Python that exits gives up what is still being written.
+  """
 
   def __init__(self, workdir: str, *, keep: int = 3):
     self._directory = os.path.join(os.path.abspath(workdir), 'checkpoints')
     self._keep = keep
     os.makedirs(self._directory, exist_ok=True)
+    if mesh_lib.first_process():  # what a process that was killed had half written
+      for part in glob.glob(os.path.join(glob.escape(self._directory), '*.orbax-checkpoint-tmp*')):
+        shutil.rmtree(part, ignore_errors=True)
     self._open()
 
-  def _open(self):
-    options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, enable_async_checkpointing=False)
+  def _open(self) -> None:
+    options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, enable_async_checkpointing=True)
     self._manager = ocp.CheckpointManager(self._directory, options=options)
 
   def save(self, state, meta: dict) -> None:
-    """Saves a TrainState under its own step."""
+    """Begins to save a TrainState under its own step; its arrays may be donated or changed as soon as this returns.
+
+    Raises:
+      UserError: this one, or the one before, cannot be written.
+    """
     step = int(state.step)
     if step in self._manager.all_steps():
       return
-    self._manager.save(step, args=ocp.args.Composite(
-        params=ocp.args.StandardSave(state.params),
-        rest=ocp.args.StandardSave(_rest(state)),
-        meta=ocp.args.JsonSave(meta)))
+    with _one_line(self._directory):
+      self._manager.save(step, args=ocp.args.Composite(
+          params=ocp.args.StandardSave(state.params),
+          rest=ocp.args.StandardSave(_rest(state)),
+          meta=ocp.args.JsonSave(meta)))
+
+  def wait(self) -> None:
+    """Returns when the last save is on disk: before Stopped says so, or somebody else reads it.
+
+    Raises:
+      UserError: it could not be written.
+    """
+    if self._manager is not None:
+      with _one_line(self._directory):
+        self._manager.wait_until_finished()
 
   def restore(self, state, shardings):
     """The newest readable state laid out like `state` (arrays or shapes), and its meta; None if there is none."""
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, shardings)
+    self.wait()
     for step in sorted(self._manager.all_steps(), reverse=True):
-      try:
-        found = self._manager.restore(step, args=ocp.args.Composite(
-            params=ocp.args.StandardRestore(abstract.params),
-            rest=ocp.args.StandardRestore(_rest(abstract)),
-            meta=ocp.args.JsonRestore()))
-        return abstract.replace(params=found['params'], **found['rest']), found['meta']
-      except Exception as e:  # what a torn file raises depends on where it is torn
-        torn = os.path.join(self._directory, str(step))
-        aside = os.path.join(os.path.dirname(self._directory), f'torn_checkpoint_{step}')
-        log.warning('checkpoint %s cannot be read (%s: %s): moved to %s, trying the one before', torn,
-                    type(e).__name__, str(e).splitlines()[0][:200] if str(e) else '', aside)
-        self._manager.close()
-        shutil.rmtree(aside, ignore_errors=True)
-        os.replace(torn, aside)
-        self._open()
+      found, why = _read(os.path.join(self._directory, str(step)), abstract)
+      if not mesh_lib.any_process(found is None):  # where one cannot read its part, none goes on from this one
+        return found
+      del found  # before the next: memory may not hold two
+      self._set_aside(step, why)
     return None
 
-  def close(self) -> None:
+  def _set_aside(self, step: int, why: str) -> None:
+    torn = os.path.join(self._directory, str(step))
+    aside = os.path.join(os.path.dirname(self._directory), f'torn_checkpoint_{step}')
+    log.warning('checkpoint %s cannot be read (%s): moved to %s, trying the one before', torn,
+                why or 'by another process', aside)
     self._manager.close()
+    if mesh_lib.first_process():
+      shutil.rmtree(aside, ignore_errors=True)
+      os.replace(torn, aside)
+    mesh_lib.barrier(f'{torn} is set aside')
+    self._open()
+
+  def close(self) -> None:
+    """wait(), and the end of it; a second call does nothing."""
+    try:
+      self.wait()
+    finally:
+      manager, self._manager = self._manager, None
+      if manager is not None:
+        manager.close()
+
+
+def _read(step_dir: str, abstract):
+  """((state, meta), ''), or (None, why it cannot be read). Each process reads alone.
+
+  CheckpointManager.restore ends in a barrier, where those that could read would wait for one that could not.
+  """
+  alone = ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
+  try:
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler(), multiprocessing_options=alone) as checkpointer:
+      found = checkpointer.restore(step_dir, args=ocp.args.Composite(
+          params=ocp.args.StandardRestore(abstract.params),
+          rest=ocp.args.StandardRestore(_rest(abstract)),
+          meta=ocp.args.JsonRestore()))
+    return (abstract.replace(params=found['params'], **found['rest']), found['meta']), ''
+  except Exception as e:  # what a torn file raises depends on where it is torn
+    return None, f'{type(e).__name__}: {str(e).splitlines()[0][:200] if str(e) else ""}'
+
+
+@contextlib.contextmanager
+def _one_line(directory: str):
+  """A full disk is the user's to mend: one line. TensorStore raises a ValueError with the system's number in it."""
+  try:
+    yield
+  except (OSError, ValueError) as e:
+    number = re.search(r"os_error_code='(\d+)'", str(e))
+    if not number and not isinstance(e, OSError):
+      raise
+    reason = os.strerror(int(number[1])) if number else e.strerror or str(e).splitlines()[0]
+    raise UserError(f'no checkpoint could be written to {directory}: {reason}; mend that and give the same command '
+                    'again, which goes on from the last whole one') from e
 
 
 def _rest(state) -> dict:

@@ -62,11 +62,11 @@ def cross_entropy(logps_BxT: jax.Array, mask_BxT: jax.Array) -> tuple[jax.Array,
 
 
 def log_loss(logits_B: jax.Array, labels_B) -> jax.Array:
-  """Sum of -log sigmoid(logit) where the label is 1, -log sigmoid(-logit) where it is 0, nats.
+  """Of each, -log sigmoid(logit) where the label is 1, -log sigmoid(-logit) where it is 0, nats.
 
   With logits r(better) - r(worse) and labels 1 it is the Bradley-Terry model's (Ouyang et al. 2022, eq. 1).
   """
-  return -jnp.sum(labels_B * jax.nn.log_sigmoid(logits_B) + (1 - labels_B) * jax.nn.log_sigmoid(-logits_B))
+  return -(labels_B * jax.nn.log_sigmoid(logits_B) + (1 - labels_B) * jax.nn.log_sigmoid(-logits_B))
 
 
 def kl_k1(logps: jax.Array, ref_logps: jax.Array) -> jax.Array:

@@ -1,6 +1,7 @@
-"""One mesh for every platform: four axes, and one table from what an array means to where it lies."""
+"""One mesh for every platform: four axes, one table from what an array means to where it lies, and programs compiled for it."""
 
 import math
+from typing import Any, NamedTuple
 
 from flax import linen as nn
 import jax
@@ -34,6 +35,36 @@ RULES = (
 # mixture's weights, are dealt out over fsdp instead, and each expert over the axes that split heads.
 _DECODE = {'embed': None, 'experts': 'fsdp', 'mlp': ('tensor', 'expert'), 'length': None}
 DECODE_RULES = tuple((name, _DECODE.get(name, axes)) for name, axes in RULES)
+
+
+class use_mesh:
+  """Context in which models' activations are laid out on a mesh by rules."""
+
+  def __init__(self, mesh, rules=RULES):
+    self._contexts = [jax.set_mesh(mesh), nn.logical_axis_rules(rules)]
+
+  def __enter__(self):
+    for context in self._contexts:
+      context.__enter__()
+
+  def __exit__(self, *error):
+    for context in reversed(self._contexts):
+      context.__exit__(*error)
+
+
+class Program(NamedTuple):
+  """A jitted function with what it is compiled for, so that it is compiled before any weight is loaded."""
+  jitted: Any
+  args: tuple  # trees of ShapeDtypeStruct with shardings
+  mesh: Any
+  rules: tuple
+
+  def lower(self):
+    with use_mesh(self.mesh, self.rules):
+      return self.jitted.lower(*self.args)
+
+  def compile(self):
+    return self.lower().compile()
 
 
 def create(shape: dict[str, int], devices=None) -> jax.sharding.Mesh:
@@ -88,23 +119,23 @@ def unbox(boxed):
   return jax.tree.map(lambda x: x.value if is_box(x) else x, boxed, is_leaf=is_box)
 
 
+def sharding(names: tuple[str | None, ...], shape: tuple[int, ...], mesh, rules=RULES) -> NamedSharding:
+  """Where an array whose axes mean `names` lies; an axis that its mesh axes do not divide stays whole."""
+  out = []
+  for axis, size in zip(nn.logical_to_mesh_axes(names, rules=rules) if names else (), shape):
+    axes = (axis,) if isinstance(axis, str) else (axis or ())
+    out.append(axis if axes and size % math.prod(mesh.shape[n] for n in axes) == 0 else None)
+  return NamedSharding(mesh, PartitionSpec(*out))
+
+
 def param_shardings(boxed, mesh, rules=RULES):
   """Shardings for a tree of flax-partitioned leaves (arrays or shapes), from the names on them.
 
   A dimension that its mesh axes do not divide stays whole, so that tiny models run on any mesh.
   """
   specs = nn.get_partition_spec(boxed)
-  shapes = unbox(boxed)
-
-  def one(spec, leaf):
-    out = []
-    mapped = nn.logical_to_mesh_axes(tuple(spec), rules=rules) if len(spec) else ()
-    for axis, size in zip(mapped, leaf.shape):
-      names = (axis,) if isinstance(axis, str) else (axis or ())
-      out.append(axis if names and size % math.prod(mesh.shape[n] for n in names) == 0 else None)
-    return NamedSharding(mesh, PartitionSpec(*out))
-
-  return jax.tree.map(one, specs, shapes, is_leaf=lambda x: isinstance(x, PartitionSpec))
+  return jax.tree.map(lambda spec, leaf: sharding(tuple(spec), leaf.shape, mesh, rules), specs, unbox(boxed),
+                      is_leaf=lambda x: isinstance(x, PartitionSpec))
 
 
 def with_shardings(shapes, shardings):
@@ -114,43 +145,34 @@ def with_shardings(shapes, shardings):
 
 def put(tree, mesh):
   """Host arrays, the same on every process, -> device arrays with rows dealt out over the mesh."""
-  sharding = batch_sharding(mesh)
-  return jax.tree.map(lambda x: jax.make_array_from_callback(np.shape(x), sharding, lambda index: np.asarray(x)[index]), tree)
+  dealt = batch_sharding(mesh)
+  return jax.tree.map(lambda x: jax.make_array_from_callback(np.shape(x), dealt, lambda index: np.asarray(x)[index]), tree)
 
 
-def put_own(tree, mesh):
-  """The same from the rows that each process holds itself (own_rows)."""
-  sharding = batch_sharding(mesh)
-  return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
-
-
-def own_rows(rows: int, mesh) -> np.ndarray:
-  """Which of so many rows lie on this process's devices, in order."""
-  spans = {(span[0].start or 0, span[0].stop or rows)
-           for span in batch_sharding(mesh).addressable_devices_indices_map((rows,)).values()}
-  return np.concatenate([np.arange(*span) for span in sorted(spans)])
-
-
-def check_own(own: np.ndarray, rows: int) -> None:
-  """Raises UserError where two processes hold the same rows: each would judge them by its own clock."""
-  if len(own) * jax.process_count() != rows:
-    raise UserError(f'mesh axes data x fsdp must deal rows out over all {jax.process_count()} processes: keep tensor and expert '
-                    'within a host')
-
-
-def own(x) -> np.ndarray:
-  """The rows of a device array that lie on this process's devices, in order; all of them where there is one process."""
-  shards = {shard.index[0].start or 0: shard.data for shard in x.addressable_shards}
-  return np.concatenate([np.asarray(shards[start]) for start in sorted(shards)])
-
-
-def everywhere(tree):
+def all_gather(tree):
   """Device arrays -> whole arrays on every host."""
   return multihost_utils.process_allgather(tree, tiled=True) if jax.process_count() > 1 else jax.device_get(tree)
 
 
-def over_processes(values: dict[str, float]) -> dict[str, float]:
-  """The mean of each value over processes; NaN and what a process has not are left out."""
+def gather_rows(values: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
+  """[n, ...]: every host's values for its own `rows`, of n in all; each row is some host's. All hosts get all of them."""
+  whole = np.zeros((n, *values.shape[1:]), values.dtype)
+  whole[rows] = values
+  if jax.process_count() == 1:
+    return whole
+  owned = np.zeros(n, bool)
+  owned[rows] = True
+  parts, owners = multihost_utils.process_allgather((whole, owned))
+  return parts[np.argmax(owners, axis=0), np.arange(n)]
+
+
+def is_local(number: int) -> bool:
+  """Whether a piece of host work with this number is this process's: every process_count-th is."""
+  return number % jax.process_count() == jax.process_index()
+
+
+def mean_over_hosts(values: dict[str, float]) -> dict[str, float]:
+  """The mean of each value over hosts; NaN and what a host has not are left out."""
   if jax.process_count() == 1:
     return values
   names = sorted(values)
@@ -160,12 +182,16 @@ def over_processes(values: dict[str, float]) -> dict[str, float]:
   return {name: float(mean) for name, mean in zip(names, means) if not np.isnan(mean)}
 
 
+def processes() -> int:
+  return jax.process_count()
+
+
 def any_process(flag: bool) -> bool:
   """Whether it is set on one of them: all must take the same branch."""
   return bool(np.any(multihost_utils.process_allgather(np.array(flag)))) if jax.process_count() > 1 else flag
 
 
-def least(value: int) -> int:
+def min_over_hosts(value: int) -> int:
   """The smallest over processes."""
   return int(np.min(multihost_utils.process_allgather(np.array(value)))) if jax.process_count() > 1 else value
 
@@ -174,7 +200,7 @@ def first_process() -> bool:
   return jax.process_index() == 0
 
 
-def meet(where: str) -> None:
+def barrier(where: str) -> None:
   """Waits until every process is there."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(where)

@@ -1,4 +1,5 @@
-"""Documents of any length -> rows [B, T] with segment ids and positions, nothing crossing a border."""
+"""Documents of any length -> rows [B, T] with segment ids and positions, nothing crossing a border; outputs of any length ->
+micro-batches of few shapes."""
 
 from typing import NamedTuple
 
@@ -61,4 +62,54 @@ def pack(documents: list[tuple[list[int], list[int]]], *, length: int, open_rows
       out.segment_ids_BxT[r, span] = s + 1
       out.positions_BxT[r, span] = np.arange(n)
       at += n
+  return out
+
+
+class Shape(NamedTuple):
+  """Of a micro-batch."""
+  rows: int
+  length: int
+
+
+def buckets(least: int, most: int, *, multiple: int, ratio: float = 2.0) -> tuple[int, ...]:
+  """Sizes from `least` to `most`, each at most `ratio` times the one before, in multiples of `multiple`; ascending."""
+  up = lambda n: -(-int(n) // multiple) * multiple
+  sizes = {up(most)}
+  while most > least:
+    most = max(most / ratio, least)
+    sizes.add(up(most))
+  return tuple(sorted(sizes))
+
+
+def shapes(longest: int, *, tokens: int, shards: int, multiple: int) -> dict[int, Shape]:
+  """T -> the shape of micro-batches of rows of T tokens: as many rows as `tokens` allow, a multiple of `shards`.
+
+  Raises:
+    UserError: not one row a shard fits.
+  """
+  if tokens < longest * shards:
+    raise UserError(f'micro_tokens={tokens} are fewer than one row of {longest} tokens on each of {shards} mesh shards (data x '
+                    f'fsdp): at least {longest * shards}')
+  sizes = [min(size, longest) for size in buckets(max(longest // 8, multiple), longest, multiple=multiple, ratio=1.4)]
+  return {T: Shape(tokens // T // shards * shards, T) for T in sorted(set(sizes))}
+
+
+def micro_batches(lengths, shapes_: dict[int, Shape]) -> list[tuple[int, list[int]]]:
+  """(T, numbers of the outputs) of each micro-batch: outputs by length, the longest first, cut where a shape is full.
+
+  Padding is then what outputs of about one length differ by. Each holds at most shapes_[T].rows outputs.
+  """
+  order, out, at = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)), [], 0
+  while at < len(order):
+    T = next(size for size in sorted(shapes_) if size >= lengths[order[at]])
+    out.append((T, order[at:at + shapes_[T].rows]))
+    at += shapes_[T].rows
+  return out
+
+
+def padded(arrays: list, shape: Shape, fill=0):
+  """[rows, length] of arrays of any length, on the right; rows that are left over are all `fill`."""
+  out = np.full(shape, fill, arrays[0].dtype if arrays else np.int32)
+  for row, array in zip(out, arrays):
+    row[:len(array)] = array
   return out

@@ -1,152 +1,444 @@
-"""Prompt ids -> completions: one jitted loop, and the trainer's view of the same tokens beside it.
+"""Prompt ids -> completions, in slots: a row that ends makes room for the next sample.
 
-The prompt is prefilled once and its keys are read by all G samples of the group; only completions have a cache
-of their own, which the loop carries and writes in place. `apply` is a model's apply with the methods `hidden`
-and `unembed` (models/decoder.py); nothing here knows which model it is.
+S rows lie on the devices. `prefill` computes each prompt once for its group, `admit` copies what attention keeps of it into
+the rows of its samples, `decode` chooses tokens for all rows until some have ended. The host loop (`Rollout`) reads which,
+yields each group when its last member ends, and admits what waits. A cache has as many columns as its longest row needs,
+in few sizes (`buckets`), so that a step costs what is filled.
+
+What a sample says depends on nothing but the weights, the key and its own number: key = fold_in(fold_in(key, sample),
+position); neither on its neighbours, nor on slots, order, buckets or hosts.
+
+`apply` is a model's apply with the methods `hidden`, `decode` and `unembed` (models/decoder.py).
 """
 
-from typing import Callable, NamedTuple
+import collections
+import functools
+from typing import Iterator, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from r1jax.engine.losses import token_logps
-from r1jax.types import NOWHERE, Prompts, Rollout
+from r1jax import metrics
+from r1jax.engine import choose as choose_lib
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import params as params_lib
+from r1jax.engine.packing import buckets
+from r1jax.models import attention
+from r1jax.models.decoder import Cache, Prefix
+from r1jax.types import NOWHERE, Completion, Finished, Prompts, Request
+
+
+class Slots(NamedTuple):
+  """S rows between two tokens; what a row holds beyond its columns may be anything."""
+  cache: Cache
+  hidden_SxD: jax.Array  # from which the next token is chosen
+  sample_S: jax.Array  # int32, the number of the sample that a row works on
+  length_S: jax.Array  # int32, tokens chosen so far
+  done_S: jax.Array  # bool: ended, or free
+
+
+class Chunk(NamedTuple):
+  """What one call of `decode` chose, whole on every host."""
+  tokens_Sxn: jax.Array  # int32
+  logps_Sxn: jax.Array  # float32, nats, of the distribution sampled from
+  count_S: jax.Array  # int32, tokens of each row
+  done_S: jax.Array  # bool
+  steps: jax.Array  # int32, decode steps that ran
 
 
 def prompt_positions(prompts: Prompts) -> jax.Array:
-  """[N, P]: 0 at each prompt's first token, NOWHERE on the padding before it."""
-  P = prompts.tokens_NxP.shape[1]
-  positions = jnp.arange(P) - (P - prompts.lengths_N[:, None])
-  return jnp.where(positions < 0, NOWHERE, positions).astype(jnp.int32)
+  """[N, P]: 0 at each prompt's first token, NOWHERE on the padding behind it."""
+  at = jnp.arange(prompts.tokens_NxP.shape[1], dtype=jnp.int32)
+  return jnp.where(at < prompts.lengths_N[:, None], at, NOWHERE)
 
 
-def adjusted_logits(logits_BxV: jax.Array, *, temperature: float, top_k: int = 0, top_p: float = 1.0) -> jax.Array:
-  """Logits of the distribution that is sampled from: what top-k and top-p cut away is at -inf.
+def prefill(apply, params, prompts: Prompts) -> Prefix:
+  """Each prompt, computed once."""
+  with jax.named_scope('prefill'):
+    hidden_NxPxD, kv = apply({'params': params}, prompts.tokens_NxP, prompt_positions(prompts), method='hidden')
+  last = jnp.take_along_axis(hidden_NxPxD, (prompts.lengths_N - 1)[:, None, None], axis=1)[:, 0]
+  return Prefix(kv, last, prompts.lengths_N)
+
+
+def admit(slots: Slots, prefix: Prefix, source_S, sample_S, length_S) -> Slots:
+  """Row s begins with prompt source_S[s] of the prefix as sample sample_S[s]; -1: it goes on as it is.
+
+  length_S: tokens chosen already, where the prefix holds a prompt with the beginning of its completion.
+  """
+  new_S = source_S >= 0
+  source = jnp.maximum(source_S, 0)
+  per_row = lambda mask, ndim, axis: mask.reshape([-1 if i == axis else 1 for i in range(ndim)])
+
+  def put(stored, kept, axis):  # rows are the axis 0 of a layer's array, 1 of a stack's
+    kept = jnp.take(kept, source, axis=axis).astype(stored.dtype)
+    old = stored[tuple(slice(0, n) for n in kept.shape)]
+    return jax.lax.dynamic_update_slice(stored, jnp.where(per_row(new_S, kept.ndim, axis), kept, old), (0,) * stored.ndim)
+
+  kv = attention.as_stored(prefix.kv_LxNx)
+  stored = tuple(tuple(put(layer, kept[i], 0) for i, layer in enumerate(whole)) if isinstance(whole, tuple)
+                 else put(whole, kept, 1) for whole, kept in zip(slots.cache.kv, kv))
+  pick = lambda new, old: jnp.where(per_row(new_S, old.ndim, 0), new.astype(old.dtype), old)
+  return Slots(Cache(stored, pick(prefix.lengths_N[source], slots.cache.columns_S)), pick(prefix.hidden_NxD[source], slots.hidden_SxD),
+               pick(sample_S, slots.sample_S), pick(length_S, slots.length_S), slots.done_S & ~new_S)
+
+
+def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int, eos_ids, pad_id: int, max_tokens: int,
+           **choice) -> tuple[Slots, Chunk]:
+  """Up to `steps` tokens for every row that has not ended; less when `enough` rows have ended meanwhile, or all.
 
   Args:
-    temperature: > 0.
-    top_k: keep the k largest; 0 keeps all.
-    top_p: keep the smallest set of largest tokens whose probability reaches p (Holtzman et al. 2020); the
-      largest token always stays.
+    empty_recent: () -> where the keys of these tokens are kept until the end of the chunk.
+    choice: temperature, top_k, top_p.
   """
-  logits = logits_BxV / temperature
-  if top_k:
-    kth = jax.lax.top_k(logits, top_k)[0][:, -1:]
-    logits = jnp.where(logits < kth, -jnp.inf, logits)
-  if top_p < 1.0:
-    ordered = jnp.flip(jnp.sort(logits, axis=-1), axis=-1)
-    probs = jax.nn.softmax(ordered, axis=-1)
-    before = jnp.cumsum(probs, axis=-1) - probs  # probability of all larger tokens
-    smallest = jnp.min(jnp.where(before < top_p, ordered, ordered[:, :1]), axis=-1, keepdims=True)
-    logits = jnp.where(logits < smallest, -jnp.inf, logits)
-  return logits
+  weights, eos, done_before = {'params': params}, jnp.asarray(eos_ids, jnp.int32), jnp.sum(slots.done_S)
+  row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots.sample_S)
+  columns_S, first_S = slots.cache.columns_S, slots.length_S
 
+  def running(state):
+    i, _, _, length_S, done_S, _, _ = state
+    return (i < steps) & ~jnp.all(done_S) & (jnp.sum(done_S) - done_before < enough)
 
-def choose(logits_BxV: jax.Array, keys_B: jax.Array, *, temperature: float, top_k: int, top_p: float):
-  """(token_B, logp_B): one token a row and its log-probability under the distribution sampled from.
-
-  temperature == 0 takes the largest logit; its log-probability there is 0.
-  """
-  if temperature == 0:
-    return jnp.argmax(logits_BxV, axis=-1).astype(jnp.int32), jnp.zeros(logits_BxV.shape[:1], jnp.float32)
-  logits = adjusted_logits(logits_BxV, temperature=temperature, top_k=top_k, top_p=top_p)
-  token_B = jax.vmap(jax.random.categorical)(keys_B, logits).astype(jnp.int32)
-  logps = jax.nn.log_softmax(logits, axis=-1)
-  return token_B, jnp.take_along_axis(logps, token_B[:, None], axis=-1)[:, 0]
-
-
-class Decoding(NamedTuple):
-  """The loop's state, between two tokens."""
-  t: jax.Array  # int32 scalar, tokens chosen so far
-  hidden_BxD: jax.Array  # from which the next token is chosen
-  cache: object
-  tokens_BxT: jax.Array  # int32
-  logps_BxT: jax.Array  # float32
-  done_B: jax.Array  # bool
-  lengths_B: jax.Array  # int32
-
-
-class Sampler(NamedTuple):
-  """The parts of `sample`, for those who compile or time them one by one."""
-  prefill: Callable  # (params, prompts) -> (hidden_NxD, prefix)
-  start: Callable  # (hidden_NxD) -> Decoding
-  step: Callable  # (params, prompts, prefix, keys_B, Decoding) -> Decoding, one token further
-  sample: Callable  # (params, prompts, key, first=0) -> Rollout
-
-
-def make_sampler(apply: Callable, empty_cache: Callable, *, samples: int, max_tokens: int, eos_ids: tuple[int, ...],
-                 pad_id: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Sampler:
-  """sample(params, prompts, key) -> Rollout of N * samples completions, prompt-major; pure, to be jitted.
-
-  Row b draws with its own key fold_in(key, first + b), so what it says does not depend on its neighbours, nor on the
-  number of prompts that are sampled at once.
-
-  Args:
-    apply: apply({'params': params}, ..., method='hidden' | 'unembed').
-    empty_cache: (rows, slots) -> a cache for `hidden`.
-    max_tokens: T; a completion that has not ended by then is cut off.
-    eos_ids: any of these ends a completion.
-  """
-  if not eos_ids:
-    raise ValueError('eos_ids is empty: no completion could end')
-  eos, T = jnp.asarray(eos_ids, jnp.int32), max_tokens
-
-  def prefill(params, prompts: Prompts):
-    with jax.named_scope('prefill'):
-      hidden_NxPxD, prefix = apply({'params': params}, prompts.tokens_NxP, prompt_positions(prompts), method='hidden')
-    return hidden_NxPxD[:, -1], prefix
-
-  def start(hidden_NxD) -> Decoding:
-    B = hidden_NxD.shape[0] * samples
-    return Decoding(jnp.int32(0), jnp.repeat(hidden_NxD, samples, axis=0), empty_cache(B, T),
-                    jnp.full((B, T), pad_id, jnp.int32), jnp.zeros((B, T), jnp.float32), jnp.zeros(B, bool),
-                    jnp.zeros(B, jnp.int32))
-
-  def step(params, prompts: Prompts, prefix, row_keys, state: Decoding) -> Decoding:
-    weights = {'params': params}
-    t, hidden_BxD, cache, tokens_BxT, logps_BxT, done_B, lengths_B = state
-    keys_B = jax.vmap(jax.random.fold_in, (0, None))(row_keys, t)
+  def step(state):
+    i, hidden_SxD, recent, length_S, done_S, tokens_Sxn, logps_Sxn = state
     with jax.named_scope('choose'):
-      token_B, logp_B = choose(apply(weights, hidden_BxD, method='unembed'), keys_B,
-                               temperature=temperature, top_k=top_k, top_p=top_p)
-    token_B = jnp.where(done_B, pad_id, token_B)
-    tokens_BxT = jax.lax.dynamic_update_slice(tokens_BxT, token_B[:, None], (0, t))
-    logps_BxT = jax.lax.dynamic_update_slice(logps_BxT, jnp.where(done_B, 0.0, logp_B)[:, None], (0, t))
-    lengths_B = lengths_B + ~done_B
-    done_B = done_B | jnp.any(token_B[:, None] == eos, axis=-1)
-    start_B = jnp.repeat(prompts.lengths_N, samples)
+      keys_S = jax.vmap(jax.random.fold_in)(row_keys, length_S)
+      token_S, logp_S = choose_lib.choose(apply(weights, hidden_SxD, method='unembed'), keys_S, **choice)
+    token_S = jnp.where(done_S, pad_id, token_S)
+    tokens_Sxn = jax.lax.dynamic_update_slice(tokens_Sxn, token_S[:, None], (0, i))
+    logps_Sxn = jax.lax.dynamic_update_slice(logps_Sxn, logp_S[:, None].astype(jnp.float32), (0, i))
+    length_S = length_S + ~done_S
+    done_S = done_S | jnp.any(token_S[:, None] == eos, axis=-1) | (length_S >= max_tokens)
     with jax.named_scope('decode'):
-      hidden, cache = apply(weights, token_B[:, None], (start_B + t)[:, None], cache=cache, prefix=prefix,
-                            method='hidden')
-    return Decoding(t + 1, hidden[:, 0], cache, tokens_BxT, logps_BxT, done_B, lengths_B)
+      hidden_SxD, recent = apply(weights, token_S, columns_S + i, slots.cache, recent,
+                                 attention.Step(columns_S, i, ~done_S), method='decode')
+    return i + 1, hidden_SxD, recent, length_S, done_S, tokens_Sxn, logps_Sxn
 
-  def sample(params, prompts: Prompts, key: jax.Array, first=0) -> Rollout:
-    B = prompts.tokens_NxP.shape[0] * samples
-    hidden_NxD, prefix = prefill(params, prompts)
-    row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(B))
-    running = lambda state: (state.t < T) & ~jnp.all(state.done_B)
-    body = lambda state: step(params, prompts, prefix, row_keys, state)
-    end = jax.lax.while_loop(running, body, start(hidden_NxD))
-    return Rollout(end.tokens_BxT, end.logps_BxT, end.lengths_B, end.done_B)
+  rows = slots.done_S.shape[0]
+  start = (jnp.int32(0), slots.hidden_SxD, empty_recent(), slots.length_S, slots.done_S,
+           jnp.full((rows, steps), pad_id, jnp.int32), jnp.zeros((rows, steps), jnp.float32))
+  i, hidden_SxD, recent, length_S, done_S, tokens_Sxn, logps_Sxn = jax.lax.while_loop(running, step, start)
+  count_S = length_S - first_S
+  if isinstance(recent[0], tuple):
+    layers = [attention.append(old, new, columns_S, stacked=False) for old, new in zip(zip(*slots.cache.kv), zip(*recent))]
+    kv = tuple(zip(*layers))
+  else:
+    kv = attention.append(slots.cache.kv, recent, columns_S, stacked=True)
+  slots = Slots(Cache(kv, columns_S + count_S), hidden_SxD, slots.sample_S, length_S, done_S)
+  return slots, Chunk(tokens_Sxn, logps_Sxn, count_S, done_S, i)
 
-  return Sampler(prefill, start, step, sample)
+
+class Sampler:
+  """The programs of a rollout, for a model on a mesh; compiled ahead, for every size of the cache."""
+
+  def __init__(self, model, mesh, *, slots: int, samples: int, max_prompt: int, max_tokens: int, eos_ids: tuple[int, ...],
+               pad_id: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, steps: int = 16,
+               resume: bool = False):
+    """
+    Args:
+      slots: S, rows decoded at a time.
+      samples: G, of each prompt: how many prompts are prefilled at a time follows from it.
+      max_prompt, max_tokens: P and the limit of a completion, in tokens.
+      eos_ids: any of these ends a completion.
+      steps: of one chunk, at most.
+      resume: completions that were begun elsewhere may be asked for (rl.carry).
+
+    Raises:
+      ValueError: no eos_ids.
+    """
+    if not eos_ids:
+      raise ValueError('eos_ids is empty: no completion could end')
+    shards = mesh_lib.batch_shards(mesh)
+    up = lambda n: -(-n // shards) * shards
+    self.mesh, self.slots, self.steps = mesh, up(slots), steps
+    self.max_prompt, self.max_tokens, self.eos_ids, self.pad_id = max_prompt, max_tokens, tuple(eos_ids), pad_id
+    self.prompts = up(max(-(-self.slots // samples), min(4, -(-self.slots // 4))))
+    self._apart = mesh_lib.platform(mesh) != 'tpu'
+    self._model, self._settings = model, dict(
+        steps=steps, eos_ids=self.eos_ids, pad_id=pad_id, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p)
+    small = mesh_lib.platform(mesh) == 'cpu'  # elsewhere a kernel reads what is filled, in blocks
+    most = max_prompt + max_tokens + steps
+    self.buckets = buckets(max(max_prompt + steps, most // 8), most, multiple=16 if small else 128, ratio=1.5 if small else 2.0)
+    self.widths = tuple(sorted({max_prompt, *self.buckets})) if resume else (max_prompt,)  # of what is prefilled
+    self._compiled, self._arrange = {}, None
+
+  def params_shapes(self):
+    """Of the weights as this sampler takes them (params.to_sampling)."""
+    return params_lib.sampling_shapes(self._model, self.mesh, apart=self._apart)
+
+  def to_sampling(self):
+    """A function: params as they are trained -> as this sampler takes them."""
+    return params_lib.to_sampling(self._model, self.mesh, apart=self._apart)
+
+  def _rows(self, shape=(), dtype=jnp.int32):
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=mesh_lib.batch_sharding(self.mesh))
+
+  def slots_shapes(self, columns: int) -> Slots:
+    """Shapes of the slots with a cache of so many columns."""
+    cache = jax.eval_shape(functools.partial(self._model.empty_cache, self.slots, columns, apart=self._apart))
+    names = ('batch', 'kv_heads', None, None)
+
+    def lay(x):
+      named = names if len(x.shape) == 4 else ('layers', *names)
+      return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.sharding(named, x.shape, self.mesh, mesh_lib.DECODE_RULES))
+
+    S, config = self.slots, self._model.config
+    rows = self._rows((S,))
+    return Slots(Cache(jax.tree.map(lay, cache.kv), rows), self._rows((S, config.dim), jnp.dtype(config.dtype)), rows, rows,
+                 self._rows((S,), jnp.bool_))
+
+  def prefix_shapes(self, width: int) -> Prefix:
+    prompts = self._prompts_shapes(width)
+    with mesh_lib.use_mesh(self.mesh, mesh_lib.DECODE_RULES):
+      shapes = jax.eval_shape(functools.partial(prefill, self._model.apply), self.params_shapes(), prompts)
+    kv = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.sharding(
+        ('layers', 'batch', 'kv_heads', None, None), x.shape, self.mesh, mesh_lib.DECODE_RULES)), shapes.kv_LxNx)
+    return Prefix(kv, self._rows(shapes.hidden_NxD.shape, shapes.hidden_NxD.dtype), self._rows(shapes.lengths_N.shape))
+
+  def _prompts_shapes(self, width: int) -> Prompts:
+    return Prompts(self._rows((self.prompts, width)), self._rows((self.prompts,)))
+
+  def _empty_recent(self):
+    """Where a chunk's keys are kept: a small cache of its own."""
+    return self._model.empty_cache(self.slots, self.steps, apart=self._apart).kv
+
+  def program(self, name: str, *sizes: int) -> mesh_lib.Program:
+    """'empty' (columns), 'prefill' (width), 'admit' (width, columns), 'decode' (columns), 'grow' (from, to)."""
+    where = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
+    make = lambda f, args, **kw: mesh_lib.Program(jax.jit(f, keep_unused=True, **kw), args, self.mesh, mesh_lib.DECODE_RULES)
+    whole = mesh_lib.replicated(self.mesh)
+    rows = self._rows((self.slots,))
+    if name == 'prefill':
+      return make(functools.partial(prefill, self._model.apply), (self.params_shapes(), self._prompts_shapes(*sizes)),
+                  out_shardings=where(self.prefix_shapes(*sizes)))
+    if name == 'empty':
+      shapes = self.slots_shapes(*sizes)
+
+      def empty():
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        return zeros._replace(done_S=jnp.ones_like(zeros.done_S))
+
+      return make(empty, (), out_shardings=where(shapes))
+    if name == 'admit':
+      width, columns = sizes
+      slots = self.slots_shapes(columns)
+      return make(admit, (slots, self.prefix_shapes(width), rows, rows, rows), donate_argnums=0, out_shardings=where(slots))
+    if name == 'grow':
+      before, after = (self.slots_shapes(columns) for columns in sizes)
+      pad = lambda x, s: jnp.pad(x, [(0, n - m) for m, n in zip(x.shape, s.shape)])
+      return make(lambda slots: jax.tree.map(pad, slots, after), (before,), out_shardings=where(after))
+    slots = self.slots_shapes(*sizes)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    args = (self.params_shapes(), slots, jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
+            jax.ShapeDtypeStruct((), jnp.int32, sharding=whole))
+    step = functools.partial(decode, self._model.apply, self._empty_recent, **self._settings)
+    return make(step, args, donate_argnums=1, out_shardings=(where(slots), whole))
+
+  def compile(self) -> 'Sampler':
+    """Every program that a rollout may need, so that none is compiled in the loop."""
+    wanted = [('empty', self.buckets[0]), *(('prefill', width) for width in self.widths)]
+    wanted += [('decode', b) for b in self.buckets] + [('grow', a, b) for a, b in zip(self.buckets, self.buckets[1:])]
+    wanted += [('admit', width, b) for b in self.buckets for width in self.widths if width <= b]
+    for what in wanted:
+      if what not in self._compiled:
+        self._compiled[what] = self.program(*what).compile()
+    return self
+
+  def arrange(self, params):
+    """Weights, as they are trained or in a sampler's layout, as this sampler takes them; untouched where they are."""
+    wanted = self.params_shapes()
+    same = lambda x, w: x.shape == w.shape and x.dtype == w.dtype and x.sharding.is_equivalent_to(w.sharding, x.ndim)
+    if jax.tree.structure(params) == jax.tree.structure(wanted) and jax.tree.all(jax.tree.map(same, params, wanted)):
+      return params
+    if self._arrange is None:
+      self._arrange = self.to_sampling()
+    return self._arrange(params)
+
+  def __call__(self, params, requests: list[Request], key, **limits) -> 'Rollout':
+    """Begins a rollout; see Rollout. params: as `arrange` takes them."""
+    return Rollout(self, self.arrange(params), requests, key, **limits)
+
+  def run(self, what: tuple, *args):
+    if what not in self._compiled:
+      raise KeyError(f'{what} was not compiled: call compile() first')
+    return self._compiled[what](*args)
 
 
-def completion_logps(apply: Callable, params, prompts: Prompts, completions_BxT: jax.Array, *,
-                     temperature: float, chunk: int = 128) -> tuple[jax.Array, jax.Array]:
-  """(logps_BxT, entropy_BxT) of completions by teacher forcing, nats: what the sampler should have said.
+class _Row(NamedTuple):
+  """A sample on its way: request `number`, its member `member`."""
+  number: int
+  member: int
 
-  As in the sampler, each prompt is computed once for its group; gradients flow into it from all G rows.
+
+class Rollout:
+  """An iterator of Finished groups, in the order in which their last members end.
+
+  Attributes:
+    steps, live: decode steps that ran, and live rows summed over them: slot_use = live / (steps * slots).
+    unfinished: after the end, with `groups`: the requests that were not finished, with what they have so far.
   """
-  weights = {'params': params}
-  B, T = completions_BxT.shape
-  G = B // prompts.tokens_NxP.shape[0]
-  hidden_NxPxD, prefix = apply(weights, prompts.tokens_NxP, prompt_positions(prompts), method='hidden')
-  hidden_BxTxD = jnp.repeat(hidden_NxPxD[:, -1:], G, axis=0)
-  if T > 1:  # the last token predicts nothing; it is computed all the same, so that T stays a multiple of a block
-    positions_BxT = jnp.repeat(prompts.lengths_N, G)[:, None] + jnp.arange(T)
-    rest, _ = apply(weights, completions_BxT, positions_BxT, prefix=prefix, method='hidden')
-    hidden_BxTxD = jnp.concatenate([hidden_BxTxD, rest[:, :-1]], axis=1)
-  unembed = lambda hidden: apply(weights, hidden, method='unembed')
-  return token_logps(unembed, hidden_BxTxD, completions_BxT, temperature=temperature, chunk=chunk)
+
+  def __init__(self, sampler: Sampler, params, requests: list[Request], key, *, groups: int | None = None,
+               most_steps: int | None = None, clock: metrics.Clock | None = None):
+    """
+    Args:
+      requests: in the order in which they are begun.
+      groups: end when so many have finished; None: all.
+      most_steps: end after so many decode steps; what has not ended is cut off there.
+      clock: counts the spans 'admit' and 'decode'.
+    """
+    self._clock = clock or metrics.Clock()
+    self._sampler, self._params, self._key, self._requests = sampler, params, key, requests
+    self._groups, self._most = len(requests) if groups is None else groups, most_steps
+    self._parts = [[[(c.tokens, c.logps)] if c else [] for c in r.begun or [None] * len(r.samples)] for r in requests]
+    self._open = [sum(not self._over(i, m) for m in range(len(r.samples))) for i, r in enumerate(requests)]
+    self._waiting = collections.deque(self._in_batches())
+    self._rows: list[_Row | None] = [None] * sampler.slots
+    self._columns = np.zeros(sampler.slots, np.int64)
+    self._prefix, self._left = None, collections.deque()
+    self._bucket, self._slots = 0, None
+    self.steps = self.live = 0
+    self.unfinished: list[Request] = []
+
+  @property
+  def slot_use(self) -> float:
+    return self.live / max(self.steps * self._sampler.slots, 1)
+
+  def __iter__(self) -> Iterator[Finished]:
+    ended = collections.deque(i for i, open_ in enumerate(self._open) if not open_)  # begun elsewhere, nothing left to do
+    given, flying = set(), collections.deque()
+    ahead = 0 if mesh_lib.platform(self._sampler.mesh) == 'cpu' else 1  # an accelerator decodes while the host reads
+    with self._clock.span('admit'):
+      self._slots = self._sampler.run(('empty', self._sampler.buckets[0]))
+    while True:
+      while ended and len(given) < self._groups:
+        given.add(ended[0])
+        yield self._finished(ended.popleft())
+      if len(given) == self._groups or (self._most is not None and self.steps >= self._most):
+        break
+      with self._clock.span('admit'):
+        self._refill()
+      with self._clock.span('decode'):
+        flying.append(self._dispatch(len(flying)))
+        if len(flying) > ahead:
+          ended += self._collect(*flying.popleft())
+    with self._clock.span('decode'):
+      while flying:
+        ended += self._collect(*flying.popleft())
+    left = [i for i in range(len(self._requests)) if i not in given]
+    if self._most is not None:
+      yield from (self._finished(i) for i in left if any(self._parts[i]))
+    self.unfinished = [self._begun(i) for i in left]
+    self._slots = self._prefix = None
+
+  # --- what waits
+
+  def _over(self, number: int, member: int) -> bool:
+    """Whether a member that was begun elsewhere has ended there."""
+    parts = self._parts[number][member]
+    return bool(parts) and self._ends(parts[-1][0], sum(len(t) for t, _ in parts))
+
+  def _ends(self, tokens, length: int) -> bool:
+    return length >= self._sampler.max_tokens or (len(tokens) > 0 and int(tokens[-1]) in self._sampler.eos_ids)
+
+  def _in_batches(self):
+    """(ids of a prompt, the rows that follow it), as many as are prefilled at a time and of one width."""
+    batch, width = [], 0
+    for number, request in enumerate(self._requests):
+      fresh = [_Row(number, m) for m in range(len(request.samples)) if not self._parts[number][m]]
+      begun = [_Row(number, m) for m in range(len(request.samples)) if self._parts[number][m] and not self._over(number, m)]
+      for rows, ids in [(fresh, request.prompt)] * bool(fresh) + [([r], self._so_far(r)) for r in begun]:
+        needed = next(w for w in self._sampler.widths if w >= len(ids))
+        if batch and (needed != width or len(batch) == self._sampler.prompts):
+          yield width, batch
+          batch = []
+        width = needed
+        batch.append((ids, rows))
+    if batch:
+      yield width, batch
+
+  def _so_far(self, row: _Row) -> np.ndarray:
+    return np.concatenate([self._requests[row.number].prompt, *(t for t, _ in self._parts[row.number][row.member])])
+
+  # --- one chunk
+
+  def _refill(self) -> None:
+    """Puts waiting samples into free rows, as long as there are both."""
+    while (self._left or self._waiting) and None in self._rows:
+      if not self._left:
+        width, batch = self._waiting.popleft()
+        tokens, lengths = padded([ids for ids, _ in batch], self._sampler.prompts, width, self._sampler.pad_id)
+        put = mesh_lib.put(Prompts(tokens, lengths), self._sampler.mesh)
+        self._prefix = (width, lengths, self._sampler.run(('prefill', width), self._params, put))
+        self._left = collections.deque((n, row) for n, (_, rows) in enumerate(batch) for row in rows)
+      width, lengths, prefix = self._prefix
+      free = [s for s, row in enumerate(self._rows) if row is None]
+      source = np.full(self._sampler.slots, -1, np.int32)
+      sample, length = np.zeros((2, self._sampler.slots), np.int32)
+      for s, _ in zip(free, range(len(self._left))):
+        n, row = self._left.popleft()
+        self._rows[s], source[s], self._columns[s] = row, n, lengths[n]
+        sample[s] = self._requests[row.number].samples[row.member]
+        length[s] = sum(len(t) for t, _ in self._parts[row.number][row.member])
+      self._grow(int(max(self._columns[s] for s, row in enumerate(self._rows) if row)))
+      bucket = self._sampler.buckets[self._bucket]
+      self._slots = self._sampler.run(('admit', width, bucket), self._slots, prefix,
+                                      *mesh_lib.put((source, sample, length), self._sampler.mesh))
+
+  def _grow(self, columns: int) -> None:
+    """A cache that holds so many columns and one chunk more."""
+    sizes = self._sampler.buckets
+    while sizes[self._bucket] < columns + self._sampler.steps and self._bucket + 1 < len(sizes):
+      self._slots = self._sampler.run(('grow', *sizes[self._bucket:self._bucket + 2]), self._slots)
+      self._bucket += 1
+
+  def _dispatch(self, flying: int):
+    """Starts a chunk; `flying` chunks whose results are not read yet have moved rows further than is known."""
+    live = [s for s, row in enumerate(self._rows) if row]
+    self._grow(int(max(self._columns[live], default=0)) + flying * self._sampler.steps)
+    enough = max(1, self._sampler.slots // 16) if self._left or self._waiting else self._sampler.slots + 1
+    self._slots, chunk = self._sampler.run(('decode', self._sampler.buckets[self._bucket]), self._params, self._slots, self._key,
+                                           np.int32(enough))
+    return chunk, list(self._rows)
+
+  def _collect(self, chunk: Chunk, rows: list[_Row | None]) -> list[int]:
+    """Reads a chunk; the numbers of requests whose last member has ended."""
+    ended = []
+    tokens, logps, count, done, steps = jax.device_get(tuple(chunk))
+    self.steps += int(steps)
+    self.live += int(count.sum())
+    for s, row in enumerate(rows):
+      if row is None or not count[s]:
+        continue
+      self._parts[row.number][row.member].append((tokens[s, :count[s]].copy(), logps[s, :count[s]].copy()))
+      self._columns[s] += count[s]
+      if done[s]:
+        self._rows[s] = None
+        self._open[row.number] -= 1
+        if not self._open[row.number]:
+          ended.append(row.number)
+    return ended
+
+  # --- what is given out
+
+  def _completion(self, number: int, member: int) -> Completion:
+    parts = self._parts[number][member]
+    join = lambda arrays, dtype: np.concatenate([np.zeros(0, dtype), *arrays])
+    tokens = join([t for t, _ in parts], np.int32)
+    return Completion(tokens, join([l for _, l in parts], np.float32), bool(len(tokens)) and int(tokens[-1]) in self._sampler.eos_ids)
+
+  def _finished(self, number: int) -> Finished:
+    request = self._requests[number]
+    return Finished(request.group, [self._completion(number, m) for m in range(len(request.samples))])
+
+  def _begun(self, number: int) -> Request:
+    completions = [self._completion(number, m) for m in range(len(self._requests[number].samples))]
+    return self._requests[number]._replace(begun=tuple(c if len(c.tokens) else None for c in completions))
+
+
+def padded(prompts: list[np.ndarray], rows: int, width: int, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+  """(tokens [rows, width], lengths [rows]), padded on the right; rows without a prompt have one token."""
+  tokens, lengths = np.full((rows, width), pad_id, np.int32), np.ones(rows, np.int32)
+  for i, ids in enumerate(prompts):
+    tokens[i, :len(ids)], lengths[i] = ids, len(ids)
+  return tokens, lengths

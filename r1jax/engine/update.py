@@ -1,11 +1,25 @@
-"""One optimiser step: (state, batch) -> (state, metrics), jitted and sharded, whatever the loss."""
+"""One optimiser step, whatever the loss: `gradient` for every micro-batch of a minibatch, then `apply` once.
+
+A loss is loss_fn(params, prefix, rows) -> (numerator, denominator, {name: metric}). Gradients of numerators are added up
+and divided once, by the sum of denominators, so that a step does not depend on how its rows were cut up or dealt out.
+
+Rows may follow prompts (`prefix`), each computed once for all rows of the minibatch that follow it: `prefix` runs forward,
+micro-batches leave behind what the loss asks of it, and `prompt_gradient` carries that back to the weights at the end, for
+one more forward pass over the prompts.
+"""
+
+from typing import Any, Callable, NamedTuple
 
 from flax import struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import params as params_lib
+from r1jax.engine.rollout import prefill
+from r1jax.types import Max, Prompts, Sum
 
 
 class TrainState(struct.PyTreeNode):
@@ -19,98 +33,174 @@ class TrainState(struct.PyTreeNode):
   accuracy_ema: jax.Array  # float32, reward statistics: running share of right answers
 
 
-def fresh(params, optimizer: optax.GradientTransformation, *, seed: int, reference: bool) -> TrainState:
-  """State at step 0; the reference starts as the policy."""
+class Sums(NamedTuple):
+  """What micro-batches add to."""
+  grads: Any  # of the numerator, float32, like params
+  prefix: Any  # the same of the prompts' keys and hidden states; None without prompts
+  numerator: jax.Array
+  denominator: jax.Array
+  metrics: dict
+
+
+def fresh(params, optimizer: optax.GradientTransformation, *, seed: int, reference: str | None) -> TrainState:
+  """State at step 0; the reference starts as the policy, in the dtype `reference`; None: there is none."""
   return TrainState(
       step=jnp.int32(0), params=params, opt_state=optimizer.init(params),
-      ref_params=jax.tree.map(jnp.copy, params) if reference else None,
+      ref_params=params_lib.kept_as(params, reference) if reference else None,
       key=jax.random.key_data(jax.random.key(seed)), position=jnp.int32(0), accuracy_ema=jnp.float32(-1.0))
 
 
-def state_shardings(boxed_params, optimizer, mesh, *, reference: bool) -> TrainState:
+def state_shardings(boxed_params, optimizer, mesh, *, reference: str | None, ref_memory: str = 'device') -> TrainState:
   """Where every leaf of `fresh` lies; boxed_params is the abstract tree of model.init, names on."""
   boxed = jax.eval_shape(lambda p: fresh(p, optimizer, seed=0, reference=reference), boxed_params)
-  return mesh_lib.param_shardings(boxed, mesh)
+  shardings = mesh_lib.param_shardings(boxed, mesh)
+  if reference and ref_memory == 'host':
+    shardings = shardings.replace(ref_params=jax.tree.map(lambda s: s.with_memory_kind('pinned_host'), shardings.ref_params))
+  return shardings
 
 
-def abstract_params(model):
-  """Shapes of the parameters with their logical axis names, without computing anything."""
-  return jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32)))['params']
+def add(a, b):
+  """Two metrics of one name: (total, count) pairs and Sums add, of a Max the larger stays."""
+  if isinstance(a, Max):
+    return Max(jnp.maximum(a.value, b.value))
+  return jax.tree.map(jnp.add, a, b)
 
 
-def init_params(model, seed: int):
-  """Fresh float32 parameters, names taken off."""
-  init = jax.jit(lambda key: mesh_lib.unbox(model.init(key, jnp.zeros((1, 2), jnp.int32)))['params'])
-  return init(jax.random.key(seed))
+def value(metric) -> jax.Array:
+  """A metric of the whole minibatch: of a (total, count) pair the mean."""
+  if isinstance(metric, (Max, Sum)):
+    return metric.value
+  total, count = metric
+  return total / jnp.maximum(count, 1e-9)
 
 
-def make_update(loss_fn, optimizer: optax.GradientTransformation, mesh, shardings: TrainState, *,
-                groups: int, micro_batches: int = 1, micro_samples: int = 1, after=None):
-  """Compiles the step.
+def gradient(loss_fn: Callable, params, sums: Sums, prefix, rows) -> Sums:
+  """sums with one micro-batch added."""
+  wrapped = lambda p, before: (lambda n, d, m: (n, (d, m)))(*loss_fn(p, before, rows))
+  (numerator, (denominator, metrics)), (grads, back) = jax.value_and_grad(wrapped, (0, 1), has_aux=True, allow_int=True)(params, prefix)
+  floats = lambda acc, x: acc + x.astype(acc.dtype) if x.dtype != jax.dtypes.float0 else acc
+  return Sums(jax.tree.map(jnp.add, sums.grads, grads), jax.tree.map(floats, sums.prefix, back), sums.numerator + numerator,
+              sums.denominator + denominator, {name: add(sums.metrics[name], m) for name, m in metrics.items()})
 
-  loss_fn(params, batch) -> (numerator, denominator, {name: (sum, count)}). The gradient of the numerator is
-  summed over `micro_batches` slices of the batch and divided once by the sum of denominators, so that the
-  step does not depend on how the batch was cut up or dealt out. A batch has `groups` groups (rows, in SFT):
-  the first axis of each array is a multiple of that, and slices are of whole groups. With micro_samples > 1 each is
-  cut once more: 1 / micro_samples of every group's outputs, behind the same prompts.
 
-  Args:
-    after: (params, sums) -> (params, means): what a model does to its parameters beside the optimiser, with the
-      arrays under 'experts/' in the summed metrics (mixture of experts: its router's bias), and what to log of it.
+def prompt_gradient(apply: Callable, params, sums: Sums, prompts: Prompts) -> Sums:
+  """sums with what the rows ask of their prompts carried back to the weights."""
+  prefix, back = jax.vjp(lambda p: prefill(apply, p, prompts)[:2], params)
+  (grads,) = back(jax.tree.map(lambda x, g: g.astype(x.dtype), prefix, tuple(sums.prefix[:2])))
+  return sums._replace(grads=jax.tree.map(jnp.add, sums.grads, grads))
 
-  Returns: update(state, batch) -> (state, metrics). The state is donated.
+
+def apply(optimizer, state: TrainState, sums: Sums, after=None) -> tuple[TrainState, dict]:
+  """One division by the one denominator, then the optimiser.
+
+  after: (params, sums of metrics) -> (params, means): what a model does to its parameters beside the optimiser, with the
+    metrics that are a Sum (a mixture of experts moves its router's bias by the load), and what to log of it.
   """
-  if groups % micro_batches:
-    raise ValueError(f'{groups=} is not a multiple of {micro_batches=}')
-  grad_fn = jax.value_and_grad(lambda p, b: (lambda n, d, m: (n, (d, m)))(*loss_fn(p, b)), has_aux=True)
-  rows = mesh_lib.batch_sharding(mesh)
-
-  def slices(x):
-    # Micro-batch m takes group m of each run of k: rows stay on their devices when the batch is dealt out.
-    outputs = x.shape[0] // groups
-    parts = micro_samples if outputs > 1 else 1
-    y = x.reshape(groups // micro_batches, micro_batches, parts, outputs // parts, *x.shape[1:])
-    y = jnp.moveaxis(y, 0, 2).reshape(micro_batches, parts, -1, *x.shape[1:])
-    y = jnp.broadcast_to(y, (micro_batches, micro_samples, *y.shape[2:])).reshape(-1, *y.shape[2:])
-    return jax.lax.with_sharding_constraint(
-        y, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, *rows.spec)))
-
-  def total(params, batch):
-    (numerator, (denominator, metrics)), grads = grad_fn(params, batch)
-    return grads, numerator, denominator, metrics
-
-  def update(state: TrainState, batch):
-    if micro_batches * micro_samples == 1:
-      grads, numerator, denominator, metrics = total(state.params, batch)
-    else:
-      parts = jax.tree.map(slices, batch)
-      shapes = jax.eval_shape(total, state.params, jax.tree.map(lambda x: x[0], parts))
-      zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-
-      def add(acc, part):
-        out = total(state.params, part)
-        merged = {name: _merge(name, acc[3][name], value) for name, value in out[3].items()}
-        return (*jax.tree.map(jnp.add, acc[:3], out[:3]), merged), None
-
-      (grads, numerator, denominator, metrics), _ = jax.lax.scan(add, zeros, parts)
-    denominator = jnp.maximum(denominator, 1e-9)
-    grads = jax.tree.map(lambda g: g / denominator, grads)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    own = {}
-    if after is not None:
-      params, own = after(params, {name: s for name, (s, _) in metrics.items() if name.startswith('experts/')})
-    means = {name: s / jnp.maximum(n, 1e-9) for name, (s, n) in metrics.items() if not name.startswith('experts/')}
-    means |= own
-    means |= {'loss': numerator / denominator, 'grad_norm': optax.global_norm(grads)}
-    return state.replace(step=state.step + 1, params=params, opt_state=opt_state), means
-
-  return jax.jit(update, donate_argnums=0, in_shardings=(shardings, rows),
-                 out_shardings=(shardings, mesh_lib.replicated(mesh)))
+  denominator = jnp.maximum(sums.denominator, 1e-9)
+  grads = jax.tree.map(lambda g: g / denominator, sums.grads)
+  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  means = {name: value(m) for name, m in sums.metrics.items() if not isinstance(m, Sum)}
+  if after is not None:
+    params, more = after(params, {name: m.value for name, m in sums.metrics.items() if isinstance(m, Sum)})
+    means |= more
+  means |= {'loss': sums.numerator / denominator, 'grad_norm': optax.global_norm(grads)}
+  return state.replace(step=state.step + 1, params=params, opt_state=opt_state), means
 
 
-def _merge(name: str, a, b):
-  """(sum, count) pairs add; a maximum is (maximum, 1)."""
-  if name.endswith('max_abs'):
-    return jnp.maximum(a[0], b[0]), b[1]
-  return a[0] + b[0], a[1] + b[1]
+class Training:
+  """The programs of a stage that learns, compiled ahead for every shape of its micro-batches.
+
+  Attributes:
+    shardings, state: of the TrainState, and its shapes.
+    fresh: params -> TrainState at step 0; params are donated.
+  """
+
+  def __init__(self, model, mesh, optimizer, loss_fn: Callable, rows: dict[int, Any], *, seed: int, prompts: tuple[int, int] | None = None,
+               reference: str | None = None, ref_memory: str = 'device', after=None):
+    """
+    Args:
+      rows: T -> the shapes of a micro-batch of rows of T tokens, with shardings.
+      prompts: (N, P) of the minibatch's prompts, where rows follow prompts.
+      reference: dtype of the reference policy; None: there is none.
+      ref_memory: 'device' or 'host': where the reference lies between its passes.
+    """
+    boxed = params_lib.abstract(model)
+    self.mesh, self.model, self.rows = mesh, model, rows
+    self._loss_fn, self._optimizer, self._after, self._ref_memory = loss_fn, optimizer, after, ref_memory
+    self.shardings = state_shardings(boxed, optimizer, mesh, reference=reference, ref_memory=ref_memory)
+    fresh_ = lambda p: fresh(p, optimizer, seed=seed, reference=reference)
+    self.state = mesh_lib.with_shardings(jax.eval_shape(fresh_, mesh_lib.unbox(boxed)), self.shardings)
+    self.fresh = jax.jit(fresh_, out_shardings=self.shardings, donate_argnums=0)
+    dealt = mesh_lib.batch_sharding(mesh)
+    self._prompts = prompts and Prompts(jax.ShapeDtypeStruct(prompts, jnp.int32, sharding=dealt),
+                                        jax.ShapeDtypeStruct(prompts[:1], jnp.int32, sharding=dealt))
+    self._compiled = {}
+
+  def prefix_shapes(self):
+    """Of the prompts, as `prefix` gives them; None without prompts."""
+    if self._prompts is None:
+      return None
+    with mesh_lib.use_mesh(self.mesh):
+      shapes = jax.eval_shape(lambda p, q: prefill(self.model.apply, p, q), self.state.params, self._prompts)
+    axes = {5: ('layers', 'batch', 'kv_heads', None, None), 2: ('batch', None), 1: ('batch',)}
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.sharding(
+        axes[len(x.shape)], x.shape, self.mesh)), shapes)
+
+  def sums_shapes(self) -> Sums:
+    prefix, whole = self.prefix_shapes(), mesh_lib.replicated(self.mesh)
+    with mesh_lib.use_mesh(self.mesh):
+      numerator, denominator, metrics = jax.eval_shape(self._loss_fn, self.state.params, prefix, next(iter(self.rows.values())))
+    scalar = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole)
+    wide = lambda x: jax.ShapeDtypeStruct(x.shape, jnp.promote_types(x.dtype, jnp.float32), sharding=x.sharding)
+    back = None if prefix is None else prefix._replace(kv_LxNx=jax.tree.map(wide, prefix.kv_LxNx), hidden_NxD=wide(prefix.hidden_NxD))
+    return Sums(self.state.params, back, scalar(numerator), scalar(denominator), jax.tree.map(scalar, metrics))
+
+  def program(self, name: str, T: int = 0) -> mesh_lib.Program:
+    """'empty', 'prefix', 'gradient' (T), 'prompt_gradient', 'apply'."""
+    where = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
+    make = lambda f, args, **kw: mesh_lib.Program(jax.jit(f, keep_unused=True, **kw), args, self.mesh, mesh_lib.RULES)
+    state = self.state
+    if name == 'prefix':
+      return make(lambda p, q: prefill(self.model.apply, p, q), (state.params, self._prompts), out_shardings=where(self.prefix_shapes()))
+    sums = self.sums_shapes()
+    out = where(sums)
+    if name == 'empty':
+      return make(lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), sums), (), out_shardings=out)
+    if name == 'gradient':
+      return make(lambda *args: gradient(self._loss_fn, *args), (state.params, sums, self.prefix_shapes(), self.rows[T]),
+                  donate_argnums=1, out_shardings=out)
+    if name == 'prompt_gradient':
+      return make(lambda *args: prompt_gradient(self.model.apply, *args), (state.params, sums, self._prompts), donate_argnums=1,
+                  out_shardings=out)
+    bare = state.replace(ref_params=None)  # the optimiser has no business with the reference
+    return make(lambda s, acc: apply(self._optimizer, s, acc, self._after), (bare, sums), donate_argnums=0,
+                out_shardings=(where(bare), mesh_lib.replicated(self.mesh)))
+
+  def compile(self) -> 'Training':
+    """Every program of a step, so that none is compiled in the loop."""
+    names = ['empty', 'apply', *(['prefix', 'prompt_gradient'] if self._prompts else [])]
+    for what in [(name,) for name in names] + [('gradient', T) for T in self.rows]:
+      if what not in self._compiled:
+        self._compiled[what] = self.program(*what).compile()
+    return self
+
+  def prefix(self, params, prompts: Prompts | None):
+    """What rows need of their prompts; None where there are none."""
+    return None if prompts is None else self._compiled['prefix',](params, prompts)
+
+  def step(self, state: TrainState, micro_batches, prompts: Prompts | None = None) -> tuple[TrainState, dict]:
+    """One optimiser step on device arrays; the state is donated, all but its reference. Means are device arrays, too."""
+    prefix, sums = self.prefix(state.params, prompts), self._compiled['empty',]()
+    for T, rows in micro_batches:
+      sums = self._compiled['gradient', T](state.params, sums, prefix, rows)
+    if prompts is not None:
+      sums = self._compiled['prompt_gradient',](state.params, sums, prompts)
+    reference = state.ref_params
+    state, means = self._compiled['apply',](state.replace(ref_params=None), sums)
+    return state.replace(ref_params=reference), means
+
+
+def put_micro_batches(micro_batches: list[tuple[int, Any]], mesh) -> list[tuple[int, Any]]:
+  """Host arrays, the same on every process -> device arrays."""
+  return [(T, mesh_lib.put(jax.tree.map(np.asarray, rows), mesh)) for T, rows in micro_batches]

@@ -1,12 +1,12 @@
-"""Scaled dot-product attention: one function, three ways to compute it.
+"""Scaled dot-product attention: whole rows three ways, and one new token a row when decoding.
 
-  xla      softmax(q k) v as XLA fuses it; every platform, and every step of decoding that nothing else covers
-  splash   jax's Pallas kernel for TPU, under shard_map, for whole rows: the [T, S] scores are never built. Decoding
-           has a kernel of its own beside it (models/decode_kernel.py)
+  xla      softmax(q k) v as XLA fuses it; every platform
+  splash   jax's Pallas kernel for TPU, under shard_map: the [T, S] scores are never built. Decoding has a kernel of its
+           own beside it (decode_kernel.py)
   cudnn    jax.nn.dot_product_attention on NVIDIA GPUs, for whole rows
   splash_interpret    splash and the decode kernel by Pallas' interpreter: for tests, on any platform
 
-All three give the same numbers (tests/attention_test.py).
+All give the same numbers (tests/attention_test.py).
 """
 
 import functools
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from r1jax.models import decode_kernel
-from r1jax.models.layers import spec_for
+from r1jax.models.layers import spec_for, wide
 from r1jax.types import NOWHERE
 
 PATHS = ('xla', 'splash', 'splash_interpret', 'cudnn')
@@ -24,163 +24,206 @@ _MASKED = -1e30  # finite: a row of masked scores must not become NaN
 
 
 class Where(NamedTuple):
-  """Who sees whom; made once by `where`, read by every layer."""
-  mask_BxTxS: jax.Array | None  # bool; None when the kernel needs none
+  """Who sees whom among whole rows; made once by `where`, read by every layer."""
+  mask_BxTxS: jax.Array | None  # bool, S = P + T; None when the kernel needs none
   q_segments_BxT: jax.Array | None  # int32, 0 for padding; for splash
   k_segments_BxS: jax.Array | None
-  prefix_valid_NxP: jax.Array | None  # bool
-  slot: jax.Array | None  # int32 scalar: where a cache is written
+  prompt_B: jax.Array | None  # int32: which prompt of the prefix each row follows
   real_BxT: jax.Array  # bool, False for padding
 
 
-def where(path: str, q_positions_BxT, k_positions_BxS, segment_ids_BxT=None, prefix_positions_NxP=None,
-          slot=None) -> Where:
-  """From positions (NOWHERE: padding) and the segments of packed rows; a query sees earlier keys of its segment."""
-  valid = None if prefix_positions_NxP is None else prefix_positions_NxP != NOWHERE
-  real_BxT = q_positions_BxT != NOWHERE
-  if path.startswith('splash') and slot is None:
+class Step(NamedTuple):
+  """Where decoding stands: one new token a row."""
+  filled_S: jax.Array  # int32, columns of the cache that hold something
+  recent: jax.Array  # int32 scalar: the column of `recent` that the new token takes; those before it are seen
+  live_S: jax.Array  # bool; rows that have ended or are free see nothing
+
+
+def where(path: str, positions_BxT, segment_ids_BxT=None, prefix_lengths_N=None, prompt_B=None, prefix_width: int = 0) -> Where:
+  """From positions (NOWHERE: padding) and the segments of packed rows; a query sees earlier keys of its segment.
+
+  Behind a prefix of width P, row b also sees the first prefix_lengths_N[prompt_B[b]] of its P columns.
+  """
+  real_BxT = positions_BxT != NOWHERE
+  valid_BxP = None
+  if prefix_lengths_N is not None:
+    valid_BxP = jnp.arange(prefix_width) < prefix_lengths_N[prompt_B][:, None]
+  if path.startswith('splash'):
     # Rows are in order, so what is earlier is what stands to the left; padding is a segment of its own.
     segments = real_BxT.astype(jnp.int32) * (1 if segment_ids_BxT is None else segment_ids_BxT + 1)
-    return Where(None, segments, segments, valid, None, real_BxT)
-  mask_BxTxS = k_positions_BxS[:, None, :] <= q_positions_BxT[:, :, None]
+    if valid_BxP is None:
+      return Where(None, segments, segments, None, real_BxT)
+    ones = jnp.ones_like(segments)  # completions are one segment after their prompt, whatever stands to their right
+    return Where(None, ones, jnp.concatenate([valid_BxP.astype(jnp.int32), ones], axis=1), prompt_B, real_BxT)
+  mask_BxTxS = positions_BxT[:, None, :] <= positions_BxT[:, :, None]
   if segment_ids_BxT is not None:
     mask_BxTxS &= segment_ids_BxT[:, None, :] == segment_ids_BxT[:, :, None]
-  return Where(mask_BxTxS, None, None, valid, slot, real_BxT)
+  if valid_BxP is not None:
+    before = jnp.broadcast_to(valid_BxP[:, None], (*positions_BxT.shape, prefix_width))
+    mask_BxTxS = jnp.concatenate([before, mask_BxTxS], axis=-1)
+  return Where(mask_BxTxS, None, None, prompt_B, real_BxT)
 
 
-def attend(q_BxHxTxd: jax.Array, k_BxKxSxd: jax.Array, v_BxKxSxe: jax.Array, seen: Where, prefix=None, *,
+def attend(q_BxHxTxd: jax.Array, k_BxKxTxd: jax.Array, v_BxKxTxe: jax.Array, seen: Where, prefix=None, *,
            scale: float | None = None, path: str = 'xla') -> jax.Array:
   """softmax(q k * scale) v with grouped query heads (Ainslie et al. 2023); softmax in float32.
 
   Args:
     q_BxHxTxd: queries; head h reads key head h // (H / K).
-    k_BxKxSxd, v_BxKxSxe: the rows' own keys and values; T == S but for the XLA path.
+    k_BxKxTxd, v_BxKxTxe: the rows' own keys and values.
     seen: of `where`, made for the same path.
-    prefix: (k_NxKxPxd, v_NxKxPxe): keys that the B / N rows of a group share, all of them before every query.
+    prefix: (k_NxKxPxd, v_NxKxPxe): keys of prompts, each shared by the rows whose seen.prompt_B names it.
     scale: None: 1 / sqrt(d).
     path: one of PATHS.
 
   Returns: [B, H, T, e]
   """
   scale = q_BxHxTxd.shape[-1]**-0.5 if scale is None else scale
+  k, v = k_BxKxTxd, v_BxKxTxe
   with jax.named_scope('attention'):
-    if path == 'xla':
-      return _xla(q_BxHxTxd, k_BxKxSxd, v_BxKxSxe, seen, prefix, scale)
     if prefix is not None:
-      G = q_BxHxTxd.shape[0] // prefix[0].shape[0]
-      k_BxKxSxd, v_BxKxSxe = (jnp.concatenate([jnp.repeat(shared, G, axis=0), own], axis=2)
-                              for shared, own in zip(prefix, (k_BxKxSxd, v_BxKxSxe)))
+      k, v = (jnp.concatenate([jnp.take(shared, seen.prompt_B, axis=0), own], axis=2)
+              for shared, own in zip(prefix, (k, v)))
+    if path == 'xla':
+      return _xla(q_BxHxTxd, k, v, seen.mask_BxTxS, scale)
     if path == 'cudnn':
-      return _cudnn(q_BxHxTxd, k_BxKxSxd, v_BxKxSxe, seen, prefix, scale)
-    return _splash(q_BxHxTxd * scale, k_BxKxSxd, v_BxKxSxe, seen, prefix, interpret=path == 'splash_interpret')
+      return _cudnn(q_BxHxTxd, k, v, seen.mask_BxTxS, scale)
+    return _splash(q_BxHxTxd * scale, k, v, seen, interpret=path == 'splash_interpret')
 
 
-def write(cached, new, layer, slot):
-  """Puts a layer's new keys and values into the stacked cache in place: it is a carry, not a scanned output."""
-  at = (layer, 0, 0, slot, 0)
-  return tuple(jax.lax.dynamic_update_slice(whole, part[None].astype(whole.dtype), at)
-               for whole, part in zip(cached, new))
-
-
-def attend_cache(q_BxHxTxd, cached, layer, seen: Where, prefix=None, *, scale: float | None = None,
-                 path: str = 'xla', value_dim: int | None = None) -> jax.Array:
-  """`attend` to what `write` has put into a cache.
-
-  Args:
-    cached: (k_LxBxKxSxd, v_LxBxKxSxe), or (k_LxBxKxSxd,) whose first value_dim entries are the values (MLA).
-  """
-  scale = q_BxHxTxd.shape[-1]**-0.5 if scale is None else scale
-  if path.startswith('splash') and q_BxHxTxd.shape[2] == 1:
-    with jax.named_scope('attention'):
-      return _decode(q_BxHxTxd * scale, cached, layer, seen, prefix, value_dim, path == 'splash_interpret')
-  kv = [jax.lax.dynamic_index_in_dim(whole, layer, keepdims=False).astype(q_BxHxTxd.dtype) for whole in cached]
-  k, v = kv if len(kv) == 2 else (kv[0], kv[0][..., :value_dim])
-  return attend(q_BxHxTxd, k, v, seen, prefix, scale=scale)
-
-
-def _xla(q_BxHxTxd, k_BxKxSxd, v_BxKxSxe, seen, prefix, scale):
+def _xla(q_BxHxTxd, k_BxKxSxd, v_BxKxSxe, mask_BxTxS, scale):
   B, H, T, d = q_BxHxTxd.shape
-  K = k_BxKxSxd.shape[1]
+  K, S = k_BxKxSxd.shape[1:3]
   R = H // K
   q = (q_BxHxTxd * scale).reshape(B, K, R * T, d)
-  own = jnp.einsum('bkqd,bksd->bkqs', q, k_BxKxSxd, preferred_element_type=jnp.float32)
-  mask = jnp.broadcast_to(seen.mask_BxTxS[:, None, None], (B, 1, R) + seen.mask_BxTxS.shape[1:])
-  scores = jnp.where(mask.reshape(B, 1, R * T, -1), own, _MASKED)
-  if prefix is None:
-    probs = jax.nn.softmax(scores, axis=-1).astype(q.dtype)
-    return jnp.einsum('bkqs,bkse->bkqe', probs, v_BxKxSxe).reshape(B, H, T, -1)
-  shared, by_group = _shared_scores(q, prefix[0], seen)
-  P = shared.shape[-1]
-  probs = jax.nn.softmax(jnp.concatenate([shared, scores], axis=-1), axis=-1).astype(q.dtype)
-  out = by_group(probs[..., :P], prefix[1]) + jnp.einsum('bkqs,bkse->bkqe', probs[..., P:], v_BxKxSxe)
-  return out.reshape(B, H, T, -1)
+  scores = jnp.einsum('bkqd,bksd->bkqs', q, k_BxKxSxd, preferred_element_type=jnp.promote_types(q.dtype, jnp.float32))
+  mask = jnp.broadcast_to(mask_BxTxS[:, None, None], (B, 1, R, T, S)).reshape(B, 1, R * T, S)
+  probs = jax.nn.softmax(jnp.where(mask, scores, _MASKED), axis=-1).astype(q.dtype)
+  return jnp.einsum('bkqs,bkse->bkqe', probs, v_BxKxSxe).reshape(B, H, T, -1)
 
 
-def _shared_scores(q_BxKxQxd, k_NxKxPxd, seen):
-  """Scores [B, K, Q, P] against a group's shared keys, read once for the group; and the same way back for values."""
-  B, K, Q, d = q_BxKxQxd.shape
-  N, _, P, _ = k_NxKxPxd.shape
-  G = B // N
-  q_N = q_BxKxQxd.reshape(N, G, K, Q, d).swapaxes(1, 2).reshape(N, K, G * Q, d)
-  shared = jnp.einsum('nkqd,nkpd->nkqp', q_N, k_NxKxPxd, preferred_element_type=jnp.float32)
-  shared = jnp.where(seen.prefix_valid_NxP[:, None, None], shared, _MASKED)
-  shared = shared.reshape(N, K, G, Q, P).swapaxes(1, 2).reshape(B, K, Q, P)
+# --- decoding. A row's keys lie in two places: its cache, filled up to filled_S, and `recent`, the few columns that all
+# rows write at the same place in one chunk of decoding. So a step writes one slice, whatever lengths rows have; `append`
+# puts a chunk's columns behind each row's own.
 
-  def by_group(probs_BxKxQxP, v_NxKxPxe):
-    probs_N = probs_BxKxQxP.reshape(N, G, K, Q, P).swapaxes(1, 2).reshape(N, K, G * Q, P)
-    out = jnp.einsum('nkqp,nkpe->nkqe', probs_N, v_NxKxPxe)
-    return out.reshape(N, K, G, Q, -1).swapaxes(1, 2).reshape(B, K, Q, -1)
-
-  return shared, by_group
+def as_stored(kv):
+  """Keys and values [..., C, d] as a cache keeps them: keys [..., d, C], so that products with them run along C (XLA's CPU
+  path: 0.28 ms for 0.74, [256, 2, 2, 32] x 64 columns, 2 cores, 2026-11-26). Latents, which are both (MLA), as they are."""
+  return (kv[0].swapaxes(-1, -2), kv[1]) if len(kv) == 2 else kv
 
 
-def _decode(q_BxHx1xd, cached, layer, seen, prefix, value_dim, interpret):
-  """One new token a row: the row's own slots by the kernel, the shared prefix by XLA, joined by their log-sums."""
-  B, H, _, d = q_BxHx1xd.shape
-  K = cached[0].shape[2]
-  q_BxKxRxd = q_BxHx1xd.reshape(B, K, H // K, d)
-  lengths_B = jnp.full(B, seen.slot + 1, jnp.int32)
+def columns_axis(kv) -> tuple[int, ...]:
+  """Which axis, from the last, of each stored array counts columns."""
+  return (-1, -2) if len(kv) == 2 else (-2,)
+
+
+def attend_cache(q_SxHx1xd, new, stored, layer, recent, step: Step, *, scale: float | None = None, path: str = 'xla',
+                 value_dim: int | None = None):
+  """One query a row against its cache, the chunk's recent columns, and itself.
+
+  Args:
+    new: (k_SxKx1xd, v_SxKx1xe), or the latent alone, of the token itself: written into `recent` first.
+    stored: of this layer, as as_stored lays it out; or all layers', where `layer` is a number.
+    recent: of this layer, n columns, laid out as stored.
+    value_dim: of latents, how many of their first entries are the values.
+
+  Returns: ([S, H, 1, e], recent)
+  """
+  S, H, _, d = q_SxHx1xd.shape
+  scale = d**-0.5 if scale is None else scale
+  at = lambda axis: tuple(step.recent if i == axis % 4 else 0 for i in range(4))
+  recent = tuple(jax.lax.dynamic_update_slice(whole, part.astype(whole.dtype), at(axis))
+                 for whole, part, axis in zip(recent, as_stored(new), columns_axis(recent)))
+  K = recent[0].shape[1]
+  q_SxKxRxd = (q_SxHx1xd * scale).reshape(S, K, H // K, d)
+  filled_S = jnp.where(step.live_S, step.filled_S, 0)
+  with jax.named_scope('attention'):
+    scores = _scores(q_SxKxRxd, recent)
+    scores = jnp.where(jnp.arange(scores.shape[-1]) <= step.recent, scores, _MASKED)
+    if path.startswith('splash'):
+      before, lse_SxKxR = _by_kernel(q_SxKxRxd, stored, layer, filled_S, value_dim, path == 'splash_interpret')
+      top = jnp.maximum(jnp.max(scores, axis=-1), lse_SxKxR)[..., None]
+      weight, probs = jnp.exp(lse_SxKxR[..., None] - top), jnp.exp(scores - top)
+      out, total = weight * before + _mix(probs, recent, value_dim), weight + jnp.sum(probs, axis=-1, keepdims=True)
+    else:
+      one = lambda x: (x if layer is None else jax.lax.dynamic_index_in_dim(x, layer, keepdims=False)).astype(q_SxKxRxd.dtype)
+      stored = tuple(one(x) for x in stored)
+      early = _scores(q_SxKxRxd, stored)
+      early = jnp.where(jnp.arange(early.shape[-1]) < filled_S[:, None, None, None], early, _MASKED)
+      top = jnp.maximum(jnp.max(scores, axis=-1), jnp.max(early, axis=-1))[..., None]
+      probs, before = jnp.exp(scores - top), jnp.exp(early - top)
+      total = jnp.sum(probs, axis=-1, keepdims=True) + jnp.sum(before, axis=-1, keepdims=True)
+      out = _mix(before, stored, value_dim) + _mix(probs, recent, value_dim)
+  return (out / total).astype(q_SxHx1xd.dtype).reshape(S, H, 1, -1), recent
+
+
+def _scores(q_SxKxRxd, kv):
+  """[S, K, R, C], at least float32: queries against stored keys."""
+  keys = kv[0].astype(q_SxKxRxd.dtype)
+  return jnp.einsum('skrd,skdc->skrc' if len(kv) == 2 else 'skrd,skcd->skrc', q_SxKxRxd, keys,
+                    preferred_element_type=jnp.promote_types(q_SxKxRxd.dtype, jnp.float32))
+
+
+def _mix(probs_SxKxRxC, kv, value_dim):
+  """[S, K, R, e], in probs' dtype: stored values weighted."""
+  values = kv[-1] if value_dim is None else kv[0][..., :value_dim]
+  return jnp.einsum('skrc,skce->skre', probs_SxKxRxC.astype(values.dtype), values, preferred_element_type=probs_SxKxRxC.dtype)
+
+
+def _by_kernel(q_SxKxRxd, stored, layer, filled_S, value_dim, interpret):
+  """(softmax(q k) v over the filled columns, log-sum-exp [S, K, R]) by the kernel, which reads no block past a row's end."""
+  S, K, R, _ = q_SxKxRxd.shape
+  if layer is None:
+    stored, layer = tuple(x[None] for x in stored), jnp.int32(0)
   kernel = functools.partial(decode_kernel.attend, value_dim=value_dim, interpret=interpret)
   mesh = jax.sharding.get_abstract_mesh()
   if not mesh.empty:
     # One key head for all (MLA): its queries are dealt out, the cache is whole on every device of a row.
-    rows = spec_for(('batch', 'kv_heads', None), (B, K, 1)) if K > 1 else spec_for(('batch', None, 'heads'), (B, 1, H))
+    rows = spec_for(('batch', 'kv_heads', None), (S, K, 1)) if K > 1 else spec_for(('batch', None, 'heads'), (S, 1, R))
     whole = jax.P(None, rows[0], rows[1])
-    kernel = jax.shard_map(kernel, in_specs=(rows, (whole,) * len(cached), jax.P(), jax.P(rows[0])),
+    kernel = jax.shard_map(kernel, in_specs=(rows, (whole,) * len(stored), jax.P(), jax.P(rows[0])),
                            out_specs=(rows, rows), check_vma=False)
-  out, lse_BxKxR = kernel(q_BxKxRxd, cached, layer, lengths_B)
-  if prefix is None:
-    return out.astype(q_BxHx1xd.dtype).reshape(B, H, 1, -1)
-  shared, by_group = _shared_scores(q_BxKxRxd, prefix[0], seen)
-  top = jnp.maximum(jnp.max(shared, axis=-1), lse_BxKxR)
-  probs = jnp.exp(shared - top[..., None])
-  own = jnp.exp(lse_BxKxR - top)[..., None]
-  total = jnp.sum(probs, axis=-1, keepdims=True) + own
-  out = (by_group(probs.astype(q_BxHx1xd.dtype), prefix[1]) + own * out) / total
-  return out.astype(q_BxHx1xd.dtype).reshape(B, H, 1, -1)
+  return kernel(q_SxKxRxd, stored, layer, filled_S)
 
 
-def _cudnn(q, k, v, seen, prefix, scale, implementation: str = 'cudnn'):
-  mask = seen.mask_BxTxS
-  if prefix is not None:
-    G = q.shape[0] // seen.prefix_valid_NxP.shape[0]
-    shared = jnp.repeat(seen.prefix_valid_NxP, G, axis=0)[:, None, :]
-    mask = jnp.concatenate([jnp.broadcast_to(shared, (*mask.shape[:2], shared.shape[-1])), mask], axis=-1)
+def append(stored, recent, filled_S, *, stacked: bool):
+  """`stored` with a chunk's `recent` columns behind each row's first filled_S; what lies past a row's end may be anything.
+
+  Args:
+    stored, recent: arrays of one layer, or stacked [L, ...].
+  """
+  rows_axis = 1 if stacked else 0
+
+  def rows(filled, *arrays):  # under shard_map each device has its own rows
+    n = len(arrays) // 2
+    out = []
+    for whole, part, axis in zip(arrays[:n], arrays[n:], columns_axis(arrays[:n])):
+      write = lambda w, p, at, axis=axis: jax.lax.dynamic_update_slice_in_dim(w, p.astype(w.dtype), at, axis % w.ndim)
+      out.append(jax.vmap(write, (rows_axis, rows_axis, 0), rows_axis)(whole, part, filled))
+    return tuple(out)
+
+  mesh = jax.sharding.get_abstract_mesh()
+  if not mesh.empty:
+    heads = recent[0].shape[rows_axis + 1]
+    spec = spec_for(('batch', 'kv_heads'), (filled_S.shape[0], heads))
+    lead = (None,) if stacked else ()
+    each = tuple(jax.P(*lead, *spec) for _ in range(2 * len(stored)))
+    rows = jax.shard_map(rows, in_specs=(jax.P(spec[0]), *each), out_specs=each[:len(stored)], check_vma=False)
+  return rows(filled_S, *stored, *recent)
+
+
+def _cudnn(q, k, v, mask_BxTxS, scale, implementation: str = 'cudnn'):
   values = v.shape[-1]
   v = jnp.pad(v, ((0, 0), (0, 0), (0, 0), (0, q.shape[-1] - values)))  # MLA: narrower than keys, cuDNN wants one width
   q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))  # [B, T, H, d]
-  out = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None], scale=scale, implementation=implementation)
+  out = jax.nn.dot_product_attention(q, k, v, mask=mask_BxTxS[:, None], scale=scale, implementation=implementation)
   return out.swapaxes(1, 2)[..., :values]
 
 
-def _splash(q, k, v, seen, prefix, *, interpret):
+def _splash(q, k, v, seen: Where, *, interpret):
   """jax's splash kernel for queries that are the last T of S positions, padded to whole blocks."""
   (B, H, T, _), (_, K, S, _) = q.shape, k.shape
   q_segments, k_segments = seen.q_segments_BxT, seen.k_segments_BxS
-  if prefix is not None:  # completions are one segment after their prompt, whatever stands to their right
-    shared = jnp.repeat(seen.prefix_valid_NxP, B // seen.prefix_valid_NxP.shape[0], axis=0).astype(jnp.int32)
-    q_segments = jnp.ones_like(q_segments)
-    k_segments = jnp.concatenate([shared, jnp.ones_like(k_segments)], axis=1)
   (block_q, pad_q), (block_k, pad_k) = _blocks(T), _blocks(S)
   pad = lambda x, n, axis: jnp.pad(x, [(0, n if i == axis else 0) for i in range(x.ndim)]) if n else x
   q, q_segments = pad(q, pad_q, 2), pad(q_segments, pad_q, 1)

@@ -2,8 +2,8 @@
 
 XLA's own code reads all S slots of a cache at every step, and a slice of the stacked cache has to be copied out for
 a kernel. This one takes the stack and the layer's number, and reads blocks only up to each row's length: half the
-bytes on average over a completion. Queries and keys meet head by head; the log-sum-exp comes back with the output,
-so that a prefix kept elsewhere can be joined to it.
+bytes on average over a completion, none for a row that has ended. Queries and keys meet head by head; the log-sum-exp
+comes back with the output, so that keys kept elsewhere can be joined to it.
 """
 
 import functools
@@ -23,30 +23,33 @@ def attend(q_BxKxRxd: jax.Array, cached, layer, lengths_B, *, value_dim: int | N
 
   Args:
     q_BxKxRxd: the R query heads of each key head, scaled already.
-    cached: (k_LxBxKxSxd, v_LxBxKxSxe), or (k_LxBxKxSxd,) whose first value_dim entries are the values.
+    cached: (k_LxBxKxdxS, v_LxBxKxSxe), or (k_LxBxKxSxd,) whose first value_dim entries are the values.
     layer: int32 scalar.
-    lengths_B: int32, at least 1.
+    lengths_B: int32; 0: a row that reads nothing.
 
-  Returns: ([B, K, R, e] float32, log-sum-exp [B, K, R] float32)
+  Returns: ([B, K, R, e] float32, log-sum-exp [B, K, R] float32); 0 and -1e30 for a row of length 0.
   """
   B, K, R, d = q_BxKxRxd.shape
-  S = cached[0].shape[3]
+  S = cached[-1].shape[3]
+  turned = len(cached) == 2  # keys stand [d, S]
   e = value_dim if len(cached) == 1 else cached[1].shape[-1]
   block = next((b for b in (512, 256, 128) if S % b == 0), S)
   rows = max(R, 8)  # sublanes: a tile has at least eight
   q = jnp.pad(q_BxKxRxd, ((0, 0), (0, 0), (0, rows - R), (0, 0)))
 
   def last(b, j, layer_ref, lengths_ref):  # blocks past the end are the last one again, which is not fetched twice
-    return jnp.minimum(j, (lengths_ref[b] - 1) // block)
+    return jnp.minimum(j, jnp.maximum(lengths_ref[b] - 1, 0) // block)
 
   row = lambda b, j, *_: (b, 0, 0, 0)
   slots = lambda b, j, *refs: (refs[0][0], b, 0, last(b, j, *refs), 0)
+  across = lambda b, j, *refs: (refs[0][0], b, 0, 0, last(b, j, *refs))
+  keys = pl.BlockSpec((1, 1, K, d, block), across) if turned else pl.BlockSpec((1, 1, K, block, d), slots)
+  values = (pl.BlockSpec((1, 1, K, block, cached[1].shape[-1]), slots),) if turned else ()
   out, lse = pl.pallas_call(
-      functools.partial(_kernel, block=block, value_dim=e, heads=K),
+      functools.partial(_kernel, block=block, value_dim=e, heads=K, turned=turned),
       grid_spec=pltpu.PrefetchScalarGridSpec(
           num_scalar_prefetch=2, grid=(B, S // block),
-          in_specs=[pl.BlockSpec((1, K, rows, d), row),
-                    *(pl.BlockSpec((1, 1, K, block, x.shape[-1]), slots) for x in cached)],
+          in_specs=[pl.BlockSpec((1, K, rows, d), row), keys, *values],
           out_specs=[pl.BlockSpec((1, K, rows, e), row), pl.BlockSpec((1, K, rows, _LANES), row)],
           scratch_shapes=[pltpu.VMEM((K, rows, _LANES), jnp.float32), pltpu.VMEM((K, rows, _LANES), jnp.float32),
                           pltpu.VMEM((K, rows, e), jnp.float32)]),
@@ -58,7 +61,7 @@ def attend(q_BxKxRxd: jax.Array, cached, layer, lengths_B, *, value_dim: int | N
   return out[:, :, :R], lse[:, :, :R, 0]
 
 
-def _kernel(layer_ref, lengths_ref, q_ref, *refs, block, value_dim, heads):
+def _kernel(layer_ref, lengths_ref, q_ref, *refs, block, value_dim, heads, turned):
   *kv_refs, out_ref, lse_ref, top_ref, sum_ref, acc_ref = refs
   k_ref, v_ref = kv_refs[0], kv_refs[-1]
   del layer_ref
@@ -75,7 +78,7 @@ def _kernel(layer_ref, lengths_ref, q_ref, *refs, block, value_dim, heads):
   def _():
     for head in range(heads):
       k = k_ref[0, 0, head]
-      scores = jax.lax.dot_general(q_ref[0, head].astype(k.dtype), k, (((1,), (1,)), ((), ())),
+      scores = jax.lax.dot_general(q_ref[0, head].astype(k.dtype), k, (((1,), (0 if turned else 1,)), ((), ())),
                                    preferred_element_type=jnp.float32)
       slot = j * block + jax.lax.broadcasted_iota(jnp.int32, scores.shape, 1)
       scores = jnp.where(slot < length, scores, _MASKED)
@@ -93,5 +96,6 @@ def _kernel(layer_ref, lengths_ref, q_ref, *refs, block, value_dim, heads):
   @pl.when(j == pl.num_programs(1) - 1)
   def _():
     for head in range(heads):
-      out_ref[0, head] = acc_ref[head] / sum_ref[head, :, :1]
-      lse_ref[0, head] = top_ref[head] + jnp.log(sum_ref[head])
+      total = jnp.maximum(sum_ref[head], 1e-30)
+      out_ref[0, head] = acc_ref[head] / total[:, :1]
+      lse_ref[0, head] = top_ref[head] + jnp.log(total)

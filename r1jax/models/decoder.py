@@ -1,12 +1,14 @@
 """What every family shares: embedding, stacks of scanned blocks, final norm, unembedding, and the cache's shape.
 
-Layers of one kind are scanned, so compile time does not grow with depth and every weight has a leading axis L.
-Three ways to run it, all through `hidden`:
-  whole rows           cache=None                    training, teacher forcing, prefill
-  after a shared part  prefix=Prefix                 completions of a group behind one prompt
-  step by step         cache=Cache (and a prefix)    decoding; the cache is a carry written in place
+Layers of one kind are scanned, so compile time does not grow with depth and every weight has a leading axis L. A sampler may
+hold them apart instead, `params['blocks']` a tuple of layers (`split_layers`): XLA's CPU and GPU backends copy each layer's
+weights out of the stack before they multiply with them, at every token.
+
+  hidden    whole rows, alone or behind prompts (Prefix): training, teacher forcing, prefill
+  decode    one new token a row behind what its cache holds
 """
 
+import math
 from typing import Any, NamedTuple
 
 from flax import linen as nn
@@ -14,30 +16,49 @@ import jax
 import jax.numpy as jnp
 
 from r1jax.models import attention
-from r1jax.models.layers import RMSNorm, constrain, matmul, rope, weight
+from r1jax.models.layers import RMSNorm, Turned, constrain, matmul, rope, turned_product, weight, wide
 from r1jax.types import NOWHERE
 
 
 class Prefix(NamedTuple):
-  """What attention keeps of N prompts, all layers; read by the G completions of each prompt."""
-  kv_LxNx: tuple[jax.Array, ...]  # as in Cache, S = P
-  positions_NxP: jax.Array
+  """What completions need of the N prompts before them: all that attention keeps, and where the first token comes from."""
+  kv_LxNx: tuple[jax.Array, ...]  # dense: keys and values [L, N, K, P, d]; MLA: latents [L, N, 1, P, c + r]
+  hidden_NxD: jax.Array  # of each prompt's last token
+  lengths_N: jax.Array  # int32; a prompt fills the first of its P columns
 
 
 class Cache(NamedTuple):
-  """What attention keeps of B rows, all layers; slot s of row b holds position positions_BxS[b, s]."""
-  kv_LxBx: tuple[jax.Array, ...]  # dense: keys and values [L, B, K, S, d]; MLA: latents [L, B, 1, S, c + r]
-  positions_BxS: jax.Array
-  slot: jax.Array  # int32 scalar, where the next tokens are written
+  """What attention keeps of S rows while they are decoded; row s has filled the first columns[s] of its C columns.
+
+  Each entry of kv is one array for all layers, [L, S, ...], or a tuple of one a layer. Dense: keys [S, K, d, C] and values
+  [S, K, C, d]; MLA: latents [S, 1, C, c + r].
+  """
+  kv: tuple
+  columns_S: jax.Array  # int32
+
+
+def split_layers(model, params: dict, *, turn: bool = False) -> dict:
+  """params with each stack of layers as a tuple of layers; turn: their kernels Turned, for CPUs."""
+  inputs = model.turned() if turn else {}
+
+  def one(path, x):
+    n = inputs.get(path[-1].key)
+    return x if n is None else Turned(x.reshape(math.prod(x.shape[:n]), -1).T)
+
+  apart = lambda stack, n: tuple(jax.tree_util.tree_map_with_path(
+      one, jax.tree.map(lambda x, i=i: x[i], stack)) for i in range(n))
+  return {**params, **{name: apart(params[name], length) for name, _, length in model.stacks()}}
 
 
 class Decoder(nn.Module):
-  """apply(tokens) -> logits; methods `hidden` and `unembed` for everything that must stay small.
+  """apply(tokens) -> logits; methods `hidden`, `decode` and `unembed` for everything that must stay small.
 
-  A family gives `stacks`: (name, class of block, number of layers), in order, and `cache_dims`. A block is called
-  with (x, cached), layer, prefix_kv, cos_sin, where and returns ((x, cached), new_kv).
+  A family gives `stacks`: (name, class of block, number of layers), in order, and `cache_dims`. A block is called with
+  (x, layer, prefix_kv, cos_sin, where) and returns (x, its keys and values); or with (x, layer, None, cos_sin, step,
+  stored, recent), for one new token, and returns (x, recent).
   """
   config: Any
+  mixture = False  # of experts: its blocks sow what the router did
 
   def setup(self):
     c = self.config
@@ -59,66 +80,125 @@ class Decoder(nn.Module):
   def stacks(self) -> list[tuple[str, type, int]]:
     raise NotImplementedError
 
+  def turned(self) -> dict[str, int]:
+    """Kernels that may be held Turned, by name: how many of their first axes are inputs."""
+    return {}
+
   def cache_dims(self) -> tuple[tuple[int, int], ...]:
     """(key heads, width) of each array that the cache keeps."""
     raise NotImplementedError
 
   @nn.nowrap
-  def empty_cache(self, batch: int, slots: int) -> Cache:
+  def empty_cache(self, rows: int, columns: int, *, apart: bool = False) -> Cache:
+    """apart: one array a layer."""
     c = self.config
-    kv = tuple(jnp.zeros((c.layers, batch, heads, slots, width), c.dtype) for heads, width in self.cache_dims())
-    return Cache(tuple(constrain(x, 'layers', 'batch', 'kv_heads', None, None) for x in kv),
-                 jnp.full((batch, slots), NOWHERE, jnp.int32), jnp.int32(0))
+    shapes = [x.shape for x in jax.eval_shape(lambda: attention.as_stored(
+        tuple(jnp.zeros((rows, heads, columns, width)) for heads, width in self.cache_dims())))]
+    names = ('batch', 'kv_heads', None, None)
+    if apart:
+      made = tuple(tuple(constrain(jnp.zeros(s, c.dtype), *names) for _ in range(c.layers)) for s in shapes)
+    else:
+      made = tuple(constrain(jnp.zeros((c.layers, *s), c.dtype), 'layers', *names) for s in shapes)
+    return Cache(made, jnp.zeros(rows, jnp.int32))
 
   def __call__(self, tokens_BxT):
     """Logits [B, T, V], float32: for tests and exports; training goes through losses.token_logps."""
     return self.unembed(self.hidden(tokens_BxT)[0])
 
-  def hidden(self, tokens_BxT, positions_BxT=None, segment_ids_BxT=None, cache: Cache | None = None,
-             prefix: Prefix | None = None):
-    """Last hidden states [B, T, D] after the final norm, and what the next call needs.
+  def _embed(self, tokens_BxT):
+    # Looked up in a table whose rows are whole: split along D, XLA would deal the rows out anew for every batch.
+    table_VxD = constrain(self.embedding.astype(self.config.dtype), 'vocab', 'hidden')
+    return constrain(jnp.take(table_VxD, tokens_BxT, axis=0), 'batch', 'length', 'hidden')
+
+  def _rope(self, positions_BxT):
+    c = self.config
+    return rope(jnp.where(positions_BxT == NOWHERE, 0, positions_BxT), c.rope_dim, c.rope_theta, c.rope_scaling)
+
+  def _layers_apart(self, name: str):
+    """The layers of a stack where they are held apart, else None."""
+    found = self.variables.get('params', {}).get(name)
+    return found if isinstance(found, tuple) else None
+
+  def hidden(self, tokens_BxT, positions_BxT=None, segment_ids_BxT=None, prefix: Prefix | None = None, prompt_B=None):
+    """Last hidden states [B, T, D] after the final norm, and these tokens' keys and values.
 
     Args:
       tokens_BxT: int32.
       positions_BxT: int32, NOWHERE for padding; None: 0 .. T-1.
-      segment_ids_BxT: int32; tokens see only their own segment (packed rows). Not with a cache.
-      cache: the T tokens are written at its slot, and see all that lies in it at earlier positions.
-      prefix: B / N rows follow each of its N prompts and see all of theirs.
+      segment_ids_BxT: int32; tokens see only their own segment (packed rows).
+      prefix: row b follows prompt prompt_B[b] and sees all of it.
 
-    Returns: (hidden, Cache) with a cache, else (hidden, Prefix of these very tokens).
+    Returns: (hidden, kv_LxBx as in Prefix)
     """
     c = self.config
     B, T = tokens_BxT.shape
     if positions_BxT is None:
       positions_BxT = jnp.broadcast_to(jnp.arange(T, dtype=jnp.int32), (B, T))
-    # Looked up in a table whose rows are whole: split along D, XLA would deal the rows out anew for every batch.
-    table_VxD = constrain(self.embedding.astype(c.dtype), 'vocab', 'hidden')
-    x_BxTxD = constrain(jnp.take(table_VxD, tokens_BxT, axis=0), 'batch', 'length', 'hidden')
-    key_positions, slot, cached = positions_BxT, None, None
-    if cache is not None:
-      slot, cached = cache.slot, cache.kv_LxBx
-      key_positions = jax.lax.dynamic_update_slice(cache.positions_BxS, positions_BxT, (0, slot))
-    where = attention.where(c.attention, positions_BxT, key_positions, segment_ids_BxT,
-                            None if prefix is None else prefix.positions_NxP, slot)
-    cos_sin = rope(jnp.where(positions_BxT == NOWHERE, 0, positions_BxT), c.rope_dim, c.rope_theta, c.rope_scaling)
-    first, kept = 0, []
-    for name, _, length in self.stacks():
+    x_BxTxD, behind = self._embed(tokens_BxT), prefix is not None
+    where = attention.where(c.attention, positions_BxT, segment_ids_BxT, prefix.lengths_N if behind else None, prompt_B,
+                            prefix.kv_LxNx[0].shape[3] if behind else 0)
+    cos_sin, first, kept = self._rope(positions_BxT), 0, []
+    for name, block, length in self.stacks():
       part = slice(first, first + length)
-      shared = None if prefix is None else tuple(kv[part] for kv in prefix.kv_LxNx)
-      (x_BxTxD, cached), new_kv = getattr(self, name)(
-          (x_BxTxD, cached), jnp.arange(part.start, part.stop), shared, cos_sin, where)
+      shared = tuple(kv[part] for kv in prefix.kv_LxNx) if behind else None
+      apart = self._layers_apart(name)
+      if apart is None:
+        x_BxTxD, new_kv = getattr(self, name)(x_BxTxD, jnp.arange(part.start, part.stop), shared, cos_sin, where)
+      else:
+        each = []
+        for i, params in enumerate(apart):
+          x_BxTxD, kv = block(c, parent=None).apply({'params': params}, x_BxTxD, first + i,
+                                                    jax.tree.map(lambda s, i=i: s[i], shared), cos_sin, where)
+          each.append(kv)
+        new_kv = tuple(jnp.stack(parts) for parts in zip(*each))
       first, kept = part.stop, kept + [new_kv]
-    x_BxTxD = self.final_norm(x_BxTxD)
-    if cache is not None:
-      return x_BxTxD, Cache(cached, key_positions, slot + T)
     kv = kept[0] if len(kept) == 1 else tuple(jnp.concatenate(parts) for parts in zip(*kept))
-    return x_BxTxD, Prefix(kv, positions_BxT)
+    return self.final_norm(x_BxTxD), kv
+
+  def decode(self, token_S, position_S, cache: Cache, recent, step: attention.Step):
+    """The hidden state [S, D] after one new token a row, and `recent` with that token's keys and values in it.
+
+    Args:
+      recent: tuple of [L, S, K, n, d], or of tuples of L arrays where the cache holds layers apart.
+    """
+    c = self.config
+    x_Sx1xD, cos_sin = self._embed(token_S[:, None]), self._rope(position_S[:, None])
+    first, kept, held_apart = 0, [], isinstance(cache.kv[0], tuple)
+    for name, block, length in self.stacks():
+      part, params = slice(first, first + length), self.variables['params'][name]
+      block = block(c, parent=None)
+      if held_apart:
+        new = []
+        for i in range(length):
+          at = lambda parts, i=first + i: tuple(x[i] for x in parts)
+          here = params[i] if isinstance(params, tuple) else jax.tree.map(lambda x, i=i: x[i], params)
+          x_Sx1xD, out = block.apply({'params': here}, x_Sx1xD, None, None, cos_sin, step, at(cache.kv), at(recent))
+          new.append(out)
+        kept.append(tuple(zip(*new)))
+      else:
+        def one(x, at):
+          params, layer, recent = at
+          return block.apply({'params': params}, x, layer, None, cos_sin, step, cache.kv, recent)
+
+        x_Sx1xD, new = jax.lax.scan(one, x_Sx1xD, (params, jnp.arange(part.start, part.stop), tuple(r[part] for r in recent)))
+        kept.append(new)
+      first = part.stop
+    join = (lambda parts: sum(parts, ())) if held_apart else jnp.concatenate
+    recent = kept[0] if len(kept) == 1 else tuple(join(parts) for parts in zip(*kept))
+    return self.final_norm(x_Sx1xD)[:, 0], recent
 
   def reward(self, hidden_BxD):
     """[B] float32: what a reward model says at a response's last token (preference.py)."""
-    return hidden_BxD.astype(jnp.float32) @ self.reward_head
+    return wide(hidden_BxD) @ self.reward_head
 
   def unembed(self, hidden_BxTxD):
-    """Logits, float32; any leading shape."""
-    kernel = self.embedding.T if self.config.tied else self.unembedding
-    return matmul(hidden_BxTxD, kernel.astype(hidden_BxTxD.dtype)).astype(jnp.float32)
+    """Logits, float32 as they leave the product: rounded to bfloat16 first, those above 32 would lie 0.25 apart."""
+    dtype, c = hidden_BxTxD.dtype, self.config
+    out = jnp.promote_types(dtype, jnp.float32)
+    if c.tied and self._few_rows(hidden_BxTxD):
+      return turned_product(hidden_BxTxD, self.embedding.astype(dtype), out)
+    return matmul(hidden_BxTxD, (self.embedding.T if c.tied else self.unembedding).astype(dtype), out)
+
+  def _few_rows(self, hidden) -> bool:
+    """Whether weights are better the left-hand side of a product (layers.Turned): on a CPU, for the rows of a sampler."""
+    return jax.default_backend() == 'cpu' and hidden.ndim == 2 and jax.sharding.get_abstract_mesh().size <= 1

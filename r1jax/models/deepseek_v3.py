@@ -116,7 +116,7 @@ class MLA(nn.Module):
   config: Config
 
   @nn.compact
-  def __call__(self, y_BxTxD, cached, layer, prefix_kv, cos_sin, where):
+  def __call__(self, y_BxTxD, layer, prefix_kv, cos_sin, where, stored, recent):
     c, (B, T, _), dtype = self.config, y_BxTxD.shape, y_BxTxD.dtype
     H, C, nope = c.heads, c.kv_rank, c.nope_dim
     kernel = lambda name, shape, axes, fan_in, scale=1.0: weight(
@@ -135,7 +135,7 @@ class MLA(nn.Module):
     fill = jnp.zeros((B, 1, T, c.latent_dim - C - c.rope_dim), dtype)
     new_kv = (jnp.concatenate([latent, rotate(kv[:, None, :, C:], *cos_sin), fill], axis=-1),)
 
-    if cached is None:
+    if stored is None:
       def expand(latents_Bx1xSxC):
         both = matmul(latents_Bx1xSxC[:, 0, :, :C], kv_b.reshape(C, -1))
         both = both.reshape(*both.shape[:2], H, -1).swapaxes(1, 2)
@@ -147,46 +147,46 @@ class MLA(nn.Module):
                              None if prefix_kv is None else expand(prefix_kv[0]), scale=c.softmax_scale,
                              path=c.attention)
     else:
-      cached, new_kv = attention.write(cached, new_kv, layer, where.slot), None
       absorbed = jnp.einsum('bhtn,chn->bhtc', q_nope, kv_b[..., :nope])
-      shared = None if prefix_kv is None else (prefix_kv[0], prefix_kv[0][..., :C])
       fill = jnp.zeros((*q_rope.shape[:3], fill.shape[-1]), dtype)
-      out = attention.attend_cache(jnp.concatenate([absorbed, q_rope, fill], axis=-1), cached, layer, where, shared,
-                                   scale=c.softmax_scale, path=c.attention, value_dim=C)
+      out, new_kv = attention.attend_cache(jnp.concatenate([absorbed, q_rope, fill], axis=-1), new_kv, stored, layer, recent,
+                                           where, scale=c.softmax_scale, path=c.attention, value_dim=C)
       out = jnp.einsum('bhtc,chv->bhtv', out, kv_b[..., nope:])
     out = matmul(out.swapaxes(1, 2).reshape(B, T, -1), o.reshape(-1, c.dim))
-    return out, cached, new_kv
+    return out, new_kv
 
 
 class _Block(nn.Module):
   config: Config
 
   @nn.compact
-  def __call__(self, carry, layer, prefix_kv, cos_sin, where):
-    c, (x_BxTxD, cached) = self.config, carry
+  def __call__(self, x_BxTxD, layer, prefix_kv, cos_sin, where, stored=None, recent=None):
+    c = self.config
     y = RMSNorm(c.norm_eps, name='attention_norm')(x_BxTxD)
-    out, cached, new_kv = MLA(c, name='attention')(y, cached, layer, prefix_kv, cos_sin, where)
+    out, new_kv = MLA(c, name='attention')(y, layer, prefix_kv, cos_sin, where, stored, recent)
     x_BxTxD = constrain(x_BxTxD + out, 'batch', 'length', 'hidden')
     y = RMSNorm(c.norm_eps, name='mlp_norm')(x_BxTxD)
-    x_BxTxD = x_BxTxD + self.feed_forward(y, where)
-    return (constrain(x_BxTxD, 'batch', 'length', 'hidden'), cached), new_kv
+    real = where.real_BxT if stored is None else where.live_S[:, None]
+    x_BxTxD = x_BxTxD + self.feed_forward(y, real)
+    return constrain(x_BxTxD, 'batch', 'length', 'hidden'), new_kv
 
 
 class DenseBlock(_Block):
 
-  def feed_forward(self, y, where):
+  def feed_forward(self, y, real):
     return SwiGLU(self.config.ffn_dim, (2 * self.config.layers)**-0.5, name='mlp')(y)
 
 
 class MoEBlock(_Block):
 
-  def feed_forward(self, y, where):
-    return MoE(self.config, name='moe')(y, where.real_BxT)
+  def feed_forward(self, y, real):
+    return MoE(self.config, name='moe')(y, real)
 
 
 class Model(Decoder):
   """DeepSeek-V3 without its multi-token-prediction block."""
   config: Config
+  mixture = True
 
   @nn.nowrap
   def stacks(self):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from r1jax.models import attention
 from r1jax.models.decoder import Decoder
-from r1jax.models.layers import RMSNorm, RopeScaling, SwiGLU, constrain, matmul, rotate, weight
+from r1jax.models.layers import RMSNorm, RopeScaling, SwiGLU, constrain, project, rotate, weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +74,13 @@ class Block(nn.Module):
   config: Config
 
   @nn.compact
-  def __call__(self, carry, layer, prefix_kv, cos_sin, where):
-    c, (x_BxTxD, cached) = self.config, carry
+  def __call__(self, x_BxTxD, layer, prefix_kv, cos_sin, where, stored=None, recent=None):
+    c = self.config
     dtype, out_scale = x_BxTxD.dtype, (2 * c.layers)**-0.5
 
     def heads(name, n, axis, y):
       kernel = weight(self, name, (c.dim, n, c.head_dim), ('embed', axis, 'head'), fan_in=c.dim)
-      out = matmul(y, kernel.astype(dtype).reshape(c.dim, -1))
-      out = out.reshape(*y.shape[:2], n, c.head_dim).swapaxes(1, 2)
+      out = project(y, kernel).reshape(*y.shape[:2], n, c.head_dim).swapaxes(1, 2)
       if c.qkv_bias:
         bias = self.param(f'{name}_bias', nn.with_logical_partitioning(nn.initializers.zeros, (axis, 'head')),
                           (n, c.head_dim), jnp.float32)
@@ -91,18 +90,17 @@ class Block(nn.Module):
     y = RMSNorm(c.norm_eps, name='attention_norm')(x_BxTxD)
     q = rotate(heads('q', c.heads, 'heads', y), *cos_sin)
     new_kv = (rotate(heads('k', c.kv_heads, 'kv_heads', y), *cos_sin), heads('v', c.kv_heads, 'kv_heads', y))
-    if cached is None:
+    if stored is None:
       o = attention.attend(q, *new_kv, where, prefix_kv, path=c.attention)
     else:
-      cached, new_kv = attention.write(cached, new_kv, layer, where.slot), None
-      o = attention.attend_cache(q, cached, layer, where, prefix_kv, path=c.attention)
+      o, new_kv = attention.attend_cache(q, new_kv, stored, layer, recent, where, path=c.attention)
     kernel = weight(self, 'o', (c.heads, c.head_dim, c.dim), ('heads', 'head', 'embed'),
                     fan_in=c.heads * c.head_dim, scale=out_scale)
     o = o.swapaxes(1, 2).reshape(*x_BxTxD.shape[:2], -1)
-    x_BxTxD = x_BxTxD + matmul(o, kernel.astype(dtype).reshape(-1, c.dim))
+    x_BxTxD = x_BxTxD + project(o, kernel)
     y = RMSNorm(c.norm_eps, name='mlp_norm')(x_BxTxD)
     x_BxTxD = x_BxTxD + SwiGLU(c.ffn_dim, out_scale, name='mlp')(y)
-    return (constrain(x_BxTxD, 'batch', 'length', 'hidden'), cached), new_kv
+    return constrain(x_BxTxD, 'batch', 'length', 'hidden'), new_kv
 
 
 class Model(Decoder):
@@ -112,6 +110,10 @@ class Model(Decoder):
   @nn.nowrap
   def stacks(self):
     return [('blocks', Block, self.config.layers)]
+
+  @nn.nowrap
+  def turned(self):
+    return {'q': 1, 'k': 1, 'v': 1, 'o': 2, 'gate': 1, 'up': 1, 'down': 1}
 
   @nn.nowrap
   def cache_dims(self):

@@ -1,7 +1,9 @@
 """Layers that more than one family uses: norm, rotary positions, SwiGLU; and where activations lie."""
 
 import dataclasses
+import functools
 import math
+from typing import NamedTuple
 
 from flax import linen as nn
 import jax
@@ -36,35 +38,64 @@ def weight(module: nn.Module, name: str, shape, axes, *, fan_in: int, scale: flo
   Where it is used it is held to its layout once more: inside a scan over layers XLA would else gather the whole stack
   before the loop and leave the stack of gradients whole (DeepSeek-V3 on 512 chips: 84 GiB a chip, by the compiler).
   """
+  if isinstance(module.get_variable('params', name), Turned):
+    return module.get_variable('params', name)
   init = nn.with_logical_partitioning(nn.initializers.normal(scale / fan_in**0.5), axes)
   return constrain(module.param(name, init, shape, jnp.float32), *axes)
 
 
-def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """x [..., I] @ kernel [I, O].
+class Turned(NamedTuple):
+  """A kernel as a sampler on a CPU holds it, outputs first: XLA packs the right-hand side of a product anew at every call,
+  which for a few rows takes longer than the product (32 x 576 by 576 x 1,536: 45 GFLOP/s, turned 65; 2 cores, 2026-11-26)."""
+  kernel_OxI: jax.Array
+
+
+def project(x: jax.Array, kernel) -> jax.Array:
+  """x [..., I] times a kernel whose first axes hold the I inputs, the others the O outputs: [..., O]; in x's dtype."""
+  if not isinstance(kernel, Turned):
+    return matmul(x, kernel.astype(x.dtype).reshape(x.shape[-1], -1))
+  return turned_product(x, kernel.kernel_OxI.astype(x.dtype), x.dtype)
+
+
+def turned_product(x: jax.Array, kernel_OxI: jax.Array, dtype) -> jax.Array:
+  flat = x.reshape(-1, x.shape[-1])
+  out_OxM = jax.lax.dot_general(kernel_OxI, flat, (((1,), (1,)), ((), ())), preferred_element_type=dtype)
+  return out_OxM.T.reshape(*x.shape[:-1], -1)
+
+
+def wide(x: jax.Array) -> jax.Array:
+  """At least float32: what norms, rotations, softmax and logits are computed in."""
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def matmul(x: jax.Array, kernel: jax.Array, dtype=None) -> jax.Array:
+  """x [..., I] @ kernel [I, O]; dtype: of the result, which is not rounded to x's first.
 
   On one device rows are flattened in both passes: autodiff's own weight gradient contracts over two axes, for which
   XLA's CPU backend transposes the activations element by element, 71 ms for 4,096 x 512 beside 7 ms for the product
   (jax 0.10.2, 2 cores, 2026-11-23). On a mesh they are not: rows split over two mesh axes have no flat layout, and
   XLA would gather them all (32B on 128 chips: 20 GiB a chip, by the compiler).
   """
+  dtype = dtype or x.dtype
   if jax.sharding.get_abstract_mesh().size > 1:
-    return x @ kernel
-  return _flat_matmul(x, kernel)
+    return jnp.matmul(x, kernel, preferred_element_type=dtype)
+  return _flat_matmul(x, kernel, dtype)
 
 
-@jax.custom_vjp
-def _flat_matmul(x, kernel):
-  return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _flat_matmul(x, kernel, dtype):
+  flat = jnp.matmul(x.reshape(-1, x.shape[-1]), kernel, preferred_element_type=dtype)
+  return flat.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
-def _matmul_fwd(x, kernel):
-  return _flat_matmul(x, kernel), (x, kernel)
+def _matmul_fwd(x, kernel, dtype):
+  return _flat_matmul(x, kernel, dtype), (x, kernel)
 
 
-def _matmul_bwd(saved, grad):
+def _matmul_bwd(dtype, saved, grad):
+  del dtype
   x, kernel = saved
-  flat = grad.reshape(-1, grad.shape[-1])
+  flat = grad.reshape(-1, grad.shape[-1]).astype(x.dtype)
   return (flat @ kernel.T).reshape(x.shape), x.reshape(-1, x.shape[-1]).T @ flat
 
 
@@ -79,7 +110,7 @@ class RMSNorm(nn.Module):
   def __call__(self, x_BxTxD):
     scale_D = self.param('scale', nn.with_logical_partitioning(nn.initializers.ones, ('hidden',)),
                          (x_BxTxD.shape[-1],), jnp.float32)
-    x = x_BxTxD.astype(jnp.float32)
+    x = wide(x_BxTxD)
     x = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + self.eps)
     return (x * scale_D).astype(x_BxTxD.dtype)
 
@@ -144,7 +175,7 @@ def _yarn(frequency: np.ndarray, head_dim: int, theta: float, s: RopeScaling) ->
 
 def rotate(x_BxHxTxd: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
   """Rotates the two halves of each head (the layout of Hugging Face's Llama and Qwen2 checkpoints)."""
-  a, b = jnp.split(x_BxHxTxd.astype(jnp.float32), 2, axis=-1)
+  a, b = jnp.split(wide(x_BxHxTxd), 2, axis=-1)
   return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x_BxHxTxd.dtype)
 
 
@@ -155,10 +186,9 @@ class SwiGLU(nn.Module):
 
   @nn.compact
   def __call__(self, x_BxTxD):
-    dim, dtype = x_BxTxD.shape[-1], x_BxTxD.dtype
+    dim = x_BxTxD.shape[-1]
     gate = weight(self, 'gate', (dim, self.ffn_dim), ('embed', 'mlp'), fan_in=dim)
     up = weight(self, 'up', (dim, self.ffn_dim), ('embed', 'mlp'), fan_in=dim)
     down = weight(self, 'down', (self.ffn_dim, dim), ('mlp', 'embed'), fan_in=self.ffn_dim,
                   scale=self.out_scale)
-    h_BxTxF = nn.silu(matmul(x_BxTxD, gate.astype(dtype))) * matmul(x_BxTxD, up.astype(dtype))
-    return matmul(h_BxTxF, down.astype(dtype))
+    return project(nn.silu(project(x_BxTxD, gate)) * project(x_BxTxD, up), down)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 
 from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import params as params_lib
 from r1jax.engine import programs
 from r1jax.stages import common
 from r1jax.models import zoo
@@ -130,14 +131,14 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dic
              'cache': device_bytes((built.cache, prefix)) if phase.phase == 'decode' else 0}
     if run == 'rl':  # the training state stays where it is while completions are sampled
       resident = _state_bytes(programs.rl(config, c, model, mesh).state)
-      if programs.samples_from_trained(model, mesh):
+      if params_lib.as_trained(model, mesh):
         resident['params'] -= sampler  # they are the same arrays
     rows = prompts * at_once
     work = (roofline.prefill(sizes, prompts, max_prompt) if phase.phase == 'prefill'
             else roofline.decode(sizes, rows, max_prompt, max_tokens))
   if run == 'rl':  # reward models stay loaded, in the sampler's layout, beside all three phases
     judges = sum(name in spec['inputs'] for name in ('helpful', 'harmless', 'process'))
-    resident['params'] += judges * device_bytes(programs.sampling_shapes(model, mesh))
+    resident['params'] += judges * device_bytes(params_lib.sampling_shapes(model, mesh))
   available = where.chip.hbm_bytes / where.chip.devices
   found = memory_of(program, known)
   compiled, used = not found['reason'], found['used']

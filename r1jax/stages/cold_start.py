@@ -20,7 +20,6 @@ from r1jax.data import formats
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax.engine import programs
 from r1jax.data import prompts
 from r1jax.stages import reject
 from r1jax.stages import judging
@@ -38,7 +37,7 @@ _ENDS = re.compile(r'(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])\s*')  # a point wit
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
-  mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
+  mesh_lib.create(config.mesh)
   formats.get(c.format)
   for source in SOURCES:
     rows = _rows(c, source, random.Random(0)) if c[source].questions else []
@@ -92,14 +91,14 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   wanted = [source for source in SOURCES if c[source].questions]
   progress = metrics.Progress(len(wanted), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(place)
-  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     for number, source in enumerate(wanted, 1):
       rows = _rows(c, source, random.Random(f'{config.seed} {source}'))
       model, tokenizer, step_dir = common.load_model(inputs[SOURCES[source]], **common.computed(config, mesh))
       generator = sampling.Generator(
           model, tokenizer, mesh, template='plain' if source == 'few_shot' else 'r1_zero', samples=c.samples,
           max_prompt=c.max_prompt, max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p,
-          seed=config.seed + number, name=name)
+          seed=config.seed, slots=c.slots, name=f'{name} {source}')
       params = common.load_sampling_params(model, step_dir, mesh)
       for sampled in generator(params, rows, first=batches.done(source)):
         batches.add(source, len(sampled.rows), *kept(sampled, source, c, judges))
@@ -120,10 +119,10 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 def kept(sampled: sampling.Sampled, source: str, c, judges: pool.Pool) -> tuple[list[dict], collections.Counter]:
   """The samples of a batch that are right, readable and new, rewritten; and why the others are not: reason -> count."""
   form, rewritten, reasons = formats.get(c.format), [], collections.Counter()
-  for row, texts, stopped in zip(sampled.rows, sampled.texts, sampled.out.stopped_B):
+  for row, texts, completions in zip(sampled.rows, sampled.texts, sampled.completions):
     new = {**row, 'question': row['asked'], 'format': form.name, 'prefill': ''}
     speech = corpus.SPEECH.get(row.get('language') or 'en', corpus.SPEECH['en'])
-    for text, ended in zip(texts, stopped):
+    for text, ended in zip(texts, (c.stopped for c in completions)):
       text, ended = _first_answer(text, ended, source, c)
       parts = _parts(text, row, source, c) if ended else None
       if parts is None:

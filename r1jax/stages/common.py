@@ -6,14 +6,14 @@ import dataclasses
 import json
 import os
 import sys
+import zlib
 
 import jax
 
 from r1jax.engine import checkpoint
+from r1jax.engine import params as params_lib
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax.engine import programs
-from r1jax.engine import update
 from r1jax.models import attention
 from r1jax.models import zoo
 from r1jax.data.tokenizer import Tokenizer
@@ -68,14 +68,19 @@ def save_model(directory: str, model, tokenizer) -> None:
 
 def load_params(model, step_dir: str, mesh):
   """A checkpoint's weights in float32, dealt out over the mesh as for training."""
-  boxed = update.abstract_params(model)
+  boxed = params_lib.abstract(model)
   return checkpoint.load_params(step_dir, mesh_lib.unbox(boxed), mesh_lib.param_shardings(boxed, mesh))
 
 
 def load_sampling_params(model, step_dir: str, mesh):
-  """A checkpoint's weights as programs.Sampler takes them."""
-  shapes = programs.sampling_shapes(model, mesh)
+  """A checkpoint's weights in the layout for sampling (engine/params.py)."""
+  shapes = params_lib.sampling_shapes(model, mesh)
   return checkpoint.load_params(step_dir, shapes, jax.tree.map(lambda x: x.sharding, shapes))
+
+
+def key(seed: int, name: str) -> jax.Array:
+  """The key of a stage: no two stages of a run draw the same numbers."""
+  return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
 
 
 def stop_if_asked(name: str) -> None:
@@ -90,7 +95,7 @@ class Batches:
   def __init__(self, directory: str):
     self._path = os.path.join(directory, 'batches.jsonl')
     rows = metrics.read(self._path) if os.path.exists(self._path) else []
-    self._rows = rows[:mesh_lib.least(len(rows))]  # hosts go on together
+    self._rows = rows[:mesh_lib.min_over_hosts(len(rows))]  # hosts go on together
     metrics.replace_file(self._path, b''.join(metrics.encode(row) for row in self._rows))
 
   def add(self, source: str, questions: int, kept: list[dict], reasons: dict[str, int] | None = None) -> None:
@@ -131,7 +136,7 @@ def made_once(path: str, make) -> list[dict]:
     rows = make()
     if mesh_lib.first_process():
       metrics.replace_file(path, b''.join(metrics.encode(row) for row in rows))
-    mesh_lib.meet(f'{path} is written')
+    mesh_lib.barrier(f'{path} is written')
   return metrics.read(path)
 
 

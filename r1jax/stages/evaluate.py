@@ -9,11 +9,11 @@ import os
 import numpy as np
 
 from r1jax.engine import checkpoint
+from r1jax.engine import params as params_lib
 from r1jax.data import formats
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax.engine import programs
 from r1jax import rewards
 from r1jax.stages import reward_model
 from r1jax.stages import common
@@ -73,7 +73,7 @@ class Evaluator:
     self._pool.close()
 
   def __call__(self, params) -> list[dict]:
-    """One record a question, as in samples.jsonl; params as a sampler takes them (programs.to_sampling)."""
+    """One record a question, as in samples.jsonl; params as a sampler takes them (params_lib.to_sampling)."""
     return [record for batch in self.by_batch(params) for record in batch]
 
   def by_batch(self, params, first: int = 0):
@@ -83,7 +83,7 @@ class Evaluator:
 
   def _grade(self, sampled: sampling.Sampled) -> list[dict]:
     """A batch's records; verdicts come from processes of their own wherever a clock is needed."""
-    rows, texts, out = sampled
+    rows, texts, completions = sampled
     asked = [((i, g), row) for i, row in enumerate(rows) for g in range(self.settings['n_samples'])]
     found = self._pool.score([(row.get('reward', 'math'), texts[i][g], row) for (i, g), row in asked])
     records = [{'task': row.get('task', ''), 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'], 'samples': []}
@@ -93,7 +93,7 @@ class Evaluator:
       answer = grader.extract(text, row)
       voted = None if answer is None else grader.normalise(answer, row['answer_type'])
       records[i]['samples'].append({
-          'text': text, 'tokens': int(out.lengths_B[i, g]), 'finish': 'stop' if out.stopped_B[i, g] else 'length',
+          'text': text, 'tokens': len(completions[i][g].tokens), 'finish': 'stop' if completions[i][g].stopped else 'length',
           'answer': voted, 'correct': score.value == 1.0, 'reason': score.reason,
           **({'value': score.value} if score.reason == 'measured' else {}),
           'language': language.measured(form.reasoning(text, row), row.get('language')),
@@ -161,15 +161,14 @@ def during_training(config, c, model, tokenizer, mesh):
   evaluator = Evaluator(
       model, tokenizer, mesh, rows, template=c.template, samples=config.evaluate.samples, max_prompt=c.max_prompt,
       max_tokens=c.max_tokens, batch=min(config.evaluate.batch, len(rows)), temperature=config.evaluate.temperature,
-      top_p=config.evaluate.top_p, seed=config.seed)
-  to_sampling = programs.to_sampling(model, mesh)
-  return lambda params: as_metrics(scores(evaluator(to_sampling(params)), rows, evaluator.settings, rows[0]['task']))
+      top_p=config.evaluate.top_p, seed=config.seed, slots=config.evaluate.slots)
+  return lambda params: as_metrics(scores(evaluator(params), rows, evaluator.settings, rows[0]['task']))
 
 
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
-  mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
+  mesh_lib.create(config.mesh)
   _rows(c)
   if c.general.models:
     if tasks.name_of(c.task.source) == GENERAL:
@@ -199,7 +198,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items() if label in inputs]
   progress = metrics.Progress(len(runs), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(place)
-  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     for number, (label, path, prefill) in enumerate(runs, 1):
       suffix, step_dir = '' if label == 'final' else f'.{label}', checkpoint.find(path)[1]
       template = c.templates.get(label, c.template)
@@ -210,7 +209,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
         model, tokenizer, params = loaded()
         evaluator = Evaluator(model, tokenizer, mesh, asked, template=template, samples=c.samples,
                               max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
-                              temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once)
+                              temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots,
+                              name=f'{name} {label}')
         with contextlib.closing(evaluator):
           for batch in evaluator.by_batch(params, batches.done(label)):
             batches.add(label, len(batch), batch)
@@ -258,7 +258,7 @@ def _general(config, c, mesh, model, tokenizer, params, template: str, judges: d
   rows = tasks.general(c.general, seed=c.task.seed, split='heldout', template=template)
   rows = [{**row, 'task': GENERAL} for row in rows]
   evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=c.general.samples, max_prompt=c.max_prompt,
-                        max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed)
+                        max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=GENERAL)
   records = evaluator(params)
   evaluator.close()
   asked = [(row, sample) for row, record in zip(evaluator.rows, records) for sample in record['samples']]

@@ -1,4 +1,4 @@
-"""What rl.py says about a rollout: rewards per completion, the row of metrics, the rows of samples."""
+"""Verdicts on completions: rewards per completion, found group by group while others are still sampled."""
 
 from concurrent import futures
 import glob
@@ -7,40 +7,41 @@ import json
 import logging
 import math
 import os
-import re
+import queue
 from typing import NamedTuple
 
 import numpy as np
 
-from r1jax.engine import checkpoint
 from r1jax import rewards
+from r1jax.engine import checkpoint
+from r1jax.engine import mesh as mesh_lib
 from r1jax.rewards import format as format_lib
 from r1jax.rewards import language
 from r1jax.rewards import pool as pool_lib
-from r1jax.rewards import scenario
-from r1jax.types import Rollout, RunStopped, UserError
+from r1jax.types import Completion, UserError
 
 log = logging.getLogger('r1jax')
-
-# Words of second thoughts (paper, section 2.2.4 and table 3), whole words, any case.
-REFLECTION = re.compile(r'\b(wait|hmm|mistake|however|but|retry|error|verify|wrong|evaluate|check)\b', re.IGNORECASE)
-
 
 MODELS = ('helpful', 'harmless', 'process')  # rewards that a model gives, not a module of rewards/
 _NO_CLOCK = ('int', 'rational', 'decimal', 'choice', 'text')  # answers that are never judged against a clock
 
 
+def workers() -> int:
+  """Judges that a host runs beside what drives its devices."""
+  return max(1, (os.cpu_count() or 2) - 1)
+
+
 class Judged(NamedTuple):
-  """Verdicts on B completions."""
+  """Verdicts on the B completions of a rollout."""
   total_B: np.ndarray  # float32, weighted sum: what GRPO sees
-  by_name: dict[str, np.ndarray]  # reward name -> [B] values, unweighted
-  reasons: dict[str, list[str]]  # reward name -> B reasons
+  by_name: dict[str, np.ndarray]  # reward name -> [B] values, unweighted; NaN where it does not speak of a completion
+  reasons: dict[str, dict[int, str]]  # reward name -> completion -> reason, of this host's completions
   errors: int  # verdicts that are no verdict
   second: dict[str, float]  # what the second grader found, see _again
 
 
 class Scorer:
-  """Weighted sum of rewards, found while the devices do something else.
+  """Weighted sum of rewards.
 
   Verdicts are kept on disk until a checkpoint has passed their rollout (`forget`): one that hung on a clock (a timed-out
   expression) would otherwise differ when an interrupted run samples the same rollout again.
@@ -50,74 +51,163 @@ class Scorer:
                overlong_buffer: int = 0):
     """max_tokens, overlong_buffer: in tokens, for the rewards of length.py."""
     # Accuracy first: its verdicts are those that a second grader sees.
-    self._weights = {name: weights[name] for name in sorted(weights, key=lambda n: n != 'accuracy') if weights[name]}
-    if not self._weights:
+    self.weights = {name: weights[name] for name in sorted(weights, key=lambda n: n != 'accuracy') if weights[name]}
+    if not self.weights:
       raise UserError(f'all rewards are off ({weights}): nothing to learn from')
-    if 'accuracy' not in self._weights and any(name in MODELS for name in self._weights):
-      self._weights = {'accuracy': 0.0, **self._weights}  # it earns nothing, but a model is watched by the rule
-    self._directory = os.path.join(workdir, 'verdicts')
-    self._pool = pool_lib.Pool()
-    self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix='rewards')
+    if 'accuracy' not in self.weights and any(name in MODELS for name in self.weights):
+      self.weights = {'accuracy': 0.0, **self.weights}  # it earns nothing, but a model is watched by the rule
+    self.directory = os.path.join(workdir, 'verdicts')
+    self.pool = pool_lib.Pool(workers=workers())
+    self.thread = futures.ThreadPoolExecutor(1, thread_name_prefix='rewards')
     self._lengths = {'max_tokens': max_tokens, 'overlong_buffer': overlong_buffer}
-    ruled = [name for name in self._weights if name not in MODELS]
+    ruled = [name for name in self.weights if name not in MODELS]
     if 'language' in ruled:
       check_languages(rows, "give the reward 'language' the weight 0")
     start({module(name, row) for name in ruled for row in rows if applies(name, row)}, [r for r in rows if not r.get('scenario')])
-    _check_ideal({name: self._weights[name] for name in ruled}, rows[0])
+    _check_ideal({name: self.weights[name] for name in ruled}, rows[0])
 
-  def begin(self, number: int, rows: list[dict], texts: list[str], out: Rollout,
-            measured: dict[str, np.ndarray] | None = None) -> futures.Future:
-    """Judges completion b of rows[b], rollout `number`, in the background: the future of a Judged.
+  def begin(self, number: int, rows: dict[int, dict], tokenizer, *, samples: int, divided: bool = True) -> 'Verdicts':
+    """Rollout `number` begins, whose group g asks rows[g]; divided: hosts judge groups in turn, and share what they find."""
+    return Verdicts(self, number, rows, tokenizer, samples, divided)
 
-    measured: values [B] of rewards that reward models gave already (reward_model.RewardModel).
-    """
-    rows = [{**row, **self._lengths, 'tokens': int(n), 'stopped': bool(stopped)}
-            for row, n, stopped in zip(rows, out.lengths_B, out.stopped_B)]
-    return self._thread.submit(self._judge, number, rows, texts, measured or {})
-
-  def _judge(self, number: int, rows: list[dict], texts: list[str], measured: dict[str, np.ndarray]) -> Judged:
-    names = [name for name in self._weights if name not in MODELS]
-    where = {name: [b for b, row in enumerate(rows) if applies(name, row)] for name in self._weights}
-    digest = hashlib.sha256(json.dumps([number, names, [r['id'] for r in rows], texts]).encode()).hexdigest()
-    path = os.path.join(self._directory, f'{number:08d}.json')
-    kept, again = self._kept(path, digest)
-    if kept is None:
-      items = [(module(name, rows[b]), texts[b], rows[b]) for name in names for b in where[name]]
-      verdicts = self._pool.score(items)
-      kept = [[v.value, v.reason] for v in verdicts]
-      ruled = where.get('accuracy', [])
-      again = _again(self._pool, kept[:len(ruled)] if ruled else None, [rows[b] for b in ruled], [texts[b] for b in ruled])
-      if any(module('accuracy', rows[b]) != 'math' or rows[b].get('answer_type') not in _NO_CLOCK for b in ruled):
-        checkpoint.write_json(path, {'digest': digest, 'verdicts': kept, 'again': again}, every_host=True)
-    by_name, reasons, total, found = {}, {}, np.zeros(len(texts), np.float32), iter(kept)
-    for name, weight in self._weights.items():
-      values, why = np.full(len(texts), np.nan, np.float32), [''] * len(texts)
-      for b in where[name]:
-        values[b], why[b] = (measured[name][b], 'measured') if name in MODELS else next(found)
-      by_name[name], reasons[name] = values, why
-      total = total + np.float32(weight) * np.nan_to_num(values)
-    errors = [r for n in names for r in reasons[n] if r.startswith(('error', 'timeout'))]
-    if errors:
-      log.warning('%d of %d verdicts are errors; the first: %s', len(errors), len(kept), errors[0])
-    return Judged(total, by_name, reasons, len(errors), again)
-
-  def _kept(self, path: str, digest: str):
-    if os.path.exists(path):
-      with open(path, encoding='utf-8') as f:
-        kept = json.load(f)
-      if kept['digest'] == digest:
-        return kept['verdicts'], kept['again']
-    return None, {}
+  def complete(self, row: dict, completion: Completion) -> dict:
+    """A row with what rewards of length read."""
+    return {**row, **self._lengths, 'tokens': len(completion.tokens), 'stopped': completion.stopped}
 
   def forget(self, before: int) -> None:
     """Verdicts of rollouts that no restart will sample again."""
-    for path in glob.glob(os.path.join(self._directory, '*.json')):
+    for path in glob.glob(os.path.join(self.directory, '*.json')):
       if int(os.path.basename(path)[:-5]) < before:
         os.remove(path)
 
   def close(self) -> None:
-    self._thread.shutdown()
-    self._pool.close()
+    self.thread.shutdown()
+    self.pool.close()
+
+
+class Verdicts:
+  """Of one rollout, found by a thread beside the devices: groups are added as they end, texts are made and judged in the
+  batches that have come together meanwhile.
+
+  Attributes:
+    texts: group -> its completions' texts, of the groups that this host judges, once they are made.
+  """
+
+  def __init__(self, scorer: Scorer, number: int, rows: dict[int, dict], tokenizer, samples: int, divided: bool):
+    self._scorer, self._rows, self._tokenizer, self._samples = scorer, rows, tokenizer, samples
+    self._divided = divided and mesh_lib.processes() > 1
+    self.texts: dict[int, list[str]] = {}
+    self._names = [name for name in scorer.weights if name not in MODELS]
+    self._found: dict[tuple[int, int], list] = {}  # (group, sample) -> [[value, reason] of each name that applies]
+    self._path = os.path.join(scorer.directory, f'{number:08d}.json')
+    self._kept, self._again = self._read()
+    self._new, self._jobs = False, []
+    self._waiting = queue.SimpleQueue()
+
+  def _read(self):
+    if not os.path.exists(self._path):
+      return {}, None
+    with open(self._path, encoding='utf-8') as f:
+      kept = json.load(f)
+    return kept.get('groups', {}), kept.get('again')
+
+  def add(self, group: int, completions: list[Completion]) -> None:
+    """A group has ended."""
+    if not self._divided or mesh_lib.is_local(group):
+      self._waiting.put((group, completions))
+      self._jobs.append(self._scorer.thread.submit(self._judge))
+
+  def _judge(self) -> None:
+    """All groups that wait, together: one pass of the tokenizer, one of the judges."""
+    groups = []
+    while not self._waiting.empty():
+      groups.append(self._waiting.get())
+    if not groups:
+      return
+    texts = iter(self._tokenizer.decode_batch([c.tokens for _, completions in groups for c in completions]))
+    items, where = [], []
+    for group, completions in groups:
+      self.texts[group] = [next(texts) for _ in completions]
+      digest = self._digest(group)
+      kept = self._kept.get(digest)
+      for g, (text, completion) in enumerate(zip(self.texts[group], completions)):
+        b, row = (group, g), self._scorer.complete(self._rows[group], completion)
+        self._found[b] = list(kept[g]) if kept else []
+        for name in () if kept else self._names:
+          if applies(name, row):
+            items.append((module(name, row), text, row))
+            where.append(b)
+    for b, verdict in zip(where, self._scorer.pool.score(items) if items else ()):
+      self._found[b].append([verdict.value, verdict.reason])
+    self._new |= bool(items)
+
+  def _digest(self, group: int) -> str:
+    return hashlib.sha256(json.dumps([self._names, self._rows[group]['id'], self.texts[group]]).encode()).hexdigest()
+
+  def wait(self) -> None:
+    """Returns when every group that was added is judged; raises what judging raised."""
+    for job in self._jobs:
+      job.result()
+
+  def rows_of(self, groups: list[int]) -> np.ndarray:
+    """Which of the completions of these groups, in order, this host has texts of."""
+    G = self._samples
+    return np.asarray([i * G + g for i, group in enumerate(groups) if group in self.texts for g in range(G)], np.int64)
+
+  def result(self, groups: list[int], completions: list[Completion], measured: dict[str, np.ndarray] | None = None) -> Judged:
+    """Verdicts on all completions, on every host.
+
+    Args:
+      groups, completions: all of the rollout; samples of a group stand side by side.
+      measured: values [B] of rewards that reward models gave (reward_model.RewardModel).
+    """
+    self.wait()
+    G, n = self._samples, len(completions)
+    again = self._second(groups, completions)
+    names, mine = list(self._scorer.weights), self.rows_of(groups)
+    values, reasons = np.full((len(mine), len(names)), np.nan, np.float32), {name: {} for name in names}
+    for k, b in enumerate(mine.tolist()):
+      found = iter(self._found[groups[b // G], b % G])
+      for j, name in enumerate(names):
+        if applies(name, self._rows[groups[b // G]]):
+          values[k, j], reasons[name][b] = (measured[name][b], 'measured') if name in MODELS else next(found)
+    errors = [r for name in self._names for r in reasons[name].values() if r.startswith(('error', 'timeout'))]
+    if errors:
+      log.warning('%d of %d verdicts are errors; the first: %s', len(errors), values.size, errors[0])
+    values = mesh_lib.gather_rows(values, mine, n) if self._divided else values
+    total = np.nan_to_num(values) @ np.asarray([self._scorer.weights[name] for name in names], np.float32)
+    shared = {'errors': float(len(errors)), **again}
+    shared, hosts = (mesh_lib.mean_over_hosts(shared), mesh_lib.processes()) if self._divided else (shared, 1)
+    return Judged(total.astype(np.float32), {name: values[:, j] for j, name in enumerate(names)}, reasons,
+                  round(shared.pop('errors') * hosts), {**_NOTHING, **shared})
+
+  def _second(self, groups: list[int], completions: list[Completion]) -> dict[str, float]:
+    """What the second grader found, and all verdicts on disk where a clock was kept."""
+    if self._again is None:
+      G, verdicts, rows, texts = self._samples, [], [], []
+      for b in self.rows_of(groups).tolist():
+        group, g = groups[b // G], b % G
+        if 'accuracy' in self._names and applies('accuracy', self._rows[group]):
+          verdicts.append(self._found[group, g][0])
+          rows.append(self._scorer.complete(self._rows[group], completions[b]))
+          texts.append(self.texts[group][g])
+      self._again = _again(self._scorer.pool, verdicts or None, rows, texts)
+      timed = any(module('accuracy', row) != 'math' or row.get('answer_type') not in _NO_CLOCK for row in rows)
+      if timed:
+        kept = {self._digest(i): [self._found[i, g] for g in range(G)] for i in sorted(self.texts)}
+        checkpoint.write_json(self._path, {'groups': kept, 'again': self._again}, every_host=True)
+    return self._again
+
+  def text_facts(self, groups: list[int], of_text) -> futures.Future:
+    """of_text(row, text, words=) of every completion of this host's, beside the devices: a future of (rows, values)."""
+    rows, G = self.rows_of(groups), self._samples
+    every = -(-len(groups) * G // 512)  # of so many words are counted
+
+    def count():
+      at = [(groups[b // G], b % G, b % every == 0) for b in rows.tolist()]
+      return rows, np.asarray([of_text(self._rows[i], self.texts[i][g], words=words) for i, g, words in at], np.float64)
+
+    return self._scorer.thread.submit(count)
 
 
 def applies(name: str, row: dict) -> bool:
@@ -168,15 +258,17 @@ def _check_ideal(weights: dict[str, float], row: dict) -> None:
       raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}, not {want}')
 
 
+_NOTHING = {'rewards/disagreement': math.nan, 'rewards/overpaid': math.nan}  # the same names on every host
+
+
 def _again(pool, kept: list | None, rows: list[dict], texts: list[str], sample: int = 32) -> dict[str, float]:
   """A second, independent grader on verdicts spread evenly over the batch: shares of those that it could judge, too.
 
   'rewards/disagreement': the two differ; 'rewards/overpaid': of all, right by the first and wrong by the second, the
   kind that a policy would learn to make.
   """
-  nothing = {'rewards/disagreement': math.nan, 'rewards/overpaid': math.nan}  # the same names on every host
   if kept is None:
-    return nothing
+    return _NOTHING
   asked = []  # (verdict, whether the second agrees or an item to ask)
   for b in range(0, len(texts), max(1, len(texts) // sample)):
     if module('accuracy', rows[b]) == 'math':
@@ -191,137 +283,6 @@ def _again(pool, kept: list | None, rows: list[dict], texts: list[str], sample: 
     if answer is not None:
       judged.append((verdict, answer))
   if not judged:
-    return nothing
+    return _NOTHING
   return {'rewards/disagreement': sum(not agrees for _, agrees in judged) / len(judged),
           'rewards/overpaid': sum(verdict and not agrees for verdict, agrees in judged) / len(judged)}
-
-
-def facts(out: Rollout, judged: Judged, advantages_NxG: np.ndarray, rows: list[dict], texts: list[str], *,
-          general: bool = False) -> dict[str, float]:
-  """The rollout's entries in metrics.jsonl, of the same names on every host.
-
-  general: the stage also asks questions whose reward a model gives, though none may be among these rows.
-  """
-  groups = judged.total_B.reshape(advantages_NxG.shape)
-  std = groups.std(axis=1)
-  correct = judged.by_name.get('accuracy')
-  signal = std[std > 0]
-  some = range(0, len(texts), -(-len(texts) // 512))  # words are counted in Python, letter by letter
-  spoken = [format_lib.reasoning(texts[b], rows[b]) for b in some if not rows[b].get('scenario')]
-  languages = [rows[b].get('language') or 'en' for b in some if not rows[b].get('scenario')]
-  return {
-      'reward/mean': float(judged.total_B.mean()),
-      **{f'reward/{name}': _mean(values) for name, values in judged.by_name.items()},
-      'accuracy/mean': _mean(correct) if correct is not None else 0.0,
-      'length/tokens': float(out.lengths_B.mean()),
-      'length/truncated': float(1.0 - out.stopped_B.mean()),
-      'groups/no_signal': float(np.mean(np.all(advantages_NxG == 0, axis=1))),
-      'groups/std_min': float(signal.min()) if len(signal) else 0.0,
-      'groups/all_correct_gradient': _all_correct_share(correct, advantages_NxG),
-      'reflection/words_per_completion': float(np.mean([len(REFLECTION.findall(t)) for t in texts])),
-      'language/consistency': _mean([language.measured(t, l) for t, l in zip(spoken, languages)]),
-      'language/words': _mean([len(language.words(t)) for t in spoken]),
-      'rewards/errors': judged.errors / len(texts),
-      **judged.second, **(_by_rule(rows, texts) if general else {}),
-      'rollout/slot_use': float(out.lengths_B.sum() / (len(texts) * max(out.lengths_B.max(), 1))),
-  }
-
-
-def _mean(values) -> float:
-  """Mean of those that are no NaN; NaN of none (the same names on every host)."""
-  values = np.asarray(values, np.float64)
-  return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
-
-
-def _all_correct_share(correct, advantages_NxG: np.ndarray) -> float:
-  """Share of the sum of |A| that comes from groups in which every answer is right.
-
-  With a continuous reward beside accuracy, answers that differ by a word get advantages as large as right against wrong
-  (eq. 3 divides by the group's own deviation): this is how much of the gradient that is.
-  """
-  if correct is None:
-    return 0.0
-  all_right = np.all(correct.reshape(advantages_NxG.shape) == 1.0, axis=1)
-  size = np.abs(advantages_NxG).sum(axis=1)
-  return float(size[all_right].sum() / size.sum()) if size.sum() else 0.0
-
-
-def _by_rule(rows: list[dict], texts: list[str]) -> dict[str, float]:
-  """What the rules say of general answers whose reward a model gives: the hacking monitor's other half. Never trained on."""
-  asked = [(row, text) for row, text in zip(rows, texts) if 'about' in row]
-  return {'monitor/helpful_by_rule': _mean([scenario.score(t, r).value for r, t in asked if r['scenario'] != 'harm']),
-          'monitor/harmless_by_rule': _mean([scenario.harmless(t, r).value for r, t in asked if r['scenario'] == 'harm'])}
-
-
-def sample_rows(step: int, number: int, rows: list[dict], texts: list[str], out: Rollout, judged: Judged,
-                advantages_NxG: np.ndarray, *, keep: int) -> list[dict]:
-  """Rows for samples/: all completions of the first `keep` groups."""
-  G, written = advantages_NxG.shape[1], []
-  for i in range(min(keep, len(rows))):
-    for g in range(G):
-      b = i * G + g
-      written.append({
-          'step': step, 'rollout': number, 'group': i, 'sample': g, 'id': rows[i]['id'], 'prompt': rows[i]['question'],
-          'gold': rows[i]['answer'], 'completion': texts[b], 'tokens': int(out.lengths_B[b]),
-          'finish': 'stop' if out.stopped_B[b] else 'length',
-          'rewards': {n: float(v[b]) for n, v in judged.by_name.items() if not np.isnan(v[b])},
-          'reasons': {n: r[b] for n, r in judged.reasons.items() if r[b]}, 'reward': float(judged.total_B[b]),
-          'advantage': float(advantages_NxG[i, g]),
-          'correct': bool(judged.by_name['accuracy'][b] == 1.0) if 'accuracy' in judged.by_name else False})
-  return written
-
-
-def warn_if_rare(ema: float, number: int, samples: int) -> None:
-  """Where the base almost never answers rightly, RL learns the format and then never reasons."""
-  if number >= 20 and number % 10 == 0 and ema < 1 / samples:
-    log.warning('accuracy has been about %.3f, under 1/%d, for long: groups carry no signal and only the format is '
-                'learned; take easier problems or a stronger base', ema, samples)
-
-
-WATCHED = (('reward/helpful', 'monitor/helpful_by_rule'), ('reward/harmless', 'monitor/harmless_by_rule'),
-           ('reward/helpful', 'accuracy/mean'), ('reward/process', 'accuracy/mean'))
-
-
-def watched(row: dict) -> dict[tuple[str, str], tuple[float, float]]:
-  """(a reward model's score, what it stands for) -> both values, where a row of metrics.jsonl has both as numbers."""
-  pairs = {names: tuple(row.get(name) for name in names) for names in WATCHED}
-  return {names: values for names, values in pairs.items() if None not in values and np.isfinite(values).all()}
-
-
-def first_watched(rows: list[dict]) -> dict[tuple[str, str], tuple[float, float]]:
-  """Of each pair the values in the first of the rows that has both."""
-  found = {}
-  for row in rows:
-    found = {**watched(row), **found}
-  return found
-
-
-def warn_if_hacked(first: dict, now: dict) -> None:
-  """The hacking monitor: a reward model's score that rises while what it stands for falls (section 4.2, 2.2.2).
-
-  Args:
-    first, now: what `watched` says of the first rollout that had both, and of this one.
-  """
-  for names in first.keys() & now.keys():
-    (score, stands_for), (score_now, stands_for_now) = first[names], now[names]
-    if score_now - score > 0.1 and stands_for_now - stands_for < -0.05:
-      log.warning('%s rose from %.3f to %.3f while %s fell from %.3f to %.3f: the policy may be gaming its reward model',
-                  names[0], score, score_now, names[1], stands_for, stands_for_now)
-
-
-def stop_if_unjudged(facts: dict[str, float], limit: float = 0.1) -> None:
-  """Raises RunStopped when more than this share of completions have a verdict that is none (over all hosts)."""
-  if facts['rewards/errors'] > limit:
-    raise RunStopped(f'{facts["rewards/errors"]:.0%} of the completions have verdicts that are errors, the limit is {limit:.0%}: '
-                     'log lines above say of what kind')
-
-
-def stop_if_broken(means: list[dict], *, mismatch_limit: float, first: bool) -> None:
-  """Raises RunStopped for NaN, and on the first rollout when trainer and sampler disagree."""
-  for mean in means:
-    if not np.isfinite(mean['loss'] + mean['grad_norm']):
-      raise RunStopped(f'loss={mean["loss"]} and grad_norm={mean["grad_norm"]} are not finite: lower rl.learning_rate')
-  gap = means[0]['mismatch/logp_max_abs']
-  if first and gap > mismatch_limit:
-    raise RunStopped(f"the trainer's log-probs differ from the sampler's by up to {gap:.4f} nats before the first "
-                     f'update, the limit is rl.mismatch_limit={mismatch_limit}: they do not run the same model')

@@ -16,9 +16,10 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from r1jax.engine import checkpoint
+from r1jax.engine import params as params_lib
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import programs
+from r1jax.engine import objective
 from r1jax.stages import reward_model
 from r1jax.data import scenarios
 from r1jax.stages import sft
@@ -40,7 +41,7 @@ def check(config, name: str) -> None:
     raise UserError(f"{name}.source={c.source!r} is neither 'policy' nor a JSONL of preferences")
   if c.source != 'policy':
     _from_file(c)
-  mesh_lib.check_divides(f'{name}.batch', c.batch // c.micro_batches * (2 if c.kind == 'pairs' else 1), mesh_lib.create(config.mesh))
+  objective.check(c, mesh_lib.create(config.mesh), c.length)
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -58,10 +59,16 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   common.save_model(workdir, head, tokenizer)
   encoded = _encode(learned, c, tokenizer)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
-  take = lambda chosen: programs.Judged(*(a[chosen].reshape(-1, *a.shape[2:]) for a in encoded))
-  params = sft.train(config, c, name, workdir, programs.preference(config, c, head, mesh), params, take, len(learned), mesh)
-  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    score = reward_model.Scores(head, tokenizer, mesh, programs.to_sampling(head, mesh)(params), length=c.length, batch=c.batch)
+  training = objective.preference(config, c, head, mesh)
+
+  def take(chosen):
+    batch = objective.Judged(*(a[chosen].reshape(-1, *a.shape[2:]) for a in encoded))
+    return objective.cut(training, batch, encoded[1][chosen].max(axis=1), each=encoded[1].shape[1])
+
+  params = sft.train(config, c, name, workdir, training, params, take, len(learned), mesh)
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
+    score = reward_model.Scores(head, tokenizer, mesh, params_lib.to_sampling(head, mesh)(params),
+                                length=c.length, batch=c.batch)
     facts = quality(heldout, c.kind, c.template, score)
   checkpoint.write_json(os.path.join(workdir, 'reward_model.json'),
                         {'kind': c.kind, 'template': c.template, 'length': c.length, 'learned_from': len(learned), **facts})
@@ -75,8 +82,8 @@ def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) ->
   rng, found = random.Random(f'{config.seed} {c.split}'), []
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
-      batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, name=name)
-  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+      batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, slots=c.slots, name=name)
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     params = common.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, rows):
       common.stop_if_asked(name)  # a few hundred answers are soon made again

@@ -14,10 +14,11 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from r1jax.engine import checkpoint
+from r1jax.engine import params as params_lib
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax.engine import programs
+from r1jax.engine import objective
 from r1jax.data import prompts
 from r1jax.stages import reject
 from r1jax.stages import reward_model
@@ -39,7 +40,7 @@ def check(config, name: str) -> None:
     raise UserError(f"{name}.kind={c.kind!r} is not one of {', '.join(KINDS)}")
   if c.source not in ('policy', 'stage'):
     raise UserError(f"{name}.source={c.source!r} is not one of policy, stage")
-  mesh_lib.check_divides(f'{name}.batch', c.batch // c.micro_batches, mesh_lib.create(config.mesh))
+  objective.check(c, mesh_lib.create(config.mesh), c.length)
 
 
 def right_step(text: str) -> bool | None:
@@ -69,10 +70,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   common.save_model(workdir, head, tokenizer)
   encoded = encode(learned, c.length, tokenizer.pad_id)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
-  take = lambda chosen: programs.Steps(*(a[chosen] for a in encoded))
-  params = sft.train(config, c, name, workdir, programs.process(config, c, head, mesh), params, take, len(learned), mesh)
-  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    score = reward_model.StepScores(head, tokenizer.pad_id, mesh, programs.to_sampling(head, mesh)(params), length=c.length, batch=c.batch)
+  training = objective.process(config, c, head, mesh)
+  take = lambda chosen: objective.cut(training, objective.Steps(*(a[chosen] for a in encoded)), encoded[1][chosen])
+  params = sft.train(config, c, name, workdir, training, params, take, len(learned), mesh)
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
+    score = reward_model.StepScores(head, tokenizer.pad_id, mesh, params_lib.to_sampling(head, mesh)(params),
+                                length=c.length, batch=c.batch)
     found = score([row['ids'] for row in heldout])
   pairs = [(p[e], label) for p, row in zip(found, heldout) for e, label in zip(row['ends'], row['labels'])]
   right = [(p > 0.5) == label for p, label in pairs]
@@ -91,17 +94,17 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
   batches = common.Batches(common.host_directory(workdir))
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
-      batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, name=name)
-  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
+      batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, slots=c.slots, name=name)
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = common.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, asked, first=batches.done('')):
       kept = []
-      for row, texts, tokens, lengths in zip(sampled.rows, sampled.texts, sampled.out.tokens_BxT, sampled.out.lengths_B):
+      for row, texts, completions in zip(sampled.rows, sampled.texts, sampled.completions):
         prompt = tokenizer.encode(prompts.render(c.template, row['question'], row.get('prefill', '')))
         verdicts = judges.score([(row.get('reward', 'math'), text, row) for text in texts])
-        for ids, n, verdict in zip(tokens, lengths, verdicts):
+        for said, verdict in zip(completions, verdicts):
           if reject.wrong(verdict) != 'no verdict':
-            kept.append({'id': row['id'], **labelled(prompt, [int(i) for i in ids[:n]], verdict.value == 1.0, c, tokenizer)})
+            kept.append({'id': row['id'], **labelled(prompt, said.tokens.tolist(), verdict.value == 1.0, c, tokenizer)})
       batches.add('', len(sampled.rows), kept)
       common.stop_if_asked(name)
   return batches.kept
@@ -121,13 +124,13 @@ def labelled(prompt: list[int], ids: list[int], right: bool, c, tokenizer) -> di
 
 
 def encode(rows: list[dict], length: int, pad_id: int):
-  """tokens [n, T], mask [n, T] (1 where a step ends), labels [n, T]; what lies past `length` is cut."""
-  tokens = np.full((len(rows), length), pad_id, np.int32)
+  """tokens [n, T], lengths [n], mask [n, T] (1 where a step ends), labels [n, T]; what lies past `length` is cut."""
+  tokens, lengths = np.full((len(rows), length), pad_id, np.int32), np.zeros(len(rows), np.int32)
   mask, labels = np.zeros((2, len(rows), length), np.float32)
   for i, row in enumerate(rows):
     ids = row['ids'][:length]
-    tokens[i, :len(ids)] = ids
+    tokens[i, :len(ids)], lengths[i] = ids, len(ids)
     for end, label in zip(row['ends'], row['labels']):
       if end < length:
         mask[i, end], labels[i, end] = 1.0, float(label)
-  return tokens, mask, labels
+  return tokens, lengths, mask, labels

@@ -21,7 +21,6 @@ from r1jax.data import formats
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax.engine import programs
 from r1jax.data import prompts
 from r1jax.data import scenarios
 from r1jax.stages import judging
@@ -40,7 +39,7 @@ COLUMNS = ('id', 'kind', 'prompt', 'completion', 'language')
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
-  mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
+  mesh_lib.create(config.mesh)
   prompts.render(c.template, '')
   asked = tasks.asked(c.task, split='train', template=c.template, judged=True)
   if c.general.source and c.general.source != 'scenarios' and not os.path.exists(c.general.source):
@@ -69,11 +68,11 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
-      batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, at_once=c.at_once, name=name)
+      batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=name)
   place = common.host_directory(workdir)
   progress = metrics.Progress(len(asked), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(place)
-  with programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = common.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, asked, first=batches.done('')):
       batches.add('', len(sampled.rows), *accepted(sampled, c, judges, judge))
@@ -121,7 +120,7 @@ def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[li
   by_rule = lambda row: row.get('grader') != 'judge'
   verdicts = iter(judges.score([(row.get('reward', 'math'), text, row) for row, texts in zip(sampled.rows, sampled.texts)
                                 if by_rule(row) for text in texts]))
-  for row, texts, stopped in zip(sampled.rows, sampled.texts, sampled.out.stopped_B):
+  for row, texts, stopped in zip(sampled.rows, sampled.texts, ([c.stopped for c in group] for group in sampled.completions)):
     seen, of_row = set(), []
     if by_rule(row):
       faults = [wrong(next(verdicts)) for _ in texts]

@@ -6,11 +6,13 @@ preference.py trains them; rl.py's last stage and evaluate.py ask them.
 import json
 import os
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import programs
+from r1jax.engine import objective
+from r1jax.engine import params as params_lib
 from r1jax.data import prompts
 from r1jax.stages import common
 from r1jax.data import tasks
@@ -46,21 +48,36 @@ def encode(questions: list[str], responses: list[str], tokenizer, *, template: s
   return tokens, lengths
 
 
+def _shards_up(batch: int, mesh) -> int:
+  shards = mesh_lib.batch_shards(mesh)
+  return -(-batch // shards) * shards
+
+
 def _in_batches(program, params, arrays: tuple, mesh, batch: int) -> np.ndarray:
-  """program(params, *arrays) some rows at a time. Each of several hosts puts its own rows, as many as the others have."""
-  n, some, found = len(arrays[0]), len(mesh_lib.own_rows(batch, mesh)), []
-  for start in range(0, n, some):
-    chosen = [min(i, n - 1) for i in range(start, start + some)]  # the last batch is filled up
-    found.append(mesh_lib.own(program(params, *mesh_lib.put_own(tuple(a[chosen] for a in arrays), mesh))))
+  """program(params, *arrays) some rows at a time; every host has all rows, and gets all results."""
+  n, found = len(arrays[0]), []
+  for start in range(0, n, batch):
+    chosen = [min(i, n - 1) for i in range(start, start + batch)]  # the last batch is filled up
+    found.append(mesh_lib.all_gather(program(params, *mesh_lib.put(tuple(a[chosen] for a in arrays), mesh))))
   return np.concatenate(found)[:n]
+
+
+def _program(model, mesh, of, rows: int, length: int):
+  """of(params as for sampling, tokens [rows, length], lengths [rows]), compiled."""
+  dealt = mesh_lib.batch_sharding(mesh)
+  args = (params_lib.sampling_shapes(model, mesh), jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=dealt),
+          jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=dealt))
+  return mesh_lib.Program(jax.jit(of, out_shardings=dealt), args, mesh, mesh_lib.DECODE_RULES)
 
 
 class Scores:
   """(questions, responses) -> raw rewards, some at a time; the compiled program is kept."""
 
   def __init__(self, model, tokenizer, mesh, params, *, length: int, batch: int):
-    self._tokenizer, self._mesh, self._params, self._length, self._batch = tokenizer, mesh, params, length, batch
-    self._program = programs.scoring(model, mesh, rows=batch, length=length).compile()
+    self._tokenizer, self._mesh, self._params, self._length = tokenizer, mesh, params, length
+    self._batch = _shards_up(batch, mesh)
+    of = lambda params, tokens, lengths: objective.rewards(model, params, tokens, lengths)
+    self._program = _program(model, mesh, of, self._batch, length).compile()
 
   def __call__(self, questions: list[str], responses: list[str], *, template: str) -> np.ndarray:
     tokens, lengths = encode(questions, responses, self._tokenizer, template=template, length=self._length)
@@ -77,15 +94,17 @@ class StepScores:
   """Token ids -> the probability of 'right' after each token, some rows at a time; the compiled program is kept."""
 
   def __init__(self, model, pad_id: int, mesh, params, *, length: int, batch: int):
-    self._pad_id, self._mesh, self._params, self._length, self._batch = pad_id, mesh, params, length, batch
-    self._program = programs.scoring_steps(model, mesh, rows=batch, length=length).compile()
+    self._pad_id, self._mesh, self._params, self._length = pad_id, mesh, params, length
+    self._batch = _shards_up(batch, mesh)
+    of = lambda params, tokens, lengths: jax.nn.sigmoid(objective.step_rewards(model, params, tokens, lengths))
+    self._program = _program(model, mesh, of, self._batch, length).compile()
 
   def __call__(self, rows: list[list[int]]) -> list[np.ndarray]:
     """One array a row, as long as the row or as the model reads."""
-    tokens = np.full((len(rows), self._length), self._pad_id, np.int32)
+    tokens, lengths = np.full((len(rows), self._length), self._pad_id, np.int32), np.zeros(len(rows), np.int32)
     for i, ids in enumerate(rows):
-      tokens[i, :len(ids)] = ids[:self._length]
-    found = _in_batches(self._program, self._params, (tokens,), self._mesh, self._batch) if rows else []
+      tokens[i, :len(ids)], lengths[i] = ids[:self._length], min(len(ids), self._length)
+    found = _in_batches(self._program, self._params, (tokens, lengths), self._mesh, self._batch) if rows else []
     return [found[i, :len(ids)] for i, ids in enumerate(rows)]
 
 
@@ -97,7 +116,7 @@ class RewardModel:
     with open(os.path.join(directory, 'reward_model.json'), encoding='utf-8') as f:
       self.facts = json.load(f)
     model, tokenizer, step_dir = common.load_model(directory, **common.computed(config, mesh))
-    with programs.use_mesh(mesh, mesh_lib.DECODE_RULES):
+    with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
       params = common.load_sampling_params(model, step_dir, mesh)
       if self.facts['kind'] == 'steps':
         self._tokenizer = tokenizer

@@ -4,26 +4,29 @@ One rollout serves `minibatches` optimiser steps (paper v2: 8,192 outputs, 16 mi
 policy moves away from the one that sampled, and old log-probabilities matter.
 """
 
+import contextlib
 import os
-import time
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from r1jax.engine import checkpoint
-from r1jax.stages import evaluate
-from r1jax.engine import grpo
-from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax.engine import programs
 from r1jax.data import prompts
 from r1jax.data import questions
-from r1jax.stages import reward_model
-from r1jax.stages import judging
-from r1jax.stages import common
 from r1jax.data import tasks
-from r1jax.types import Batch, Prompts, Rollout, UserError
+from r1jax.engine import checkpoint
+from r1jax.engine import grpo
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import objective
+from r1jax.engine import profile
+from r1jax.stages import common
+from r1jax.stages import evaluate
+from r1jax.stages import judging
+from r1jax.stages import monitor
+from r1jax.stages import policy
+from r1jax.stages import reward_model
+from r1jax.stages import statistics
+from r1jax.types import UserError
 
 
 def check(config, name: str) -> None:
@@ -36,18 +39,19 @@ def check(config, name: str) -> None:
   if c.steps % c.minibatches:
     raise UserError(f'{name}.steps={c.steps} is not a multiple of {name}.minibatches={c.minibatches}: '
                     f'use {c.steps // c.minibatches * c.minibatches or c.minibatches}')
-  if c.groups % c.micro_groups:
-    raise UserError(f'{name}.groups={c.groups} is not a multiple of {name}.micro_groups={c.micro_groups}')
-  if c.micro_samples and c.samples % c.micro_samples:
-    raise UserError(f'{name}.samples={c.samples} is not a multiple of {name}.micro_samples={c.micro_samples}')
-  if c.groups * c.minibatches % programs.wave_of(c):
-    raise UserError(f'{name}.groups x minibatches={c.groups * c.minibatches} is not a multiple of '
-                    f'{name}.rollout_groups={c.rollout_groups}')
   if c.is_cap and c.old_logps != 'trainer':
     raise UserError(f"{name}.is_cap={c.is_cap} compares trainer and sampler: it needs {name}.old_logps='trainer', "
                     f'not {c.old_logps!r}')
-  mesh_lib.check_divides(f'{name}.micro_groups', c.micro_groups, mesh)
-  mesh_lib.check_divides(f'{name}.rollout_groups', programs.wave_of(c), mesh)
+  for key, value, choices in (('old_logps', c.old_logps, ('sampler', 'trainer')), ('ref_memory', c.ref_memory, ('device', 'host')),
+                              ('ref_dtype', c.ref_dtype, ('float32', 'bfloat16'))):
+    if value not in choices:
+      raise UserError(f'{name}.{key}={value!r} is not one of {", ".join(choices)}')
+  if c.carry < 0 or c.slots < 0:
+    raise UserError(f'{name}.carry={c.carry} and {name}.slots={c.slots} must be >= 0')
+  if c.carry and c.old_logps == 'trainer':
+    raise UserError(f"{name}.carry={c.carry} trains on tokens of earlier policies, whose log-probs the trainer no longer has: "
+                    f"{name}.old_logps must be 'sampler', not 'trainer'")
+  objective.check(c, mesh, c.max_tokens)
   prompts.render(c.template, '')
   weights = _weights(config, c)
   given = next((spec['inputs'] for spec in config.stages if spec['name'] == name), {})
@@ -75,156 +79,129 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
   inputs['helpful'] and inputs['harmless'] are reward models for the general questions (c.general).
   """
-  c = config[name]
-  mesh = mesh_lib.create(config.mesh)
+  c, mesh, place = config[name], mesh_lib.create(config.mesh), common.host_directory(workdir)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   common.save_model(workdir, model, tokenizer)
   weights, (reasoning, general) = _weights(config, c), _rows(c)
-  rows = reasoning + general
-  per_rollout = c.groups * c.minibatches
-  all_prompts = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
+  rows, per_rollout = reasoning + general, c.groups * c.minibatches
   order = questions.Order(len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share, first=c.general.from_step)
-  place, wave = common.host_directory(workdir), programs.wave_of(c)
-  # Of each wave, the prompts that this process's devices sample: it alone scores them, and deals them out to minibatches.
-  own = mesh_lib.own_rows(wave, mesh)
-  mesh_lib.check_own(own, wave)
-  here = np.concatenate([start + own for start in range(0, per_rollout, wave)])
   scorer = judging.Scorer(weights, place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
-
-  reference = c.kl_coef > 0
-  built = programs.rl(config, c, model, mesh)
-  to_sampling = programs.to_sampling(model, mesh)
-  sample = programs.sampling(
-      model, mesh, prompts=wave, max_prompt=c.max_prompt, samples=c.samples, max_tokens=c.max_tokens,
-      eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=c.temperature).sample.compile()
-  logps_of = built.logps.compile() if reference or c.old_logps == 'trainer' else None
-  step_fn = built.step.compile()
+  encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
+  actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded)
   heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
-  models = {reward: reward_model.RewardModel(inputs[reward], config, mesh, batch=programs.wave_of(c))
+  models = {reward: reward_model.RewardModel(inputs[reward], config, mesh, batch=c.groups)
             for reward in judging.MODELS if weights.get(reward)}
 
-  checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
-  writer = metrics.Writer(place, name)
-  progress = metrics.Progress(c.steps, name, os.path.join(place, 'log.txt'))
-  common.release_memory()
-  with programs.use_mesh(mesh):
-    restored = checkpoints.restore(built.state, built.shardings)
-    state = restored[0] if restored else built.fresh(common.load_params(model, step_dir, mesh))
+  checkpoints, trace = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep), profile.trace(os.path.join(workdir, 'profile'))
+  with (mesh_lib.use_mesh(mesh), contextlib.closing(scorer), contextlib.closing(checkpoints), contextlib.closing(trace),
+        contextlib.closing(metrics.Writer(place, name)) as writer):
+    restored = checkpoints.restore(actor.training.state, actor.training.shardings)
+    state = restored[0] if restored else actor.training.fresh(common.load_params(model, step_dir, mesh))
     common.release_memory()
     step, number = int(state.step), int(state.position)
-    writer.truncate(step if restored else -1)
-    metrics.truncate_samples(place, step)
-    unhacked = judging.first_watched(metrics.read(writer.path))  # what the hacking monitor compares with
-    if restored is None and heldout:
-      writer.write(0, {'rollout': 0, **heldout(state.params)})
+    record = _Record(c, place, writer, number, step if restored else -1)
+    actor.restore_carried(os.path.join(place, 'carried'), number)
+    if restored is None:
+      actor.stop_if_apart(state)
+      if heldout:
+        writer.write(0, {'rollout': 0, **heldout(state.params)})
+    clock = metrics.Clock()
 
     while step < c.steps:
-      start = time.monotonic()
-      if reference and step and _crossed(step, c.minibatches, c.ref_every):
-        state = state.replace(ref_params=jax.tree.map(jnp.copy, state.params))
-      chosen = order(number, step)
-      asked = Prompts(*(a[chosen] for a in all_prompts))
-      waves = [Prompts(*(a[i:i + wave] for a in asked)) for i in range(0, per_rollout, wave)]
-      key = jax.random.fold_in(jax.random.wrap_key_data(state.key), number)
-      out = _in_waves(sample, to_sampling(state.params), waves, mesh, key, c.samples)
-      asked_tokens, chosen, asked = asked.lengths_N.sum(), chosen[here], Prompts(*(a[here] for a in asked))
-      sampled = time.monotonic()
-
-      texts = [tokenizer.decode(ids[:n]) for ids, n in zip(out.tokens_BxT, out.lengths_B)]
-      answered = [rows[i] for i in np.repeat(chosen, c.samples)]
-      # Before its step no question is general. From there on every host asks, in one order, whatever its rows are.
-      measured = {reward: ask(answered, texts) for reward, ask in models.items()
-                  if reward == 'process' or step >= c.general.from_step}
-      verdicts = scorer.begin(number, answered, texts, out, measured)
-      old, ref = out.logps_BxT, None  # while the host judges, the devices go on
-      if c.old_logps == 'trainer':
-        old = _logps(logps_of, state.params, asked, out.tokens_BxT, c, mesh)
-      if reference:
-        ref = _logps(logps_of, state.ref_params, asked, out.tokens_BxT, c, mesh)
-      waiting = time.monotonic()
-      judged = verdicts.result()
-      scored = time.monotonic()
+      trace.at(step + 1, step + c.minibatches)
+      if _crossed(step, c.minibatches, c.ref_every) and state.ref_params is not None:
+        state = actor.refresh_reference(state)
+      requests = actor.requests(order(number, step), number)
+      verdicts = scorer.begin(number, actor.rows_of(requests, rows), tokenizer, samples=c.samples, divided=not models)
+      batch = actor.sample(state, requests, verdicts, clock)
+      minibatches = actor.minibatches(batch, number, state, clock)  # old and reference log-probs, while the host judges
+      with clock.span('judge_wait'):
+        verdicts.wait()
+        measured = _measure(models, batch, verdicts, rows, step >= c.general.from_step)
+        judged = verdicts.result(batch.groups, batch.completions, measured)
       advantages_NxG = np.asarray(grpo.group_advantages(judged.total_B.reshape(-1, c.samples), scale=c.scale))
-      batch = Batch(*asked, out.tokens_BxT, out.lengths_B, out.logps_BxT, old, ref, advantages_NxG.reshape(-1))
-      facts = mesh_lib.over_processes(judging.facts(out, judged, advantages_NxG, answered, texts, general=bool(general)))
-      judging.stop_if_unjudged(facts)
-      ema = float(state.accuracy_ema)
-      ema = facts['accuracy/mean'] if ema < 0 else 0.95 * ema + 0.05 * facts['accuracy/mean']
-      state = state.replace(position=jnp.int32(number + 1), accuracy_ema=jnp.float32(ema))
-      means = []
-      for part in _minibatches(batch, c, seed=config.seed, number=number):
-        state, mean = step_fn(state, mesh_lib.put_own(part, mesh))
-        means.append(mean)
-      means = [{k: float(v) for k, v in mean.items()} for mean in means]
-      done = time.monotonic()
-
-      judging.stop_if_broken(means, mismatch_limit=c.mismatch_limit, first=number == 0)
-      seconds = {'rollout/seconds': sampled - start, 'rewards/seconds': scored - waiting,
-                 'update/seconds': done - scored + waiting - sampled, 'step/seconds': done - start}
-      facts |= {k: v / c.minibatches for k, v in seconds.items()}
-      tokens = facts['length/tokens'] * per_rollout * c.samples
-      facts['rollout/tokens_per_second'] = tokens / (sampled - start)
-      facts['update/tokens_per_second'] = (tokens + float(asked_tokens)) / seconds['update/seconds']
-      metrics.write_samples(place, step + c.minibatches, judging.sample_rows(
-          step + c.minibatches, number, [rows[i] for i in chosen], texts, out, judged, advantages_NxG,
-          keep=c.sample_groups))
+      counted = verdicts.text_facts(batch.groups, statistics.of_text)  # while the devices learn
+      state, means = actor.learn(state, minibatches, advantages_NxG, clock)
+      with clock.span('metrics'):
+        facts = statistics.facts(batch.completions, judged, advantages_NxG, policy.gathered(counted, len(batch.completions)),
+                                 general=bool(general))
+        record.samples(step + c.minibatches, number, batch, rows, verdicts, judged, advantages_NxG)
+      with clock.span('update'):
+        means = [{k: float(v) for k, v in mean.items()} for mean in means]
+      monitor.stop_if_unjudged(facts)
+      monitor.stop_if_broken(means)
+      state = state.replace(position=jnp.int32(number + 1), accuracy_ema=jnp.float32(record.ema(facts, float(state.accuracy_ema))))
       step, number = step + c.minibatches, number + 1
       last, stop = step >= c.steps, mesh_lib.any_process(checkpoint.stop_requested.is_set())
-      for i, mean in enumerate(means, 1 - c.minibatches):
-        if i > 1 - c.minibatches:  # after the first minibatch the policy has moved: the gap is not the sampler's
-          mean = {k: v for k, v in mean.items() if not k.startswith('mismatch/')}
-        if i == 0 and heldout and (last or _crossed(step, c.minibatches, c.eval_every)):
-          mean |= heldout(state.params)
-        writer.write(step + i, {'rollout': number - 1, **facts, **mean})
-      progress.update(step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'])
-      judging.warn_if_rare(ema, number, c.samples)
-      if models:
-        unhacked = {**judging.watched(facts), **unhacked}
-        judging.warn_if_hacked(unhacked, judging.watched(facts))
+      if heldout and (last or _crossed(step, c.minibatches, c.eval_every)):
+        with clock.span('evaluate'):
+          means[-1] |= heldout(state.params)
       if last or stop or _crossed(step, c.minibatches, config.checkpoints.every):
-        checkpoints.save(state, {'stage': name})
-        scorer.forget(before=number)
+        with clock.span('checkpoint'):
+          actor.save_carried(os.path.join(place, 'carried'), number)
+          checkpoints.save(state, {'stage': name})
+          scorer.forget(before=record.saved(number))
+      record.write(step, number, facts | actor.facts(batch), means, clock.lap(), float(state.accuracy_ema))
       if stop and not last:
+        checkpoints.wait()
         raise checkpoint.Stopped(f'{name} stopped at step {step}')
-  checkpoints.close()
-  writer.close()
-  scorer.close()
   return {'questions': len(reasoning), **({'general_questions': len(general)} if general else {}), 'steps': step,
           'rollouts': number, 'samples': number * per_rollout * c.samples}
 
 
-def _in_waves(sample, params, waves, mesh, key, samples: int) -> Rollout:
-  """This process's part of the rollout on its host, one wave of prompts after the other."""
-  outs, first = [], 0
-  for wave in waves:
-    outs.append(jax.tree.map(mesh_lib.own, sample(params, mesh_lib.put(wave, mesh), key, np.int32(first))))
-    first += len(wave.lengths_N) * samples
-  return jax.tree.map(lambda *parts: np.concatenate(parts), *outs)
+def _measure(models: dict, batch, verdicts, rows: list[dict], general: bool) -> dict[str, np.ndarray]:
+  """What reward models say of all completions. Before their step no question is general, and only the model of steps is asked."""
+  if not models:
+    return {}
+  texts = [text for group in batch.groups for text in verdicts.texts[group]]
+  answered = [rows[row] for row, group in zip(batch.rows, batch.groups) for _ in verdicts.texts[group]]
+  return {reward: ask(answered, texts) for reward, ask in models.items() if reward == 'process' or general}
 
 
-def _logps(logps_of, params, asked: Prompts, tokens_BxT, c, mesh) -> np.ndarray:
-  """[B, T] log-probs under `params`, as many outputs at a time as the update holds."""
-  tokens = tokens_BxT.reshape(-1, c.samples, tokens_BxT.shape[1])
-  out = np.zeros(tokens.shape, np.float32)
-  some, groups = c.micro_samples or c.samples, len(mesh_lib.own_rows(c.micro_groups, mesh))
-  for n in range(0, len(tokens), groups):
-    prompts_ = mesh_lib.put_own(Prompts(*(a[n:n + groups] for a in asked)), mesh)
-    for g in range(0, c.samples, some):
-      part = tokens[n:n + groups, g:g + some]
-      found = logps_of(params, prompts_, mesh_lib.put_own(part.reshape(-1, part.shape[-1]), mesh))
-      out[n:n + groups, g:g + some] = mesh_lib.own(found).reshape(part.shape)
-  return out.reshape(tokens_BxT.shape)
+class _Record:
+  """metrics.jsonl, samples/ and the progress line of an RL stage, a rollout after the other."""
 
+  def __init__(self, c, place: str, writer: metrics.Writer, number: int, restored_step: int):
+    self._c, self._place, self._writer, self._saved = c, place, writer, number
+    writer.truncate(restored_step)
+    metrics.truncate_samples(place, max(restored_step, 0))
+    self._unhacked = monitor.first_watched(metrics.read(writer.path))  # what the hacking monitor compares with
+    self._progress = metrics.Progress(c.steps, writer.stage, os.path.join(place, 'log.txt'))
 
-def _minibatches(batch: Batch, c, *, seed: int, number: int):
-  """The rollout's groups, shuffled and dealt out to optimiser steps; a group is never split."""
-  n = len(batch.prompt_lengths_N)
-  shuffled = np.random.default_rng([seed, number]).permutation(n)
-  for part in np.split(shuffled, c.minibatches):
-    of = lambda x: np.asarray(x).reshape(n, -1, *x.shape[1:])[part].reshape(-1, *x.shape[1:])
-    yield jax.tree.map(of, batch)
+  def samples(self, step: int, number: int, batch, rows: list[dict], verdicts, judged, advantages_NxG) -> None:
+    shown = [i for i, group in enumerate(batch.groups) if group in verdicts.texts][:self._c.sample_groups]
+    texts = {i: verdicts.texts[batch.groups[i]] for i in shown}
+    metrics.write_samples(self._place, step, statistics.sample_rows(
+        step, number, [rows[i] for i in batch.rows], texts, batch.completions, judged, advantages_NxG))
+
+  def ema(self, facts: dict, before: float) -> float:
+    return facts['accuracy/mean'] if before < 0 else 0.95 * before + 0.05 * facts['accuracy/mean']
+
+  def saved(self, number: int) -> int:
+    """The rollout of the checkpoint before this one, which a kill before this one is whole goes back to."""
+    before, self._saved = self._saved, number
+    return before
+
+  def write(self, step: int, number: int, facts: dict, means: list[dict], seconds: dict, ema: float) -> None:
+    """One row an optimiser step; what the rollout took is divided among them."""
+    n = len(means)
+    spent = {f'time/{name}': s / n for name, s in seconds.items()}
+    update = sum(seconds.get(name, 0.0) for name in ('update', 'reference'))
+    sampled = sum(seconds.get(name, 0.0) for name in ('admit', 'decode'))
+    facts = {**facts, **spent, 'step/seconds': sum(seconds.values()) / n, 'rollout/seconds': sampled / n,
+             'rewards/seconds': seconds.get('judge_wait', 0.0) / n, 'update/seconds': update / n,
+             'rollout/tokens_per_second': facts['rollout/tokens'] / max(sampled, 1e-9),
+             'update/tokens_per_second': facts['update/tokens'] / max(update, 1e-9)}
+    for i, mean in enumerate(means):
+      if i:  # after the first minibatch the policy has moved: the gap is not the sampler's
+        mean = {k: v for k, v in mean.items() if not k.startswith('mismatch/')}
+      self._writer.write(step - n + 1 + i, {'rollout': number - 1, **facts, **mean})
+    self._progress.update(step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'])
+    monitor.warn_if_rare(ema, number, self._c.samples)
+    self._unhacked = {**monitor.watched(facts), **self._unhacked}
+    monitor.warn_if_hacked(self._unhacked, monitor.watched(facts))
 
 
 def _crossed(step: int, stride: int, every: int) -> bool:
   """Whether a multiple of `every` lies in the last `stride` steps; never, for 0."""
-  return bool(every) and step // every != (step - stride) // every
+  return bool(every) and step > 0 and step // every != (step - stride) // every

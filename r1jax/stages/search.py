@@ -20,7 +20,7 @@ import numpy as np
 from r1jax.stages import evaluate
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
-from r1jax.engine import programs
+from r1jax.engine import rollout
 from r1jax.data import prompts
 from r1jax.stages import reject
 from r1jax.stages import reward_model
@@ -28,7 +28,7 @@ from r1jax import rewards
 from r1jax.stages import common
 from r1jax.data import tasks
 from r1jax.rewards import pool
-from r1jax.types import Prompts, UserError
+from r1jax.types import Request, UserError
 
 KINDS = ('rerank', 'beam', 'mcts')
 
@@ -40,7 +40,7 @@ def check(config, name: str) -> None:
     raise UserError(f"{name}.kind={c.kind!r} is not one of {', '.join(KINDS)}")
   if c.kind == 'beam' and c.samples % c.keep:
     raise UserError(f'{name}.samples={c.samples} is not a multiple of {name}.keep={c.keep}, the prefixes that stay')
-  mesh_lib.check_divides(f'{name}.batch', c.batch, mesh_lib.create(config.mesh))
+  mesh_lib.create(config.mesh)
   _rows(c)
 
 
@@ -68,14 +68,15 @@ class Extender:
   """Prefixes -> one more step for each, sampled from the policy and scored: all prefixes of a batch at once."""
 
   def __init__(self, c, model, tokenizer, mesh, params, judge: reward_model.RewardModel, seed: int, samples: int):
-    self._c, self._tokenizer, self._mesh, self._params, self._judge, self._n = c, tokenizer, mesh, params, judge, samples
-    self._seed = jax.random.key(seed)
+    self._c, self._tokenizer, self._mesh, self._params, self._judge, self._n = c, tokenizer, mesh, None, judge, samples
+    self._seed = common.key(seed, c.kind)
     self.begin(0)
     self._width = c.max_prompt + c.max_tokens
     separators = [i for i in range(tokenizer.vocab_size) if tokenizer.decode([i]).rstrip(' ').endswith(tuple(c.separators))]
-    self._sample = programs.sampling(
-        model, mesh, prompts=c.batch, max_prompt=self._width, samples=samples, max_tokens=c.step_tokens,
-        eos_ids=(*tokenizer.eos_ids, *separators), pad_id=tokenizer.pad_id, temperature=c.temperature).sample.compile()
+    self._sampler = rollout.Sampler(
+        model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width, max_tokens=c.step_tokens,
+        eos_ids=(*tokenizer.eos_ids, *separators), pad_id=tokenizer.pad_id, temperature=c.temperature).compile()
+    self._params = self._sampler.arrange(params)
 
   def begin(self, start: int) -> None:
     """The batch whose first question is number `start`: what it samples depends on no batch before it."""
@@ -83,17 +84,14 @@ class Extender:
 
   def __call__(self, asked: list[list[int]], nodes: list[Node]) -> list[list[Node]]:
     """`samples` children of each node (fewer where two say the same); asked[i] are the prompt's ids of nodes[i]."""
-    tokens = np.full((self._c.batch, self._width), self._tokenizer.pad_id, np.int32)
-    lengths = np.ones(self._c.batch, np.int32)
-    for i, (prompt, node) in enumerate(zip(asked, nodes)):
-      ids = prompt + node.ids
-      tokens[i, self._width - len(ids):], lengths[i] = ids, len(ids)
+    requests = [Request(i, np.asarray(prompt + node.ids, np.int32), tuple(range(i * self._n, (i + 1) * self._n)))
+                for i, (prompt, node) in enumerate(zip(asked, nodes))]
     key = jax.random.fold_in(self._key, self._round)
     self._round += 1
-    out = mesh_lib.everywhere(self._sample(self._params, mesh_lib.put(Prompts(tokens, lengths), self._mesh), key, np.int32(0)))
+    said = dict(self._sampler(self._params, requests, key))
     found = []
     for i, node in enumerate(nodes):
-      steps = {tuple(map(int, out.tokens_BxT[b][:out.lengths_B[b]])) for b in range(i * self._n, (i + 1) * self._n)}
+      steps = {tuple(completion.tokens.tolist()) for completion in said[i]}
       found.append([Node(node.ids + list(step), node) for step in sorted(steps)])
     every = [(prompt, child) for prompt, children in zip(asked, found) for child in children]
     scored = self._judge.steps([prompt + child.ids for prompt, child in every])
@@ -172,7 +170,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   place = common.host_directory(workdir)
   progress = metrics.Progress(len(rows), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(place)
-  with (programs.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges,
+  with (mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges,
         contextlib.ExitStack() as behind):
     params = common.load_sampling_params(model, step_dir, mesh)
     judge = reward_model.RewardModel(inputs['steps'], config, mesh, batch=c.batch)

@@ -1,5 +1,6 @@
 """Stage: documents -> packed rows -> update -> checkpoint. Pre-training of the tiny base, and every SFT."""
 
+import contextlib
 import logging
 import os
 import time
@@ -10,19 +11,21 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from r1jax.engine import checkpoint
+from r1jax.engine import params as params_lib
 from r1jax.data import corpus
 from r1jax.data import formats
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
 from r1jax.engine import packing
-from r1jax.engine import programs
+from r1jax.engine import objective
+from r1jax.engine import profile
 from r1jax.data import prompts
 from r1jax.stages import common
 from r1jax.data import tasks
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.engine import update
 from r1jax.models import zoo
-from r1jax.types import UserError
+from r1jax.types import NOWHERE, UserError
 
 log = logging.getLogger('r1jax')
 
@@ -30,7 +33,7 @@ log = logging.getLogger('r1jax')
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
-  mesh_lib.check_divides(f'{name}.batch', c.batch // c.micro_batches, mesh_lib.create(config.mesh))
+  objective.check(c, mesh_lib.create(config.mesh), c.length)
   if c.get('format'):
     formats.get(c.format)
   if not c.steps and not c.get('epochs'):
@@ -73,7 +76,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
           pieces=prompts.fixed_parts(c.template) + corpus.whole_pieces(spoken=bool(later)))
     rows = tokenizer.vocab_size + c.get('spare_tokens', 0)
     model = zoo.build(zoo.get(c.model, vocab_size=rows, **common.computed(config, mesh)))
-    params = update.init_params(model, config.seed)
+    params = params_lib.init(model, config.seed)
   common.save_model(workdir, model, tokenizer)
   fitting = _fitting(texts, tokenizer, c.length, name)
   if texts and not fitting:
@@ -85,10 +88,11 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   if c.optimizer.get('warmup', 0) >= c.steps:
     log.warning('%s: %d steps of warm-up, %d steps in all: the learning rate never reaches %g', name, c.optimizer.warmup,
                 c.steps, c.optimizer.learning_rate)
-  take = lambda chosen: packing.Packed(*(a[chosen] for a in packed))
-  train(config, c, name, workdir, programs.sft(config, c, model, mesh), params, take, len(packed.tokens_BxT), mesh)
-  return {'documents': len(fitting), 'too_long': len(texts) - len(fitting), 'rows': len(packed.tokens_BxT),
-          'tokens_learned_an_epoch': int(packed.mask_BxT.sum()), 'steps': c.steps, 'epochs': round(c.steps * c.batch / len(packed.tokens_BxT), 2)}
+  training, n = objective.sft(config, c, model, mesh), len(packed.tokens_BxT)
+  take = lambda chosen: objective.cut(training, packing.Packed(*(a[chosen] for a in packed)), [c.length] * len(chosen))
+  train(config, c, name, workdir, training, params, take, n, mesh)
+  return {'documents': len(fitting), 'too_long': len(texts) - len(fitting), 'rows': n, 'steps': c.steps,
+          'tokens_learned_an_epoch': int(packed.mask_BxT.sum()), 'epochs': round(c.steps * c.batch / n, 2)}
 
 
 def _texts(c, config, inputs: dict[str, str]) -> list[tuple[str, str]]:
@@ -113,45 +117,67 @@ def _fitting(texts: list[tuple[str, str]], tokenizer, length: int, name: str) ->
   return fitting
 
 
-def train(config, c, name: str, workdir: str, built: programs.Training, params, take, n: int, mesh):
+def train(config, c, name: str, workdir: str, training: update.Training, params, take, n: int, mesh):
   """The loop, c.steps long; returns the trained weights. Batch i is a pure function of the seed and i, so that resuming
-  needs only the number.
+  needs only the number. Metrics of a step are read when the next one is under way.
 
   Args:
-    take: numbers of c.batch of the `n` rows -> a batch as built.step takes it.
+    take: numbers of c.batch of the `n` rows -> the micro-batches (objective.cut) of a step.
   """
-  step_fn = built.step.compile()
+  training.compile()
   rows = grain.MapDataset.source(np.arange(n)).seed(config.seed).shuffle().repeat()
-  checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
   place = common.host_directory(workdir)
-  writer = metrics.Writer(place, name)
-  progress = metrics.Progress(c.steps, name, os.path.join(place, 'log.txt'))
-  with programs.use_mesh(mesh):
-    restored = checkpoints.restore(built.state, built.shardings)
-    state = built.fresh(params) if restored is None else restored[0]
+  checkpoints, trace = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep), profile.trace(os.path.join(workdir, 'profile'))
+  with (mesh_lib.use_mesh(mesh), contextlib.closing(checkpoints), contextlib.closing(trace),
+        contextlib.closing(metrics.Writer(place, name)) as writer):
+    restored = checkpoints.restore(training.state, training.shardings)
+    state = training.fresh(params) if restored is None else restored[0]
     del params
-    step, clock = int(state.step), time.monotonic()  # one batch a step: the position in the data is the step
-    logged = step
+    step = int(state.step)  # one batch a step: the position in the data is the step
+    log_ = _Log(writer, metrics.Progress(c.steps, name, os.path.join(place, 'log.txt')), step)
     writer.truncate(step)
     while step < c.steps:
-      chosen = np.asarray([rows[step * c.batch + i] for i in range(c.batch)])
-      batch = take(chosen)
-      state, means = step_fn(state, mesh_lib.put(batch, mesh))
+      trace.at(step + 1)
+      micro_batches = take(np.asarray([rows[step * c.batch + i] for i in range(c.batch)]))
+      state, means = training.step(state, update.put_micro_batches(micro_batches, mesh))
       step += 1
       state = state.replace(position=jnp.int32(step))
-      stop = mesh_lib.any_process(checkpoint.stop_requested.is_set())
-      if step % c.log_every == 0 or step == c.steps:
-        means = {k: float(v) for k, v in means.items()}
-        seconds, clock = time.monotonic() - clock, time.monotonic()
-        since, logged = step - logged, step
-        learned = {'tokens/learned': float(np.sum(batch.mask_BxT))} if hasattr(batch, 'mask_BxT') else {}
-        writer.write(step, {**means, 'step/seconds': seconds / since,
-                            'update/tokens_per_second': batch.tokens_BxT.size * since / seconds, **learned})
-        progress.update(step, loss=means['loss'])
-      if step % config.checkpoints.every == 0 or step == c.steps or stop:
+      last, stop = step == c.steps, mesh_lib.any_process(checkpoint.stop_requested.is_set())
+      if step % c.log_every == 0 or last:
+        log_.note(step, means, [rows for _, rows in micro_batches])
+      if step % config.checkpoints.every == 0 or last or stop:
         checkpoints.save(state, {'stage': name})
-      if stop and step < c.steps:
+      if stop or last or step % c.log_every == 1:
+        log_.flush()
+      if stop and not last:
+        checkpoints.wait()
         raise checkpoint.Stopped(f'{name} stopped at step {step}')
-  checkpoints.close()
-  writer.close()
   return state.params
+
+
+class _Log:
+  """Rows of metrics.jsonl, written a step after theirs, when the devices have something else to do."""
+
+  def __init__(self, writer: metrics.Writer, progress: metrics.Progress, step: int):
+    self._writer, self._progress, self._noted, self._clock, self._row = writer, progress, step, time.monotonic(), None
+
+  def note(self, step: int, means: dict, micro_batches: list) -> None:
+    self.flush()
+    since, self._noted = step - self._noted, step
+    places = sum(rows.tokens_BxT.size for rows in micro_batches)
+    real = sum(int(np.sum(rows.positions_BxT != NOWHERE)) if hasattr(rows, 'positions_BxT') else int(np.sum(rows.lengths_B))
+               for rows in micro_batches)
+    facts = {'update/token_use': real / places}
+    if hasattr(micro_batches[0], 'mask_BxT'):
+      facts['tokens/learned'] = float(sum(np.sum(rows.mask_BxT) for rows in micro_batches))
+    self._row = (step, since, real, means, facts)
+
+  def flush(self) -> None:
+    """Waits for the devices to finish the step that was noted, if there is one, and writes its row."""
+    if self._row is None:
+      return
+    (step, since, real, means, facts), self._row = self._row, None
+    means = {name: float(mean) for name, mean in means.items()}
+    seconds, self._clock = time.monotonic() - self._clock, time.monotonic()
+    self._writer.write(step, {**means, 'step/seconds': seconds / since, 'update/tokens_per_second': real * since / seconds, **facts})
+    self._progress.update(step, loss=means['loss'])

@@ -1,0 +1,293 @@
+"""The losses that stages train with, as update.Training takes them: loss_fn(params, prefix, rows)."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r1jax.engine import grpo
+from r1jax.engine import losses
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import optim
+from r1jax.engine import packing
+from r1jax.engine import update
+from r1jax.models import moe
+from r1jax.models.decoder import Prefix
+from r1jax.types import NOWHERE, Completion, Max, Sum, UserError
+
+
+class Outputs(NamedTuple):
+  """A micro-batch of GRPO: R outputs, each behind its prompt. A row of length 0 is padding and counts nowhere."""
+  tokens_RxT: Any  # int32
+  lengths_R: Any  # int32; the mask comes from here, never from token values
+  prompt_R: Any  # int32, which of the minibatch's prompts it follows
+  sampler_RxT: Any  # float32, log-probs as stored by the rollout
+  old_RxT: Any  # float32, of the policy at rollout time: the sampler's, or recomputed
+  ref_RxT: Any  # float32; None when kl_coef == 0
+  advantages_R: Any  # float32
+
+
+def completion_logps(apply, params, prefix: Prefix, tokens_RxT, lengths_R, prompt_R, *, temperature: float, chunk: int = 128):
+  """(logps_RxT, entropy_RxT) of completions behind their prompts by teacher forcing, nats: what the sampler should have said."""
+  T = tokens_RxT.shape[1]
+  hidden_RxTxD = prefix.hidden_NxD[prompt_R][:, None]
+  if T > 1:  # the last token predicts nothing; its place is computed all the same, so that T stays a multiple of a block
+    at = jnp.arange(T)
+    positions_RxT = jnp.where(at < lengths_R[:, None] - 1, prefix.lengths_N[prompt_R][:, None] + at, NOWHERE)
+    rest, _ = apply({'params': params}, tokens_RxT, positions_RxT, prefix=prefix, prompt_B=prompt_R, method='hidden')
+    hidden_RxTxD = jnp.concatenate([hidden_RxTxD, rest[:, :-1]], axis=1)
+  unembed = lambda hidden: apply({'params': params}, hidden, method='unembed')
+  return losses.token_logps(unembed, hidden_RxTxD, tokens_RxT, temperature=temperature, chunk=chunk)
+
+
+def grpo_loss(apply, c, *, chunk: int = 128, experts: bool = False):
+  """grpo.policy_loss on log-probs at the sampler's temperature; c: a stage's part of the config."""
+
+  def loss_fn(params, prefix, rows: Outputs):
+    recorded, seen = moe.recording(apply) if experts else (apply, [])
+    logps, entropy = completion_logps(recorded, params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R,
+                                      temperature=c.temperature, chunk=chunk)
+    mask = losses.length_mask(rows.lengths_R, rows.tokens_RxT.shape[1])
+    weights = grpo.importance_weights(rows.old_RxT, rows.sampler_RxT, cap=c.is_cap) if c.is_cap else None
+    numerator, denominator, metrics = grpo.policy_loss(
+        logps, rows.old_RxT, rows.ref_RxT, rows.advantages_R, mask, clip_low=c.clip_low, clip_high=c.clip_high,
+        kl_coef=c.kl_coef, ratio=c.ratio, aggregate=c.aggregate, max_length=c.max_tokens, is_weights_BxT=weights)
+    count = jnp.sum(mask)
+    metrics = {**metrics, **gap_metrics(jax.lax.stop_gradient(logps), rows.sampler_RxT, mask),
+               'entropy/nats_per_token': (losses.masked_sum(jax.lax.stop_gradient(entropy), mask), count)}
+    return numerator, denominator, metrics | _expert_load(seen)
+
+  return loss_fn
+
+
+def gap_metrics(logps_RxT, sampler_RxT, mask_RxT) -> dict:
+  """How far the trainer's log-probs are from the sampler's, on tokens of the sampler's: nats.
+
+  kl_nats_per_token: k3, unbiased for KL(sampler || trainer). beyond_half_nat: share of tokens whose gap is over 0.5.
+  """
+  gap, count = jnp.where(mask_RxT > 0, logps_RxT - sampler_RxT, 0.0), jnp.sum(mask_RxT)
+  return {'mismatch/logp_mean_abs': (jnp.sum(jnp.abs(gap)), count), 'mismatch/logp_max_abs': Max(jnp.max(jnp.abs(gap))),
+          'mismatch/kl_nats_per_token': (jnp.sum(losses.kl_k3(0.0, gap)), count),
+          'mismatch/beyond_half_nat': (jnp.sum((jnp.abs(gap) > 0.5).astype(jnp.float32)), count)}
+
+
+def cross_entropy_loss(model, *, chunk: int, balance_share: float = 0.0):
+  """Of packed documents; balance_share: of a mixture's sequence-wise balance loss, each row weighed by its tokens."""
+
+  def loss_fn(params, prefix, rows: packing.Packed):
+    del prefix
+    weights, (apply, seen) = {'params': params}, _recorded(model)
+    hidden, _ = apply(weights, rows.tokens_BxT, rows.positions_BxT, rows.segment_ids_BxT, method='hidden')
+    logps, _ = losses.token_logps(lambda h: model.apply(weights, h, method='unembed'), hidden, rows.targets_BxT, chunk=chunk)
+    numerator, denominator, metrics = losses.cross_entropy(logps, rows.mask_BxT)
+    if seen and balance_share:
+      balance_B = jnp.mean(seen[0]['balance'], axis=0)
+      numerator = numerator + balance_share * jnp.sum(balance_B * jnp.sum(rows.mask_BxT, axis=1))
+    return numerator, denominator, metrics | _expert_load(seen)
+
+  return loss_fn
+
+
+class Judged(NamedTuple):
+  """What a reward model learns from: pairs, the better response first, or single responses with labels."""
+  tokens_BxT: Any  # int32, prompt and response, right-padded
+  lengths_B: Any  # int32; 0: padding, that counts nowhere
+  labels_B: Any  # float32, 1: safe; not read for pairs
+
+
+def rewards(model, params, tokens_BxT, lengths_B, apply=None):
+  """[B]: the reward head at each row's last token. apply: instead of model.apply, to record."""
+  weights = {'params': params}
+  at = jnp.arange(tokens_BxT.shape[1])
+  positions = jnp.where(at < lengths_B[:, None], at, NOWHERE)
+  hidden, _ = (apply or model.apply)(weights, tokens_BxT, positions, method='hidden')
+  last = jnp.take_along_axis(hidden, jnp.maximum(lengths_B - 1, 0)[:, None, None], axis=1)[:, 0]
+  return model.apply(weights, last, method='reward')
+
+
+def preference_loss(model, *, pairs: bool):
+  """Bradley-Terry on pairs, else the log-loss of labels."""
+
+  def loss_fn(params, prefix, rows: Judged):
+    del prefix
+    apply, seen = _recorded(model)
+    rewards_B = rewards(model, params, rows.tokens_BxT, rows.lengths_B, apply)
+    real = (rows.lengths_B > 0).astype(jnp.float32)
+    margin, label, real = ((rewards_B[0::2] - rewards_B[1::2], 1.0, real[0::2]) if pairs else (rewards_B, rows.labels_B, real))
+    each = jnp.where(real > 0, losses.log_loss(margin, label), 0.0)
+    right = (margin > 0) == (jnp.asarray(label) > 0.5)
+    numerator, count = jnp.sum(each), jnp.sum(real)
+    return numerator, count, {'loss': (numerator, count), 'accuracy/train': (jnp.sum(right * real), count)} | _expert_load(seen)
+
+  return loss_fn
+
+
+class Steps(NamedTuple):
+  """What a model of steps learns from (stages/process.py)."""
+  tokens_BxT: Any  # int32, prompt and answer, right-padded
+  lengths_B: Any  # int32
+  mask_BxT: Any  # float32, 1 at the last token of each step
+  labels_BxT: Any  # float32, 1: right
+
+
+def step_rewards(model, params, tokens_BxT, lengths_B, apply=None):
+  """[B, T]: the reward head at every token. apply: as of rewards."""
+  weights, at = {'params': params}, jnp.arange(tokens_BxT.shape[1])
+  positions = jnp.where(at < lengths_B[:, None], at, NOWHERE)
+  hidden, _ = (apply or model.apply)(weights, tokens_BxT, positions, method='hidden')
+  return model.apply(weights, hidden, method='reward')
+
+
+def process_loss(model):
+  """The log-loss of each step's label."""
+
+  def loss_fn(params, prefix, rows: Steps):
+    del prefix
+    apply, seen = _recorded(model)
+    logits = step_rewards(model, params, rows.tokens_BxT, rows.lengths_B, apply)
+    count = jnp.sum(rows.mask_BxT)
+    numerator = losses.masked_sum(losses.log_loss(logits, rows.labels_BxT), rows.mask_BxT)
+    right = losses.masked_sum(((logits > 0) == (rows.labels_BxT > 0)).astype(jnp.float32), rows.mask_BxT)
+    return numerator, count, {'loss': (numerator, count), 'accuracy/train': (right, count)} | _expert_load(seen)
+
+  return loss_fn
+
+
+def _recorded(model):
+  """(model.apply, a list that it fills with what a mixture's router did; it stays empty for a dense model)."""
+  return moe.recording(model.apply) if model.mixture else (model.apply, [])
+
+
+def _expert_load(seen) -> dict:
+  return {'experts/load': Sum(sum(s['load'] for s in seen))} if seen else {}
+
+
+def move_router_bias(rate: float):
+  """update.apply's `after` for a mixture of experts: the router's bias moves by load (moe.balance)."""
+
+  def after(params, sums):
+    load_LxE = sums['experts/load']
+    worst = jnp.max(jnp.max(load_LxE, axis=1) / jnp.maximum(jnp.mean(load_LxE, axis=1), 1e-9))
+    return moe.balance(params, load_LxE, rate=rate) if rate else params, {'router/load_max_over_mean': worst}
+
+  return after
+
+
+# --- a stage's programs, from its part of the config
+
+
+def chunk_for(config, model, rows: int) -> int:
+  """Positions of the vocabulary pass that are held at once for so many rows."""
+  return losses.chunk_positions(config.logit_elements, rows, model.config.vocab_size)
+
+
+def check(c, mesh, longest: int) -> None:
+  """Raises UserError for a token budget or an optimiser that cannot be."""
+  packing.shapes(longest, tokens=c.micro_tokens, shards=mesh_lib.batch_shards(mesh), multiple=8)
+  try:
+    optim.create(**{'learning_rate': 0.0, **c.optimizer}, steps=1)
+  except (TypeError, ValueError) as e:
+    raise UserError(str(e)) from e
+
+
+def _shapes(config, c, mesh, longest: int, buckets: bool) -> dict[int, packing.Shape]:
+  multiple = 128 if mesh_lib.platform(mesh) != 'cpu' else 8
+  shards = mesh_lib.batch_shards(mesh)
+  if buckets:
+    return packing.shapes(longest, tokens=c.micro_tokens, shards=shards, multiple=multiple)
+  return {longest: packing.shapes(longest, tokens=c.micro_tokens, shards=shards, multiple=longest)[longest]}
+
+
+def _arrays(kind, shape: packing.Shape, mesh, *, none: tuple[str, ...] = ()):
+  """Shapes of a micro-batch: names end in their axes, integers but for what is a number of the loss."""
+  dealt = mesh_lib.batch_sharding(mesh)
+  floats = ('sampler_RxT', 'old_RxT', 'ref_RxT', 'advantages_R', 'mask_BxT', 'labels_B', 'labels_BxT')
+  size = lambda name: tuple(shape) if name.endswith('xT') else (shape.rows,)
+  return kind(*(None if name in none else jax.ShapeDtypeStruct(size(name), jnp.float32 if name in floats else jnp.int32, sharding=dealt)
+                for name in kind._fields))
+
+
+def _training(config, c, model, mesh, loss_fn, rows, **kw) -> update.Training:
+  try:
+    optimizer = optim.create(steps=max(c.steps, 1), **kw.pop('rate', {}), **c.optimizer)
+  except ValueError as e:
+    raise UserError(str(e)) from e
+  after = move_router_bias(config.experts.bias_rate) if model.mixture else None
+  return update.Training(model, mesh, optimizer, loss_fn, rows, seed=config.seed, after=after, **kw)
+
+
+class RL(NamedTuple):
+  """The programs of GRPO's update."""
+  training: update.Training
+  shapes: dict[int, packing.Shape]
+  logps: dict[int, mesh_lib.Program]  # (params, prefix, tokens, lengths, prompt_R) -> log-probs [R, T]; also of the reference
+  prompts: tuple[int, int]
+
+
+def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
+  """GRPO. max_prompt: columns of the prompts, where the stage knows that they need fewer than c.max_prompt."""
+  shards = mesh_lib.batch_shards(mesh)
+  shapes = _shapes(config, c, mesh, c.max_tokens, True)
+  prompts = (-(-c.groups // shards) * shards, max_prompt or c.max_prompt)
+  reference = c.ref_dtype if c.kl_coef > 0 else None
+  chunk = chunk_for(config, model, max(s.rows for s in shapes.values()))
+  rows = {T: _arrays(Outputs, shape, mesh, none=() if reference else ('ref_RxT',)) for T, shape in shapes.items()}
+  training = _training(config, c, model, mesh, grpo_loss(model.apply, c, chunk=chunk, experts=model.mixture), rows,
+                       rate={'learning_rate': c.learning_rate}, prompts=prompts, reference=reference, ref_memory=c.ref_memory)
+  forward = jax.jit(lambda params, prefix, *rows: completion_logps(
+      model.apply, params, prefix, *rows, temperature=c.temperature, chunk=chunk)[0], out_shardings=mesh_lib.batch_sharding(mesh))
+  logps = {T: mesh_lib.Program(forward, (training.state.params, training.prefix_shapes(), *rows[T][:3]), mesh, mesh_lib.RULES)
+           for T in shapes}
+  return RL(training, shapes, logps, prompts)
+
+
+def outputs(completions: list[Completion], prompt_of: list[int], advantages, shape: packing.Shape, pad_id: int, *, reference: bool) -> Outputs:
+  """A micro-batch on the host; old log-probs are the sampler's, the reference's are to be put in."""
+  some = lambda values, dtype: packing.padded([np.asarray(values, dtype)], packing.Shape(1, shape.rows))[0]
+  sampler = packing.padded([c.logps for c in completions], shape, np.float32(0))
+  return Outputs(packing.padded([c.tokens for c in completions], shape, pad_id), some([len(c.tokens) for c in completions], np.int32),
+                 some(prompt_of, np.int32), sampler, sampler, sampler if reference else None, some(advantages, np.float32))
+
+
+def cut(training: update.Training, batch, lengths, *, each: int = 1) -> list[tuple[int, Any]]:
+  """A batch on the host, [n * each, ...] arrays -> (T, micro-batch) of the shapes that `training` is compiled for.
+
+  lengths: of its n units, the longest of the `each` rows that stay together.
+  """
+  size = {T: packing.Shape(rows[0].shape[0] // each, T) for T, rows in training.rows.items()}
+  out = []
+  for T, units in packing.micro_batches(lengths, size):
+    chosen = np.asarray([unit * each + i for unit in units for i in range(each)])
+    fill = lambda name: NOWHERE if name == 'positions_BxT' else 0
+
+    def one(name, x):
+      part = np.full((size[T].rows * each, *([T] if x.ndim > 1 else [])), fill(name), x.dtype)
+      part[:len(chosen)] = x[chosen, :T] if x.ndim > 1 else x[chosen]
+      return part
+
+    out.append((T, type(batch)(*(one(name, x) for name, x in zip(batch._fields, batch)))))
+  return out
+
+
+def sft(config, c, model, mesh) -> update.Training:
+  """Supervised fine-tuning and pre-training, on packed rows."""
+  shapes = _shapes(config, c, mesh, c.length, False)
+  chunk = chunk_for(config, model, shapes[c.length].rows)
+  rows = {T: _arrays(packing.Packed, shape, mesh) for T, shape in shapes.items()}
+  return _training(config, c, model, mesh, cross_entropy_loss(model, chunk=chunk, balance_share=config.experts.balance_loss), rows)
+
+
+def preference(config, c, model, mesh) -> update.Training:
+  """A reward model's: c.kind 'pairs' or 'labels'."""
+  pairs = c.kind == 'pairs'
+  each = 2 * mesh_lib.batch_shards(mesh) if pairs else 1  # both members of a pair lie on one device
+  rows = {T: _arrays(Judged, packing.Shape(-(-s.rows // each) * each, T), mesh)
+          for T, s in _shapes(config, c, mesh, c.length, True).items()}
+  return _training(config, c, model, mesh, preference_loss(model, pairs=pairs), rows)
+
+
+def process(config, c, model, mesh) -> update.Training:
+  """A model of steps."""
+  rows = {T: _arrays(Steps, shape, mesh) for T, shape in _shapes(config, c, mesh, c.length, True).items()}
+  return _training(config, c, model, mesh, process_loss(model), rows)

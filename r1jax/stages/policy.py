@@ -1,0 +1,224 @@
+"""What an RL stage does on the devices: samples from the policy, and learns from what it said."""
+
+import json
+import os
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from r1jax import metrics
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import objective
+from r1jax.engine import packing
+from r1jax.engine import params as params_lib
+from r1jax.engine import rollout
+from r1jax.engine import update
+from r1jax.stages import common
+from r1jax.stages import monitor
+from r1jax.types import Completion, Prompts, Request
+
+
+class Batch(NamedTuple):
+  """A rollout on the host, the same on every one: N groups of G completions, group by group."""
+  groups: list[int]  # a number each, its own in the stage; ascending
+  rows: list[int]  # of each group, the number of its question
+  prompts: list[np.ndarray]  # token ids of each group's
+  completions: list[Completion]  # N * G
+  slot_use: float  # live rows / rows, over the decode steps that ran
+  steps: int
+
+
+class Minibatch(NamedTuple):
+  """What one optimiser step learns from: whole groups."""
+  prompts: Prompts  # on the devices
+  micro_batches: list[tuple[int, Any, list[int]]]  # (T, Outputs on the devices, the completions that they are)
+
+
+class Policy:
+  """The programs of a policy, and the order of what they are given.
+
+  Attributes:
+    training: of its update.
+  """
+
+  def __init__(self, config, c, name: str, model, tokenizer, mesh, encoded: list[np.ndarray]):
+    """encoded: token ids of every question's prompt."""
+    self._config, self._c, self._mesh, self._tokenizer, self._encoded = config, c, mesh, tokenizer, encoded
+    multiple = 128 if mesh_lib.platform(mesh) != 'cpu' else 8
+    width = min(-(-max(map(len, encoded)) // multiple) * multiple, max(c.max_prompt, max(map(len, encoded))))
+    self._width = width
+    self._per_rollout, self._seed, self._dtype = c.groups * c.minibatches, config.seed, config.dtype
+    self._key = common.key(config.seed, name)
+    self._sampler = rollout.Sampler(
+        model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width, max_tokens=c.max_tokens,
+        eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=c.temperature, resume=c.carry > 0).compile()
+    built = objective.rl(config, c, model, mesh, max_prompt=width)
+    self.training, self._shapes, self._prompts_shape = built.training.compile(), built.shapes, built.prompts
+    self._reference = c.kl_coef > 0
+    need = self._reference or c.old_logps == 'trainer'
+    self._logps = {T: program.compile() for T, program in built.logps.items()} if need else {}
+    if not self._logps:  # the gate's alone
+      T = min(T for T in built.logps)
+      self._logps = {T: built.logps[T].compile()}
+    self._copy = jax.jit(lambda params: params_lib.kept_as(params, c.ref_dtype))
+    self._lengths: dict[int, float] = {}  # question -> mean tokens of its completions when it was last asked
+    self._carried: list[Request] = []
+    self._row_of: dict[int, int] = {}  # of groups that are not finished
+
+  # --- what is asked
+
+  def requests(self, chosen: np.ndarray, number: int) -> list[Request]:
+    """Rollout `number`: the questions `chosen`, behind what was carried over."""
+    c = self._c
+    extra = c.carry if c.carry and not number else 0
+    chosen = list(map(int, chosen))
+    chosen += [chosen[i % len(chosen)] for i in range(extra)]  # the first rollout begins more than it waits for
+    new = []
+    for place, row in enumerate(chosen):
+      group = number * (self._per_rollout + c.carry) + place
+      self._row_of[group] = row
+      new.append(Request(group, self._encoded[row], tuple(range(group * c.samples, (group + 1) * c.samples))))
+    # The longest first, as the others then fill what they leave; those that nobody knows before them all.
+    new.sort(key=lambda r: -self._lengths.get(self._row_of[r.group], np.inf))
+    return self._carried + new
+
+  def rows_of(self, requests: list[Request], rows: list[dict]) -> dict[int, dict]:
+    """Group -> its question."""
+    return {r.group: rows[self._row_of[r.group]] for r in requests}
+
+  def sample(self, state, requests: list[Request], verdicts, clock: metrics.Clock) -> Batch:
+    """The groups of a rollout; each goes to `verdicts` as soon as it has ended."""
+    run, ended = self._sampler(state.params, requests, self._key, groups=self._per_rollout, clock=clock), {}
+    for group, completions in run:
+      ended[group] = completions
+      verdicts.add(group, completions)
+      self._lengths[self._row_of[group]] = float(np.mean([len(x.tokens) for x in completions]))
+    self._carried = run.unfinished
+    groups = sorted(ended)
+    rows = [self._row_of.pop(group) for group in groups]
+    return Batch(groups, rows, [self._encoded[row] for row in rows], [x for g in groups for x in ended[g]], run.slot_use, run.steps)
+
+  # --- what is learned
+
+  def minibatches(self, batch: Batch, number: int, state, clock: metrics.Clock) -> list[Minibatch]:
+    """The rollout's groups, shuffled and dealt out to optimiser steps, a group never split; with their old and reference
+    log-probs, which are computed (on the devices) before the host has judged."""
+    c, G = self._c, self._c.samples
+    shuffled = np.random.default_rng([self._seed, number]).permutation(self._per_rollout)
+    out = []
+    with clock.span('reference'):
+      reference = self._device_reference(state)
+      for part in np.split(shuffled, c.minibatches):
+        tokens, lengths = rollout.padded([batch.prompts[i] for i in part], *self._prompts_shape, self._tokenizer.pad_id)
+        prompts = mesh_lib.put(Prompts(tokens, lengths), self._mesh)
+        members = [(k, i * G + g) for k, i in enumerate(part) for g in range(G)]
+        cut = packing.micro_batches([len(batch.completions[b].tokens) for _, b in members], self._shapes)
+        micro_batches = []
+        for T, units in cut:
+          some = [members[u] for u in units]
+          rows = objective.outputs([batch.completions[b] for _, b in some], [k for k, _ in some], [0.0] * len(some), self._shapes[T],
+                                   self._tokenizer.pad_id, reference=self._reference)
+          micro_batches.append((T, mesh_lib.put(rows, self._mesh), [b for _, b in some]))
+        if c.old_logps == 'trainer':
+          micro_batches = self._with_logps(state.params, prompts, micro_batches, 'old_RxT')
+        if self._reference:
+          micro_batches = self._with_logps(reference, prompts, micro_batches, 'ref_RxT')
+        out.append(Minibatch(prompts, micro_batches))
+    return out
+
+  def _device_reference(self, state):
+    """The reference where programs can read it."""
+    if not self._reference or self._c.ref_memory == 'device':
+      return state.ref_params
+    return jax.tree.map(lambda x: jax.device_put(x, x.sharding.with_memory_kind('device')), state.ref_params)
+
+  def _with_logps(self, params, prompts: Prompts, micro_batches, field: str):
+    prefix = self.training.prefix(params, prompts)
+    return [(T, rows._replace(**{field: self._logps[T](params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R)}), numbers)
+            for T, rows, numbers in micro_batches]
+
+  def learn(self, state, minibatches: list[Minibatch], advantages_NxG: np.ndarray, clock: metrics.Clock):
+    """(state, the means of each optimiser step, still on the devices)."""
+    flat, means = np.asarray(advantages_NxG, np.float32).reshape(-1), []
+    with clock.span('update'):
+      for prompts, micro_batches in minibatches:
+        judged = []
+        for T, rows, numbers in micro_batches:
+          advantages = np.zeros(self._shapes[T].rows, np.float32)
+          advantages[:len(numbers)] = flat[numbers]
+          judged.append((T, rows._replace(advantages_R=mesh_lib.put(advantages, self._mesh))))
+        state, mean = self.training.step(state, judged, prompts)
+        means.append(mean)
+    return state, means
+
+  def facts(self, batch: Batch) -> dict[str, float]:
+    """How well rows and positions were used: live rows / rows over decode steps, real tokens / positions computed."""
+    c, G = self._c, self._c.samples
+    lengths = np.array([len(x.tokens) for x in batch.completions])
+    prompt_tokens = sum(map(len, batch.prompts))
+    computed = 0
+    for part in np.split(np.arange(self._per_rollout), c.minibatches):  # about: the shuffle moves groups between minibatches
+      cut = packing.micro_batches([lengths[i * G + g] for i in part for g in range(G)], self._shapes)
+      computed += sum(self._shapes[T].rows * T for T, _ in cut) + self._prompts_shape[0] * self._prompts_shape[1]
+    real = int(lengths.sum()) + prompt_tokens
+    return {'rollout/slot_use': batch.slot_use, 'rollout/tokens': float(lengths.sum()), 'update/tokens': float(real),
+            'update/token_use': real / computed}
+
+  def refresh_reference(self, state):
+    """The policy becomes its own reference."""
+    ref = self._copy(state.params)
+    where = self.training.shardings.ref_params
+    return state.replace(ref_params=jax.tree.map(jax.device_put, ref, where))
+
+  # --- before the first rollout
+
+  def stop_if_apart(self, state, tokens: int = 64) -> None:
+    """The gate: a small wave of completions, cut off after so many tokens, as the trainer sees them (monitor.stop_if_apart)."""
+    c = self._c
+    T = next(T for T in sorted(self._logps) if T >= min(tokens, c.max_tokens))
+    groups = max(1, min(self._prompts_shape[0], self._shapes[T].rows // c.samples, len(self._encoded)))
+    some = min(c.samples, self._shapes[T].rows)
+    requests = [Request(i, self._encoded[i], tuple(range(i * some, (i + 1) * some))) for i in range(groups)]
+    said = dict(self._sampler(state.params, requests, jax.random.fold_in(self._key, 1 << 30), most_steps=min(tokens, T)))
+    completions = [Completion(x.tokens[:T], x.logps[:T], x.stopped) for i in range(groups) for x in said[i]]
+    rows = objective.outputs(completions, [i for i in range(groups) for _ in range(some)], [0.0] * len(completions), self._shapes[T],
+                             self._tokenizer.pad_id, reference=False)
+    tokens_, lengths = rollout.padded([self._encoded[i] for i in range(groups)], *self._prompts_shape, self._tokenizer.pad_id)
+    prompts = mesh_lib.put(Prompts(tokens_, lengths), self._mesh)
+    (_, rows_, _), = self._with_logps(state.params, prompts, [(T, mesh_lib.put(rows, self._mesh), [])], 'old_RxT')
+    mask = (np.arange(T) < rows.lengths_R[:, None]).astype(np.float32)
+    found = {name: float(update.value(m)) for name, m in objective.gap_metrics(
+        mesh_lib.all_gather(rows_.old_RxT), rows.sampler_RxT, mask).items()}
+    monitor.stop_if_apart(found['mismatch/kl_nats_per_token'], found['mismatch/beyond_half_nat'], int(mask.sum()),
+                          monitor.gap_limit(c, self._dtype))
+
+  # --- what is carried over
+
+  def save_carried(self, directory: str, number: int) -> None:
+    """Unfinished completions beside the checkpoint of rollout `number`."""
+    if not self._c.carry:
+      return
+    plain = lambda x: None if x is None else [x.tokens.tolist(), x.logps.tolist(), x.stopped]
+    listed = [{'group': r.group, 'row': self._row_of[r.group], 'samples': r.samples, 'begun': [plain(x) for x in r.begun]}
+              for r in self._carried]
+    text = {'requests': listed, 'lengths': {str(k): v for k, v in self._lengths.items()}}
+    metrics.replace_file(os.path.join(directory, f'{number:08d}.json'), json.dumps(text).encode())
+
+  def restore_carried(self, directory: str, number: int) -> None:
+    path = os.path.join(directory, f'{number:08d}.json')
+    if not self._c.carry or not os.path.exists(path):
+      return
+    with open(path, encoding='utf-8') as f:
+      kept = json.load(f)
+    begun = lambda x: None if x is None else Completion(np.asarray(x[0], np.int32), np.asarray(x[1], np.float32), x[2])
+    self._row_of = {r['group']: r['row'] for r in kept['requests']}
+    self._carried = [Request(r['group'], self._encoded[r['row']], tuple(r['samples']), tuple(begun(x) for x in r['begun']))
+                     for r in kept['requests']]
+    self._lengths = {int(k): v for k, v in kept['lengths'].items()}
+
+
+def gathered(counted, n: int) -> np.ndarray:
+  """[n, k] of Verdicts.text_facts, from all hosts."""
+  rows, values = counted.result()
+  return values if len(rows) == n else mesh_lib.gather_rows(values, rows, n)

@@ -1,0 +1,205 @@
+"""The command's own part: hosts, the cache of compiled programs, and traces of single steps."""
+
+import logging
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from r1jax import main
+from r1jax.engine import profile
+from r1jax.types import UserError
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def joined(monkeypatch):
+  """The arguments of jax.distributed.initialize, where it is called; and an environment of one process."""
+  calls = []
+  monkeypatch.setattr(jax.distributed, 'initialize', lambda *args: calls.append(args))
+  for name in list(os.environ):
+    if name.startswith(('JAX_COORDINATOR', 'TPU_', 'MEGASCALE_', 'SLURM_', 'OMPI_', 'KUBERNETES_', 'JOB_')):
+      monkeypatch.delenv(name)
+  return calls
+
+
+SLURM = {'SLURM_JOB_ID': '7', 'SLURM_NTASKS': '4'}
+
+
+@pytest.mark.parametrize('env, args, said', [
+    ({}, None, 'this process alone'),
+    ({'JAX_COORDINATOR_ADDRESS': 'a:1', 'JAX_NUM_PROCESSES': '2', 'JAX_PROCESS_ID': '1'}, ('a:1', 2, 1),
+     'process 1 of 2, coordinator a:1'),
+    ({'TPU_WORKER_HOSTNAMES': 'localhost'}, None, 'this process alone'),
+    ({'TPU_WORKER_HOSTNAMES': 't0,t1'}, (), 'TPU_WORKER_HOSTNAMES is set'),
+    ({'TPU_WORKER_HOSTNAMES': 't0', 'MEGASCALE_NUM_SLICES': '2'}, (), 'MEGASCALE_NUM_SLICES is set'),
+    (SLURM, None, 'this process alone'),  # the shell of salloc
+    ({**SLURM, 'SLURM_STEP_NODELIST': 'n[1-4]'}, (), 'SLURM_NTASKS is set'),
+    ({**SLURM, 'SLURM_NTASKS': '1', 'SLURM_STEP_NODELIST': 'n1'}, None, 'this process alone'),
+    ({'OMPI_COMM_WORLD_SIZE': '2'}, (), 'OMPI_COMM_WORLD_SIZE is set'),
+    ({'OMPI_COMM_WORLD_SIZE': '1'}, None, 'this process alone'),
+    ({'KUBERNETES_SERVICE_HOST': '10.0.0.1'}, None, 'this process alone'),
+    ({'KUBERNETES_SERVICE_HOST': '10.0.0.1', 'JOB_COMPLETION_INDEX': '0'}, (), 'JOB_COMPLETION_INDEX is set'),
+    ({'OMPI_COMM_WORLD_SIZE': '2', 'JAX_COORDINATOR_ADDRESS': ''}, None, 'this process alone'),
+])
+def test_hosts_are_found_where_the_environment_shows_them(joined, monkeypatch, caplog, env, args, said):
+  for name, value in env.items():
+    monkeypatch.setenv(name, value)
+  with caplog.at_level(logging.INFO, 'r1jax'):
+    main._join_hosts()
+  assert joined == ([] if args is None else [args])
+  assert [said in message for message in caplog.messages] == [True]
+
+
+def test_a_tpu_vm_is_asked_for_its_hosts(joined, monkeypatch):
+  """No variable names them; JAX sets TPU_ML_PLATFORM where it finds chips."""
+  monkeypatch.setenv('TPU_ML_PLATFORM', 'JAX')
+  main._join_hosts()
+  assert joined == []  # the platform is cpu here
+  jax.config.update('jax_platforms', 'tpu,cpu')
+  try:
+    main._join_hosts()
+  finally:
+    jax.config.update('jax_platforms', 'cpu')
+  assert joined == [()]
+
+
+def test_hosts_that_cannot_be_joined_are_one_line(joined, monkeypatch):
+  def fail():
+    raise ValueError('coordinator_address should be defined.\nmore')
+
+  monkeypatch.setattr(jax.distributed, 'initialize', fail)
+  monkeypatch.setenv('OMPI_COMM_WORLD_SIZE', '2')
+  with pytest.raises(UserError, match='OMPI_COMM_WORLD_SIZE .* should be defined.*JAX_COORDINATOR_ADDRESS') as error:
+    main._join_hosts()
+  assert '\n' not in str(error.value)
+
+
+@pytest.fixture
+def cache(monkeypatch):
+  """What jax is told of its cache; the suite's own stays as it is."""
+  told = {}
+  monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR', raising=False)
+  monkeypatch.setattr(jax.config, 'update', told.__setitem__)
+  return told
+
+
+def test_compiled_programs_are_kept_in_the_users_cache(cache, monkeypatch, tmp_path, caplog):
+  caplog.set_level(logging.INFO, 'r1jax')
+  monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+  monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+  main._cache_compiled('auto')
+  assert cache.pop('jax_compilation_cache_dir') == str(tmp_path / 'home/.cache/r1jax/xla')
+  assert set(cache) == {'jax_persistent_cache_min_compile_time_secs', 'jax_persistent_cache_min_entry_size_bytes'}
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
+  main._cache_compiled('auto')
+  assert cache['jax_compilation_cache_dir'] == str(tmp_path / 'xdg/r1jax/xla')
+  main._cache_compiled(str(tmp_path / 'own'))
+  assert cache['jax_compilation_cache_dir'] == str(tmp_path / 'own') and (tmp_path / 'own').is_dir()
+  assert len(caplog.messages) == 3 and str(tmp_path / 'own') in caplog.messages[-1]
+
+
+def test_compiled_programs_are_kept_nowhere(cache, monkeypatch, tmp_path, caplog):
+  """Where the setting is empty, the directory refuses, or JAX's own variable names another."""
+  (tmp_path / 'file').write_text('')
+  main._cache_compiled(str(tmp_path / 'file/below'))
+  assert len(caplog.records) == 1 and 'cannot be written to (Not a directory)' in caplog.messages[0]
+  main._cache_compiled('')
+  monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', 'elsewhere')
+  main._cache_compiled('auto')
+  assert cache == {}
+
+
+@pytest.mark.parametrize('text', ['', '3', '5:3', 'a:b', '3:', ':5', '-1:2', '3:5:7', '1.5:2'])
+def test_nonsense_names_no_steps(text):
+  with pytest.raises(UserError, match='give FIRST:LAST'):
+    profile.parse(text)
+
+
+@pytest.fixture
+def profiler(monkeypatch):
+  calls = []
+  monkeypatch.setattr(jax.profiler, 'start_trace', lambda directory: calls.append(directory))
+  monkeypatch.setattr(jax.profiler, 'stop_trace', lambda: calls.append('stopped'))
+  return calls
+
+
+@pytest.mark.parametrize('turns, begins, ends', [
+    ([(1,), (2,), (3,), (4,), (5,), (6,), (7,)], 3, 6),
+    ([(4,), (5,), (6,)], 4, 6),  # a run that goes on within them
+    ([(6,), (7,)], None, None),  # behind them
+    ([(1, 2), (3, 4), (5, 6), (7, 8)], 3, 7),  # several steps a turn
+    ([(1, 8), (9, 16)], 1, 9),
+])
+def test_a_trace_is_of_the_steps_asked_for(profiler, turns, begins, ends):
+  trace, began, ended = profile.Trace(*profile.parse('3:5'), 'place'), None, None
+  for turn in turns:
+    before = len(profiler)
+    trace.at(*turn)
+    for call in profiler[before:]:
+      began, ended = (turn[0], ended) if call == 'place' else (began, turn[0])
+  trace.close()
+  trace.at(4)
+  assert (began, ended) == (begins, ends) and len(profiler) == (2 if begins else 0)
+
+
+def test_a_trace_is_ended_whatever_happens(profiler, monkeypatch):
+  monkeypatch.setattr(profile, 'steps', (1, 9))
+  trace = profile.trace('place')
+  trace.at(1)
+  trace.close()
+  trace.close()
+  assert profiler == ['place', 'stopped']
+  monkeypatch.setattr(profile, 'steps', None)
+  none = profile.trace('place')
+  none.at(1)
+  none.close()
+  assert profiler == ['place', 'stopped']
+
+
+def test_a_trace_is_on_disk(tmp_path):
+  """jax's own profiler, stopped by close() within the steps asked for."""
+  trace = profile.Trace(1, 9, tmp_path / 'profile')
+  trace.at(1)
+  jax.block_until_ready(jax.numpy.ones(8) + 1)
+  trace.close()
+  assert list((tmp_path / 'profile').rglob('*.xplane.pb'))
+
+
+@pytest.mark.parametrize('flag, said', [('--profile=5:3', 'names no optimiser steps'), ('--profile', 'profile')])
+def test_on_the_command_line_it_is_one_line(tmp_path, flag, said):
+  command = [sys.executable, '-m', 'r1jax.main', '--config=experiments/r1_zero.py:tiny', f'--workdir={tmp_path}/run']
+  out = subprocess.run([*command, flag], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+  lines = [line for line in out.stderr.splitlines() if line.startswith('r1jax: ')]
+  assert out.returncode == 2 and len(lines) == 1 and said in lines[0], out.stderr[-2000:]
+  assert 'Traceback' not in out.stderr
+
+
+def start(program, *flags, **env):
+  """main with a pipeline.run of the test's own."""
+  before = 'import sys; import jax; from r1jax import main, pipeline; from r1jax.engine import profile\n'
+  command = [sys.executable, '-c', f'{before}{program}\npipeline.run = run; sys.exit(main.main(sys.argv))']
+  env = {**{name: value for name, value in os.environ.items() if name != 'JAX_COMPILATION_CACHE_DIR'}, **env}
+  return subprocess.run([*command, '--config=experiments/r1_zero.py:tiny', '--workdir=W', *flags], cwd=ROOT, env=env,
+                        capture_output=True, text=True, timeout=100, check=False)
+
+
+def test_flags_reach_what_they_are_for(tmp_path):
+  program = ('def run(config, *args, **how):\n'
+             '  print(args, how, profile.steps, jax.config.jax_compilation_cache_dir)')
+  out = start(program, '--rerun=a,b', '--verify', '--profile=3:5', XDG_CACHE_HOME=str(tmp_path))
+  assert out.stdout.strip() == f"('W', ('a', 'b')) {{'verify': True}} (3, 5) {tmp_path}/r1jax/xla", out.stderr[-2000:]
+  assert 'hosts: this process alone' in out.stderr and f'kept in {tmp_path}/r1jax/xla' in out.stderr
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+  """Whoever it was that could not write: metrics, samples, records."""
+  program = ('def run(*args, **how):\n'
+             '  raise OSError(28, "No space left on device")')
+  out = start(program, XDG_CACHE_HOME=str(tmp_path))
+  assert out.returncode == 2 and 'r1jax: No space left on device: free some in W' in out.stderr, out.stderr[-2000:]
+  assert 'Traceback' not in out.stderr
