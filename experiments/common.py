@@ -56,7 +56,7 @@ def defaults() -> ConfigDict:
   rl.overlong_buffer = 4096  # tokens before max_tokens in which the reward `overlong` falls to -1 (DAPO's)
   rl.temperature = 1.0  # v2, unverified
   rl.learning_rate = 3e-6  # v2, unverified
-  rl.optimizer = dict(warmup=0, decay='constant', b1=0.9, b2=0.95, weight_decay=0.0, clip_norm=1.0)
+  rl.optimizer = dict(warmup=0, decay='constant', b1=0.9, b2=0.95, weight_decay=0.0, clip_norm=1.0, dtype='float32')
   rl.kl_coef = 0.001  # v2, unverified
   rl.ref_every = 400  # v2, unverified; 0: never
   rl.clip_low = 0.2

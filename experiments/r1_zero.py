@@ -24,8 +24,8 @@ CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:
-  variants = {'tiny': tiny, 'smollm2': smollm2, 'qwen2.5-1.5b': qwen_1_5b, 'qwen2.5-32b': qwen_32b,
-              'deepseek-v3': deepseek_v3}
+  variants = {'tiny': tiny, 'smollm2': smollm2, 'qwen2.5-0.5b': qwen_0_5b, 'qwen2.5-1.5b': qwen_1_5b, 'qwen2.5-3b': qwen_3b,
+              'qwen2.5-7b': qwen_7b, 'qwen2.5-32b': qwen_32b, 'deepseek-v3': deepseek_v3}
   if arg not in variants:
     raise ValueError(f'r1_zero.py has no {arg!r}: one of {", ".join(variants)}')
   return variants[arg](common.defaults())
@@ -112,8 +112,24 @@ def qwen_1_5b(config: ConfigDict) -> ConfigDict:
 
   Planned on 2026-11-23: fits, 8.6 GiB of 15.75 in the update, 7.8 in the sampler. Not yet run.
   """
+  return _starter(config, 'qwen2.5-1.5b', fsdp=4, tensor=2)
+
+
+def qwen_0_5b(config: ConfigDict) -> ConfigDict:
+  """The same starter with the smallest of the family."""
+  return _starter(config, 'qwen2.5-0.5b', fsdp=4, tensor=2)
+
+
+def qwen_3b(config: ConfigDict) -> ConfigDict:
+  """The same starter with 3B, whose reference and moments are bfloat16 to leave room on small chips."""
+  _starter(config, 'qwen2.5-3b', fsdp=4, tensor=2)
+  config.rl.ref_dtype = config.rl.optimizer.dtype = 'bfloat16'
+  return config
+
+
+def _starter(config: ConfigDict, model: str, **mesh) -> ConfigDict:
   config.topology = 'v5e:2x4'
-  _imported(config, 'qwen2.5-1.5b', 'qwen2.5-1.5b', fsdp=4, tensor=2)
+  _imported(config, model, model, **mesh)
   sums = dict(min_terms=3, max_terms=8, min_digits=2, max_digits=4)
   for part, seed, size in ((config.rl, 1, 8192), (config.evaluate, 2, 256)):
     part.task.update(source='reasoning_gym:chain_sum', size=size, seed=seed, params=ConfigDict(sums), prefill='')
@@ -124,6 +140,27 @@ def qwen_1_5b(config: ConfigDict) -> ConfigDict:
   rl.learning_rate = 1e-6
   config.evaluate.batch, config.evaluate.samples, config.evaluate.slots = 16, 16, 256
   config.logit_elements = 1 << 28
+  return config
+
+
+def qwen_7b(config: ConfigDict) -> ConfigDict:
+  """The user's questions and 8,192 tokens on eight chips: two hosts of v5p, or one of H100 (--topology=h100:1x8).
+
+  The reference and both moments are bfloat16: parameters, sums of gradients and they take 9 GiB of a device, where all
+  of them in float32 take 17.
+  """
+  config.topology = 'v5p:2x2x2'
+  _imported(config, 'qwen2.5-7b', 'qwen2.5-7b', fsdp=8)
+  for part in (config.rl, config.evaluate):
+    part.task.source = 'jsonl:questions.jsonl'
+    part.max_tokens = 8192
+  rl = config.rl
+  rl.steps, rl.minibatches = 800, 4
+  rl.micro_tokens, rl.slots = 8 * 8192, 256
+  rl.learning_rate = 1e-6
+  rl.ref_dtype = rl.optimizer.dtype = 'bfloat16'
+  config.evaluate.batch, config.evaluate.samples, config.evaluate.slots = 16, 16, 256
+  config.logit_elements = 1 << 29
   return config
 
 

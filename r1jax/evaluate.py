@@ -13,7 +13,8 @@ from r1jax import metrics
 from r1jax.data import tasks
 from r1jax.engine import mesh as mesh_lib
 from r1jax.stages import common
-from r1jax.stages.evaluate import Evaluator, as_metrics, majority, pass_at_k, scores, write  # the first two: public here
+# The first two: public here.
+from r1jax.stages.evaluate import Evaluator, as_metrics, majority, pass_at_k, scores, write
 from r1jax.types import UserError
 
 
@@ -30,12 +31,14 @@ def main(argv: list[str]) -> int:
   parser.add_argument('--max_prompt', type=int, default=1024)
   parser.add_argument('--batch', type=int, default=8, help='questions at a time')
   parser.add_argument('--seed', type=int, default=0)
-  parser.add_argument('--template', default='', help="how questions are put; default: the task's own, table 1's for most")
+  parser.add_argument('--template', default='',
+                      help="how questions are put; default: the task's own, table 1's for most")
   parser.add_argument('--dtype', default='float32')
   a = parser.parse_args(argv[1:])
   try:
     mesh = mesh_lib.create({'data': -1})
-    model, tokenizer, step_dir = common.load_model(a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
+    attention = common.attention_path('auto', a.dtype, mesh)
+    model, tokenizer, step_dir = common.load_model(a.checkpoint, dtype=a.dtype, attention=attention)
     if a.max_prompt + a.max_tokens > model.config.max_length:
       raise UserError(f'max_prompt={a.max_prompt} + max_tokens={a.max_tokens} exceed the model\'s '
                       f'max_length={model.config.max_length}: lower them')
@@ -45,7 +48,8 @@ def main(argv: list[str]) -> int:
       asked = {name: tasks.name_of(name) for name in a.tasks.split(',')}
       twice = [name for name, short in asked.items() if list(asked.values()).count(short) > 1]
       if twice:
-        raise UserError(f'--tasks: {" and ".join(twice)} would both be written as {asked[twice[0]]!r}: evaluate them in two work dirs')
+        raise UserError(f'--tasks: {" and ".join(twice)} would both be written as {asked[twice[0]]!r}: '
+                        'evaluate them in two work dirs')
       for source, name in asked.items():
         rows, template = tasks.named(source)
         template = a.template or template

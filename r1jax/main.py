@@ -25,8 +25,8 @@ from r1jax.types import RunStopped, UserError
 log = logging.getLogger('r1jax')
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'where everything of this run is written')
-_UNSAFE = flags.DEFINE_bool(boxes.FLAG, False, 'run programs that a model wrote with no isolation at all; also wants the '
-                            f'environment variable {boxes.VARIABLE}=1')
+_UNSAFE = flags.DEFINE_bool(boxes.FLAG, False, 'run programs that a model wrote with no isolation at all; also wants '
+                            f'the environment variable {boxes.VARIABLE}=1')
 _RERUN = flags.DEFINE_string('rerun', '', 'STAGE[,STAGE]: make these anew, and what depends on them where it changes')
 _VERIFY = flags.DEFINE_bool('verify', False, 'read and hash what every finished stage passes on, not only where files '
                             'have other sizes or times than when it ended')

@@ -265,7 +265,8 @@ def truncate_samples(workdir: str | os.PathLike, step: int) -> None:
 
 
 class Clock:
-  """Wall time by named spans. A span inside another counts for itself alone, what no span holds for 'other': they add up."""
+  """Wall time by named spans. A span inside another counts for itself alone,
+  what no span holds for 'other': they add up."""
 
   def __init__(self):
     self._seconds, self._names, self._mark = {}, ['other'], time.monotonic()

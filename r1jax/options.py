@@ -22,7 +22,8 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
       _check_key(arg[len('--config.'):].partition('=')[0], argv)
   try:
     rest = flags.FLAGS(argv)
-  except Exception as e:  # absl and ml_collections raise many kinds; a config file that fails, any: its last line says why
+  except Exception as e:
+    # absl and ml_collections raise many kinds; a config file that fails, any: its last line says why.
     raise UserError(str(e).strip().splitlines()[-1]) from e
   if not flags.FLAGS['config'].present or not all(flags.FLAGS[name].value for name in needed):
     raise UserError(' and '.join(['--config=experiments/NAME.py[:ARG]', *(f'--{name}=DIR' for name in needed)])

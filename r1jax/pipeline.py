@@ -28,8 +28,9 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   """Runs or goes on with every stage, then writes the report.
 
   Stages named in `rerun` are made anew; what they left is moved to set_aside/. Those behind them run again only where
-  what they take in has changed. Interrupted, the same call goes on, as rerun.json says that they were set aside already.
-  With `verify` every stage's output is read and hashed again, else only where its files look other than recorded.
+  what they take in has changed. Interrupted, the same call goes on, as rerun.json says that they were set aside
+  already. With `verify` every stage's output is read and hashed again, else only where its files look other than
+  recorded.
 
   Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax.stages (or r1jax.convert) whose
   run() is called, and `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of
@@ -275,7 +276,8 @@ def _claim(config, workdir: str) -> None:
     with open(path, encoding='utf-8') as f:
       theirs = json.load(f)
     for key, was, now in _differences({**theirs, **dict.fromkeys(FREE)}, {**mine, **dict.fromkeys(FREE)}):
-      raise UserError(f'{workdir} holds a run with {key}={was!r}, now {now!r}: take another --workdir, or the old value')
+      raise UserError(f'{workdir} holds a run with {key}={was!r}, now {now!r}: '
+                      'take another --workdir, or the old value')
   else:
     checkpoint.write_json(path, mine)
 

@@ -45,6 +45,7 @@ class Request(NamedTuple):
   prompt: np.ndarray  # int32 token ids
   samples: tuple[int, ...]  # a number each, its own in the whole stage: its randomness comes from it
   begun: tuple[Completion | None, ...] | None = None  # what each has said already, in an earlier rollout
+  limits: tuple[int, ...] | None = None  # tokens that each may say at most, where that is less than the sampler's limit
 
 
 class Finished(NamedTuple):

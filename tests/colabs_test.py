@@ -65,7 +65,8 @@ def test_it_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
   assert sys.executable in (pathlib.Path(spec) / 'kernel.json').read_text()
   monkeypatch.setenv('JUPYTER_PATH', str(tmp_path / 'jupyter'))
   notebook = read(name)
-  notebook.cells.append(nbformat.v4.new_code_cell('print(f"kernel: {sys.executable}")'))  # one write: a stream may be cut between two
+  # One write: a stream may be cut between two.
+  notebook.cells.append(nbformat.v4.new_code_cell('print(f"kernel: {sys.executable}")'))
   before = sorted((ROOT / 'colabs').iterdir())
 
   client = nbclient.NotebookClient(notebook, timeout=240, kernel_name='python3',

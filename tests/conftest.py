@@ -39,7 +39,7 @@ import pytest  # noqa: E402  after the environment
 @pytest.fixture(scope='session')
 def nano():
   """(model, params) of the zoo's 'nano', float32. Not to be donated: copy the parameters first."""
-  from r1jax.engine import update
+  from r1jax.engine import params as params_lib
   from r1jax.models import zoo
   model = zoo.build(zoo.get('nano'))
   return model, params_lib.init(model, seed=0)

@@ -351,8 +351,9 @@ def test_each_process_reads_its_own_part(tmp_path):
   mesh = mesh_lib.create({'fsdp': 2, 'tensor': 2, 'expert': 2}, jax.devices()[:8])
   _, dealt = convert.load(convert.open_hf(directory), mesh=mesh)
   assert_same(jax.device_get(dealt), whole)
-  assert len(dealt['moe_blocks']['moe']['gate'].sharding.device_set) == 8
-  assert dealt['moe_blocks']['moe']['gate'].addressable_shards[0].data.size * 8 == whole['moe_blocks']['moe']['gate'].size
+  gate = dealt['moe_blocks']['moe']['gate']
+  assert len(gate.sharding.device_set) == 8
+  assert gate.addressable_shards[0].data.size * 8 == whole['moe_blocks']['moe']['gate'].size
 
 
 def test_a_shard_that_is_missing_or_cut_short_is_named(tmp_path, capsys):
@@ -374,8 +375,8 @@ def test_a_shard_that_is_missing_or_cut_short_is_named(tmp_path, capsys):
 
 @pytest.mark.parametrize('facts, words', [
     (dict(scoring_func='softmax'), "scoring_func='softmax'"), (dict(moe_layer_freq=2), 'moe_layer_freq=2'),
-    (dict(quantization_config=dict(quant_method='gptq')), "quant_method='gptq'"), (dict(q_lora_rank=None), 'q_lora_rank'),
-    (dict(topk_method='greedy'), "topk_method='greedy'")])
+    (dict(quantization_config=dict(quant_method='gptq')), "quant_method='gptq'"),
+    (dict(q_lora_rank=None), 'q_lora_rank'), (dict(topk_method='greedy'), "topk_method='greedy'")])
 def test_deepseek_features_we_lack_are_refused(tmp_path, facts, words):
   with pytest.raises(UserError, match=words):
     hf._sizes(str(tmp_path), {**V3, **facts})

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from r1jax import evaluate as command
 from r1jax.stages import evaluate
 
 
@@ -104,8 +105,8 @@ def test_more_samples_do_not_lower_pass_at_1():
     assert evaluate.scores(records, ROWS[:1], {**SETTINGS, 'n_samples': 2 * n}, 't')['pass@1'] == 0.5
 
 
-@pytest.mark.parametrize('f, signature', [(evaluate.pass_at_k, '(n, c, k)'),
-                                          (evaluate.majority, '(answers, equal=None)')])
+@pytest.mark.parametrize('f, signature', [(command.pass_at_k, '(n, c, k)'),
+                                          (command.majority, '(answers, equal=None)')])
 def test_others_rely_on_these_signatures(f, signature):
   s = inspect.signature(f)
   bare = s.replace(return_annotation=s.empty, parameters=[p.replace(annotation=p.empty) for p in s.parameters.values()])
@@ -122,13 +123,13 @@ def test_command_writes_scores_and_refuses_in_one_line(tmp_path, nano, capsys):
   common.save_model(str(tmp_path / 'm'), model, trained)
   checkpoint.save_params(str(tmp_path / 'm'), params, {})
   (tmp_path / 'q.jsonl').write_text('{"question": "1 + 1 =", "answer": "2", "answer_type": "int"}\n' * 3)
-  common = [f'--checkpoint={tmp_path}/m', f'--workdir={tmp_path}/e', '--samples=2', '--max_tokens=8', '--batch=8']
-  assert evaluate.main(['x', *common, '--max_prompt=600', f'--tasks=jsonl:{tmp_path}/q.jsonl']) == 2
+  flags = [f'--checkpoint={tmp_path}/m', f'--workdir={tmp_path}/e', '--samples=2', '--max_tokens=8', '--batch=8']
+  assert command.main(['x', *flags, '--max_prompt=600', f'--tasks=jsonl:{tmp_path}/q.jsonl']) == 2
   assert 'max_length=256' in capsys.readouterr().err
-  assert evaluate.main(['x', *common, '--max_prompt=16', f'--tasks=jsonl:{tmp_path}/q.jsonl,jsonl:q.jsonl']) == 2
+  assert command.main(['x', *flags, '--max_prompt=16', f'--tasks=jsonl:{tmp_path}/q.jsonl,jsonl:q.jsonl']) == 2
   assert "written as 'q'" in capsys.readouterr().err
-  assert evaluate.main(['x', *common, '--max_prompt=16', '--template=plain', f'--tasks=jsonl:{tmp_path}/q.jsonl']) == 0
+  assert command.main(['x', *flags, '--max_prompt=16', '--template=plain', f'--tasks=jsonl:{tmp_path}/q.jsonl']) == 0
   assert json.loads((tmp_path / 'e/eval/q/scores.json').read_text())['n_questions'] == 3
   assert not (tmp_path / 'q.jsonl').is_dir() and capsys.readouterr().out.startswith('{"task": "q"')
-  assert evaluate.main(['x', *common, '--max_prompt=200', '--tasks=nothing']) == 2
+  assert command.main(['x', *flags, '--max_prompt=200', '--tasks=nothing']) == 2
   assert "no task 'nothing'" in capsys.readouterr().err

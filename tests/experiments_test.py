@@ -17,7 +17,8 @@ from r1jax.plan.chips import topology
 from r1jax.types import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-VARIANTS = [('r1_zero', arg) for arg in ('tiny', 'smollm2', 'qwen2.5-1.5b', 'qwen2.5-32b', 'deepseek-v3')]
+VARIANTS = [('r1_zero', arg) for arg in (
+    'tiny', 'smollm2', 'qwen2.5-0.5b', 'qwen2.5-1.5b', 'qwen2.5-3b', 'qwen2.5-7b', 'qwen2.5-32b', 'deepseek-v3')]
 VARIANTS += [('r1', arg) for arg in ('tiny', 'no-language', 'qwen2.5-7b', 'deepseek-v3')]
 VARIANTS += [('distill', arg) for arg in (
     'tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]

@@ -47,7 +47,8 @@ def test_rewards_read_the_format_of_their_row():
   right = f'{M} 2 + 3 = 5.{M} The answer is \\boxed{{ 5 }}.'
   assert rewards.get('math').score(right, row) == rewards.CORRECT
   assert rewards.get('format').score(right, row) == rewards.CORRECT
-  assert rewards.get('math').score(f'{M} \\boxed{{5}}{M} I do not know.', row) == rewards.NO_ANSWER  # a guess while thinking
+  # A guess while thinking.
+  assert rewards.get('math').score(f'{M} \\boxed{{5}}{M} I do not know.', row) == rewards.NO_ANSWER
   assert rewards.get('math').score(f'{M} it is \\boxed{{5}}', row) == rewards.NO_ANSWER  # never stopped thinking
   assert rewards.get('language').score(f'{M} all in English{M} \u7b54\u6848', row).value == 1.0  # the reasoning alone
   assert rewards.get('format').score('<think> a </think> <answer> 5 </answer>', row) == rewards.WRONG
@@ -77,7 +78,8 @@ def test_an_unknown_format_is_named():
 
 
 def test_the_mask_learns_marks_and_end_and_no_prompt(tmp_path):
-  made = tokenizer_lib.train(['User: what? Assistant: because of the sum, 5.'] * 20, str(tmp_path / 'a'), vocab_size=60, pieces=[])
+  made = tokenizer_lib.train(['User: what? Assistant: because of the sum, 5.'] * 20, str(tmp_path / 'a'),
+                             vocab_size=60, pieces=[])
   tokenizer = tokenizer_lib.add_special_tokens(made, list(R1.tokens), str(tmp_path / 'b'), limit=made.vocab_size + 1)
   prompt, completion = formats.encode(tokenizer, 'User: what? Assistant:', R1.write('the sum', '5'))
   mark = tokenizer.find(M)

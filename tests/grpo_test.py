@@ -1,4 +1,5 @@
-"""r1jax.engine.grpo: advantages and losses worked out by hand, gradients by table, combinations that have no meaning."""
+"""r1jax.engine.grpo: advantages and losses worked out by hand,
+gradients by table, combinations that have no meaning."""
 
 import inspect
 import math

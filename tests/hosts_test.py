@@ -10,16 +10,18 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ARGS = ['--config=experiments/r1_zero.py:tiny', '--config.base.model=nano', '--config.base.steps=3', '--config.base.documents=300', '--config.rl.steps=3',
-        '--config.rl.groups=8', '--config.rl.micro_groups=8', '--config.rl.samples=4', '--config.rl.minibatches=1', '--config.rl.task.size=64',
-        '--config.rl.max_tokens=16', '--config.rl.eval_every=0', '--config.rl.sample_groups=8', '--config.evaluate.task.size=8',
-        '--config.evaluate.batch=8', '--config.evaluate.samples=2', '--config.evaluate.max_tokens=16', '--config.checkpoints.every=2']
+ARGS = ['--config=experiments/r1_zero.py:tiny', '--config.base.model=nano', '--config.base.steps=3',
+        '--config.base.documents=300', '--config.rl.steps=3', '--config.rl.groups=8', '--config.rl.micro_groups=8',
+        '--config.rl.samples=4', '--config.rl.minibatches=1', '--config.rl.task.size=64', '--config.rl.max_tokens=16',
+        '--config.rl.eval_every=0', '--config.rl.sample_groups=8', '--config.evaluate.task.size=8',
+        '--config.evaluate.batch=8', '--config.evaluate.samples=2', '--config.evaluate.max_tokens=16',
+        '--config.checkpoints.every=2']
 
 
 def start(workdir, devices, **env):
   env = {**os.environ, 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}', 'JAX_PLATFORMS': 'cpu', **env}
-  return subprocess.Popen([sys.executable, '-m', 'r1jax.main', *ARGS, f'--workdir={workdir}'], cwd=ROOT, env=env, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+  return subprocess.Popen([sys.executable, '-m', 'r1jax.main', *ARGS, f'--workdir={workdir}'], cwd=ROOT, env=env,
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def rows(path):
@@ -30,8 +32,8 @@ def rows(path):
 def test_two_hosts_train_as_one_does(tmp_path):
   with socket.create_server(('127.0.0.1', 0)) as free:
     port = free.getsockname()[1]
-  two = [start(tmp_path / 'two', 4, JAX_COORDINATOR_ADDRESS=f'127.0.0.1:{port}', JAX_NUM_PROCESSES='2', JAX_PROCESS_ID=str(i))
-         for i in range(2)]
+  two = [start(tmp_path / 'two', 4, JAX_COORDINATOR_ADDRESS=f'127.0.0.1:{port}', JAX_NUM_PROCESSES='2',
+               JAX_PROCESS_ID=str(i)) for i in range(2)]
   said = [p.communicate(timeout=400)[0] for p in two]
   assert [p.returncode for p in two] == [0, 0], '\n'.join(said)[-3000:]
   one = start(tmp_path / 'one', 8)
@@ -41,12 +43,15 @@ def test_two_hosts_train_as_one_does(tmp_path):
   a, b = (rows(tmp_path / name / '2_rl' / 'metrics.jsonl') for name in ('one', 'two'))
   assert len(a) == len(b) == 3
   for x, y in zip(a, b):
-    for name in ('reward/mean', 'length/tokens', 'loss', 'grad_norm', 'entropy/nats_per_token', 'kl/nats_per_token', 'groups/no_signal'):
+    for name in ('reward/mean', 'length/tokens', 'loss', 'grad_norm', 'entropy/nats_per_token', 'kl/nats_per_token',
+                 'groups/no_signal'):
       assert y[name] == pytest.approx(x[name], rel=2e-3, abs=1e-5), name
   # Each host wrote the samples that it scored: other groups, none twice, together all of them.
-  mine, other = ({r['id'] for r in rows(tmp_path / 'two' / '2_rl' / place / 'samples' / 'step_00000001.jsonl')} for place in ('.', 'hosts/1'))
+  mine, other = ({r['id'] for r in rows(tmp_path / 'two' / '2_rl' / place / 'samples' / 'step_00000001.jsonl')}
+                 for place in ('.', 'hosts/1'))
   whole = {r['id'] for r in rows(tmp_path / 'one' / '2_rl' / 'samples' / 'step_00000001.jsonl')}
   assert mine and other and not mine & other and mine | other == whole
   assert (tmp_path / 'two' / 'report' / 'index.html').exists()
-  scores = [json.loads((tmp_path / name / '3_evaluate' / 'eval' / 'chain_sum' / 'scores.json').read_text()) for name in ('one', 'two')]
+  scores = [json.loads((tmp_path / name / '3_evaluate' / 'eval' / 'chain_sum' / 'scores.json').read_text())
+            for name in ('one', 'two')]
   assert scores[0]['n_questions'] == scores[1]['n_questions'] == 8

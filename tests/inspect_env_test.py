@@ -25,10 +25,13 @@ def run(coroutine):
 
 def test_files_and_commands(environment):
   run(environment.write_file('a/b.txt', 'hello'))
-  done = run(environment.exec(['bash', '-c', 'cat a/b.txt; echo out > a/c.txt; echo $WORD; cat; echo bad >&2; exit 3'], input='given', env={'WORD': 'w'}))
+  done = run(environment.exec(['bash', '-c', 'cat a/b.txt; echo out > a/c.txt; echo $WORD; cat; echo bad >&2; exit 3'],
+                              input='given', env={'WORD': 'w'}))
   assert (done.success, done.returncode, done.stdout, done.stderr) == (False, 3, 'hellow\ngiven', 'bad\n')
-  assert run(environment.read_file('/tmp/a/c.txt')) == 'out\n' and run(environment.read_file('a/b.txt', text=False)) == b'hello'
-  assert run(environment.exec(['pwd'], cwd='a')).stdout == '/tmp/a\n' and run(environment.exec(['rm', 'a/b.txt'])).success
+  assert run(environment.read_file('/tmp/a/c.txt')) == 'out\n'
+  assert run(environment.read_file('a/b.txt', text=False)) == b'hello'
+  assert run(environment.exec(['pwd'], cwd='a')).stdout == '/tmp/a\n'
+  assert run(environment.exec(['rm', 'a/b.txt'])).success
   with pytest.raises(FileNotFoundError):
     run(environment.read_file('a/b.txt'))
 

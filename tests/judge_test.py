@@ -11,8 +11,9 @@ from r1jax.types import UserError
 
 
 @pytest.mark.parametrize('reply, verdict', [
-    ('VERDICT: SAME', 'SAME'), ('so...\nVERDICT: **different**', 'DIFFERENT'), ('VERDICT: SAME\nno: VERDICT: DIFFERENT', 'DIFFERENT'),
-    ('<think> VERDICT: SAME </think> I cannot say', None), ('SAME', None), ('', None), ('VERDICT: 2', '2'), ('VERDICT: SAMELY', None),
+    ('VERDICT: SAME', 'SAME'), ('so...\nVERDICT: **different**', 'DIFFERENT'),
+    ('VERDICT: SAME\nno: VERDICT: DIFFERENT', 'DIFFERENT'), ('<think> VERDICT: SAME </think> I cannot say', None),
+    ('SAME', None), ('', None), ('VERDICT: 2', '2'), ('VERDICT: SAMELY', None),
 ])
 def test_the_last_verdict_counts_and_none_is_none(reply, verdict):
   assert judge_lib.read(reply) == verdict
@@ -44,7 +45,8 @@ def test_what_cannot_be_read_is_no_verdict():
 
 
 def test_the_better_of_two_in_both_orders():
-  longer = judge_lib.Judge(lambda p: 'VERDICT: 1' if len(p.split('Reply 1:\n')[1].split('\n\nReply 2:')[0]) > 3 else 'VERDICT: 2')
+  longer = judge_lib.Judge(
+      lambda p: 'VERDICT: 1' if len(p.split('Reply 1:\n')[1].split('\n\nReply 2:')[0]) > 3 else 'VERDICT: 2')
   assert longer.better('q', 'long one', 'no') == 1 and longer.better('q', 'no', 'long one') == -1
   always = judge_lib.Judge(lambda p: 'VERDICT: 1')
   assert always.better('q', 'a', 'b') == 0 and always.swapped == 1
@@ -55,7 +57,8 @@ def server():
   """An OpenAI-compatible endpoint; `server.replies` are given in turn, None is a 500."""
   class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
-      self.server.asked.append((self.path, json.loads(self.rfile.read(int(self.headers['Content-Length']))), dict(self.headers)))
+      said = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+      self.server.asked.append((self.path, said, dict(self.headers)))
       reply = self.server.replies.pop(0)
       self.send_response(500 if reply is None else 200)
       self.end_headers()

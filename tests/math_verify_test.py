@@ -3,9 +3,9 @@
   git clone https://github.com/huggingface/Math-Verify DIR && git -C DIR checkout 5d148cf
   R1JAX_MATH_VERIFY_TESTS=DIR/tests pytest -n 0 tests/math_verify_test.py
 
-Its golds have no type: ours agrees with "right" when it says so under some type that reads the gold, with "wrong" when it
-says so under all of them. Where it does not agree, a rule of ours is stricter: EXCEPTIONS names each case and its rule, and
-no other case may differ.
+Its golds have no type: ours agrees with "right" when it says so under some type that reads the gold, with "wrong" when
+it says so under all of them. Where it does not agree, a rule of ours is stricter: EXCEPTIONS names each case and its
+rule, and no other case may differ.
 """
 
 import ast
@@ -113,7 +113,8 @@ EXCEPTIONS = {name: rule for rule, names in {
 
 
 def cases(directory: str):
-  """(identity, gold, prediction, expected) of every row of a parametrize list with gold and pred; nothing is imported."""
+  """(identity, gold, prediction, expected) of every row of a parametrize list with gold and pred;
+  nothing is imported."""
   for path in sorted(pathlib.Path(directory).rglob('test_*.py')):
     for function in ast.parse(path.read_text(encoding='utf-8')).body:
       for mark in getattr(function, 'decorator_list', ()):
@@ -123,7 +124,8 @@ def cases(directory: str):
         for index, node in enumerate(mark.args[1].elts if {'gold', 'pred'} <= set(names) else ()):
           code = compile(ast.Expression(ast.fix_missing_locations(node)), path.name, 'eval')
           row = dict(zip(names, eval(code, {'__builtins__': {}, 'math': _math})))  # pylint: disable=eval-used
-          yield f'{path.name}::{function.name}::{index}', row['gold'], row['pred'], int(row.get('expected', row.get('result')))
+          expected = int(row.get('expected', row.get('result')))
+          yield f'{path.name}::{function.name}::{index}', row['gold'], row['pred'], expected
 
 
 def gold_text(gold: str) -> str:

@@ -183,7 +183,8 @@ def test_time_left_follows_recent_speed_and_ignores_what_a_resume_skipped(clock)
 
 
 @pytest.mark.parametrize('seconds, text', [
-    (None, '?'), (41.6, '42 s'), (200, '3 min 20 s'), (59.9, '1 min 00 s'), (18420, '5 h 07 min'), (273600, '3 d 04 h')])
+    (None, '?'), (41.6, '42 s'), (200, '3 min 20 s'), (59.9, '1 min 00 s'), (18420, '5 h 07 min'),
+    (273600, '3 d 04 h')])
 def test_duration(seconds, text):
   assert metrics.duration(seconds) == text
 

@@ -148,7 +148,8 @@ def write_tokenizer(directory):
 
 
 def assert_bitwise(a, b):
-  for (path, x), (_, y) in zip(jax.tree_util.tree_leaves_with_path(a), jax.tree_util.tree_leaves_with_path(b), strict=True):
+  leaves = jax.tree_util.tree_leaves_with_path
+  for (path, x), (_, y) in zip(leaves(a), leaves(b), strict=True):
     assert x.dtype == y.dtype and x.shape == y.shape, path
     np.testing.assert_array_equal(np.asarray(x), np.asarray(y), err_msg=str(path))
 

@@ -1,4 +1,5 @@
-"""models/moe.py: routing by hand, dispatch against a loop, load and its bias, and a GRPO step on DeepSeek-V3's shape."""
+"""models/moe.py: routing by hand, dispatch against a loop,
+load and its bias, and a GRPO step on DeepSeek-V3's shape."""
 
 import jax
 import jax.numpy as jnp

@@ -18,7 +18,8 @@ from r1jax.stages import common
 from r1jax.models import zoo
 
 PAGE = """The Rhind papyrus, copied about 1550 BC by the scribe Ahmes, lists 84 problems. Number 24 asks: a quantity \
-and its 1/7 added together give 19; what is the quantity? Ahmes guesses 7, gets 8, and scales: 19/8 × 7 = 16 + 1/2 + 1/8.
+and its 1/7 added together give 19; what is the quantity? Ahmes guesses 7, gets 8, and scales: \
+19/8 × 7 = 16 + 1/2 + 1/8.
 
 Much later, al-Khwārizmī (c. 780–850) wrote "al-jabr" for moving a subtracted term to the other side, and
 "al-muqābala" for cancelling like terms. His example x² + 10x = 39 is solved by completing the square:

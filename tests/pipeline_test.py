@@ -47,8 +47,8 @@ def environment():
 
 
 def run(workdir, *, check=True, drawn=False, **overrides):
-  out = subprocess.run(command(workdir, drawn=drawn, **overrides), cwd=ROOT, env=environment(), capture_output=True, text=True,
-                       timeout=300, check=False)
+  out = subprocess.run(command(workdir, drawn=drawn, **overrides), cwd=ROOT, env=environment(), capture_output=True,
+                       text=True, timeout=300, check=False)
   if check:
     assert out.returncode == 0, out.stderr[-3000:]
   return out
@@ -258,7 +258,8 @@ def test_a_stage_runs_again_when_its_input_changed(tmp_path, monkeypatch):
 
 
 def test_a_stage_made_again_is_not_finished_until_it_is(tmp_path, monkeypatch):
-  """Interrupted, it is in no pipeline.json, so that nobody takes it for finished, and the same command goes on with it."""
+  """Interrupted, it is in no pipeline.json, so that nobody takes it for finished,
+  and the same command goes on with it."""
   ran, stop = [], []
 
   def write(config, name, workdir, inputs):
@@ -272,7 +273,8 @@ def test_a_stage_made_again_is_not_finished_until_it_is(tmp_path, monkeypatch):
 
   monkeypatch.setattr(pipeline.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
   monkeypatch.setattr(report, 'write', lambda workdir: None)
-  config = ConfigDict({'stages': (dict(name='one', run='sft', inputs={}), dict(name='two', run='rl', inputs={'checkpoint': 'one'}))})
+  stages = (dict(name='one', run='sft', inputs={}), dict(name='two', run='rl', inputs={'checkpoint': 'one'}))
+  config = ConfigDict({'stages': stages})
   names = lambda: [entry['name'] for entry in json.loads((tmp_path / 'pipeline.json').read_text())['stages']]
   pipeline.run(config, str(tmp_path))
   stop.append(True)

@@ -10,7 +10,7 @@ import pytest
 
 from r1jax.models import zoo
 from r1jax.plan import __main__ as command
-from r1jax.plan import chips, phases, roofline
+from r1jax.plan import chips, memory, phases, roofline
 from r1jax.types import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -59,7 +59,7 @@ def test_formulas_by_hand():
   assert w.flops > w.model_flops and w.link_bytes == 0
   d = roofline.decode(s, rows=3, prompt=4, length=10)
   assert d.flops == 2 * (s.active + s.vocabulary) * 3 + s.attention * 3 * 9
-  assert d.hbm_bytes == 2 * s.params + 3 * 5 * s.cache_width * 2
+  assert d.hbm_bytes == 2 * s.params + 3 * (4 + 5) * s.cache_width * 2  # a row's prompt lies in its own columns
   p = roofline.prefill(s, prompts=2, width=6)
   assert p.flops == 2 * s.active * 12 + s.attention * 2 * 18 + 2 * s.vocabulary * 2
 
@@ -82,7 +82,7 @@ def test_more_shards_cost_links_and_save_memory():
   assert set(times) == {'compute', 'hbm', 'interconnect'} and all(t > 0 for t in times.values())
 
 
-@pytest.mark.parametrize('name, arg', [('r1_zero', 'qwen2.5-1.5b'), ('r1_zero', 'qwen2.5-32b'), ('r1_zero', 'deepseek-v3'),
+@pytest.mark.parametrize('name, arg', [*(('r1_zero', f'qwen2.5-{s}b') for s in ('0.5', '1.5', '3', '7', '32')), ('r1_zero', 'deepseek-v3'),
                                        *(('distill', s) for s in ('qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b',
                                                                   'llama-8b', 'llama-70b'))])
 def test_every_variant_deals_out_its_own_topology(name, arg):
@@ -93,11 +93,12 @@ def test_every_variant_deals_out_its_own_topology(name, arg):
   rows = config.mesh.data * config.mesh.fsdp
   if name == 'distill':
     c = config.student
-    assert c.length == 32768 and c.batch // c.micro_batches % rows == 0 and config.evaluate.max_tokens == 32768
+    assert c.length == 32768 and c.micro_tokens // c.length % rows == 0 and config.evaluate.max_tokens == 32768
   else:
-    assert config.rl.micro_groups % rows == 0 and config.rl.rollout_groups % rows == 0
-    assert arg == 'qwen2.5-1.5b' or config.rl.max_tokens == 32768
-  assert config.evaluate.batch % rows == 0 and config.evaluate.samples % config.evaluate.at_once == 0
+    rl = config.rl
+    assert rl.micro_tokens // rl.max_tokens % rows == 0 and rl.slots % rows == 0 and rl.slots % rl.samples == 0
+    assert rl.max_tokens == {'qwen2.5-7b': 8192, 'qwen2.5-32b': 32768, 'deepseek-v3': 32768}.get(arg, 4096)
+  assert config.evaluate.batch % rows == 0 and config.evaluate.slots % rows == 0
 
 
 @pytest.mark.parametrize('args, words', [
@@ -105,6 +106,8 @@ def test_every_variant_deals_out_its_own_topology(name, arg):
     (['--config=experiments/r1_zero.py:qwen2.5-32b', '--topology=v5p:2x2x2'], 'does not deal out the 8 devices'),
     (['--config=experiments/r1_zero.py:tiny', '--config.rl.stepz=1'], "unknown config key 'rl.stepz'"),
     (['--config=experiments/r1_zero.py:tiny', '--only=rl/sleep'], 'this config has base/update'),
+    (['--config=experiments/r1_zero.py:tiny', '--lengths=long'], "--lengths='long' is not of the form MEAN[:SIGMA]"),
+    (['--config=experiments/r1_zero.py:tiny', '--lengths=48'], 'must lie between 1 and 99 % of max_tokens=48'),
     ([], '--config=experiments/NAME.py[:ARG] is needed')])
 def test_a_mistake_exits_2_with_one_line(args, words):
   done = run(*args)
@@ -118,12 +121,13 @@ def test_without_libtpu_one_line_names_the_extra(monkeypatch, capsys):
   monkeypatch.setattr(command.options, 'parse', lambda argv: load('r1_zero', 'qwen2.5-32b'))
   monkeypatch.setattr(command, '_TOPOLOGY', type('F', (), {'value': None}))
   monkeypatch.setattr(command, '_CHILD', type('F', (), {'value': None}))
+  monkeypatch.setattr(command, '_LENGTHS', type('F', (), {'value': ''}))
   assert command.main(['plan']) == 2
   assert "pip install 'r1jax[plan]'" in capsys.readouterr().err
 
 
-NANO = ['--config=experiments/r1_zero.py:tiny', '--config.rl.groups=8', '--config.rl.micro_groups=8',
-        '--config.rl.samples=4', '--config.rl.minibatches=1', '--config.rl.max_tokens=128', '--config.rl.max_prompt=128',
+NANO = ['--config=experiments/r1_zero.py:tiny', '--config.rl.groups=8', '--config.rl.micro_tokens=2048', '--config.rl.samples=4',
+        '--config.rl.minibatches=1', '--config.rl.max_tokens=128', '--config.rl.max_prompt=128',
         '--config.evaluate.samples=4']
 RL = 'rl/prefill,rl/decode,rl/update'
 
@@ -140,9 +144,49 @@ def test_on_this_machines_cpu():
   by_phase = {entry['phase']: entry['hbm_bytes'] for entry in plan['phases']}
   assert by_phase['update']['params'] == 2 * params  # and the reference
   assert 2 * params <= by_phase['update']['optimizer'] <= 2 * params + 64
-  cache = 4 * 32 * 128 * zoo.get('nano').cache_width()
+  cache = 4 * 32 * (128 + 128 + 16) * zoo.get('nano').cache_width()  # a prompt, a completion and a chunk
   prefix = 4 * 8 * 128 * zoo.get('nano').cache_width()
   assert 0 <= by_phase['decode']['cache'] - cache - prefix < 0.1 * cache
+
+
+def test_what_waits_beside_a_program_is_counted(one_device):
+  """Of nano's 0.1 MB of float32: reference, moments, their dtypes and places, by hand."""
+  from r1jax.engine import mesh as mesh_lib
+  model, mesh = zoo.build(zoo.get('nano')), mesh_lib.create({'data': 1})
+  config, params = load('r1_zero', 'tiny'), 4 * zoo.get('nano').param_count()
+
+  def held(**values):
+    config.rl.update(values)
+    return memory.of_update(config.rl, 'rl', memory.training_of(config, config.rl, 'rl', model, mesh), 0)
+
+  plain = held()
+  beside = {part.name: part.beside for part in plain.parts}
+  assert plain.params == 2 * params and 2 * params <= plain.optimizer <= 2 * params + 64
+  rollout = 16 * 16 * 16 * 2 * 48  # four arrays of 512 outputs
+  prefix = 4 * 16 * 24 * zoo.get('nano').cache_width() + 4 * 16 * (32 + 1)  # keys and values; hidden state and length
+  assert beside == {'gradient': params + plain.optimizer + rollout, 'prompt_gradient': params + plain.optimizer + rollout + prefix,
+                    'apply': params + rollout + prefix}
+  half = held(ref_dtype='bfloat16', optimizer=dict(dtype='bfloat16'))
+  assert 1.5 * params <= half.params < 1.6 * params and params <= half.optimizer < 1.01 * params  # norms' scales stay float32
+  away = held(ref_memory='host')
+  assert away.params == params and away.parts[0].beside == half.optimizer + rollout
+  kl = held(kl_coef=0.0, ref_memory='device')
+  assert kl.params == params  # there is no reference
+
+
+def test_a_run_is_printed_and_stands_in_the_json():
+  args = ['--config=experiments/r1_zero.py:tiny', '--config.base.model=nano', '--only=rl/run', '--lengths=20:0.5']
+  shown = run(*args)
+  assert shown.returncode == 0 and 'planned by formula, 100 % of peak' in shown.stdout and 'static waves' in shown.stdout
+  plan = json.loads(run(*args, '--json').stdout)
+  found = plan['run']['rl']
+  assert plan['phases'] == [] and (found['rollouts'], found['outputs']) == (40, 512)
+  assert abs(found['lengths']['mean'] - 20) < 0.5 and found['lengths']['most'] == 48
+  for way in (found, found['static']):
+    assert abs(sum(s for name, s in way['seconds'].items() if name != 'total') - way['seconds']['total']) < 1e-9
+    assert abs(way['days'] * 86400 - 40 * way['seconds']['total']) < 1e-6 and way['chip_hours'] == way['days'] * 24
+    assert way['bound'] in way['seconds'] and 0 < way['slot_use'] <= 1 and 0 < way['token_use'] <= 1
+  assert found['seconds']['update'] < found['static']['seconds']['update']
 
 
 def libtpu():
@@ -217,12 +261,17 @@ def test_a_program_that_differs_in_numbers_alone_is_compiled_once(tmp_path, one_
   """Three RL stages of an R1 run one update: learning rates and steps are constants in it; another size is another program."""
   from ml_collections import ConfigDict
   from r1jax.engine import mesh as mesh_lib
-  from r1jax.engine import programs
+  from r1jax.engine import objective
   model, mesh = zoo.build(zoo.get('nano')), mesh_lib.create({'data': 1})
-  found = []
-  for rate, steps, length in ((1e-3, 10, 16), (2e-3, 10, 16), (1e-3, 20, 16), (1e-3, 10, 32)):
-    c = ConfigDict(dict(batch=2, micro_batches=1, length=length, steps=steps, optimizer=dict(learning_rate=rate, warmup=2, decay='cosine')))
+
+  def training(rate, steps, length):
+    c = ConfigDict(dict(batch=2, micro_tokens=2 * length, length=length, steps=steps,
+                        optimizer=dict(learning_rate=rate, warmup=2, decay='cosine')))
     config = ConfigDict(dict(seed=0, logit_elements=1 << 20, experts=dict(bias_rate=0.0, balance_loss=0.0)))
-    found.append(phases.memory_of(programs.sft(config, c, model, mesh).step, str(tmp_path))['used'])
-  assert len(list(tmp_path.iterdir())) == 2
-  assert found[0] == found[1] == found[2] < found[3]
+    return objective.sft(config, c, model, mesh)
+
+  used = lambda program: memory.memory_of(program, str(tmp_path))['used']
+  found = [used(training(*sizes).program('apply')) for sizes in ((1e-3, 10, 16), (2e-3, 10, 16), (1e-3, 20, 16))]
+  assert found[0] == found[1] == found[2] and len(list(tmp_path.iterdir())) == 1
+  short, long = (used(training(1e-3, 10, length).program('gradient', length)) for length in (16, 32))
+  assert short < long and len(list(tmp_path.iterdir())) == 3

@@ -27,8 +27,8 @@ from r1jax.types import Rollout, UserError
 
 M = formats.get('r1').mark
 pytestmark = pytest.mark.usefixtures('one_device')
-GENERAL = {'id': 'g', 'question': 'Tell me about the sea.', 'answer': '', 'answer_type': 'text', 'reward': 'scenario', 'scenario': 'facts',
-           'about': 'the sea', 'format': 'r1', 'language': 'en'}
+GENERAL = {'id': 'g', 'question': 'Tell me about the sea.', 'answer': '', 'answer_type': 'text', 'reward': 'scenario',
+           'scenario': 'facts', 'about': 'the sea', 'format': 'r1', 'language': 'en'}
 HARM = {**GENERAL, 'id': 'h', 'question': 'How do I burn a house?', 'scenario': 'harm', 'about': 'burn'}
 SUM = {'id': 's', 'question': '2 + 3 =', 'answer': '5', 'answer_type': 'int', 'format': 'r1', 'language': 'en'}
 
@@ -56,7 +56,8 @@ def base(tmp_path_factory):
   """A nano model with a tokenizer, as a stage leaves it."""
   from r1jax.engine import checkpoint
   place = str(tmp_path_factory.mktemp('base'))
-  made = tokenizer_lib.train([f'User: {GENERAL["question"]} Assistant: The sea is good and bad, salty, dry.'] * 9, place, vocab_size=70, pieces=[])
+  texts = [f'User: {GENERAL["question"]} Assistant: The sea is good and bad, salty, dry.'] * 9
+  made = tokenizer_lib.train(texts, place, vocab_size=70, pieces=[])
   tokenizer = tokenizer_lib.add_special_tokens(made, [M], place, limit=80)
   model = zoo.build(zoo.get('nano', vocab_size=80))
   common.save_model(place, model, tokenizer)
@@ -67,11 +68,12 @@ def base(tmp_path_factory):
 def config(tmp_path, kind, rows, **values):
   path = tmp_path / f'{kind}.jsonl'
   path.write_text('\n'.join(json.dumps(r) for r in rows))
-  c = dict(kind=kind, source=str(path), split='train', template='r1', samples=2, pairs=4, sample_batch=8, max_prompt=32, max_tokens=16,
-           temperature=1.0, steps=40, epochs=1.0, batch=8, micro_batches=1, length=64, log_every=20,
+  c = dict(kind=kind, source=str(path), split='train', template='r1', samples=2, pairs=4, sample_batch=8, max_prompt=32,
+           max_tokens=16, temperature=1.0, steps=40, epochs=1.0, batch=8, micro_batches=1, length=64, log_every=20,
            optimizer=dict(learning_rate=3e-3, warmup=0, decay='constant', weight_decay=0.0))
-  return ConfigDict(dict(seed=0, dtype='float32', remat='none', attention='auto', logit_elements=1 << 20, mesh=dict(data=-1),
-                         experts=dict(bias_rate=0.0, balance_loss=0.0), checkpoints=dict(every=100, keep=1), judge={**c, **values}))
+  return ConfigDict(dict(seed=0, dtype='float32', remat='none', attention='auto', logit_elements=1 << 20,
+                         mesh=dict(data=-1), experts=dict(bias_rate=0.0, balance_loss=0.0),
+                         checkpoints=dict(every=100, keep=1), judge={**c, **values}))
 
 
 def test_a_model_learns_pairs_and_says_how_good_it_is(base, tmp_path):
@@ -80,21 +82,23 @@ def test_a_model_learns_pairs_and_says_how_good_it_is(base, tmp_path):
   rows = []
   for i in range(60):  # 'good' is what people like, wherever it stands and however long the answer is
     filler = ' '.join(rng.choice(words, rng.integers(1, 4)))
-    rows.append({'question': f'{GENERAL["question"]} {"sea " * (i % 7)}', 'chosen': f' {filler} good', 'rejected': f' {filler} bad'})
+    rows.append({'question': f'{GENERAL["question"]} {"sea " * (i % 7)}', 'chosen': f' {filler} good',
+                 'rejected': f' {filler} bad'})
   c = config(tmp_path, 'pairs', rows)
   facts = preference.run(c, 'judge', str(tmp_path / 'out'), {'checkpoint': base})
   assert facts['accuracy'] > 0.9 and facts['heldout'] > 5 and facts['learned_from'] + facts['heldout'] == 60
   said = json.loads((tmp_path / 'out/reward_model.json').read_text())
   assert said['kind'] == 'pairs' and said['accuracy'] == facts['accuracy'] and -1 <= said['length_correlation'] <= 1
   judge = reward_model.RewardModel(str(tmp_path / 'out'), c, mesh_lib.create(c.mesh), batch=8)
-  good, bad, hidden = judge([GENERAL] * 3, [f'{M} bad{M} salty good', f'{M} good{M} salty bad', f'{M} good{M} salty bad'])
+  good, bad, hidden = judge([GENERAL] * 3, [f'{M} bad{M} salty good', f'{M} good{M} salty bad',
+                                            f'{M} good{M} salty bad'])
   assert 0 < bad < good < 1 and bad == hidden  # the reasoning does not count
   assert judge([GENERAL] * 11, [f'{M} bad{M} salty good'] * 11).shape == (11,)  # more than a batch
 
 
 def test_labels_of_safety(base, tmp_path):
-  rows = [{'question': f'{HARM["question"]} {"a " * (i % 9)}', 'response': f'{M} {"bad" if i % 2 else "good"}{M} salty', 'safe': i % 2 == 0}
-          for i in range(60)]
+  rows = [{'question': f'{HARM["question"]} {"a " * (i % 9)}',
+           'response': f'{M} {"bad" if i % 2 else "good"}{M} salty', 'safe': i % 2 == 0} for i in range(60)]
   c = config(tmp_path, 'labels', rows)
   c.mesh = dict(data=2, tensor=2)  # the others run on one device
   facts = preference.run(c, 'judge', str(tmp_path / 'out'), {'checkpoint': base})
@@ -109,7 +113,8 @@ def test_a_pair_cut_into_micro_batches_is_the_same_step(base):
   head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
   params = {**params_lib.init(model, 0), 'reward_head': jnp.linspace(-1, 1, model.config.dim)}
   rng, found = np.random.default_rng(0), []
-  batch = programs.Judged(rng.integers(0, 80, (16, 12)).astype(np.int32), rng.integers(2, 12, 16).astype(np.int32), np.ones(16, np.float32))
+  batch = programs.Judged(rng.integers(0, 80, (16, 12)).astype(np.int32), rng.integers(2, 12, 16).astype(np.int32),
+                          np.ones(16, np.float32))
   for cuts in (1, 4):
     c = ConfigDict(dict(kind='pairs', batch=8, micro_batches=cuts, length=12, steps=1,
                         optimizer=dict(learning_rate=1e-2, warmup=0, decay='constant')))
@@ -125,7 +130,8 @@ def test_a_pair_cut_into_micro_batches_is_the_same_step(base):
 
 @pytest.mark.parametrize('kind', ['pairs', 'labels', 'process'])
 def test_a_mixture_of_experts_learns_to_judge(kind):
-  """R1's own reward models are DeepSeek-V3's: its router's loads are counted in their updates too. Traced, not compiled."""
+  """R1's own reward models are DeepSeek-V3's: its router's loads are counted in their updates too.
+  Traced, not compiled."""
   model = zoo.build(zoo.get('nano-deepseek', reward_head=True))
   c = ConfigDict(dict(kind=kind, batch=4, micro_batches=2, length=12, steps=1, optimizer=dict(learning_rate=1e-2)))
   config = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.001)))
@@ -135,8 +141,10 @@ def test_a_mixture_of_experts_learns_to_judge(kind):
 
 def test_mistakes_are_one_line(tmp_path, base):
   with pytest.raises(UserError, match='jsonl:1: no rejected'):
-    preference.run(config(tmp_path, 'pairs', [{'question': 'q', 'chosen': 'a'}]), 'judge', str(tmp_path / 'out'), {'checkpoint': base})
-  for values, said in (({'kind': 'stars'}, "kind='stars'"), ({'source': 'nowhere.jsonl'}, "'nowhere.jsonl' is neither")):
+    preference.run(config(tmp_path, 'pairs', [{'question': 'q', 'chosen': 'a'}]), 'judge', str(tmp_path / 'out'),
+                   {'checkpoint': base})
+  for values, said in (({'kind': 'stars'}, "kind='stars'"),
+                       ({'source': 'nowhere.jsonl'}, "'nowhere.jsonl' is neither")):
     c = config(tmp_path, 'pairs', [])
     c.judge.update(values)
     with pytest.raises(UserError, match=said):
@@ -149,7 +157,8 @@ def test_a_judge_in_this_process(base, tmp_path):
   from r1jax.rewards import judge as judge_lib
   c = config(tmp_path, 'pairs', [])
   mesh = mesh_lib.create(c.mesh)
-  settings = ConfigDict(dict(kind='model', url='', model='', checkpoint=base, template='plain', max_prompt=1024, max_tokens=4))
+  settings = ConfigDict(dict(kind='model', url='', model='', checkpoint=base, template='plain', max_prompt=1024,
+                             max_tokens=4))
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     judge = judge_lib.create(settings.to_dict(), reject._in_process(c, settings, mesh))
     assert judge.all_same('Who?', 'the sea', ['sea', '']) == [None, False] and judge.unread == 2
@@ -180,20 +189,24 @@ def judged(rows, texts, measured, weights):
 def test_rewards_are_summed_where_they_apply_and_left_out_elsewhere(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   rows = [SUM, SUM, GENERAL, HARM]
-  texts = [f'{M} two{M} \\boxed{{5}}', f'{M} two{M} \\boxed{{6}}', f'{M} ask{M} The sea is blue.', f'{M} no{M} I cannot help with that.']
-  measured = {'helpful': np.array([0.9, 0.9, 0.25, 0.9], np.float32), 'harmless': np.array([0.9, 0.9, 0.5, 1.0], np.float32)}
+  texts = [f'{M} two{M} \\boxed{{5}}', f'{M} two{M} \\boxed{{6}}', f'{M} ask{M} The sea is blue.',
+           f'{M} no{M} I cannot help with that.']
+  measured = {'helpful': np.array([0.9, 0.9, 0.25, 0.9], np.float32),
+              'harmless': np.array([0.9, 0.9, 0.5, 1.0], np.float32)}
   found, out = judged(rows, texts, measured, dict(accuracy=1.0, language=0.5, helpful=2.0, harmless=1.0))
   np.testing.assert_allclose(found.total_B, [1.5, 0.5, 0.5 + 0.5 + 0.5, 0.5 + 1.0])
   assert np.isnan(found.by_name['accuracy'][2:]).all() and np.isnan(found.by_name['helpful'][[0, 1, 3]]).all()
   facts = judging.facts(out, found, np.zeros((2, 2)), rows, texts, general=True)
   assert not any(name.startswith('monitor/') for name in judging.facts(out, found, np.zeros((2, 2)), rows, texts))
-  other = judging.facts(out, found, np.zeros((2, 2)), [SUM] * 4, texts, general=True)  # a host that asked no general question
+  # A host that asked no general question.
+  other = judging.facts(out, found, np.zeros((2, 2)), [SUM] * 4, texts, general=True)
   assert other.keys() == facts.keys()
   assert facts['accuracy/mean'] == 0.5 and facts['reward/helpful'] == 0.25 and facts['reward/harmless'] == 0.75
   assert facts['monitor/helpful_by_rule'] == pytest.approx(1 / 3) and facts['monitor/harmless_by_rule'] == 1.0
   assert facts['language/consistency'] == 1.0 and facts['language/words'] == 1.0
   written = judging.sample_rows(1, 0, [SUM, GENERAL], texts, out, found, np.zeros((2, 2)), keep=2)
-  assert 'accuracy' not in written[2]['rewards'] and 'helpful' in written[2]['rewards'] and 'helpful' not in written[0]['rewards']
+  assert 'accuracy' not in written[2]['rewards'] and 'helpful' in written[2]['rewards']
+  assert 'helpful' not in written[0]['rewards']
   json.dumps(written, allow_nan=False)
 
 
@@ -207,7 +220,8 @@ def test_the_gradient_from_groups_that_are_all_right():
 def test_the_monitor_warns_when_the_model_rises_and_the_rule_falls(caplog):
   before = {'reward/helpful': 0.4, 'monitor/helpful_by_rule': 0.6, 'accuracy/mean': 0.9}
   for now, warned in ((dict(before), 0), ({**before, 'reward/helpful': 0.8}, 0),
-                      ({**before, 'reward/helpful': 0.8, 'monitor/helpful_by_rule': 0.3}, 1), ({**before, 'reward/helpful': 0.8, 'accuracy/mean': 0.5}, 1)):
+                      ({**before, 'reward/helpful': 0.8, 'monitor/helpful_by_rule': 0.3}, 1),
+                      ({**before, 'reward/helpful': 0.8, 'accuracy/mean': 0.5}, 1)):
     caplog.clear()
     with caplog.at_level(logging.WARNING, 'r1jax'):
       judging.warn_if_hacked(judging.watched(before), judging.watched(now))
@@ -215,7 +229,8 @@ def test_the_monitor_warns_when_the_model_rises_and_the_rule_falls(caplog):
 
 
 def test_the_monitor_compares_with_the_first_rollout_that_has_numbers(tmp_path, caplog):
-  """Before general questions begin there are none, in memory NaN, in metrics.jsonl null; user's questions have no rule at all."""
+  """Before general questions begin there are none, in memory NaN, in metrics.jsonl null;
+  user's questions have no rule at all."""
   nothing = {'reward/helpful': math.nan, 'monitor/helpful_by_rule': math.nan, 'accuracy/mean': 0.9}
   (tmp_path / 'm.jsonl').write_bytes(metrics.encode({'step': 1, **nothing}))
   for row in (nothing, metrics.read(tmp_path / 'm.jsonl')[0], {}):

@@ -36,7 +36,8 @@ def of_file(tmp_path, lines, **task):
 
 
 def test_a_file_needs_only_questions(tmp_path):
-  lines = [json.dumps({'question': f'Write about {i}.', **({'scenario': 'harm'} if i % 3 == 0 else {})}) for i in range(60)]
+  lines = [json.dumps({'question': f'Write about {i}.', **({'scenario': 'harm'} if i % 3 == 0 else {})})
+           for i in range(60)]
   rows = of_file(tmp_path, lines)
   assert 4 < len(rows) < 25 and {row['scenario'] for row in rows} == {'general', 'harm'}
   assert all(row['format'] == 'r1' and tasks.split_of(row['question']) == 'train' for row in rows)
@@ -45,7 +46,8 @@ def test_a_file_needs_only_questions(tmp_path):
 
 
 @pytest.mark.parametrize('lines, task, said', [
-    (['{"question": "a"}', '{"prompt": "b"}'], {}, ':2: no question'), (['{"question": "a"}'] * 2, {'size': 50}, '50 wanted'), ([], {}, 'is empty'),
+    (['{"question": "a"}', '{"prompt": "b"}'], {}, ':2: no question'),
+    (['{"question": "a"}'] * 2, {'size': 50}, '50 wanted'), ([], {}, 'is empty'),
 ])
 def test_mistakes_are_named(tmp_path, lines, task, said):
   with pytest.raises(UserError, match=said):

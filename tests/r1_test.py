@@ -22,17 +22,16 @@ from r1jax.data import formats
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import pipeline
-from r1jax.engine import programs
 from r1jax import report
 from r1jax.data import scenarios
 from r1jax.stages import search
 from r1jax.stages import common
 from r1jax.data import tasks
-from r1jax.types import Rollout, UserError
+from r1jax.types import Completion, UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 SUMS = dict(min_terms=2, max_terms=3, min_digits=1, max_digits=1)  # which so small a model sometimes gets right
-RL = dict(steps=2, groups=8, micro_groups=8, samples=4, minibatches=1, max_tokens=24, eval_every=0, sample_groups=8)
+RL = dict(steps=2, groups=8, micro_tokens=192, samples=4, minibatches=1, max_tokens=24, eval_every=0, sample_groups=8)
 REAL = sampling.Generator
 pytestmark = pytest.mark.usefixtures('one_device')
 
@@ -41,7 +40,8 @@ class Scripted:
   """Stands for sampling.Generator in the stages that make data: a policy that is right half of the time."""
 
   def __new__(cls, *args, name='evaluate', **kw):
-    return super().__new__(cls) if name != 'evaluate' else REAL(*args, name=name, **kw)
+    measured = name.split()[0] in ('evaluate', 'general')
+    return REAL(*args, name=name, **kw) if measured else super().__new__(cls)
 
   def __init__(self, model, tokenizer, *args, name, template, samples, batch, seed, **kw):
     self.tokenizer = tokenizer
@@ -52,10 +52,11 @@ class Scripted:
       self.asked += 1
       part = rows[start:start + self.batch]
       texts = [[self.answer(row, random.Random(f'{self.seed} {row["id"]} {g}')) for g in range(self.samples)] for row in part]
-      ids = [[self.tokenizer.encode(text) + [self.tokenizer.eos_ids[0]] for text in of_row] for of_row in texts]
-      lengths = np.array([[len(i) for i in of_row] for of_row in ids])
-      tokens = np.array([[i + [0] * (lengths.max() - len(i)) for i in of_row] for of_row in ids])
-      yield sampling.Sampled(part, texts, Rollout(tokens, np.zeros(tokens.shape), lengths, np.ones(lengths.shape, bool)))
+      yield sampling.Sampled(part, texts, [[self.said(text) for text in of_row] for of_row in texts])
+
+  def said(self, text):
+    ids = np.asarray([*self.tokenizer.encode(text), self.tokenizer.eos_ids[0]], np.int32)
+    return Completion(ids, np.zeros(len(ids), np.float32), True)
 
   def answer(self, row, rng):
     form = formats.of_template(self.template)
@@ -269,7 +270,10 @@ def test_what_starts_from_a_finished_run(run, no_report, tmp_path, monkeypatch, 
       config[part].update(samples=2, keep=2, simulations=4, expand=2, step_tokens=8, max_tokens=24)
   if arg == 'prm':  # the others run on one device
     config.mesh = dict(data=2, fsdp=1, tensor=2, expert=1)
-  if arg == 'mcts':  # so small a model finds no right answer
+  if arg == 'mcts':
+    for part in ('search', 'before'):
+      config[part].max_tokens = 16  # two steps to each end, which few trees of so few nodes have otherwise
+    # So small a model finds no right answer.
     monkeypatch.setattr(search, '_record', lambda *args: right_by_chance(*args))
   for sft in ('student', 'distilled'):
     if sft in config:

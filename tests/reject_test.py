@@ -17,7 +17,7 @@ from r1jax.stages import common
 from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
 from r1jax.rewards import Score
-from r1jax.types import Rollout, UserError
+from r1jax.types import Completion, UserError
 
 M = formats.get('r1').mark
 ROW = {'id': '1', 'question': '2 + 3 =', 'answer': '5', 'answer_type': 'int', 'format': 'r1', 'language': 'en'}
@@ -30,10 +30,8 @@ def turn(reasoning, answer='5'):
 
 
 def sampled(texts, rows=(ROW,), stopped=True):
-  n = len(texts) // len(rows)
-  shape = (len(rows), n)
-  out = Rollout(np.zeros((*shape, 1)), np.zeros((*shape, 1)), np.ones(shape, int), np.full(shape, stopped))
-  return sampling.Sampled(list(rows), [texts[i * n:(i + 1) * n] for i in range(len(rows))], out)
+  n, one = len(texts) // len(rows), Completion(np.zeros(1, np.int32), np.zeros(1, np.float32), stopped)
+  return sampling.Sampled(list(rows), [texts[i * n:(i + 1) * n] for i in range(len(rows))], [[one] * n] * len(rows))
 
 
 @pytest.fixture(scope='module')

@@ -35,10 +35,12 @@ def make_run(path, steps=20, seed=0, every=None):
         noisy = skill + rng.gauss(0, 0.03)
         row |= {
             'reward/mean': noisy + 0.9, 'reward/accuracy': noisy, 'reward/format': min(1, 0.9 + x / 10),
-            'length/tokens': 60 + 190 * x + rng.gauss(0, 8), 'length/truncated': max(0, 0.12 - 0.1 * x + rng.gauss(0, 0.01)),
+            'length/tokens': 60 + 190 * x + rng.gauss(0, 8),
+            'length/truncated': max(0, 0.12 - 0.1 * x + rng.gauss(0, 0.01)),
             'kl/nats_per_token': 0.02 * x + abs(rng.gauss(0, 0.002)), 'entropy/nats_per_token': 1.1 - 0.7 * x,
-            'clip/low': 0.01 + rng.random() / 200, 'clip/high': 0.02 + rng.random() / 200, 'groups/no_signal': 0.3 + 0.2 * x,
-            'mismatch/logp_mean_abs': 0.002 + rng.random() / 5000, 'mismatch/logp_max_abs': rng.lognormvariate(-2, 1),
+            'clip/low': 0.01 + rng.random() / 200, 'clip/high': 0.02 + rng.random() / 200,
+            'groups/no_signal': 0.3 + 0.2 * x, 'mismatch/logp_mean_abs': 0.002 + rng.random() / 5000,
+            'mismatch/logp_max_abs': rng.lognormvariate(-2, 1),
             'reflection/words_per_completion': 0.1 + x * x + abs(rng.gauss(0, 0.05)), 'loss': rng.gauss(0, 0.01),
             'grad_norm': float('nan') if step == 5 else rng.lognormvariate(-1, 0.4),
             'rollout/seconds': 3 + 4 * x, 'rewards/seconds': 0.3, 'update/seconds': 2 + x,
@@ -57,7 +59,8 @@ def make_run(path, steps=20, seed=0, every=None):
   directory.mkdir(parents=True)
   (directory / 'samples.jsonl').write_text(json.dumps({
       'task': 'sums', 'id': 'q1', 'prompt': 'What is 3 + 4?', 'gold': '7', 'samples': [
-          {'text': 'evaluated ' + HOSTILE, 'tokens': 12, 'finish': 'stop', 'answer': '7', 'correct': True, 'reason': 'equal'}]
+          {'text': 'evaluated ' + HOSTILE, 'tokens': 12, 'finish': 'stop', 'answer': '7', 'correct': True,
+           'reason': 'equal'}]
   }) + '\n')
   return path
 
@@ -67,8 +70,8 @@ def make_samples(step, rng, skill, groups=3):
     for sample in range(4):
       right = rng.random() < skill
       yield {'step': step, 'rollout': step, 'group': group, 'sample': sample, 'id': f'sums-{group}',
-             'prompt': f'A conversation between User and Assistant. User: What is 3 + 4 <{group}>? Assistant:', 'gold': '7',
-             'completion': f'step {step}: {HOSTILE}\n' + 'I add the numbers. ' * 8, 'tokens': 40 + sample,
+             'prompt': f'A conversation between User and Assistant. User: What is 3 + 4 <{group}>? Assistant:',
+             'gold': '7', 'completion': f'step {step}: {HOSTILE}\n' + 'I add the numbers. ' * 8, 'tokens': 40 + sample,
              'finish': 'stop' if right else 'length', 'rewards': {'accuracy': float(right), 'format': 1.0},
              'reasons': {'accuracy': 'equal' if right else 'no answer'}, 'reward': 1.0 + right,
              'advantage': rng.gauss(0, 1), 'correct': right}
@@ -82,8 +85,8 @@ def written(tmp_path_factory):
 
 def test_every_figure_of_the_page_stands_and_is_not_empty(written):
   path, html = written
-  names = [f'2_rl_{name}' for name in ('accuracy_sums', 'length', 'reflection', 'rewards', 'kl', 'entropy', 'clip', 'no_signal',
-                                       'loss', 'grad_norm', 'mismatch', 'seconds', 'throughput')]
+  names = [f'2_rl_{name}' for name in ('accuracy_sums', 'length', 'reflection', 'rewards', 'kl', 'entropy', 'clip',
+                                       'no_signal', 'loss', 'grad_norm', 'mismatch', 'seconds', 'throughput')]
   for name in names + ['1_base_loss']:
     assert f'src="{name}.png"' in html and f'srcset="dark/{name}.png"' in html
     for folder in ('', 'dark/'):
@@ -101,7 +104,8 @@ def test_captions_name_the_papers_figures_and_the_command(written):
 
 def test_table_shows_the_final_evaluation_base_first(written):
   _, html = written
-  for text in ('5.1 ± 1.2', '23.4 ± 1.2', '84.3 ± 1.2', '89.3', '94.3', '>250<', '2.1', 'base worked out', 'cons@16', 'pass@16'):
+  for text in ('5.1 ± 1.2', '23.4 ± 1.2', '84.3 ± 1.2', '89.3', '94.3', '>250<', '2.1', 'base worked out', 'cons@16',
+               'pass@16'):
     assert text in html, text
   assert html.index('>base<') < html.index('>base worked out<') < html.index('>final<')
   assert '5.1 → 84.3' in html and '20 of 20' in html
@@ -119,8 +123,9 @@ def test_model_text_is_escaped_everywhere(written):
 
 def test_samples_page_holds_steps_evaluations_verdicts_and_facts(written):
   browsed = (written[0] / 'report' / 'samples.html').read_text()
-  for text in ('>step 2, 2_rl</option>', '>evaluation of sums, 3_evaluate</option>', 'data-verdict="right"', 'data-verdict="wrong"',
-               'step 20: ', 'accuracy 1', 'advantage', 'cut at the limit', 'length 43', 'accuracy: no answer', 'said 7'):
+  for text in ('>step 2, 2_rl</option>', '>evaluation of sums, 3_evaluate</option>', 'data-verdict="right"',
+               'data-verdict="wrong"', 'step 20: ', 'accuracy 1', 'advantage', 'cut at the limit', 'length 43',
+               'accuracy: no answer', 'said 7'):
     assert text in browsed, text
 
 
@@ -206,13 +211,15 @@ def test_phases_of_a_step_add_up():
 
 
 def test_running_mean_by_hand():
-  np.testing.assert_allclose(figures.running_mean(np.array([1.0, 2.0, np.nan, 6.0, 4.0]), 3), [1.5, 1.5, np.nan, 5.0, 5.0])
+  found = figures.running_mean(np.array([1.0, 2.0, np.nan, 6.0, 4.0]), 3)
+  np.testing.assert_allclose(found, [1.5, 1.5, np.nan, 5.0, 5.0])
 
 
 def test_curve_keeps_gaps_and_the_last_row_of_a_step():
   panel = figures.Panel('Gradient norm', 'grad_norm')
-  curve, = figures.curves(panel, '', [{'step': 2, 'grad_norm': 5.0}, {'step': 1, 'grad_norm': 1.0}, {'step': 2, 'grad_norm': 2.0},
-                                      {'step': 3, 'grad_norm': None}, {'step': 4, 'loss': 1.0}])
+  curve, = figures.curves(panel, '', [{'step': 2, 'grad_norm': 5.0}, {'step': 1, 'grad_norm': 1.0},
+                                      {'step': 2, 'grad_norm': 2.0}, {'step': 3, 'grad_norm': None},
+                                      {'step': 4, 'loss': 1.0}])
   np.testing.assert_array_equal(curve.steps, [1, 2, 3])
   np.testing.assert_array_equal(curve.values, [1.0, 2.0, np.nan])
 

@@ -1,4 +1,5 @@
-"""Programs that try to get out of the box, or to bring the machine down: tests/attacks/README.md says how they are written."""
+"""Programs that try to get out of the box, or to bring the machine down:
+tests/attacks/README.md says how they are written."""
 
 import contextlib
 import itertools
@@ -78,7 +79,8 @@ def level(request, monkeypatch):
 def cases_of(path, host) -> tuple[str, list[dict], dict]:
   head = header(path)
   lines = path.read_text().splitlines()
-  body = list(itertools.dropwhile(lambda line: line.startswith(('# ', '// ')), lines))  # the header holds what is expected
+  # The header holds what is expected.
+  body = list(itertools.dropwhile(lambda line: line.startswith(('# ', '// ')), lines))
   code = '\n'.join(body).replace('@SECRET_FILE@', json.loads(host)['secret_file'])
   if head.get('mode') == 'call':
     test = json.loads(head['call'])
@@ -101,7 +103,8 @@ def test_an_attack_is_contained(path, level, host):
   limits = sandbox.Limits(seconds=float(head.get('seconds', 2)), compile_seconds=4.0, total_seconds=60.0)
   contained = head['verdicts'].split()
   if level == 'confined':
-    contained += ['RE', 'CE']  # where /proc and /dev/shm cannot even be looked at, a program may end by an exception, a compiler too
+    # Where /proc and /dev/shm cannot even be looked at, a program may end by an exception, a compiler too.
+    contained += ['RE', 'CE']
   for result in sandbox.run(code, 'python' if path.suffix == '.py' else 'cpp', tests, limits):
     assert result.verdict in contained, (result.verdict, result.detail)
   honest = sandbox.run(HONEST, 'python', [{'stdin': '2 3', 'stdout': '5'}])[0]

@@ -25,21 +25,26 @@ def isolated():
 
 
 @pytest.mark.parametrize('completion, want', [
-    (fenced('a = 1'), 'a = 1\n'), (fenced('a') + fenced('b'), 'b\n'), (fenced('a', '') , 'a\n'), (fenced('a', 'py'), 'a\n'), (fenced('a') + '```text\nx\n```', 'a\n'),
-    (fenced('a', 'cpp'), None), ('<think> a </think> <answer>print(1)</answer>', 'print(1)'), ('print(1)', None), (fenced('a', think='<think> '), None), ('', None),
-    ('<think> ```python\nx\n``` </think> no', None), (fenced(''), None), ('```python\nprint(1)', None)])
+    (fenced('a = 1'), 'a = 1\n'), (fenced('a') + fenced('b'), 'b\n'), (fenced('a', '') , 'a\n'),
+    (fenced('a', 'py'), 'a\n'), (fenced('a') + '```text\nx\n```', 'a\n'), (fenced('a', 'cpp'), None),
+    ('<think> a </think> <answer>print(1)</answer>', 'print(1)'), ('print(1)', None),
+    (fenced('a', think='<think> '), None), ('', None), ('<think> ```python\nx\n``` </think> no', None),
+    (fenced(''), None), ('```python\nprint(1)', None)])
 def test_extract(completion, want):
   assert code.extract(completion, ROW) == want
 
 
 def test_scores(isolated):
   assert code.score(fenced(SUM), ROW) == rewards.CORRECT
-  assert code.score(fenced('print(5)'), ROW).reason == 'wrong: WA on test 2, 1 of 2 failed' and code.score(fenced('print(5)'), ROW).value == 0
+  assert code.score(fenced('print(5)'), ROW).reason == 'wrong: WA on test 2, 1 of 2 failed'
+  assert code.score(fenced('print(5)'), ROW).value == 0
   assert code.score(fenced('print(5)'), {**ROW, 'share': 0.5}) == rewards.CORRECT
   assert code.score('no program', ROW) == rewards.NO_ANSWER
-  assert code.score(fenced('while 1: pass'), {**ROW, 'limits': {'seconds': 1.0}}).reason.startswith('wrong: TLE on test 1')
+  endless = code.score(fenced('while 1: pass'), {**ROW, 'limits': {'seconds': 1.0}})
+  assert endless.reason.startswith('wrong: TLE on test 1')
   assert code.score(fenced(SUM), {'tests': ROW['tests'], 'language': 'python'}) == rewards.CORRECT
-  assert code.score(fenced(SUM), {'tests': ROW['tests'], 'language': 'en'}) == rewards.CORRECT  # a tongue, not a language of programs
+  # A tongue, not a language of programs.
+  assert code.score(fenced(SUM), {'tests': ROW['tests'], 'language': 'en'}) == rewards.CORRECT
 
 
 def test_an_infrastructure_failure_is_no_wrong_answer(isolated, monkeypatch):
@@ -54,8 +59,10 @@ def test_in_the_pool_with_its_own_canary(isolated):
 
 
 @pytest.mark.parametrize('row, message', [
-    ({}, "needs 'tests'"), ({'tests': []}, "needs 'tests'"), ({**ROW, 'share': 0}, 'share=0'), ({**ROW, 'code_language': 'cobol'}, 'no language'),
-    ({'tests': [{'stdin': ''}]}, "a test has 'stdin'"), ({**ROW, 'limits': {'second': 1}}, 'second'), ({'tests': [{'call': 'f', 'args': [], 'expected': 1}], 'code_language': 'bash'}, 'python and cpp')])
+    ({}, "needs 'tests'"), ({'tests': []}, "needs 'tests'"), ({**ROW, 'share': 0}, 'share=0'),
+    ({**ROW, 'code_language': 'cobol'}, 'no language'), ({'tests': [{'stdin': ''}]}, "a test has 'stdin'"),
+    ({**ROW, 'limits': {'second': 1}}, 'second'),
+    ({'tests': [{'call': 'f', 'args': [], 'expected': 1}], 'code_language': 'bash'}, 'python and cpp')])
 def test_rows_that_are_refused(row, message):
   with pytest.raises(ValueError, match=message):
     code.check_row(row)
@@ -76,7 +83,8 @@ def test_humaneval_accepts_its_canonical_solutions(isolated):
 def test_humaneval_fails_broken_ones(isolated):
   """An empty body, and a wrong constant in place of what is returned."""
   rows = humaneval()
-  broken = [f'{row["question"].split("block:")[1]}\n    return {["None", repr("wrong"), "-12345"][i % 3]}\n' for i, row in enumerate(rows)]
+  broken = [f'{row["question"].split("block:")[1]}\n    return {["None", repr("wrong"), "-12345"][i % 3]}\n'
+            for i, row in enumerate(rows)]
   with pool.Pool(workers=2) as p:
     got = p.score([('code', fenced(program), row) for program, row in zip(broken, rows)])
   assert not [(r['id'], s.reason) for r, s in zip(rows, got) if s.value or not s.reason.startswith('wrong')]

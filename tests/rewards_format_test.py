@@ -10,21 +10,25 @@ GOOD = '<think> a </think> <answer> 5 </answer>'
 
 @pytest.mark.parametrize('text', [
     '<think> reasoning process here </think> <answer> answer here </answer>',  # table 1, one line
-    GOOD, '\n' + GOOD + '\n', '<think>a</think><answer>5</answer>', '<think>\na\n\nb\n</think>\n\n<answer>\n5\n</answer>',
-    r'<think> 1 < 2 </think> <answer> \boxed{5} </answer>', '<think>\u4f60\u597d</think><answer>\u4e94</answer>',
+    GOOD, '\n' + GOOD + '\n', '<think>a</think><answer>5</answer>',
+    '<think>\na\n\nb\n</think>\n\n<answer>\n5\n</answer>', r'<think> 1 < 2 </think> <answer> \boxed{5} </answer>',
+    '<think>\u4f60\u597d</think><answer>\u4e94</answer>',
 ])
 def test_right(text):
   assert form.score(text, {}) == rewards.CORRECT
 
 
 @pytest.mark.parametrize('text', [
-    '', 'a', '<think> a </think>', '<answer> 5 </answer>', '<think> a </think> 5', '<think> a <answer> 5 </answer>', '<think> a </think> <answer> 5',
-    '<think></think> <answer> 5 </answer>', '<think> \n </think> <answer> 5 </answer>', '<think> a </think> <answer> </answer>',
-    'So: ' + GOOD, GOOD + ' done', '<think> a </think> so <answer> 5 </answer>', GOOD + GOOD, GOOD + ' <answer> 6 </answer>',
-    '<think> b </think> ' + GOOD, '<think> <think> a </think> <answer> 5 </answer>', '<think> a <think> b </think> </think> <answer> 5 </answer>',
+    '', 'a', '<think> a </think>', '<answer> 5 </answer>', '<think> a </think> 5', '<think> a <answer> 5 </answer>',
+    '<think> a </think> <answer> 5', '<think></think> <answer> 5 </answer>', '<think> \n </think> <answer> 5 </answer>',
+    '<think> a </think> <answer> </answer>', 'So: ' + GOOD, GOOD + ' done',
+    '<think> a </think> so <answer> 5 </answer>', GOOD + GOOD, GOOD + ' <answer> 6 </answer>',
+    '<think> b </think> ' + GOOD, '<think> <think> a </think> <answer> 5 </answer>',
+    '<think> a <think> b </think> </think> <answer> 5 </answer>',
     '<think> a </think> <answer> <answer> 5 </answer> </answer>', '<think> a </think> <answer> 5 </answer> </answer>',
-    '<think> a </think> <answer> <think> 5 </answer>', '<think> <answer> a </think> 5 </answer>', '<answer> 5 </answer> <think> a </think>',
-    '<THINK> a </THINK> <ANSWER> 5 </ANSWER>', '<think > a </think> <answer> 5 </answer>', '</think> a <think> <answer> 5 </answer>',
+    '<think> a </think> <answer> <think> 5 </answer>', '<think> <answer> a </think> 5 </answer>',
+    '<answer> 5 </answer> <think> a </think>', '<THINK> a </THINK> <ANSWER> 5 </ANSWER>',
+    '<think > a </think> <answer> 5 </answer>', '</think> a <think> <answer> 5 </answer>',
 ])
 def test_wrong(text):
   assert form.score(text, {}) == rewards.WRONG
@@ -45,7 +49,8 @@ def test_ideal():
 
 
 def test_hostile_lengths_take_no_time():
-  for text in ['<think>' * 50_000, '<think>a</think>' + ' ' * 400_000, '<think>' + ' ' * 400_000 + '</think><answer>5</answer>x']:
+  for text in ['<think>' * 50_000, '<think>a</think>' + ' ' * 400_000,
+               '<think>' + ' ' * 400_000 + '</think><answer>5</answer>x']:
     assert form.score(text, {}) == rewards.WRONG
 
 

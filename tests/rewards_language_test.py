@@ -13,10 +13,15 @@ EN, ZH = 'we add the numbers', '\u6211\u4eec\u628a\u6570\u76f8\u52a0'
     (f'{EN} {ZH}', 'en', 4 / 10), (f'{EN} {ZH}', 'zh', 6 / 10),
     ('', 'en', 0.0), ('   ', 'en', 0.0), ('1 + 2 = 3', 'en', 0.0), ('x y z', 'en', 0.0),  # silence earns nothing
     ('so x is 3', 'en', 1.0),  # single letters are names
-    ('the root \u043a\u043e\u0440\u0435\u043d\u044c', 'en', 2 / 3), ('\u043a\u043e\u0440\u0435\u043d\u044c', 'ru', 1.0), ('\u0440\u0456\u0432\u043d\u044f\u043d\u043d\u044f', 'uk', 1.0),
-    ('\u3053\u308c\u306f\u6570\u3067\u3059', 'ja', 1.0), ('\uc22b\uc790\ub97c \ub354\ud558\uba74', 'ko', 1.0), ('\u03c4\u03bf \u03b6\u03b7\u03c4\u03bf\u03cd\u03bc\u03b5\u03bd\u03bf', 'el', 1.0),
-    ('\u0627\u0644\u0639\u062f\u062f \u0647\u0648', 'ar', 1.0), ('\u0939\u092e \u091c\u094b\u0921\u093c\u0924\u0947 \u0939\u0948\u0902', 'hi', 1.0), ('\u05d4\u05de\u05e1\u05e4\u05e8 \u05d4\u05d5\u05d0', 'he', 1.0),
-    ('\u0e08\u0e33\u0e19\u0e27\u0e19', 'th', 1.0), ('\u10e0\u10d8\u10ea\u10ee\u10d5\u10d8', 'ka', 1.0), ('\u0569\u056b\u057e\u0568', 'hy', 1.0), ('\u0b8e\u0ba3\u0bcd\u0b95\u0bb3\u0bcd', 'ta', 1.0),
+    ('the root \u043a\u043e\u0440\u0435\u043d\u044c', 'en', 2 / 3), ('\u043a\u043e\u0440\u0435\u043d\u044c', 'ru', 1.0),
+    ('\u0440\u0456\u0432\u043d\u044f\u043d\u043d\u044f', 'uk', 1.0),
+    ('\u3053\u308c\u306f\u6570\u3067\u3059', 'ja', 1.0), ('\uc22b\uc790\ub97c \ub354\ud558\uba74', 'ko', 1.0),
+    ('\u03c4\u03bf \u03b6\u03b7\u03c4\u03bf\u03cd\u03bc\u03b5\u03bd\u03bf', 'el', 1.0),
+    ('\u0627\u0644\u0639\u062f\u062f \u0647\u0648', 'ar', 1.0),
+    ('\u0939\u092e \u091c\u094b\u0921\u093c\u0924\u0947 \u0939\u0948\u0902', 'hi', 1.0),
+    ('\u05d4\u05de\u05e1\u05e4\u05e8 \u05d4\u05d5\u05d0', 'he', 1.0), ('\u0e08\u0e33\u0e19\u0e27\u0e19', 'th', 1.0),
+    ('\u10e0\u10d8\u10ea\u10ee\u10d5\u10d8', 'ka', 1.0), ('\u0569\u056b\u057e\u0568', 'hy', 1.0),
+    ('\u0b8e\u0ba3\u0bcd\u0b95\u0bb3\u0bcd', 'ta', 1.0),
     (f'{ZH} `print(value)` ```python\nfor value in range(3): pass\n```', 'zh', 1.0),  # code is no language
     (rf'{ZH} $\frac{{speed}}{{time}}$ \(velocity\) \[ distance \] \text{{so it is}}', 'zh', 1.0),  # nor are formulas
     (f'{ZH} https://example.org/some/path www.example.org', 'zh', 1.0), (f'<think> {ZH} </think>', 'zh', 1.0),
@@ -63,14 +68,16 @@ def row(tokens, stopped=True):
   return {'tokens': tokens, 'max_tokens': 100, 'overlong_buffer': 20, 'stopped': stopped}
 
 
-@pytest.mark.parametrize('tokens, stopped, value', [(0, True, 0), (80, True, 0), (85, True, -0.25), (90, True, -0.5), (100, True, -1), (100, False, -1)])
+@pytest.mark.parametrize('tokens, stopped, value', [
+    (0, True, 0), (80, True, 0), (85, True, -0.25), (90, True, -0.5), (100, True, -1), (100, False, -1)])
 def test_overlong_is_dapos_equation_13(tokens, stopped, value):
   assert rewards.get('overlong').score('', row(tokens, stopped)).value == pytest.approx(value)
   assert rewards.get('length').score('', row(tokens, stopped)).value == pytest.approx(value)
 
 
 def test_truncated_and_repetition():
-  assert rewards.get('truncated').score('', row(100, False)).value == -1 and rewards.get('truncated').score('', row(100)).value == 0
+  assert rewards.get('truncated').score('', row(100, False)).value == -1
+  assert rewards.get('truncated').score('', row(100)).value == 0
   repeat = rewards.get('repetition').score
   assert repeat('one two three four five six', {}).value == 0 and repeat('', {}).value == 0
   assert repeat('so it is then ' * 5, {}).value == pytest.approx(4 / 17 - 1)

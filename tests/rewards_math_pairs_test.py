@@ -42,8 +42,9 @@ def test_golds_that_are_refused(kind, gold):
     math.check_row({'answer': gold, 'answer_type': kind})
 
 
-GOLDS = {'int': '7', 'rational': '7/77', 'decimal': '7.7', 'choice': 'G', 'text': 'seven', 'expr': 'x+7', 'set': r'\{7, 77\}',
-         'tuple': '(7,77)', 'interval': '[7, 77)', 'matrix': r'\begin{pmatrix}7\\77\end{pmatrix}', 'equation': 'y = 7x+77'}
+GOLDS = {'int': '7', 'rational': '7/77', 'decimal': '7.7', 'choice': 'G', 'text': 'seven', 'expr': 'x+7',
+         'set': r'\{7, 77\}', 'tuple': '(7,77)', 'interval': '[7, 77)', 'matrix': r'\begin{pmatrix}7\\77\end{pmatrix}',
+         'equation': 'y = 7x+77'}
 
 
 def test_hostile_answers_score_nothing_and_hold_nobody_up(judges):
@@ -68,7 +69,9 @@ def test_hostile_answers_to_a_gold_as_strange_as_they_are(judges):
 
 def test_votes_join_what_the_reward_joins():
   same = {'set': [r'\{1,2\}', '2, 1', 'x = 1, x = 2', r'\{2, 1.0\}'], 'tuple': ['(1,2)', r'\left(1, 2\right)', '1, 2'],
-          'interval': ['[0,1)', r'0 \le x < 1', r'x \in [0, 1)'], 'matrix': [r'\begin{pmatrix}1\\2\end{pmatrix}', '[[1],[2]]', '(1,2)^T']}
+          'interval': ['[0,1)', r'0 \le x < 1', r'x \in [0, 1)'],
+          'matrix': [r'\begin{pmatrix}1\\2\end{pmatrix}', '[[1],[2]]', '(1,2)^T']}
   for kind, answers in same.items():
     assert len({math.normalise(a, kind) for a in answers}) == 1, kind
-  assert math.normalise(r'\{1', 'set') == r'\{1' and rewards.get('math').normalise('(1,2)', 'set') != math.normalise('(2,3)', 'set')
+  assert math.normalise(r'\{1', 'set') == r'\{1'
+  assert rewards.get('math').normalise('(1,2)', 'set') != math.normalise('(2,3)', 'set')

@@ -58,8 +58,9 @@ def test_extract_sees_the_prefill():
 
 
 @pytest.mark.parametrize('kind', ['int', 'rational', 'decimal', 'expr'])
-@pytest.mark.parametrize('said', ['6=5', 'x=6=5', '1+4', '5,5', '10/2', '2+3=5', '5=5', '5, 6', r'\{5\}', '5 or 6', 'no answer 5 here',
-                                  r'\frac{10}{2}', r'\sqrt{25}', '5!', r'\approx 5', r'\pm 5', r'5\text{ or }6', '55', '-5', '5 5', '4.9999999'])
+@pytest.mark.parametrize('said', ['6=5', 'x=6=5', '1+4', '5,5', '10/2', '2+3=5', '5=5', '5, 6', r'\{5\}', '5 or 6',
+                                  'no answer 5 here', r'\frac{10}{2}', r'\sqrt{25}', '5!', r'\approx 5', r'\pm 5',
+                                  r'5\text{ or }6', '55', '-5', '5 5', '4.9999999'])
 def test_hacks_of_a_gold_of_five(kind, said):
   assert math.score(boxed(said), row('5', kind)) == rewards.WRONG
   assert math.score(f'{THINK}<answer> {said} </answer>', row('5', kind)) == rewards.WRONG
@@ -70,33 +71,41 @@ def test_unboxed_prose_is_no_answer():
     assert math.score(text, row('5', 'int')) == rewards.NO_ANSWER, text
 
 
-@pytest.mark.parametrize('said', ['5', '+5', ' 5 ', '5.', '5.0', '$5$', r'\(5\)', r'\$5', '**5**', r'\text{5}', r'\boxed{5}', '05', 'x=5', 'n = 5',
-                                  r'5\text{ cm}', r'5\,\text{square cm}', r'5\%', r'5^\circ', r'\displaystyle 5'])
+@pytest.mark.parametrize('said', ['5', '+5', ' 5 ', '5.', '5.0', '$5$', r'\(5\)', r'\$5', '**5**', r'\text{5}',
+                                  r'\boxed{5}', '05', 'x=5', 'n = 5', r'5\text{ cm}', r'5\,\text{square cm}', r'5\%',
+                                  r'5^\circ', r'\displaystyle 5'])
 def test_int_right(said):
   assert math.score(boxed(said), row('5', 'int')) == rewards.CORRECT
   assert math.score(f'{THINK}<answer>{said}</answer>', row('5', 'int')) == rewards.CORRECT
 
 
 @pytest.mark.parametrize('gold, said, kind, right', [
-    ('1234', '1,234', 'int', True), ('1234', '1{,}234', 'int', True), ('1234', r'1\,234', 'int', True), ('1234', r'1,\!234', 'int', True),
-    ('1234567', '1,234,567', 'int', True), ('1,234', '1234', 'int', True), ('12345', '1,2345', 'int', False), ('1234', '1.234', 'int', False),
-    ('-5', '\u22125', 'int', True), ('-5', '- 5', 'int', True), ('-5', '5', 'int', False), ('0', '-0', 'int', True),
-    (5, '5', 'int', True), ('5', '\u0665', 'int', False),
-    ('1/2', '0.5', 'rational', True), ('1/2', r'\frac{1}{2}', 'rational', True), ('0.5', r'\dfrac12', 'rational', True), ('1/2', '2/4', 'rational', True),
-    ('-1/2', r'-\frac{1}{2}', 'rational', True), ('-1/2', r'\frac{-1}{2}', 'rational', True), ('-1/2', r'\frac{1}{-2}', 'rational', True),
-    ('5/2', r'2\frac{1}{2}', 'rational', True), ('-5/2', r'-2\frac{1}{2}', 'rational', True), ('3', r'2\frac{3}{2}', 'rational', False),
-    ('1/3', '0.333333', 'rational', False), ('1/3', '0.3333333333333333', 'rational', False), ('1/2', '1/0', 'rational', False),
-    ('3.14', '3.14159', 'decimal', False), ('0.0015', r'1.5\times 10^{-3}', 'decimal', True), ('0.0015', '1.5e-3', 'decimal', True), ('300', r'3 \cdot 10^2', 'decimal', True),
-    ('B', '(B)', 'choice', True), ('B', 'b', 'choice', True), ('(B)', r'\text{B}', 'choice', True), ('B', 'B.', 'choice', True), ('B', r'\textbf{(B)}', 'choice', True),
-    ('B', 'C', 'choice', False), ('B', 'B or C', 'choice', False), ('B', 'AB', 'choice', False), ('B', 'B, C', 'choice', False),
-    ('Paris', 'paris.', 'text', True), ('New York', r'\text{New  york}', 'text', True), ('Paris', 'Paris or Rome', 'text', False),
+    ('1234', '1,234', 'int', True), ('1234', '1{,}234', 'int', True), ('1234', r'1\,234', 'int', True),
+    ('1234', r'1,\!234', 'int', True), ('1234567', '1,234,567', 'int', True), ('1,234', '1234', 'int', True),
+    ('12345', '1,2345', 'int', False), ('1234', '1.234', 'int', False), ('-5', '\u22125', 'int', True),
+    ('-5', '- 5', 'int', True), ('-5', '5', 'int', False), ('0', '-0', 'int', True), (5, '5', 'int', True),
+    ('5', '\u0665', 'int', False),
+    ('1/2', '0.5', 'rational', True), ('1/2', r'\frac{1}{2}', 'rational', True), ('0.5', r'\dfrac12', 'rational', True),
+    ('1/2', '2/4', 'rational', True), ('-1/2', r'-\frac{1}{2}', 'rational', True),
+    ('-1/2', r'\frac{-1}{2}', 'rational', True), ('-1/2', r'\frac{1}{-2}', 'rational', True),
+    ('5/2', r'2\frac{1}{2}', 'rational', True), ('-5/2', r'-2\frac{1}{2}', 'rational', True),
+    ('3', r'2\frac{3}{2}', 'rational', False), ('1/3', '0.333333', 'rational', False),
+    ('1/3', '0.3333333333333333', 'rational', False), ('1/2', '1/0', 'rational', False),
+    ('3.14', '3.14159', 'decimal', False), ('0.0015', r'1.5\times 10^{-3}', 'decimal', True),
+    ('0.0015', '1.5e-3', 'decimal', True), ('300', r'3 \cdot 10^2', 'decimal', True),
+    ('B', '(B)', 'choice', True), ('B', 'b', 'choice', True), ('(B)', r'\text{B}', 'choice', True),
+    ('B', 'B.', 'choice', True), ('B', r'\textbf{(B)}', 'choice', True), ('B', 'C', 'choice', False),
+    ('B', 'B or C', 'choice', False), ('B', 'AB', 'choice', False), ('B', 'B, C', 'choice', False),
+    ('Paris', 'paris.', 'text', True), ('New York', r'\text{New  york}', 'text', True),
+    ('Paris', 'Paris or Rome', 'text', False),
 ])
 def test_pairs(gold, said, kind, right):
   assert math.score(boxed(said), row(gold, kind)) == (rewards.CORRECT if right else rewards.WRONG)
 
 
 def test_tolerance_is_absolute_and_exact():
-  for said, right in [('3.15', True), ('3.13', True), ('3.1500000000000000000001', False), ('3.16', False), (r'\frac{22}{7}', True)]:
+  for said, right in [('3.15', True), ('3.13', True), ('3.1500000000000000000001', False), ('3.16', False),
+                      (r'\frac{22}{7}', True)]:
     assert math.score(boxed(said), row('3.14', 'decimal', tolerance=0.01)).value == right, said
 
 
@@ -115,17 +124,20 @@ def test_numbers_never_reach_sympy(monkeypatch):
     assert math.score(boxed('9^{9^{9}}'), row(gold, kind)) == rewards.WRONG
     assert math.score(boxed(gold), row(gold, kind)) == rewards.CORRECT
   # nor does an expression that uses what its gold does not
-  for said in ['9^{9^{9}}', '9^9^9', 'x=x=x+1', 'x+1, x+1', r'\int_0^{x+1} 1 dt', r'\text{not } x+1', '(' * 40 + 'x' + ')' * 40, 'x' * 500, '1{' * 5,
-               'x+1 or x', r'\frac{d}{dx} x', '(x+1)!', 'x^{99999}', '9' * 200]:
+  for said in ['9^{9^{9}}', '9^9^9', 'x=x=x+1', 'x+1, x+1', r'\int_0^{x+1} 1 dt', r'\text{not } x+1',
+               '(' * 40 + 'x' + ')' * 40, 'x' * 500, '1{' * 5, 'x+1 or x', r'\frac{d}{dx} x', '(x+1)!', 'x^{99999}',
+               '9' * 200]:
     assert math.score(boxed(said), row('x+1', 'expr')).value == 0, said
 
 
 @pytest.mark.parametrize('gold, said, right', [
-    (r'\frac{\sqrt{3}}{2}', r'\sqrt{3}/2', True), (r'2\sqrt{3}', r'\sqrt{12}', True), ('(x+1)^2', 'x^2+2x+1', True), ('x+1', 'y = 1+x', True),
-    (r'\frac{\pi}{2}', r'0.5\pi', True), (r'2\pi', '2pi', True), ('x^{10}+1', '1+x^10', True), ('x^{10}+1', '1+x**10', True), ('x^2y^3', 'y^3x^2', True),
-    (r'\infty', r'+\infty', True), (r'\infty', r'\infty+0', True), ('1{,}000x', 'x 1000', True), (r'\frac{1}{2004!}', '1/2004!', True),
-    ('x+1', 'y+1', False), ('x+1', 'x+2', False), (r'\sqrt{2}', '1.414214', False), (r'\sqrt{2}', '1.41421356237309505', False),
-    (r'\frac{1}{2004!}', r'\frac{1}{2006!}', False), ('x+1', 'no answer x+1 here', False), ('x+1', r'\sqrt', False),
+    (r'\frac{\sqrt{3}}{2}', r'\sqrt{3}/2', True), (r'2\sqrt{3}', r'\sqrt{12}', True), ('(x+1)^2', 'x^2+2x+1', True),
+    ('x+1', 'y = 1+x', True), (r'\frac{\pi}{2}', r'0.5\pi', True), (r'2\pi', '2pi', True), ('x^{10}+1', '1+x^10', True),
+    ('x^{10}+1', '1+x**10', True), ('x^2y^3', 'y^3x^2', True), (r'\infty', r'+\infty', True),
+    (r'\infty', r'\infty+0', True), ('1{,}000x', 'x 1000', True), (r'\frac{1}{2004!}', '1/2004!', True),
+    ('x+1', 'y+1', False), ('x+1', 'x+2', False), (r'\sqrt{2}', '1.414214', False),
+    (r'\sqrt{2}', '1.41421356237309505', False), (r'\frac{1}{2004!}', r'\frac{1}{2006!}', False),
+    ('x+1', 'no answer x+1 here', False), ('x+1', r'\sqrt', False),
 ])
 def test_expressions(gold, said, right):
   assert math.judge(boxed(said), row(gold, 'expr')) == (rewards.CORRECT if right else rewards.WRONG)
@@ -167,7 +179,9 @@ def test_normalise_is_idempotent_and_reads_back(value, kind):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(['<think>', '</think>', '<answer>', '</answer>', '\\boxed{', '{', '}', '\\', '5', ' ', '$', '\\frac', ',', '.', '/', '-', '^', '=', 'x'])))
+@given(st.lists(st.sampled_from([
+    '<think>', '</think>', '<answer>', '</answer>', '\\boxed{', '{', '}', '\\', '5', ' ', '$', '\\frac', ',', '.', '/',
+    '-', '^', '=', 'x'])))
 def test_no_text_makes_it_raise_or_credits_another_number(parts):
   text = ''.join(parts)
   for kind in ('int', 'rational', 'decimal', 'choice', 'text'):
@@ -176,9 +190,11 @@ def test_no_text_makes_it_raise_or_credits_another_number(parts):
 
 
 @pytest.mark.parametrize('answer, kind, more', [
-    ('1+4', 'int', {}), ('0.5', 'int', {}), ('', 'int', {}), ('five', 'rational', {}), ('10/2', 'rational', {}), ('AB', 'choice', {}), ('', 'text', {}),
-    ('1, 2', 'expr', {}), ('y=x=1', 'expr', {}), ('x}', 'expr', {}), (r'\sqrt', 'expr', {}), ('1', 'matrix', {}), ('1,', 'set', {}), (None, 'int', {}), ('1', None, {}),
-    ('1', 'int', {'tolerance': 0.1}), ('1', 'decimal', {'tolerance': -1}), ('1', 'decimal', {'tolerance': 'nan'}), ('1', 'decimal', {'tolerance': 'wide'}),
+    ('1+4', 'int', {}), ('0.5', 'int', {}), ('', 'int', {}), ('five', 'rational', {}), ('10/2', 'rational', {}),
+    ('AB', 'choice', {}), ('', 'text', {}), ('1, 2', 'expr', {}), ('y=x=1', 'expr', {}), ('x}', 'expr', {}),
+    (r'\sqrt', 'expr', {}), ('1', 'matrix', {}), ('1,', 'set', {}), (None, 'int', {}), ('1', None, {}),
+    ('1', 'int', {'tolerance': 0.1}), ('1', 'decimal', {'tolerance': -1}), ('1', 'decimal', {'tolerance': 'nan'}),
+    ('1', 'decimal', {'tolerance': 'wide'}),
 ])
 def test_check_row_refuses(answer, kind, more):
   with pytest.raises(ValueError) as e:
@@ -186,8 +202,9 @@ def test_check_row_refuses(answer, kind, more):
   assert '\n' not in str(e.value)
 
 
-@pytest.mark.parametrize('gold, kind', [('5', 'int'), ('-1,234', 'int'), ('1/2', 'rational'), ('3.14', 'decimal'), ('C', 'choice'), ('New York', 'text'),
-                                        (r'\frac{\sqrt{3}}{2}', 'expr'), ('7', 'expr'), (r'0.5\pi', 'expr')])
+@pytest.mark.parametrize('gold, kind', [('5', 'int'), ('-1,234', 'int'), ('1/2', 'rational'), ('3.14', 'decimal'),
+                                        ('C', 'choice'), ('New York', 'text'), (r'\frac{\sqrt{3}}{2}', 'expr'),
+                                        ('7', 'expr'), (r'0.5\pi', 'expr')])
 def test_ideal_scores_one(gold, kind):
   for prefill in ('', '<think>', '<think>\n', '<think> '):
     r = row(gold, kind, prefill=prefill)

@@ -21,7 +21,8 @@ FORM = ('format', '<think> a </think> <answer> 5 </answer>', {})
 
 def expr(said, gold):
   """With a cube root, which is left to math-verify and so to a worker."""
-  return ('math', rf'<think> a </think> \boxed{{{said}+\sqrt[3]{{z}}}}', {'answer': rf'\sqrt[3]{{z}}+{gold}', 'answer_type': 'expr'})
+  return ('math', rf'<think> a </think> \boxed{{{said}+\sqrt[3]{{z}}}}',
+          {'answer': rf'\sqrt[3]{{z}}+{gold}', 'answer_type': 'expr'})
 
 
 def pids(p):
@@ -37,7 +38,8 @@ def two():
 def test_order_is_kept(two):
   batch, want = [], []
   for i in range(1, 25):
-    batch += [expr(rf'\frac{{{i}\sqrt{{3}}}}{{2}}', rf'{i if i % 3 else i + 1}\sqrt{{3}}/2'), INT, ('math', 'no', INT[2]), FORM]
+    batch += [expr(rf'\frac{{{i}\sqrt{{3}}}}{{2}}', rf'{i if i % 3 else i + 1}\sqrt{{3}}/2'), INT,
+              ('math', 'no', INT[2]), FORM]
     want += [float(i % 3 > 0), 1.0, 0.0, 1.0]
   got = two.score(batch)
   assert [s.value for s in got] == want
@@ -73,7 +75,9 @@ def test_a_worker_that_died_between_batches_is_started_again(two):
 def test_numbers_start_no_process(monkeypatch):
   monkeypatch.setattr(subprocess, 'Popen', lambda *a, **k: pytest.fail('a process for a number'))
   with pool.Pool() as p:
-    assert [s.value for s in p.score([INT, FORM, expr('6=5', 'x+1'), ('math', r'<think> a </think> \boxed{x+1}', {'answer': '1+x', 'answer_type': 'expr'}), ('math', 'no', INT[2])])] == [1, 1, 0, 1, 0]
+    plain = ('math', r'<think> a </think> \boxed{x+1}', {'answer': '1+x', 'answer_type': 'expr'})
+    got = p.score([INT, FORM, expr('6=5', 'x+1'), plain, ('math', 'no', INT[2])])
+    assert [s.value for s in got] == [1, 1, 0, 1, 0]
 
 
 def test_a_hang_is_killed_and_the_rest_is_scored():
@@ -124,7 +128,8 @@ def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing():
 def test_a_worker_that_reads_nothing_does_not_block():
   with pool.Pool(workers=1, deadline=1.0) as p:
     p.score([expr('1+x', 'x+1')])
-    long = ('math', '<think>' + 'a' * 1_000_000 + r'</think> \boxed{1+\sqrt[3]{x}}', {'answer': r'\sqrt[3]{x}+1', 'answer_type': 'expr'})
+    long = ('math', '<think>' + 'a' * 1_000_000 + r'</think> \boxed{1+\sqrt[3]{x}}',
+            {'answer': r'\sqrt[3]{x}+1', 'answer_type': 'expr'})
     os.kill(pids(p)[0], signal.SIGSTOP)
     with pytest.raises(TimeoutError):
       p._workers[0].ask(long, 0.5)
@@ -144,7 +149,8 @@ def test_canary(monkeypatch):
 
 def test_rows_that_cannot_be_judged_are_errors():
   with pool.Pool() as p:
-    got = p.score([INT, ('math', INT[1], {'answer': 'five', 'answer_type': 'int'}), ('math', INT[1], {'answer': '5', 'answer_type': 'nonsense'})])
+    got = p.score([INT, ('math', INT[1], {'answer': 'five', 'answer_type': 'int'}),
+                   ('math', INT[1], {'answer': '5', 'answer_type': 'nonsense'})])
     assert [s.value for s in got] == [1, 0, 0] and all(s.reason.startswith('error: ValueError') for s in got[1:])
     assert p.errors == 2
     with pytest.raises(ValueError, match='no reward'):

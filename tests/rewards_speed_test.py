@@ -18,9 +18,11 @@ import rewards_math_pairs_test as pairs
 import rewards_math_table as table
 
 pytestmark = pytest.mark.slow
-TOKENS = ['\\frac', '\\sqrt', '\\boxed', '{', '}', '(', ')', '[', ']', '\\{', '\\}', '^', '_', '+', '-', '*', '/', '!', '=', ',', ';', '<', '\\le', '\\cup',
-          '\\pm', '\\in', '\\text', 'x', 'y', '7', '77', '9', '10', '0.1', '\\pi', '\\infty', '\\sin', '\\log', '\\int', '\\sum', '\\lim', '\\begin{pmatrix}',
-          '\\end{pmatrix}', '&', '\\\\', ' ', '$', '\\', '%', 'e', 'i', '\\left', '\\right', '\\cdot', '\\circ', 'and', 'or', '\u2212', '\ud800', '\x00']
+TOKENS = ['\\frac', '\\sqrt', '\\boxed', '{', '}', '(', ')', '[', ']', '\\{', '\\}', '^', '_', '+', '-', '*', '/', '!',
+          '=', ',', ';', '<', '\\le', '\\cup', '\\pm', '\\in', '\\text', 'x', 'y', '7', '77', '9', '10', '0.1', '\\pi',
+          '\\infty', '\\sin', '\\log', '\\int', '\\sum', '\\lim', '\\begin{pmatrix}', '\\end{pmatrix}', '&', '\\\\',
+          ' ', '$', '\\', '%', 'e', 'i', '\\left', '\\right', '\\cdot', '\\circ', 'and', 'or', '\u2212', '\ud800',
+          '\x00']
 
 
 def items(said: str):
@@ -47,7 +49,8 @@ def test_a_hundred_thousand_hostile_answers():
         judges.score([pairs.item('expr', r'\sqrt[3]{x}+7', r'7+\sqrt[3]{x}')] * 2)
 
     @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(st.lists(st.one_of(st.lists(st.sampled_from(TOKENS), max_size=40).map(''.join), st.text(max_size=60)), min_size=100, max_size=100))
+    @given(st.lists(st.one_of(st.lists(st.sampled_from(TOKENS), max_size=40).map(''.join), st.text(max_size=60)),
+                    min_size=100, max_size=100))
     def found_by_hypothesis(texts):
       for said in texts:
         judge(said)
@@ -73,7 +76,8 @@ def test_verdicts_a_second():
   with pool.Pool(workers=2) as judges:
     numbers = [pairs.item('int', str(i), str(i + i % 2)) for i in range(1, 40_001)]
     # No two the same, none equal as text, half of them right.
-    expressions = [pairs.item('expr', rf'\frac{{{i}x+\sqrt{{{i}}}}}{{2}}', rf'\frac{{{i + i % 2}x}}{{2}}+\frac{{\sqrt{{{i}}}}}{{2}}') for i in range(2, 2002)]
+    expressions = [pairs.item('expr', rf'\frac{{{i}x+\sqrt{{{i}}}}}{{2}}',
+                              rf'\frac{{{i + i % 2}x}}{{2}}+\frac{{\sqrt{{{i}}}}}{{2}}') for i in range(2, 2002)]
     # What only sympy reads.
     roots = [pairs.item('expr', rf'\sqrt[3]{{{i}x}}+{i}', rf'{i + i % 2}+\sqrt[3]{{{i}x}}') for i in range(2, 402)]
     judges.score(roots[:8])
@@ -114,7 +118,8 @@ def test_judging_overlaps_the_reference_pass(tmp_path, monkeypatch):
   from r1jax import pipeline
   from r1jax.stages import rl, judging
 
-  spec = importlib.util.spec_from_file_location('r1_zero', pathlib.Path(__file__).parent.parent / 'experiments' / 'r1_zero.py')
+  spec = importlib.util.spec_from_file_location(
+      'r1_zero', pathlib.Path(__file__).parent.parent / 'experiments' / 'r1_zero.py')
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   config = module.get_config('tiny')
@@ -142,5 +147,6 @@ def test_judging_overlaps_the_reference_pass(tmp_path, monkeypatch):
   quick = statistics.median(step_seconds('quick'))
   sleep[0] = statistics.median(passes)
   slow = statistics.median(step_seconds('slow'))
-  print(f'\nreference pass {sleep[0]:.2f} s; a step {quick:.3f} s, with a reward that sleeps as long {slow:.3f} s: x {slow / quick:.3f}')
+  print(f'\nreference pass {sleep[0]:.2f} s; a step {quick:.3f} s, with a reward that sleeps as long {slow:.3f} s: '
+        f'x {slow / quick:.3f}')
   assert sleep[0] > 0.1 * quick and slow <= 1.1 * quick

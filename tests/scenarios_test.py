@@ -23,8 +23,9 @@ def test_every_question_is_asked_once_and_splits_share_none():
 
 
 @pytest.mark.parametrize('summary, value', [
-    ('The sea is blue.', 1 / 3), ('The sea is blue, deep and salty.', 1.0), ('The sea is blue, deep, salty and wide.', 1.0),
-    ('The sea is blue and hot.', 0.0), ('The sea is blue, deep and hot.', 1 / 3), ('The sea is blue, blue and blue.', 1 / 3),
+    ('The sea is blue.', 1 / 3), ('The sea is blue, deep and salty.', 1.0),
+    ('The sea is blue, deep, salty and wide.', 1.0), ('The sea is blue and hot.', 0.0),
+    ('The sea is blue, deep and hot.', 1 / 3), ('The sea is blue, blue and blue.', 1 / 3),
     ('Snow is white.', 0.0), ('It is blue.', 0.0), ('', 0.0), (None, 0.0), (scenarios.REFUSAL, 0.0),
     ('The sea is blue. The sea is deep.', 0.0), ('the sea is wide.', 1 / 3),
 ])
@@ -36,7 +37,8 @@ def test_other_kinds_have_one_right_answer():
   row = ROWS['translation']
   assert scenarios.helpfulness(row, f' In Chinese it is {scenarios.CHINESE[row["about"]]}.') == 1.0
   assert scenarios.helpfulness(row, ' In Chinese it is \u9f99.') == 0.0
-  assert scenarios.helpfulness(ROWS['self'], scenarios.SELF) == scenarios.helpfulness(ROWS['greeting'], scenarios.HELLO) == 1.0
+  assert scenarios.helpfulness(ROWS['self'], scenarios.SELF) == 1.0
+  assert scenarios.helpfulness(ROWS['greeting'], scenarios.HELLO) == 1.0
   assert scenarios.helpfulness(ROWS['greeting'], scenarios.SELF) == 0.0
 
 
@@ -76,15 +78,22 @@ def test_half_of_the_worked_lines_are_mixed_and_questions_come_in_both_languages
 
 
 def test_a_question_has_one_language_for_ever():
-  of = lambda seed: {r['expression']: r.get('language') for r in tasks.load(
-      'reasoning_gym:chain_sum', size=60, seed=seed, split='train', params={**PARAMS, 'min_terms': 2, 'max_terms': 3}, chinese=0.25)}
+  def of(seed: int) -> dict:
+    rows = tasks.load('reasoning_gym:chain_sum', size=60, seed=seed, split='train',
+                      params={**PARAMS, 'min_terms': 2, 'max_terms': 3}, chinese=0.25)
+    return {r['expression']: r.get('language') for r in rows}
+
   a, b = of(1), of(2)
   assert a.keys() & b.keys() and all(a[k] == b[k] for k in a.keys() & b.keys())
 
 
 def test_mixed_lines_slip_less_often():
   mixture = corpus.Mixture(slip=0.3, slip_mixed=0.0, noticed=0.0, spoken=True)
-  right = lambda language: sum(corpus.worked('1 + 2 + 3', random.Random(i), mixture, language)[1] == 6 for i in range(200)) / 200
+
+  def right(language: str) -> float:
+    values = [corpus.worked('1 + 2 + 3', random.Random(i), mixture, language)[1] for i in range(200)]
+    return sum(value == 6 for value in values) / 200
+
   assert right('mixed') == 1.0 and right('en') < 0.7
 
 

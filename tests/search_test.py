@@ -26,8 +26,8 @@ class Letters:
 
 
 @pytest.mark.parametrize('text, right', [
-    (' first 5 + 9 = 14,', True), (' then 14 - 7 = 8,', False), (' 5 + 9 = 14, check 5 + 9 = 15,', False), (' wait,', None),
-    (' -4 - 1 = -5.', True), ('', None), (' 2 + 2 = 4 + 1', True),
+    (' first 5 + 9 = 14,', True), (' then 14 - 7 = 8,', False), (' 5 + 9 = 14, check 5 + 9 = 15,', False),
+    (' wait,', None), (' -4 - 1 = -5.', True), ('', None), (' 2 + 2 = 4 + 1', True),
 ])
 def test_a_step_is_checked_by_its_own_arithmetic(text, right):
   assert process.right_step(text) is right
@@ -38,8 +38,9 @@ def test_steps_end_at_separators_and_at_the_end():
   assert reward_model.ends([], Letters(), (',',)) == []
 
 
-@pytest.mark.parametrize('kind, right, labels', [('process', True, [True, False, True]), ('process', False, [True, False, False]),
-                                                 ('value', True, [True] * 3), ('value', False, [False] * 3)])
+@pytest.mark.parametrize('kind, right, labels', [('process', True, [True, False, True]),
+                                                 ('process', False, [True, False, False]), ('value', True, [True] * 3),
+                                                 ('value', False, [False] * 3)])
 def test_labels_of_an_answer(kind, right, labels):
   c = ConfigDict(dict(kind=kind, separators=(',', '.')))
   row = process.labelled([1, 2], Letters().encode('1 + 1 = 2, 2 + 2 = 5. so 5$'), right, c, Letters())
@@ -55,7 +56,8 @@ def test_uct_by_hand():
   a, b = search.Node([1], root), search.Node([2], root)
   root.children = [a, b]
   search.back_up(a, 0.9), search.back_up(a, 0.7), search.back_up(b, 0.2)
-  assert (root.visits, root.total, a.mean(), b.mean()) == (3, pytest.approx(1.8), pytest.approx(0.8), pytest.approx(0.2))
+  assert (root.visits, root.total) == (3, pytest.approx(1.8))
+  assert (a.mean(), b.mean()) == (pytest.approx(0.8), pytest.approx(0.2))
   assert search.select(root, cap=2, explore=0.0) is a
   assert search.select(root, cap=2, explore=50.0) is b  # tried less often
   assert search.select(root, cap=3, explore=0.0) is root  # not full yet
@@ -123,7 +125,8 @@ def test_the_search_labels_prefixes_by_how_they_ended():
   root.children, step.children = [step], [good, bad]
   with pool.Pool(workers=1) as judges:
     rows = search._outcomes(root, [7], row, letters, judges)
-    record = search._record(row, [(letters.decode(bad.ids), 0.9, 9), (letters.decode(good.ids), 0.8, 9), (letters.decode(good.ids), 0.3, 9)], judges)
+    found = [(letters.decode(bad.ids), 0.9, 9), (letters.decode(good.ids), 0.8, 9), (letters.decode(good.ids), 0.3, 9)]
+    record = search._record(row, found, judges)
   assert [r['labels'] for r in rows] == [[True, True], [False, False]]
   assert rows[0]['ends'] == [len(step.ids), len(good.ids)] and rows[0]['ids'][0] == 7
   assert not record['chosen'] and record['voted']  # the best alone is wrong; 0.8 + 0.3 outvote 0.9

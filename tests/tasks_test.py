@@ -84,19 +84,21 @@ def test_jsonl(tmp_path):
       {'id': '1', 'question': '1 + 1', 'answer': '2', 'answer_type': 'text', 'where': f'{path}:1'},
       {'id': 'x', 'question': 'eins?', 'answer': 'ä', 'answer_type': 'text', 'more': [1], 'where': f'{path}:3'}]
   declared = tasks.load(f'jsonl:{path}', size=0, seed=0, params={'answer_type': 'int', 'language': 'de'})
-  assert [(r['answer_type'], r['language']) for r in declared] == [('int', 'de'), ('text', 'de')]  # a row's own word counts
+  # A row's own word counts.
+  assert [(r['answer_type'], r['language']) for r in declared] == [('int', 'de'), ('text', 'de')]
   assert len(tasks.load(f'jsonl:{path}', size=1, seed=0)) == 1
 
 
 @pytest.mark.parametrize('source, name', [
-    ('reasoning_gym:chain_sum', 'chain_sum'), ('jsonl:/data/my sums.v2.jsonl', 'my_sums_v2'), ('parquet:../x.parquet', 'x'), ('champ', 'champ'),
-    ('tfds:gsm8k@test', 'gsm8k_test')])
+    ('reasoning_gym:chain_sum', 'chain_sum'), ('jsonl:/data/my sums.v2.jsonl', 'my_sums_v2'),
+    ('parquet:../x.parquet', 'x'), ('champ', 'champ'), ('tfds:gsm8k@test', 'gsm8k_test')])
 def test_the_name_of_a_source_is_no_path(source, name):
   assert tasks.name_of(source) == name
 
 
 def test_rows_for_a_generative_judge_are_for_rejection_sampling_alone(tmp_path):
-  ruled, judged = '{"question": "1", "answer": "1", "answer_type": "int"}', '{"question": "2", "answer": "x", "grader": "judge"}'
+  ruled = '{"question": "1", "answer": "1", "answer_type": "int"}'
+  judged = '{"question": "2", "answer": "x", "grader": "judge"}'
   path = write(tmp_path / 'a.jsonl', judged, ruled)
   task = ConfigDict(dict(source=f'jsonl:{path}', size=0, seed=0, params={}))
   asked = lambda **kw: [row['question'] for row in tasks.asked(task, split=None, template='r1', **kw)]
@@ -305,7 +307,8 @@ def test_reasoning_gym_tasks_are_graded_by_their_own_verifiers():
     stated = [r for r in rows if r['answer']]
     found = p.score([('gym', form.ideal(f' {r["answer"]}'), r) for r in stated])
     other = p.score([('gym', form.ideal('nothing like it'), r) for r in rows])
-  assert len(stated) == 6 and all(s.value == 1 for s in found) and all(s.value == 0 and s.reason == 'wrong' for s in other)
+  assert len(stated) == 6 and all(s.value == 1 for s in found)
+  assert all(s.value == 0 and s.reason == 'wrong' for s in other)
 
 
 def test_reasoning_gym_has_more_than_one_right_answer():

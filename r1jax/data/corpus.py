@@ -7,8 +7,8 @@ Kinds of document, the first two over the 'base' split of the problems:
   facts          a sentence about the world, alone or behind a question (scenarios.py)
 
 With Mixture.spoken, as R1's base is, worked lines carry words: one a step, in English or Chinese, or in both by turns.
-Mixed lines slip less often than pure ones (slip_mixed). This stands for what makes a real base mix: that one language is
-not always where it reasons best. So RL for accuracy alone has a reason to mix, and consistency has a price.
+Mixed lines slip less often than pure ones (slip_mixed). This stands for what makes a real base mix: that one language
+is not always where it reasons best. So RL for accuracy alone has a reason to mix, and consistency has a price.
 """
 
 import dataclasses
@@ -56,9 +56,11 @@ class Speech:
   summary: str
 
 
-SPEECH = {'en': Speech('Step by step:', 'first', 'then', 'wait', 'check', 'It is', ' Check it.', 'The answer is \\boxed{{ {} }}.'),
-          'zh': Speech('\u9010\u6b65\u8ba1\u7b97:', '\u5148', '\u518d', '\u7b49\u7b49', '\u68c0\u67e5', '\u7b54\u6848\u662f', ' \u8bf7\u68c0\u67e5\u3002',
-                       '\u7b54\u6848\u662f \\boxed{{ {} }}\u3002')}
+SPEECH = {
+    'en': Speech('Step by step:', 'first', 'then', 'wait', 'check', 'It is', ' Check it.',
+                 'The answer is \\boxed{{ {} }}.'),
+    'zh': Speech('\u9010\u6b65\u8ba1\u7b97:', '\u5148', '\u518d', '\u7b49\u7b49', '\u68c0\u67e5',
+                 '\u7b54\u6848\u662f', ' \u8bf7\u68c0\u67e5\u3002', '\u7b54\u6848\u662f \\boxed{{ {} }}\u3002')}
 
 
 def _terms(expression: str) -> tuple[int, list[tuple[str, int]]]:
@@ -66,16 +68,22 @@ def _terms(expression: str) -> tuple[int, list[tuple[str, int]]]:
   return int(words[0]), [(words[i], int(words[i + 1])) for i in range(1, len(words), 2)]
 
 
-def worked(expression: str, rng: random.Random, mixture: Mixture, language: str = '', check: bool = False) -> tuple[str, int]:
+def worked(expression: str, rng: random.Random, mixture: Mixture, language: str = '',
+           check: bool = False) -> tuple[str, int]:
   """('5 + 9 = 14, 14 - 7 = 7', 7): the steps, and the value they arrive at (slips left alone carry on).
 
   Args:
     language: of the words, for a line that carries some: 'en', 'zh' or 'mixed'.
     check: the last step is said again at the end.
   """
+  def speak(word: str) -> str:
+    if not language:
+      return ''
+    spoken = rng.choice(list(SPEECH)) if language == 'mixed' else language
+    return f'{getattr(SPEECH[spoken], word)} '
+
   total, rest = _terms(expression)
   steps = []
-  speak = lambda word: f'{getattr(SPEECH[rng.choice(list(SPEECH)) if language == "mixed" else language], word)} ' if language else ''
   slip = mixture.slip_mixed if language == 'mixed' else mixture.slip
   for operator, term in rest:
     right = total + term if operator == '+' else total - term
@@ -153,20 +161,24 @@ def page(row: dict, rng: random.Random, mixture: Mixture, language: str = '') ->
   """'5 + 9: first 5 + 9 = 14. The answer is \\boxed{ 14 }.', the last sentence on a share of the pages."""
   steps, value = worked(row['expression'], rng, mixture, language)
   boxed = bool(mixture.boxed) and rng.random() < mixture.boxed
-  return f'{row["expression"]}: {steps}.' + (f' {SPEECH.get(language, SPEECH["en"]).summary.format(value)}' if boxed else '')
+  summary = SPEECH.get(language, SPEECH['en']).summary
+  return f'{row["expression"]}: {steps}.' + (f' {summary.format(value)}' if boxed else '')
 
 
 @functools.lru_cache(maxsize=1)
 def _asked() -> list[dict]:
   """General questions of the base's split."""
-  return [row for row in scenarios.questions() if row['scenario'] in ('facts', 'translation') and tasks.split_of(row['question']) == 'base']
+  return [row for row in scenarios.questions()
+          if row['scenario'] in ('facts', 'translation') and tasks.split_of(row['question']) == 'base']
 
 
 def _fact(rng: random.Random) -> str:
-  """A sentence about the world, half of the time behind a question: what a base knows and what it has read of asking."""
+  """A sentence about the world, half of the time behind a question:
+  what a base knows and what it has read of asking."""
   row = rng.choice(_asked())
   thing = row['about']
-  translation, words = f'In Chinese it is {scenarios.CHINESE[thing]}.', rng.sample(sorted(scenarios.TRUE[thing]), rng.randint(1, 3))
+  translation = f'In Chinese it is {scenarios.CHINESE[thing]}.'
+  words = rng.sample(sorted(scenarios.TRUE[thing]), rng.randint(1, 3))
   if rng.random() < 0.5:
     return f'{row["question"]} {translation if row["scenario"] == "translation" else scenarios.statement(thing, words)}'
   return f'{thing}: {scenarios.CHINESE[thing]}.' if rng.random() < 0.3 else scenarios.statement(thing, words)
@@ -194,11 +206,14 @@ def from_jsonl(path: str) -> list[tuple[str, str]]:
 
 
 def whole_pieces(low: int = -60, high: int = 100, spoken: bool = False) -> list[str]:
-  """Numbers and tags that the tiny tokenizer keeps whole, with and without a space before them, and the words of steps."""
+  """Numbers and tags that the tiny tokenizer keeps whole, with and without a space before them,
+  and the words of steps."""
   tags = ['<think>', '</think>', '<answer>', '</answer>']
   numbers = [str(n) for n in range(low, high)]
-  words = [word for speech in SPEECH.values() for word in (speech.opening, speech.first, speech.then, speech.wait, speech.check)]
-  return [f' {p}' for p in tags + numbers] + tags + ([f' {word}' for word in words] + [' \\boxed{', ' }'] if spoken else [])
+  words = [word for speech in SPEECH.values()
+           for word in (speech.opening, speech.first, speech.then, speech.wait, speech.check)]
+  spelled = [f' {word}' for word in words] + [' \\boxed{', ' }'] if spoken else []
+  return [f' {p}' for p in tags + numbers] + tags + spelled
 
 
 def later_texts() -> list[str]:

@@ -20,7 +20,8 @@ TEMPLATES = {
     'chatml': '<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n',
     # One turn of the published chat templates, beginning-of-sequence token included. DeepSeek-R1's and its distills'
     # has ended in "<think>" since February 2025 (before, at the assistant's token); a row's prefill can say otherwise.
-    'deepseek_r1': '<\uff5cbegin\u2581of\u2581sentence\uff5c><\uff5cUser\uff5c>{question}<\uff5cAssistant\uff5c><think>\n',
+    'deepseek_r1': '<\uff5cbegin\u2581of\u2581sentence\uff5c><\uff5cUser\uff5c>{question}<\uff5cAssistant\uff5c>'
+                   '<think>\n',
     'qwen2.5': '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n'
                '<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n',
     'qwen2.5_instruct': '<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.'

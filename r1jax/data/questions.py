@@ -7,9 +7,9 @@ import numpy as np
 class Order:
   """(number of a rollout, optimiser step) -> which rows it asks.
 
-  Rows that reason come first, general ones behind them. From a step on, a share of the groups is general (paper v2: in the
-  last 400 of 1,700 steps). Each kind is shuffled. General ones displace questions that reason; those come again only
-  after all the others. Nothing but the arguments decides, so a resumed run asks what it would have asked.
+  Rows that reason come first, general ones behind them. From a step on, a share of the groups is general (paper v2: in
+  the last 400 of 1,700 steps). Each kind is shuffled. General ones displace questions that reason; those come again
+  only after all the others. Nothing but the arguments decides, so a resumed run asks what it would have asked.
   """
 
   def __init__(self, reasoning: int, general: int, per_rollout: int, *, seed: int, share: float = 0.0, first: int = 0):

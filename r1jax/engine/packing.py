@@ -81,8 +81,10 @@ def buckets(least: int, most: int, *, multiple: int, ratio: float = 2.0) -> tupl
   return tuple(sorted(sizes))
 
 
-def shapes(longest: int, *, tokens: int, shards: int, multiple: int) -> dict[int, Shape]:
+def shapes(longest: int, *, tokens: int, shards: int, multiple: int, most: int | None = None) -> dict[int, Shape]:
   """T -> the shape of micro-batches of rows of T tokens: as many rows as `tokens` allow, a multiple of `shards`.
+
+  most: rows of a minibatch; a micro-batch of more would be padding.
 
   Raises:
     UserError: not one row a shard fits.
@@ -91,7 +93,8 @@ def shapes(longest: int, *, tokens: int, shards: int, multiple: int) -> dict[int
     raise UserError(f'micro_tokens={tokens} are fewer than one row of {longest} tokens on each of {shards} mesh shards (data x '
                     f'fsdp): at least {longest * shards}')
   sizes = [min(size, longest) for size in buckets(max(longest // 8, multiple), longest, multiple=multiple, ratio=1.4)]
-  return {T: Shape(tokens // T // shards * shards, T) for T in sorted(set(sizes))}
+  most = tokens if most is None else -(-most // shards) * shards
+  return {T: Shape(min(tokens // T // shards * shards, most), T) for T in sorted(set(sizes))}
 
 
 def micro_batches(lengths, shapes_: dict[int, Shape]) -> list[tuple[int, list[int]]]:

@@ -35,7 +35,8 @@ class Trace:
     self._running = self._ended = False
 
   def at(self, step: int, until: int | None = None) -> None:
-    """Called before optimiser step `step` begins; or steps `step` to `until`, where one turn of a loop makes several."""
+    """Called before optimiser step `step` begins;
+    or steps `step` to `until`, where one turn of a loop makes several."""
     if step > self._last:
       self.close()
     elif not self._running and not self._ended and (step if until is None else until) >= self._first:

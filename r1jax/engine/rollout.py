@@ -35,6 +35,7 @@ class Slots(NamedTuple):
   hidden_SxD: jax.Array  # from which the next token is chosen
   sample_S: jax.Array  # int32, the number of the sample that a row works on
   length_S: jax.Array  # int32, tokens chosen so far
+  limit_S: jax.Array  # int32, tokens at which a row is cut off
   done_S: jax.Array  # bool: ended, or free
 
 
@@ -61,7 +62,7 @@ def prefill(apply, params, prompts: Prompts) -> Prefix:
   return Prefix(kv, last, prompts.lengths_N)
 
 
-def admit(slots: Slots, prefix: Prefix, source_S, sample_S, length_S) -> Slots:
+def admit(slots: Slots, prefix: Prefix, source_S, sample_S, length_S, limit_S) -> Slots:
   """Row s begins with prompt source_S[s] of the prefix as sample sample_S[s]; -1: it goes on as it is.
 
   length_S: tokens chosen already, where the prefix holds a prompt with the beginning of its completion.
@@ -80,11 +81,11 @@ def admit(slots: Slots, prefix: Prefix, source_S, sample_S, length_S) -> Slots:
                  else put(whole, kept, 1) for whole, kept in zip(slots.cache.kv, kv))
   pick = lambda new, old: jnp.where(per_row(new_S, old.ndim, 0), new.astype(old.dtype), old)
   return Slots(Cache(stored, pick(prefix.lengths_N[source], slots.cache.columns_S)), pick(prefix.hidden_NxD[source], slots.hidden_SxD),
-               pick(sample_S, slots.sample_S), pick(length_S, slots.length_S), slots.done_S & ~new_S)
+               pick(sample_S, slots.sample_S), pick(length_S, slots.length_S), pick(limit_S, slots.limit_S),
+               slots.done_S & ~new_S)
 
 
-def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int, eos_ids, pad_id: int, max_tokens: int,
-           **choice) -> tuple[Slots, Chunk]:
+def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int, eos_ids, pad_id: int, **choice) -> tuple[Slots, Chunk]:
   """Up to `steps` tokens for every row that has not ended; less when `enough` rows have ended meanwhile, or all.
 
   Args:
@@ -105,10 +106,10 @@ def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int
       keys_S = jax.vmap(jax.random.fold_in)(row_keys, length_S)
       token_S, logp_S = choose_lib.choose(apply(weights, hidden_SxD, method='unembed'), keys_S, **choice)
     token_S = jnp.where(done_S, pad_id, token_S)
-    tokens_Sxn = jax.lax.dynamic_update_slice(tokens_Sxn, token_S[:, None], (0, i))
-    logps_Sxn = jax.lax.dynamic_update_slice(logps_Sxn, logp_S[:, None].astype(jnp.float32), (0, i))
+    tokens_Sxn = jax.lax.dynamic_update_slice_in_dim(tokens_Sxn, token_S[:, None], i, axis=1)
+    logps_Sxn = jax.lax.dynamic_update_slice_in_dim(logps_Sxn, logp_S[:, None].astype(jnp.float32), i, axis=1)
     length_S = length_S + ~done_S
-    done_S = done_S | jnp.any(token_S[:, None] == eos, axis=-1) | (length_S >= max_tokens)
+    done_S = done_S | jnp.any(token_S[:, None] == eos, axis=-1) | (length_S >= slots.limit_S)
     with jax.named_scope('decode'):
       hidden_SxD, recent = apply(weights, token_S, columns_S + i, slots.cache, recent,
                                  attention.Step(columns_S, i, ~done_S), method='decode')
@@ -124,7 +125,7 @@ def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int
     kv = tuple(zip(*layers))
   else:
     kv = attention.append(slots.cache.kv, recent, columns_S, stacked=True)
-  slots = Slots(Cache(kv, columns_S + count_S), hidden_SxD, slots.sample_S, length_S, done_S)
+  slots = Slots(Cache(kv, columns_S + count_S), hidden_SxD, slots.sample_S, length_S, slots.limit_S, done_S)
   return slots, Chunk(tokens_Sxn, logps_Sxn, count_S, done_S, i)
 
 
@@ -155,7 +156,7 @@ class Sampler:
     self.prompts = up(max(-(-self.slots // samples), min(4, -(-self.slots // 4))))
     self._apart = mesh_lib.platform(mesh) != 'tpu'
     self._model, self._settings = model, dict(
-        steps=steps, eos_ids=self.eos_ids, pad_id=pad_id, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p)
+        steps=steps, eos_ids=self.eos_ids, pad_id=pad_id, temperature=temperature, top_k=top_k, top_p=top_p)
     small = mesh_lib.platform(mesh) == 'cpu'  # elsewhere a kernel reads what is filled, in blocks
     most = max_prompt + max_tokens + steps
     self.buckets = buckets(max(max_prompt + steps, most // 8), most, multiple=16 if small else 128, ratio=1.5 if small else 2.0)
@@ -184,7 +185,7 @@ class Sampler:
 
     S, config = self.slots, self._model.config
     rows = self._rows((S,))
-    return Slots(Cache(jax.tree.map(lay, cache.kv), rows), self._rows((S, config.dim), jnp.dtype(config.dtype)), rows, rows,
+    return Slots(Cache(jax.tree.map(lay, cache.kv), rows), self._rows((S, config.dim), jnp.dtype(config.dtype)), rows, rows, rows,
                  self._rows((S,), jnp.bool_))
 
   def prefix_shapes(self, width: int) -> Prefix:
@@ -222,7 +223,7 @@ class Sampler:
     if name == 'admit':
       width, columns = sizes
       slots = self.slots_shapes(columns)
-      return make(admit, (slots, self.prefix_shapes(width), rows, rows, rows), donate_argnums=0, out_shardings=where(slots))
+      return make(admit, (slots, self.prefix_shapes(width), *[rows] * 4), donate_argnums=0, out_shardings=where(slots))
     if name == 'grow':
       before, after = (self.slots_shapes(columns) for columns in sizes)
       pad = lambda x, s: jnp.pad(x, [(0, n - m) for m, n in zip(x.shape, s.shape)])
@@ -336,10 +337,14 @@ class Rollout:
   def _over(self, number: int, member: int) -> bool:
     """Whether a member that was begun elsewhere has ended there."""
     parts = self._parts[number][member]
-    return bool(parts) and self._ends(parts[-1][0], sum(len(t) for t, _ in parts))
+    return bool(parts) and self._ends(parts[-1][0], sum(len(t) for t, _ in parts), self._limit(number, member))
 
-  def _ends(self, tokens, length: int) -> bool:
-    return length >= self._sampler.max_tokens or (len(tokens) > 0 and int(tokens[-1]) in self._sampler.eos_ids)
+  def _limit(self, number: int, member: int) -> int:
+    limits = self._requests[number].limits
+    return min(limits[member], self._sampler.max_tokens) if limits else self._sampler.max_tokens
+
+  def _ends(self, tokens, length: int, limit: int) -> bool:
+    return length >= limit or (len(tokens) > 0 and int(tokens[-1]) in self._sampler.eos_ids)
 
   def _in_batches(self):
     """(ids of a prompt, the rows that follow it), as many as are prefilled at a time and of one width."""
@@ -374,16 +379,17 @@ class Rollout:
       width, lengths, prefix = self._prefix
       free = [s for s, row in enumerate(self._rows) if row is None]
       source = np.full(self._sampler.slots, -1, np.int32)
-      sample, length = np.zeros((2, self._sampler.slots), np.int32)
+      sample, length, limit = np.zeros((3, self._sampler.slots), np.int32)
       for s, _ in zip(free, range(len(self._left))):
         n, row = self._left.popleft()
         self._rows[s], source[s], self._columns[s] = row, n, lengths[n]
         sample[s] = self._requests[row.number].samples[row.member]
         length[s] = sum(len(t) for t, _ in self._parts[row.number][row.member])
+        limit[s] = self._limit(row.number, row.member)
       self._grow(int(max(self._columns[s] for s, row in enumerate(self._rows) if row)))
       bucket = self._sampler.buckets[self._bucket]
       self._slots = self._sampler.run(('admit', width, bucket), self._slots, prefix,
-                                      *mesh_lib.put((source, sample, length), self._sampler.mesh))
+                                      *mesh_lib.put((source, sample, length, limit), self._sampler.mesh))
 
   def _grow(self, columns: int) -> None:
     """A cache that holds so many columns and one chunk more."""

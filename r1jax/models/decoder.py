@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from r1jax.models import attention
-from r1jax.models.layers import RMSNorm, Turned, constrain, matmul, rope, turned_product, weight, wide
+from r1jax.models.layers import PRODUCT, RMSNorm, Turned, constrain, matmul, rope, turned_product, weight, wide
 from r1jax.types import NOWHERE
 
 
@@ -65,7 +65,7 @@ class Decoder(nn.Module):
     self.embedding = weight(self, 'embedding', (c.vocab_size, c.dim), ('vocab', 'embed'), fan_in=c.dim)
     for name, block, length in self.stacks():
       if c.remat != 'none':
-        policy = {'full': None, 'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable}[c.remat]
+        policy = {'full': None, 'dots': jax.checkpoint_policies.save_only_these_names(PRODUCT)}[c.remat]
         block = nn.remat(block, policy=policy, prevent_cse=False)
       stacked = nn.scan(block, variable_axes={'params': 0, 'experts': 0}, split_rngs={'params': True}, length=length,
                         unroll=min(c.unroll, length), in_axes=(0, 0, nn.broadcast, nn.broadcast),

@@ -59,7 +59,8 @@ class Config:
       raise ValueError(f'experts_per_token={self.experts_per_token} is more than the '
                        f'{self.groups_kept * self.experts // self.groups} experts of groups_kept={self.groups_kept}')
     if self.groups > 1 and self.experts // self.groups < 2:
-      raise ValueError(f'groups={self.groups} of {self.experts // self.groups} expert: a group is judged by its best two')
+      raise ValueError(f'groups={self.groups} of {self.experts // self.groups} expert: '
+                       'a group is judged by its best two')
     if not 0 < self.dense_layers < self.layers:
       raise ValueError(f'dense_layers={self.dense_layers} of layers={self.layers}: both kinds must be there')
 
@@ -149,8 +150,9 @@ class MLA(nn.Module):
     else:
       absorbed = jnp.einsum('bhtn,chn->bhtc', q_nope, kv_b[..., :nope])
       fill = jnp.zeros((*q_rope.shape[:3], fill.shape[-1]), dtype)
-      out, new_kv = attention.attend_cache(jnp.concatenate([absorbed, q_rope, fill], axis=-1), new_kv, stored, layer, recent,
-                                           where, scale=c.softmax_scale, path=c.attention, value_dim=C)
+      queries = jnp.concatenate([absorbed, q_rope, fill], axis=-1)
+      out, new_kv = attention.attend_cache(queries, new_kv, stored, layer, recent, where, scale=c.softmax_scale,
+                                           path=c.attention, value_dim=C)
       out = jnp.einsum('bhtc,chv->bhtv', out, kv_b[..., nope:])
     out = matmul(out.swapaxes(1, 2).reshape(B, T, -1), o.reshape(-1, c.dim))
     return out, new_kv

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from flax import linen as nn
 import jax
+from jax import ad_checkpoint
 import jax.numpy as jnp
 import numpy as np
 
@@ -44,6 +45,9 @@ def weight(module: nn.Module, name: str, shape, axes, *, fan_in: int, scale: flo
   return constrain(module.param(name, init, shape, jnp.float32), *axes)
 
 
+PRODUCT = 'product'  # what remat='dots' keeps: a policy does not see the products within a custom_vjp
+
+
 class Turned(NamedTuple):
   """A kernel as a sampler on a CPU holds it, outputs first: XLA packs the right-hand side of a product anew at every call,
   which for a few rows takes longer than the product (32 x 576 by 576 x 1,536: 45 GFLOP/s, turned 65; 2 cores, 2026-11-26)."""
@@ -77,9 +81,9 @@ def matmul(x: jax.Array, kernel: jax.Array, dtype=None) -> jax.Array:
   XLA would gather them all (32B on 128 chips: 20 GiB a chip, by the compiler).
   """
   dtype = dtype or x.dtype
-  if jax.sharding.get_abstract_mesh().size > 1:
-    return jnp.matmul(x, kernel, preferred_element_type=dtype)
-  return _flat_matmul(x, kernel, dtype)
+  several = jax.sharding.get_abstract_mesh().size > 1
+  out = jnp.matmul(x, kernel, preferred_element_type=dtype) if several else _flat_matmul(x, kernel, dtype)
+  return ad_checkpoint.checkpoint_name(out, PRODUCT)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -179,6 +183,26 @@ def rotate(x_BxHxTxd: jax.Array, cos: jax.Array, sin: jax.Array) -> jax.Array:
   return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x_BxHxTxd.dtype)
 
 
+@jax.custom_vjp
+def gated(gate: jax.Array, up: jax.Array) -> jax.Array:
+  """silu(gate) * up; the backward pass keeps these two alone and takes the sigmoid again."""
+  return jax.nn.silu(gate) * up
+
+
+def _gated_fwd(gate, up):
+  return gated(gate, up), (gate, up)
+
+
+def _gated_bwd(saved, grad):
+  gate, up = saved
+  sigmoid = jax.nn.sigmoid(gate)
+  silu = gate * sigmoid
+  return grad * up * (sigmoid + silu * (1 - sigmoid)), grad * silu
+
+
+gated.defvjp(_gated_fwd, _gated_bwd)
+
+
 class SwiGLU(nn.Module):
   """down(silu(gate(x)) * up(x)) (Shazeer 2020)."""
   ffn_dim: int
@@ -191,4 +215,4 @@ class SwiGLU(nn.Module):
     up = weight(self, 'up', (dim, self.ffn_dim), ('embed', 'mlp'), fan_in=dim)
     down = weight(self, 'down', (self.ffn_dim, dim), ('mlp', 'embed'), fan_in=self.ffn_dim,
                   scale=self.out_scale)
-    return project(nn.silu(project(x_BxTxD, gate)) * project(x_BxTxD, up), down)
+    return project(gated(project(x_BxTxD, gate), project(x_BxTxD, up)), down)

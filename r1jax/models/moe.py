@@ -146,7 +146,8 @@ def _grouped_product(rows, kernels, *, sizes, path):
   tile = 512 if len(rows) >= 512 else 128
   padded = jnp.pad(rows, ((0, -len(rows) % tile), (0, 0)))
   side = max(min(1024, *kernels.shape[1:]) // 128 * 128, 128)  # of both axes: the backward pass changes them over
-  return ops.gmm(padded, kernels, sizes, rows.dtype, (tile, side, side), None, None, False, path == 'splash_interpret')[:len(rows)]
+  return ops.gmm(padded, kernels, sizes, rows.dtype, (tile, side, side), None, None, False,
+                 path == 'splash_interpret')[:len(rows)]
 
 
 def balance(params: dict, load_LxE: jax.Array, *, rate: float) -> dict:

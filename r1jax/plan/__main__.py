@@ -1,4 +1,5 @@
-"""python -m r1jax.plan --config=experiments/NAME.py[:ARG] [--topology=KIND:AxBxC] [--json] [--config.KEY=VALUE ...]
+"""python -m r1jax.plan --config=experiments/NAME.py[:ARG] [--topology=KIND:AxBxC] [--lengths=MEAN[:SIGMA]] [--json]
+[--config.KEY=VALUE ...]
 
 Exit codes: 0 every phase fits, 2 a user's mistake or no compiler for the topology, 3 a phase does not fit.
 """
@@ -14,12 +15,15 @@ from absl import flags
 
 from r1jax import options
 from r1jax.plan import phases as phases_lib
+from r1jax.plan import run as run_lib
 from r1jax.plan.chips import GIB, topology
 from r1jax.types import UserError
 
 _TOPOLOGY = flags.DEFINE_string('topology', None, "KIND:AxBxC; default: the config's own")
 _JSON = flags.DEFINE_bool('json', False, 'print one JSON object')
-_ONLY = flags.DEFINE_string('only', None, 'STAGE/PHASE[,STAGE/PHASE]: plan these alone')
+_LENGTHS = flags.DEFINE_string('lengths', '', 'MEAN[:SIGMA]: tokens of completions, log-normal, cut at max_tokens; default: half of it, sigma 1')
+_VERDICT = flags.DEFINE_float('verdict_seconds', 0.0, 'of one judge on one completion, where rules run programs or ask a clock')
+_ONLY = flags.DEFINE_string('only', None, "STAGE/PHASE[,STAGE/PHASE]: plan these alone; STAGE/run: an RL stage's run by formula")
 _CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile here, print an entry each; for the command itself')
 
 KNOWN = 'R1JAX_PLAN_KNOWN'  # environment variable: where children tell each other what they have compiled
@@ -39,26 +43,30 @@ def main(argv: list[str]) -> int:
     config = options.parse(argv)
     where = topology(_TOPOLOGY.value or config.topology)
     phases_lib.check(config, where)
+    for name in phases_lib.learning(config):
+      run_lib.lengths(_LENGTHS.value, config[name].max_tokens)
     if _CHILD.value:
       for name in _CHILD.value.split(','):
-        print(json.dumps(_compiled(config, phases_lib.Phase(*name.split('/')), where, os.environ.get(KNOWN, ''))), flush=True)
+        print(json.dumps(_entry(config, phases_lib.Phase(*name.split('/')), where)), flush=True)
       return 0
     package, extra = _COMPILERS.get(where.chip.platform, (None, ''))
     if package and not _installed(package):
       raise UserError(f"compiling for {where.kind} needs the package {package}: pip install 'r1jax[{extra}]'")
-    found = []
+    found, runs = [], {}
     with tempfile.TemporaryDirectory(prefix='r1jax_plan_') as known:
       for phase in _chosen(config):
-        if not _JSON.value:
+        if not _JSON.value and phase.phase != 'run':
           print(f'{phase.stage}/{phase.phase}: compiling for {where.name} ...', file=sys.stderr, flush=True)
-        found.append(_in_child(argv, phase, where, known))
+        entry = _in_child(argv, phase, where, known)
+        found += [entry] if phase.phase != 'run' else []
+        runs |= {phase.stage: entry} if phase.phase == 'run' else {}
   except UserError as e:
     print(f'r1jax: {e}', file=sys.stderr)
     return 2
   if _JSON.value:
-    print(json.dumps({'config': config.name, 'topology': where.name, 'chips': where.chips, 'phases': found}))
+    print(json.dumps({'config': config.name, 'topology': where.name, 'chips': where.chips, 'phases': found, 'run': runs}))
   else:
-    print(table(config.name, where, found))
+    print('\n\n'.join([table(config.name, where, found)] * bool(found) + [run_table(entry, where) for entry in runs.values()]))
   if not all(entry['fits'] for entry in found):
     for entry in found:
       if not entry['fits']:
@@ -68,7 +76,7 @@ def main(argv: list[str]) -> int:
 
 
 def _chosen(config) -> list[phases_lib.Phase]:
-  everything = phases_lib.phases(config)
+  everything = phases_lib.phases(config) + [phases_lib.Phase(name, 'run') for name in phases_lib.learning(config)]
   if not _ONLY.value:
     return everything
   wanted = [phases_lib.Phase(*(name.split('/') + [''])[:2]) for name in _ONLY.value.split(',')]
@@ -79,9 +87,11 @@ def _chosen(config) -> list[phases_lib.Phase]:
   return wanted
 
 
-def _compiled(config, phase, where, known: str) -> dict:
+def _entry(config, phase, where) -> dict:
+  if phase.phase == 'run':
+    return phases_lib.run_of(config, phase.stage, where, _LENGTHS.value, _VERDICT.value)
   try:
-    return phases_lib.compile_phase(config, phase, where, known)
+    return phases_lib.compile_phase(config, phase, where, os.environ.get(KNOWN, ''))
   except RuntimeError as e:
     if 'cuDNN' not in str(e):
       raise
@@ -116,6 +126,26 @@ def table(name: str, where, found: list[dict]) -> str:
   return '\n'.join(lines)
 
 
+def run_table(run: dict, where) -> str:
+  """An RL stage's run as text, beside the static way of the same run."""
+  static, of = run['static'], run['lengths']
+  rows = [(name, _seconds(run['seconds'][name]), _seconds(static['seconds'][name])) for name in run['seconds']]
+  rows += [(name, f'{run[key]:.2f}', f'{static[key]:.2f}') for name, key in (('rows at work', 'slot_use'), ('positions real', 'token_use'))]
+  rows += [('binds', *(f"{way['bound']}, {way['bound_by']}" for way in (run, static)))]
+  rows += [('the run', *(f"{way['days']:.3g} days" for way in (run, static))),
+           ('', *(f"{way['chip_hours']:,.0f} chip-hours" for way in (run, static)))]
+  lines = [f"{run['stage']} on {where.name} ({where.chips} chips): {run['rollouts']:,} rollouts of {run['outputs']:,} outputs, planned {run['planned']}",
+           f"log-normal lengths, mean {of['mean']:,.0f} tokens, median {of['median']:,.0f}, sigma {of['sigma']:g}, "
+           f"{of['cut']:.1%} cut at {of['most']:,}; judging: {run['judging_assumes']}",
+           f'{"a rollout":16} {"slots":>22} {"static waves, padded":>22}']
+  lines += [f'{name:16} {now:>22} {before:>22}' for name, now, before in rows]
+  if 'paper' in run:
+    paper = run['paper']
+    lines.append(f"the paper's R1-Zero: about {paper['hours']} h ({paper['hours'] / 24:.1f} days) on {paper['chips']} "
+                 f"{paper['kind'].upper()} ({paper['source']})")
+  return '\n'.join(lines)
+
+
 def _seconds(s: float) -> str:
   return f'{s * 1e3:.3g} ms' if s < 1 else f'{s:.3g} s'
 
@@ -127,11 +157,10 @@ def advice(entry: dict) -> str:
     size = f'the compiler ran out: {entry["reason"]}'
   else:
     size = f'{hbm["total"] / GIB:.2f} GiB of {hbm["available"] / GIB:.2f}'
-  changes = {'params': 'more chips, or more of them on config.mesh.fsdp or tensor',
-             'optimizer': 'more chips on config.mesh.fsdp',
-             'cache': 'a smaller rl.rollout_groups or evaluate.at_once, or more chips on config.mesh.tensor',
-             'activations': "config.remat='full', a smaller rl.micro_groups or rl.micro_samples (more micro_batches), "
-                            'a smaller config.logit_elements'}
+  changes = {'params': "rl.ref_dtype='bfloat16' or rl.ref_memory='host', more chips, or more of them on config.mesh.fsdp or tensor",
+             'optimizer': "optimizer.dtype='bfloat16', or more chips on config.mesh.fsdp",
+             'cache': "a smaller `slots` of the stage (config.rl.slots, config.evaluate.slots), or more chips on config.mesh.tensor",
+             'activations': "config.remat='full', a smaller micro_tokens of the stage, a smaller config.logit_elements"}
   largest = max(changes, key=lambda k: hbm[k] if hbm[k] is not None else float('inf'))
   return f'{size}; most of it is {largest}: {changes[largest]}'
 

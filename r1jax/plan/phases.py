@@ -1,25 +1,20 @@
 """A config's phases, and one of them compiled for a topology that is not there: the child of the command."""
 
-import hashlib
-import json
 import math
 import os
-import re
-import time
 from typing import NamedTuple
 
 import jax
 
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import params as params_lib
-from r1jax.engine import programs
-from r1jax.stages import common
+from r1jax.engine import objective
 from r1jax.models import zoo
+from r1jax.plan import memory
 from r1jax.plan import roofline
+from r1jax.plan import run as run_lib
 from r1jax.plan.chips import gpu_target, Topology
+from r1jax.stages import common
 from r1jax.types import UserError
-
-EOS, PAD = (1,), 0  # ids do not change a program's size
 
 
 class Phase(NamedTuple):
@@ -35,6 +30,12 @@ def phases(config) -> list[Phase]:
   own = [spec for spec in config.stages if spec.get('config', spec['name']) == spec['name']]  # one that shares is planned once
   asks = lambda spec: sampled if config[spec['name']].get('source') == 'policy' else ()  # its own samples are what it learns from
   return [Phase(spec['name'], phase) for spec in own for phase in (*asks(spec), *of.get(spec['run'], ()))]
+
+
+def learning(config) -> list[str]:
+  """Stages that run reinforcement learning: each has a run to be planned."""
+  return [phase.stage for phase in phases(config) if phase.phase == 'update' and
+          next(s for s in config.stages if s['name'] == phase.stage)['run'] == 'rl']
 
 
 def model_of(config, name: str) -> str:
@@ -79,30 +80,11 @@ def environment(where: Topology) -> dict[str, str]:
   return env
 
 
-def memory_of(program, known: str) -> dict:
-  """{used: bytes on one device, reason: '' or why it does not compile, seconds}; from the directory `known` where an equal
-  program stands there: R1-Zero, R1 and its last stage run one and the same, but for numbers such as a learning rate.
-  """
-  start, lowered = time.monotonic(), program.lower()
-  text = re.sub(r'dense<[^<>"\[\]]*> : tensor<(f32|i32)>', 'number', lowered.as_text())
-  path = os.path.join(known, f'{hashlib.sha256(text.encode()).hexdigest()}.json') if known else ''
-  if os.path.exists(path):
-    with open(path, encoding='utf-8') as f:
-      return json.load(f)
-  found = {'used': math.nan, 'reason': ''}
-  try:
-    m = lowered.compile().memory_analysis()
-    found['used'] = (m.argument_size_in_bytes + m.output_size_in_bytes - m.alias_size_in_bytes + m.temp_size_in_bytes
-                     + m.generated_code_size_in_bytes)
-  except jax.errors.JaxRuntimeError as e:
-    if 'RESOURCE_EXHAUSTED' not in str(e):
-      raise
-    found['reason'] = ' '.join(str(e).split())[:300]
-  found['seconds'] = round(time.monotonic() - start, 1)
-  if path:
-    with open(path, 'w', encoding='utf-8') as f:
-      json.dump(found, f)
-  return found
+def model_on(config, stage: str, phase: str, mesh):
+  """The model that a phase of a stage runs, as the stage makes it."""
+  run = next(s for s in config.stages if s['name'] == stage)['run']
+  head = {'reward_head': True} if run in ('preference', 'process') and phase == 'update' else {}
+  return zoo.build(zoo.get(model_of(config, stage), **common.computed(config, mesh), **head))
 
 
 def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dict:
@@ -110,93 +92,70 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dic
   spec = next(s for s in config.stages if s['name'] == phase.stage)
   c, run = config[phase.stage], spec['run']
   mesh = mesh_lib.create(config.mesh, devices_of(where))
-  head = {'reward_head': True} if run in ('preference', 'process') and phase.phase == 'update' else {}
-  model = zoo.build(zoo.get(model_of(config, phase.stage), **common.computed(config, mesh), **head))
+  model = model_on(config, phase.stage, phase.phase, mesh)
   sizes = roofline.sizes_of(model.config, dict(mesh.shape))
-  resident = {'params': 0, 'optimizer': 0}
+  judges = memory.judges_of(spec['inputs'], model, mesh) if run in ('rl', 'search') else 0
   if phase.phase == 'update':
-    built = {'rl': programs.rl, 'sft': programs.sft, 'preference': programs.preference, 'process': programs.process}[run](config, c, model, mesh)
-    program = built.step
-    parts = {**_state_bytes(built.state), 'cache': 0}
-    work = _update_work(config, c, run, sizes)
+    training = memory.training_of(config, c, run, model, mesh)
+    held = memory.of_update(c, run, training, judges)
+    work, tokens = _update_work(config, c, run, training, sizes)
   else:
-    prompts, at_once = _wave(c, run)
-    max_prompt, max_tokens = _lengths(c, run)
-    built = programs.sampling(model, mesh, prompts=prompts, max_prompt=max_prompt, samples=at_once,
-                              max_tokens=max_tokens, eos_ids=EOS, pad_id=PAD, temperature=c.temperature,
-                              top_p=c.get('top_p', 1.0))
-    program = getattr(built, 'prefill' if phase.phase == 'prefill' else 'step')
-    sampler, prefix = device_bytes(program.args[0]), program.args[2] if phase.phase == 'decode' else ()
-    parts = {'params': sampler, 'optimizer': 0,
-             'cache': device_bytes((built.cache, prefix)) if phase.phase == 'decode' else 0}
-    if run == 'rl':  # the training state stays where it is while completions are sampled
-      resident = _state_bytes(programs.rl(config, c, model, mesh).state)
-      if params_lib.as_trained(model, mesh):
-        resident['params'] -= sampler  # they are the same arrays
-    rows = prompts * at_once
-    work = (roofline.prefill(sizes, prompts, max_prompt) if phase.phase == 'prefill'
-            else roofline.decode(sizes, rows, max_prompt, max_tokens))
-  if run == 'rl':  # reward models stay loaded, in the sampler's layout, beside all three phases
-    judges = sum(name in spec['inputs'] for name in ('helpful', 'harmless', 'process'))
-    resident['params'] += judges * device_bytes(params_lib.sampling_shapes(model, mesh))
-  available = where.chip.hbm_bytes / where.chip.devices
-  found = memory_of(program, known)
-  compiled, used = not found['reason'], found['used']
-  total = used + sum(resident.values())
-  hbm = {name: parts[name] + resident.get(name, 0) for name in ('params', 'optimizer', 'cache')}
-  counted = sum(hbm.values())
-  hbm |= {'activations': max(total - counted, 0) if compiled else None, 'total': total if compiled else None,
+    sampler = memory.sampler_of(c, run, model, mesh)
+    state = memory.training_of(config, c, run, model, mesh).state if run == 'rl' else None
+    held = memory.of_sampling(phase.phase, sampler, state, judges)
+    width = sampler.widths[0]
+    work, tokens = ((roofline.prefill(sizes, sampler.prompts, width), sampler.prompts * width) if phase.phase == 'prefill' else
+                    (roofline.decode(sizes, sampler.slots, width, sampler.max_tokens), sampler.slots))
+  return {'stage': phase.stage, 'phase': phase.phase, **_entry(held, memory.largest(held, known), work, tokens, where)}
+
+
+def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: float) -> dict:
+  """An RL stage's run by formula (plan/run.py), asked of the stage's own programs, none of which is compiled."""
+  spec = next(s for s in config.stages if s['name'] == stage)
+  c, mesh = config[stage], mesh_lib.create(config.mesh, devices_of(where))
+  model = model_on(config, stage, 'run', mesh)
+  sampler = memory.sampler_of(c, 'rl', model, mesh)
+  reads = lambda source: c.max_tokens + c.max_prompt if source not in config else config[source].length
+  found = run_lib.of_stage(run_lib.Stage(
+      c, roofline.sizes_of(model.config, dict(mesh.shape)), where, config.remat != 'none', _moment_bytes(c),
+      objective.rl(config, c, model, mesh).shapes, sampler.slots, sampler.steps, sampler.prompts, sampler.widths[0], sampler.buckets,
+      model.config.attention.startswith('splash'),
+      tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES), verdict_seconds),
+                           run_lib.lengths(lengths, c.max_tokens))
+  paper = {'paper': run_lib.PAPER} if model_of(config, stage) == 'deepseek-v3-base' else {}
+  return {'stage': stage, **found, **paper}
+
+
+def _moment_bytes(c) -> int:
+  return 2 if c.optimizer.get('dtype') == 'bfloat16' else 4
+
+
+def _entry(held: memory.Held, found: dict, work: roofline.Work, tokens: int, where: Topology) -> dict:
+  """What --json says of a phase: the program that needs most memory, and the time that the formulas give."""
+  available, compiled, total = where.chip.hbm_bytes / where.chip.devices, not found['reason'], found['used']
+  hbm = {name: getattr(held, name) for name in ('params', 'optimizer', 'cache')}
+  hbm |= {'activations': max(total - sum(hbm.values()), 0) if compiled else None, 'total': total if compiled else None,
           'available': available}
   times = roofline.seconds(work, where)
   bound = max(times, key=times.get)
-  return {'stage': phase.stage, 'phase': phase.phase, 'compiled': compiled, 'fits': compiled and total <= available,
-          'hbm_bytes': hbm, 'flops': work.model_flops, 'roofline_seconds': times[bound], 'bound': bound,
-          'seconds_by_resource': times, 'mfu_bound': work.model_flops / (where.chips * where.chip.flops) / times[bound],
-          'tokens_per_second': _tokens(c, run, phase.phase) / times[bound], 'reason': found['reason'],
-          'compile_seconds': found['seconds']}
+  return {'compiled': compiled, 'fits': compiled and total <= available, 'hbm_bytes': hbm, 'flops': work.model_flops,
+          'roofline_seconds': times[bound], 'bound': bound, 'seconds_by_resource': times,
+          'mfu_bound': work.model_flops / (where.chips * where.chip.flops) / times[bound],
+          'tokens_per_second': tokens / times[bound], 'reason': found['reason'], 'compile_seconds': found['seconds'],
+          'largest': found['name'], 'bytes_by_program': found['programs']}
 
 
-def _update_work(config, c, run, sizes):
+def _update_work(config, c, run: str, training, sizes) -> tuple[roofline.Work, int]:
+  """(work of one optimiser step, its tokens), where every row is as long as rows may be."""
   remat = config.remat != 'none'
-  if run in ('sft', 'preference', 'process'):
-    rows = c.batch * (2 if c.get('kind') == 'pairs' else 1)
-    return roofline.update(sizes, rows, c.length, 0, c.micro_batches, remat=remat)
-  cuts = c.groups // c.micro_groups * (c.samples // (c.micro_samples or c.samples))
-  return roofline.update(sizes, c.groups * c.samples, c.max_tokens, c.max_prompt, cuts, remat=remat)
-
-
-def _wave(c, run: str) -> tuple[int, int]:
-  """(prompts, samples of each) that are drawn at a time."""
-  if run == 'search' and c.kind != 'rerank':
-    return c.batch, c.samples // c.keep if c.kind == 'beam' else c.expand
-  if run in ('preference', 'process'):
-    return c.sample_batch, c.samples
-  return (programs.wave_of(c), c.samples) if run == 'rl' else (c.batch, c.get('at_once', 0) or c.samples)
-
-
-def _lengths(c, run: str) -> tuple[int, int]:
-  """(prompt, completion) positions of the sampler: a search by steps extends prefixes of any length by one step."""
-  return (c.max_prompt + c.max_tokens, c.step_tokens) if run == 'search' and c.kind != 'rerank' else (c.max_prompt, c.max_tokens)
-
-
-def _tokens(c, run: str, phase: str) -> int:
-  """Tokens that one run of a phase handles."""
-  if run in ('sft', 'preference', 'process') and phase == 'update':
-    return c.batch * (2 if c.get('kind') == 'pairs' else 1) * c.length
-  prompts, at_once = _wave(c, run)
-  return {'prefill': prompts * _lengths(c, run)[0], 'decode': prompts * at_once,
-          'update': c.groups * c.samples * c.max_tokens if run == 'rl' else 0}[phase]
-
-
-def device_bytes(tree) -> int:
-  """Bytes of a tree of shapes with shardings on one device."""
-  one = lambda x: math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize if x.shape else x.dtype.itemsize
-  return sum(one(x) for x in jax.tree.leaves(tree) if getattr(x, 'sharding', None) is not None)
-
-
-def _state_bytes(state) -> dict[str, int]:
-  return {'params': device_bytes(state.params) + device_bytes(state.ref_params),
-          'optimizer': device_bytes(state.opt_state)}
+  rows = c.groups * c.samples if run == 'rl' else c.batch * (2 if c.get('kind') == 'pairs' else 1)
+  longest = max(training.rows)
+  cuts = -(-rows // training.rows[longest][0].shape[0])
+  prompt = c.max_prompt if run == 'rl' else 0
+  step = roofline.update(sizes, rows, longest, prompt, cuts, remat=remat, moment_bytes=_moment_bytes(c))
+  if prompt:
+    step = roofline.total([step, roofline.prompts(sizes, c.groups, prompt, remat=remat)])
+  return step, rows * longest
 
 
 def check(config, where: Topology) -> None:

@@ -43,7 +43,7 @@ def sizes_of(config, mesh_shape: dict) -> Sizes:
 
 
 def prefill(s: Sizes, prompts: int, width: int) -> Work:
-  """The prompts of one wave, once each; only the last position is unembedded."""
+  """Some prompts, once each; only the last position is unembedded."""
   tokens = prompts * width
   flops = 2 * s.active * tokens + s.attention * prompts * width**2 / 2 + 2 * s.vocabulary * prompts
   local = tokens / s.batch_shards
@@ -51,38 +51,104 @@ def prefill(s: Sizes, prompts: int, width: int) -> Work:
   return Work(flops, flops, weights + 12 * local * s.dim * BF16 * s.layers / s.model_shards, _tensor_bytes(s, local))
 
 
+def admit(s: Sizes, rows: int, width: int) -> Work:
+  """Prompts copied into the cache: the first columns of every row are read, chosen and written."""
+  return Work(0, 0, 3 * _cache_bytes(s, rows * width), 0)
+
+
 def decode(s: Sizes, rows: int, prompt: int, length: int) -> Work:
-  """One token for every row, in the middle of the completion: half the cache is filled."""
-  flops = 2 * (s.active + s.vocabulary) * rows + s.decode_attention * rows * (prompt + length / 2)
+  """One token for every row, in the middle of the completion: half of its columns are filled."""
+  return decode_step(s, rows, rows * (prompt + length / 2))
+
+
+def decode_step(s: Sizes, rows: int, columns: float) -> Work:
+  """One token for every row; `columns` of the cache are read, over all rows. Rows that have ended are multiplied, too."""
+  flops = 2 * (s.active + s.vocabulary) * rows + s.decode_attention * columns
   local = rows / s.batch_shards
-  heads_shared = s.moe_layers > 0  # MLA's latent is whole on every device of a row
-  cache = local * (length / 2) * s.cache_width * BF16 / (1 if heads_shared else s.model_shards)
   weights = s.params * BF16 / _decode_shards(s)
   gathered = s.moe_layers * 2 * local * s.dim * BF16 * (s.fsdp - 1)  # experts lie over fsdp too
-  return Work(flops, flops, weights + cache, _tensor_bytes(s, local) + gathered)
+  return Work(flops, flops, weights + _cache_bytes(s, columns), _tensor_bytes(s, local) + gathered)
 
 
-def update(s: Sizes, rows: int, length: int, prompt: int, micro_batches: int, *, remat: bool, mean_length=None) -> Work:
-  """One optimiser step on `rows` outputs of `length` tokens (behind prompts of `prompt`, whose own cost is left out).
+def gradient(s: Sizes, rows: int, length: int, prompt: int, *, remat: bool) -> Work:
+  """One micro-batch of `rows` outputs of `length` tokens behind prompts of `prompt`, whose own cost is `prompts`'.
 
   Forward, backward (twice the products) and with remat the forward once more; the vocabulary pass is always computed
-  again. Weights are gathered once a pass and micro-batch; gradients are scattered once a micro-batch.
+  again. Weights are gathered once a pass, gradients are scattered and added to the sums.
   """
   tokens = rows * length
-  span = (mean_length or length) / 2 + prompt
-  forward = 2 * s.active * tokens + s.attention * tokens * span
-  unembedding = 2 * s.vocabulary * tokens
-  model = 3 * (forward + unembedding)
+  forward, unembedding = _forward(s, tokens, length / 2 + prompt), 2 * s.vocabulary * tokens
   passes = 4 if remat else 3
   local = tokens / s.batch_shards
-  shards = s.batch_shards * s.model_shards
   gathered = s.params * BF16 / s.model_shards
-  state = s.params * F32 * 7 / shards  # parameters, two moments, gradient: each read, all but the gradient written
-  activations = passes * 16 * local * s.dim * BF16 * s.layers / s.model_shards
-  hbm = micro_batches * (passes - 1) * gathered + state + activations
-  spread = (s.fsdp - 1) / s.fsdp
-  link = micro_batches * spread * gathered * (passes - 1 + F32 / BF16) + passes * _tensor_bytes(s, local)
-  return Work(model, passes * forward + 4 * unembedding, hbm, link)
+  sums = 3 * s.params * F32 / _shards(s)  # they and the gradient are read, they are written
+  hbm = (passes - 1) * gathered + sums + passes * _activation_bytes(s, local)
+  link = _spread(s) * gathered * (passes - 1 + F32 / BF16) + passes * _tensor_bytes(s, local)
+  return Work(3 * (forward + unembedding), passes * forward + 4 * unembedding, hbm, link)
+
+
+def prompts(s: Sizes, number: int, width: int, *, remat: bool) -> Work:
+  """What a step spends on its prompts: once forward for the rows behind them, once more forward and back with what those ask."""
+  once, tokens = reference(s, number, width, 0), number * width
+  forward, passes = _forward(s, tokens, width / 2), 4 if remat else 3
+  local, gathered = tokens / s.batch_shards, s.params * BF16 / s.model_shards
+  back = Work(3 * forward, passes * forward,
+              (passes - 1) * gathered + 3 * s.params * F32 / _shards(s) + passes * _activation_bytes(s, local),
+              _spread(s) * gathered * (passes - 1 + F32 / BF16) + passes * _tensor_bytes(s, local))
+  return total([once._replace(model_flops=0, flops=forward), back])  # the mathematics asks for them once
+
+
+def reference(s: Sizes, rows: int, length: int, prompt: int) -> Work:
+  """Log-probs alone, of rows as `gradient` takes them: once forward."""
+  tokens = rows * length
+  flops, local, gathered = _forward(s, tokens, length / 2 + prompt) + 2 * s.vocabulary * tokens, tokens / s.batch_shards, (
+      s.params * BF16 / s.model_shards)
+  return Work(flops, flops, gathered + _activation_bytes(s, local), _spread(s) * gathered + _tensor_bytes(s, local))
+
+
+def optimizer(s: Sizes, moment_bytes: int = F32) -> Work:
+  """AdamW: parameters and two moments read and written, the gradient read."""
+  return Work(0, 0, s.params * (3 * F32 + 4 * moment_bytes) / _shards(s), 0)
+
+
+def update(s: Sizes, rows: int, length: int, prompt: int, micro_batches: int, *, remat: bool, moment_bytes: int = F32) -> Work:
+  """One optimiser step on `rows` outputs of `length` tokens, cut into so many equal micro-batches; prompts left out."""
+  one = gradient(s, rows / micro_batches, length, prompt, remat=remat)
+  return total([one] * micro_batches + [optimizer(s, moment_bytes)])
+
+
+def weights(s: Sizes) -> Work:
+  """Trained weights dealt out anew in the sampler's layout and dtype: each device fetches what it does not hold."""
+  wanted = s.params * BF16 / _decode_shards(s)
+  return Work(0, 0, s.params * F32 / _shards(s) + wanted, wanted * _spread(s))
+
+
+def total(works) -> Work:
+  return Work(*map(sum, zip(*works)))
+
+
+def _forward(s: Sizes, tokens: float, span: float) -> float:
+  """FLOPs of the layers for so many tokens, each of which sees `span` keys."""
+  return 2 * s.active * tokens + s.attention * tokens * span
+
+
+def _activation_bytes(s: Sizes, local: float) -> float:
+  return 16 * local * s.dim * BF16 * s.layers / s.model_shards
+
+
+def _cache_bytes(s: Sizes, columns: float) -> float:
+  """Of so many columns over all rows, on one device. MLA's latent is whole on every device of a row."""
+  return columns / s.batch_shards * s.cache_width * BF16 / (1 if s.moe_layers else s.model_shards)
+
+
+def _shards(s: Sizes) -> int:
+  """Pieces that trained weights are cut into."""
+  return s.fsdp * s.model_shards
+
+
+def _spread(s: Sizes) -> float:
+  """Share of a weight that a device has to fetch to have all of its rows' part."""
+  return (s.fsdp - 1) / s.fsdp
 
 
 def _tensor_bytes(s: Sizes, local: float) -> float:

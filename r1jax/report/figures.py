@@ -71,13 +71,15 @@ FIGURES = (
     Figure('language', 'Language consistency', 'Share of words in the language asked for, against steps.',
            (Panel('Language consistency', 'language/consistency', share=True, height=1.6),
             Panel('Words in the reasoning', 'language/words')), 'section 2.3.2'),
-    Figure('monitor', 'Hacking monitor', 'What the reward models say of general answers, and what the rule says that labelled'
-           ' their pairs; a model that rises while its rule falls is being gamed.',
+    Figure('monitor', 'Hacking monitor', 'What the reward models say of general answers, and what the rule says that '
+           'labelled their pairs; a model that rises while its rule falls is being gamed.',
            (Panel('Helpfulness', r'(reward/helpful|monitor/helpful_by_rule)', share=True),
             Panel('Harmlessness', r'(reward/harmless|monitor/harmless_by_rule)', share=True)), 'section 2.3.4'),
-    Figure('all_correct', 'Gradient from right answers', 'Share of the advantages (their sizes) in groups whose answers are all'
-           ' right: what a continuous reward makes of nearly equal answers; and the least deviation in a group.',
-           (Panel('Share of the gradient', 'groups/all_correct_gradient', share=True), Panel('Least deviation', 'groups/std_min'))),
+    Figure('all_correct', 'Gradient from right answers', 'Share of the advantages (their sizes) in groups whose '
+           'answers are all right: what a continuous reward makes of nearly equal answers; and the least deviation in '
+           'a group.',
+           (Panel('Share of the gradient', 'groups/all_correct_gradient', share=True),
+            Panel('Least deviation', 'groups/std_min'))),
     Figure('preference', 'Reward model', 'Accuracy of a reward model on the preferences it learns from.',
            (Panel('Accuracy', 'accuracy/train', share=True),), 'section 2.3.4'),
     Figure('seconds', 'Time per step', 'Where the time of a step goes; steps over four times the median, such as the'
@@ -196,8 +198,8 @@ def _legend(canvas: Canvas, axes, legend: dict) -> None:
   """Beside the title where it fits, below the figure where it is long."""
   looks = dict(ncols=4, frameon=False, fontsize=12, handlelength=1.5, handletextpad=0.5, columnspacing=1.3)
   if sum(len(label) + 5 for label in legend) + len(axes.get_title(loc='left')) < 56 and len(legend) <= 4:
-    axes.legend(legend.values(), legend.keys(), loc='lower right', bbox_to_anchor=(1, 1.02), borderpad=0, borderaxespad=0,
-                **looks)
+    axes.legend(legend.values(), legend.keys(), loc='lower right', bbox_to_anchor=(1, 1.02), borderpad=0,
+                borderaxespad=0, **looks)
   else:
     looks['ncols'] = max(1, min(4, int(64 / (max(map(len, legend)) + 6))))
     canvas.legend(legend.values(), legend.keys(), loc='outside lower left', **looks)

@@ -38,7 +38,8 @@ class Stage:
 
   @property
   def curve_rows(self) -> list[dict]:
-    """What its figures are drawn from. The final evaluation has more samples than those on the way: it is in the table."""
+    """What its figures are drawn from.
+    The final evaluation has more samples than those on the way: it is in the table."""
     return [row for row in self.rows if row.get('model') != 'final']
 
 
@@ -167,7 +168,8 @@ def results(run: Run) -> list[Result]:
       # The file does not name its model; an equal pass@1 on the same task does.
       if scores.get('task') == result.task and scores.get('pass@1') == result.scores.get('pass@1'):
         result.scores = {**_numbers(scores), **result.scores}
-    if isinstance(scores.get('task'), str) and number(scores.get('pass@1')) is not None and not any(task == scores['task'] for task, _ in found):
+    if (isinstance(scores.get('task'), str) and number(scores.get('pass@1')) is not None
+        and not any(task == scores['task'] for task, _ in found)):
       found[scores['task'], 'evaluated'] = Result(scores['task'], 'evaluated', 0, _numbers(scores))
   order = {'base': 0, 'final': 2}
   by_task = list(dict.fromkeys(task for task, _ in found))

@@ -113,7 +113,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: in
       f'<tr{" class=strong" if number in strong else ""}>'
       + ''.join(cell('td', index, value) for index, value in enumerate(row)) + '</tr>\n'
       for number, row in enumerate(rows))
-  return f'<div class="scroll{" tight" if tight else ""}"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>'
+  return (f'<div class="scroll{" tight" if tight else ""}"><table>\n<thead><tr>{head}</tr></thead>\n'
+          f'<tbody>\n{body}</tbody></table></div>')
 
 
 def folded(title: str, value: Any) -> str:

@@ -104,7 +104,8 @@ def _of_evaluation(question: dict) -> Iterator[dict]:
 
 
 def write(found: list[Moment], name: str, path: pathlib.Path) -> None:
-  options = ''.join(f'<option value="{index}">{page.escape(moment.name)}</option>' for index, moment in enumerate(found))
+  options = ''.join(f'<option value="{index}">{page.escape(moment.name)}</option>'
+                    for index, moment in enumerate(found))
   body = [
       f'<h1>Samples of {page.escape(name)}</h1>',
       '<p class="lead">What the model wrote, as it wrote it. Left and right arrow keys go through the steps.'

@@ -21,16 +21,19 @@ def table(run: load.Run) -> str:
     rows.append([entry['name'], *(look(of) for look in scores.values()), _text(facts.get('steps')),
                  metrics.duration(entry.get('seconds')), *_in_out(entry.get('run'), facts)])
   seconds = sum(entry.get('seconds') or 0 for entry in entries)
-  return ('<h2>The pipeline</h2>' + page.table(header, rows, tight=True) + f'<p class="faint" style="margin-top:.7rem">{metrics.duration(seconds)} in '
-          'all. Shares in per cent. Accuracy, length, language and words of the reasoning on held-out questions, after the stage; where general'
-          ' questions were asked, helpfulness by the rule that made the preference pairs, by the reward model trained against and by a'
-          ' second one, and harmlessness, the share of answers to harmful questions that tell nothing harmful.</p>')
+  return ('<h2>The pipeline</h2>' + page.table(header, rows, tight=True)
+          + f'<p class="faint" style="margin-top:.7rem">{metrics.duration(seconds)} in all. Shares in per cent. '
+          'Accuracy, length, language and words of the reasoning on held-out questions, after the stage; where '
+          'general questions were asked, helpfulness by the rule that made the preference pairs, by the reward model '
+          'trained against and by a second one, and harmlessness, the share of answers to harmful questions that tell '
+          'nothing harmful.</p>')
 
 
 def _evaluations(run: load.Run) -> dict[str, dict[str, float]]:
   """Stage -> its scores, whichever later stage evaluated it."""
   stages = run.config.get('stages', []) if isinstance(run.config, dict) else []
-  source = {(spec['name'], label): name for spec in stages if spec.get('run') == 'evaluate' for label, name in spec['inputs'].items()}
+  source = {(spec['name'], label): name for spec in stages if spec.get('run') == 'evaluate'
+            for label, name in spec['inputs'].items()}
   names = {f'{number}_{spec["name"]}': spec['name'] for number, spec in enumerate(stages, 1)}
   found = {}
   for stage in run.stages:
@@ -39,7 +42,8 @@ def _evaluations(run: load.Run) -> dict[str, dict[str, float]]:
       for key, value in row.items() if name else ():
         match = load.EVALUATION.fullmatch(key)
         if match and load.number(value) is not None:  # the first task's scores, and what only general questions have
-          found.setdefault(name, {}).setdefault(match['score'], value) if match['task'] != 'general' or match['score'] in GENERAL else None
+          if match['task'] != 'general' or match['score'] in GENERAL:
+            found.setdefault(name, {}).setdefault(match['score'], value)
   return found
 
 
@@ -50,7 +54,8 @@ def _in_out(kind: str | None, facts: dict) -> tuple[str, str]:
     return f'{_text(facts.get("documents"))} documents', _times(facts.get('epochs'))
   if kind == 'rl':
     asked = f'{_text(facts.get("questions"))} questions'
-    return asked + (f' + {facts["general_questions"]}' if facts.get('general_questions') else ''), f'{_text(facts.get("samples"))} samples'
+    asked += f' + {facts["general_questions"]}' if facts.get('general_questions') else ''
+    return asked, f'{_text(facts.get("samples"))} samples'
   if kind == 'preference':
     return f'{_text(facts.get("preferences"))} preferences', f'{_percent(facts.get("accuracy"))} % right'
   if kind == 'evaluate':
@@ -63,7 +68,8 @@ GENERAL = ('helpfulness', 'helpful_model', 'second_model', 'harmlessness')  # sc
 SCORES = {  # column -> how it reads in a stage's scores
     'pass@1': lambda of: _percent(of.get('pass@1')),
     'cons@k': lambda of: _percent(next((of[k] for k in of if k.startswith('cons@')), None)),
-    'Length': lambda of: _text(of.get('length_tokens')), 'Language': lambda of: _percent(of.get('language_consistency')),
+    'Length': lambda of: _text(of.get('length_tokens')),
+    'Language': lambda of: _percent(of.get('language_consistency')),
     'Words': lambda of: NOTHING if load.number(of.get('words')) is None else f'{of["words"]:.1f}',
     'Helpful': lambda of: _percent(of.get('helpfulness')), 'its model': lambda of: _percent(of.get('helpful_model')),
     'second': lambda of: _percent(of.get('second_model')), 'Harmless': lambda of: _percent(of.get('harmlessness'))}
@@ -102,7 +108,8 @@ def side_by_side(run: load.Run) -> list[str]:
     gold = f' · answer {page.escape(row["gold"])}' if row.get('gold') else ''
     cells = ''.join(_answer(model, sample) for model, sample in answers[key].items())
     body.append(f'<div class="question"><h3>{page.escape(row["prompt"])}{gold}</h3>{cells}</div>')
-  return ['<h2>The same questions after each stage</h2><p class="faint">The first sample of each model, none chosen.</p>', *body] if body else []
+  return ['<h2>The same questions after each stage</h2>'
+          '<p class="faint">The first sample of each model, none chosen.</p>', *body] if body else []
 
 
 def _spread(rows: list[dict]) -> list[dict]:
@@ -115,5 +122,6 @@ def _spread(rows: list[dict]) -> list[dict]:
 def _answer(model: str, sample: dict) -> str:
   verdict = '' if sample.get('value') is not None else ('right' if sample.get('correct') else 'wrong')
   mark = f'<b class="{verdict}">{verdict}</b>' if verdict else f'<span>rule {sample["value"]:.2f}</span>'
-  return (f'<article class="sample"><div class="facts"><b>{page.escape(model)}</b>{mark}<span>{sample.get("tokens")} tokens</span></div>'
+  return (f'<article class="sample"><div class="facts"><b>{page.escape(model)}</b>{mark}'
+          f'<span>{sample.get("tokens")} tokens</span></div>'
           f'<pre dir="auto">{page.completion(str(sample.get("text"))[:CHARACTERS])}</pre></article>')

@@ -20,8 +20,9 @@ class Score:
 
   Attributes:
     value: the reward; 0..1, for the rules of length.py -1..0.
-    reason: 'correct' | 'wrong' or 'wrong: ...' | 'measured' (for what is no verdict) | 'no answer' (none was given where it is looked for) | 'timeout' (the judge was
-      killed at its wall clock) | 'error: ...' (the judge failed: no fault of the completion, counted by Pool.errors).
+    reason: 'correct' | 'wrong' or 'wrong: ...' | 'measured' (for what is no verdict) | 'no answer' (none was given
+      where it is looked for) | 'timeout' (the judge was killed at its wall clock) | 'error: ...' (the judge failed: no
+      fault of the completion, counted by Pool.errors).
   """
   value: float
   reason: str
@@ -42,8 +43,8 @@ def get(name: str) -> types.ModuleType | types.SimpleNamespace:
   """The module r1jax.rewards.<name>, or a rule of one. ValueError, one line, when there is no such reward.
 
   Beside score, a reward may have: decide (the verdict where no clock is needed, else None) with judge (the rest, in a
-  process that may be killed) and deadline(row) in seconds; check_row; start; extract and normalise; IDEAL_SCORE, what an ideal
-  completion scores (1 if not said otherwise, None where nobody can say).
+  process that may be killed) and deadline(row) in seconds; check_row; start; extract and normalise; IDEAL_SCORE, what
+  an ideal completion scores (1 if not said otherwise, None where nobody can say).
   """
   if name in _RULES:
     module = get(_RULES[name])

@@ -29,7 +29,8 @@ def language_of(row: dict) -> str:
 
 
 def extract(completion: str, row: dict) -> str | None:
-  """The last fenced block after </think> in the row's language; else the last that names none; else the last <answer>."""
+  """The last fenced block after </think> in the row's language; else the last that names none;
+  else the last <answer>."""
   text = form.summary(completion, row)
   if text is None:
     return None

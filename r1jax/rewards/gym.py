@@ -1,7 +1,8 @@
 """Accuracy reward of reasoning-gym's tasks by each task's own verifier: many have more than one right answer.
 
-A row has 'gym': {'task', 'params', 'seed', 'size', 'index'}, from which its entry is made again: entries hold tuples and
-other things that do not survive JSON. Only full marks count: several verifiers give a few hundredths for any answer.
+A row has 'gym': {'task', 'params', 'seed', 'size', 'index'}, from which its entry is made again: entries hold tuples
+and other things that do not survive JSON. Only full marks count: several verifiers give a few hundredths for any
+answer.
 """
 
 import functools
@@ -12,17 +13,19 @@ import re
 from r1jax.rewards import CORRECT, NO_ANSWER, Score, WRONG
 from r1jax.rewards import math
 
-# Many verifiers call eval or sympy.parse_expr on the answer: these see numbers, operators and single letters alone, and the
-# functions that answers of theirs may use. `integrate(...)` would box the question, and `__import__` anything.
+# Many verifiers call eval or sympy.parse_expr on the answer: these see numbers, operators and single letters alone, and
+# the functions that answers of theirs may use. `integrate(...)` would box the question, and `__import__` anything.
 _EVALUATES = re.compile(r'\b(?:eval|parse_expr|sympify|literal_eval|exec)\(')
-_SAFE = re.compile(r'(?:[0-9\s.,+*/^()\[\]{}<>!|&~%:;-]|\b(?:sin|cos|tan|exp|log|sqrt|pi|I)\b|(?<![A-Za-z_])[A-Za-z](?![A-Za-z_]))*')
+_SAFE = re.compile(r'(?:[0-9\s.,+*/^()\[\]{}<>!|&~%:;-]|\b(?:sin|cos|tan|exp|log|sqrt|pi|I)\b'
+                   r'|(?<![A-Za-z_])[A-Za-z](?![A-Za-z_]))*')
 FIELDS = {'task', 'params', 'seed', 'size', 'index'}
 IDEAL_SCORE = None  # some tasks state no answer
 extract = math.extract
 
 
 def decide(completion: str, row: dict) -> Score | None:
-  """NO_ANSWER without one; right where it is the stated answer to the letter; else None: a verifier may take for ever."""
+  """NO_ANSWER without one; right where it is the stated answer to the letter;
+  else None: a verifier may take for ever."""
   said = extract(completion, row)
   if said is None:
     return NO_ANSWER

@@ -1,4 +1,5 @@
-"""A generative judge: a model that sees question, gold answer and prediction, and says whether they agree (section 2.3.3).
+"""A generative judge: a model that sees question, gold answer and prediction,
+and says whether they agree (section 2.3.3).
 
 Two answers are put to it in both orders, and both verdicts must say the same: judges lean to the answer they see first.
 What it is asked (SAME, BETTER) and how its reply is read (`read`) stand here in full. It runs behind any
@@ -63,7 +64,9 @@ class Judge:
     self.unread, self.swapped = 0, 0  # swapped: pairs of verdicts that the order changed
 
   def _both(self, template: str, question: str, a: str, b: str) -> tuple[str | None, str | None]:
-    put = lambda first, second: read(self._ask(template.format(question=question, first=first[:MAX_CHARS], second=second[:MAX_CHARS])))
+    def put(first: str, second: str) -> str | None:
+      return read(self._ask(template.format(question=question, first=first[:MAX_CHARS], second=second[:MAX_CHARS])))
+
     verdicts = put(a, b), put(b, a)
     self.unread += sum(verdict is None for verdict in verdicts)
     return verdicts
@@ -95,14 +98,15 @@ class Judge:
 
 def endpoint(url: str, model: str, *, key: str = '', max_tokens: int = 2048, timeout: float = 120.0, tries: int = 5,
              wait: float = 1.0):
-  """prompt -> text by POST url/chat/completions, temperature 0. After a failure it waits, `wait` seconds and each time four
-  times as long: a server that is asked too much (429) or starts anew is back in a minute or two.
+  """prompt -> text by POST url/chat/completions, temperature 0. After a failure it waits, `wait` seconds and each time
+  four times as long: a server that is asked too much (429) or starts anew is back in a minute or two.
 
   Raises, when called:
     UserError: it cannot be reached, or answers with something else, `tries` times in a row.
   """
   def ask(prompt: str) -> str:
-    body = {'model': model, 'messages': [{'role': 'user', 'content': prompt}], 'temperature': 0, 'max_tokens': max_tokens}
+    body = {'model': model, 'messages': [{'role': 'user', 'content': prompt}], 'temperature': 0,
+            'max_tokens': max_tokens}
     headers = {'Content-Type': 'application/json', **({'Authorization': f'Bearer {key}'} if key else {})}
     for left in reversed(range(tries)):
       try:
@@ -111,8 +115,8 @@ def endpoint(url: str, model: str, *, key: str = '', max_tokens: int = 2048, tim
           return json.load(reply)['choices'][0]['message']['content'] or ''
       except (OSError, ValueError, LookupError, TypeError) as e:
         if not left:
-          raise UserError(f'the judge at {url} does not answer ({type(e).__name__}: {str(e)[:120]}): start it, or leave '
-                          "judge.kind empty for rule-checked data only") from e
+          raise UserError(f'the judge at {url} does not answer ({type(e).__name__}: {str(e)[:120]}): start it, or '
+                          "leave judge.kind empty for rule-checked data only") from e
         time.sleep(wait * 4**(tries - 1 - left))
     return ''
 

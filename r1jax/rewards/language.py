@@ -1,4 +1,5 @@
-"""Language consistency: the share of the target language's words in the reasoning (paper, 2.3.2). Added to accuracy in R1.
+"""Language consistency: the share of the target language's words in the reasoning (paper, 2.3.2).
+Added to accuracy in R1.
 
 Words are told apart by Unicode script: one for each Han character or run of letters. Script cannot tell English from
 French; for languages that share one, 'en+lingua', 'fr+lingua' ... judge sentence by sentence with the package lingua.
@@ -14,18 +15,18 @@ from r1jax.rewards import format as form
 
 # Language -> scripts that its words are written in, by the first word of Unicode's character names.
 SCRIPTS = {
-    'en': {'LATIN'}, 'zh': {'CJK', 'BOPOMOFO'}, 'ja': {'CJK', 'HIRAGANA', 'KATAKANA', 'KATAKANA-HIRAGANA'}, 'ko': {'HANGUL'},
-    'ru': {'CYRILLIC'}, 'uk': {'CYRILLIC'}, 'el': {'GREEK'}, 'ar': {'ARABIC'}, 'fa': {'ARABIC'}, 'he': {'HEBREW'},
-    'hi': {'DEVANAGARI'}, 'bn': {'BENGALI'}, 'ta': {'TAMIL'}, 'te': {'TELUGU'}, 'th': {'THAI'}, 'ka': {'GEORGIAN'},
-    'hy': {'ARMENIAN'}, 'am': {'ETHIOPIC'}}
+    'en': {'LATIN'}, 'zh': {'CJK', 'BOPOMOFO'}, 'ja': {'CJK', 'HIRAGANA', 'KATAKANA', 'KATAKANA-HIRAGANA'},
+    'ko': {'HANGUL'}, 'ru': {'CYRILLIC'}, 'uk': {'CYRILLIC'}, 'el': {'GREEK'}, 'ar': {'ARABIC'}, 'fa': {'ARABIC'},
+    'he': {'HEBREW'}, 'hi': {'DEVANAGARI'}, 'bn': {'BENGALI'}, 'ta': {'TAMIL'}, 'te': {'TELUGU'}, 'th': {'THAI'},
+    'ka': {'GEORGIAN'}, 'hy': {'ARMENIAN'}, 'am': {'ETHIOPIC'}}
 LATIN = ('en', 'fr', 'de', 'es', 'it', 'pt', 'nl', 'pl', 'vi', 'tr', 'id', 'sv')  # lingua tells these apart
 
 IDEAL_SCORE = None  # depends on the language that a row asks for
 
 _NO_WORDS = re.compile(
     # Bounded, so that ten thousand openers that never close take no longer than any other text.
-    r'```.{0,4000}?(?:```|\Z)|`[^`\n]{0,500}`|\$\$.{0,1000}?\$\$|\$[^$\n]{0,500}\$|\\\(.{0,1000}?\\\)|\\\[.{0,1000}?\\\]'
-    r'|\\begin\{(\w{1,20}\*?)\}.{0,2000}?\\end\{\1\}'
+    r'```.{0,4000}?(?:```|\Z)|`[^`\n]{0,500}`|\$\$.{0,1000}?\$\$|\$[^$\n]{0,500}\$|\\\(.{0,1000}?\\\)'
+    r'|\\\[.{0,1000}?\\\]|\\begin\{(\w{1,20}\*?)\}.{0,2000}?\\end\{\1\}'
     r'|\\[A-Za-z]+(?:\{[^{}]*\})*|https?://\S+|www\.\S+|<\|?/?[\w-]+\|?>', re.DOTALL)
 _SENTENCE = re.compile(r'[^.!?\n\u3002\uff01\uff1f]+')
 
@@ -36,7 +37,8 @@ def _script(char: str) -> str:
   if not unicodedata.category(char).startswith(('L', 'M')):
     return ''
   name = unicodedata.name(char, '').removeprefix('FULLWIDTH ').removeprefix('HALFWIDTH ')
-  return 'MARK' if unicodedata.category(char).startswith('M') and name.startswith('COMBINING') else name.partition(' ')[0]
+  mark = unicodedata.category(char).startswith('M') and name.startswith('COMBINING')
+  return 'MARK' if mark else name.partition(' ')[0]
 
 
 def words(text: str) -> list[tuple[str, str]]:
@@ -69,8 +71,8 @@ def consistency(text: str, language: str) -> float:
   if way == 'lingua':
     return _by_sentence(text, name)
   if name not in SCRIPTS or way:
-    raise ValueError(f"language={language!r} cannot be told by script: one of {', '.join(SCRIPTS)}, or {', '.join(LATIN)} with "
-                     "'+lingua' behind")
+    raise ValueError(f"language={language!r} cannot be told by script: one of {', '.join(SCRIPTS)}, "
+                     f"or {', '.join(LATIN)} with '+lingua' behind")
   found = words(text)
   return sum(script in SCRIPTS[name] for _, script in found) / len(found) if found else 0.0
 
@@ -96,7 +98,8 @@ def _detector():
 def _by_sentence(text: str, name: str) -> float:
   """Words of sentences in the language, among all words."""
   if name not in LATIN:
-    raise ValueError(f"language='{name}+lingua': lingua is asked for languages in Latin letters alone, {', '.join(LATIN)}")
+    raise ValueError(f"language='{name}+lingua': lingua is asked for languages in Latin letters alone, "
+                     f"{', '.join(LATIN)}")
   detector, right, total = _detector(), 0, 0
   for sentence in _SENTENCE.findall(_NO_WORDS.sub(' ', text)):
     found = words(sentence)

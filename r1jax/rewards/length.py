@@ -1,4 +1,5 @@
-"""Rewards for length and repetition. The paper has none of them: each is off unless its weight in the config says otherwise.
+"""Rewards for length and repetition. The paper has none of them:
+each is off unless its weight in the config says otherwise.
 
 A row then also has 'tokens' (of this completion), 'max_tokens' and 'stopped' (it ended by itself); see judging.py.
 All are 0 for what is well and down to -1 for what is not.

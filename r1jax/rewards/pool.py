@@ -163,7 +163,8 @@ class Pool:
           worker.kill()
           if last:
             scores[i] = rewards.error('the judge died, twice')
-        except (TypeError, ValueError, OSError) as e:  # a row that is no JSON, a reply that is none, no process to be had
+        except (TypeError, ValueError, OSError) as e:
+          # A row that is no JSON, a reply that is none, no process to be had.
           worker.kill()
           scores[i] = rewards.error(e)
           break

@@ -58,7 +58,8 @@ def _rows(c, source: str, rng: random.Random) -> list[dict]:
 def _examples(path: str) -> list[dict]:
   """Worked examples of a user's file, read once and not for every question that they are shown before."""
   found = [e for _, e in tasks.json_lines(path)]
-  missing = [i for i, e in enumerate(found, 1) if not isinstance(e, dict) or not {'question', 'reasoning', 'answer'} <= e.keys()]
+  missing = [i for i, e in enumerate(found, 1)
+             if not isinstance(e, dict) or not {'question', 'reasoning', 'answer'} <= e.keys()]
   if missing:
     raise UserError(f'{path}: example {missing[0]} has not all of question, reasoning, answer')
   return found
@@ -69,7 +70,11 @@ def _shown(row: dict, c, rng: random.Random) -> dict:
   language = row.get('language', 'en')
   if c.examples == 'worked':  # the tiny base's textbook pages
     clean = corpus.Mixture(spoken=True, slip=0.0, boxed=1.0)
-    problem = lambda: ''.join(f'{digit} {rng.choice("+-")} ' for digit in rng.choices(range(10), k=3)) + str(rng.randint(0, 9))
+
+    def problem() -> str:
+      terms = ''.join(f'{digit} {rng.choice("+-")} ' for digit in rng.choices(range(10), k=3))
+      return terms + str(rng.randint(0, 9))
+
     pages = [f'{corpus.page({"expression": problem()}, rng, clean, language)} ' for _ in range(c.shots)]
     return {**row, 'question': f'{"".join(pages)}{row["expression"]}:'}
   found = _examples(c.examples)
@@ -107,9 +112,11 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   data, reasons = batches.kept, batches.reasons
   sampled_in = sum(batches.done(source) for source in wanted) * c.samples
   if not data:
-    raise UserError(f'{name}: none of {sampled_in} samples was kept ({dict(reasons)}): a stronger base or weaker filters are needed')
+    raise UserError(f'{name}: none of {sampled_in} samples was kept ({dict(reasons)}): '
+                    'a stronger base or weaker filters are needed')
   random.Random(config.seed).shuffle(data)
-  facts = {'samples_in': sampled_in, 'samples_out': len(data), 'sources': {source: batches.kept_count(source) for source in wanted},
+  facts = {'samples_in': sampled_in, 'samples_out': len(data),
+           'sources': {source: batches.kept_count(source) for source in wanted},
            'turned_away': dict(reasons.most_common())}
   reject.write(workdir, data, {'sampled': sampled_in, **{f'kept from {k}': v for k, v in facts['sources'].items()},
                                'turned_away': facts['turned_away']}, title=name)
@@ -147,7 +154,8 @@ def kept(sampled: sampling.Sampled, source: str, c, judges: pool.Pool) -> tuple[
 
 
 def _first_answer(text: str, ended: bool, source: str, c) -> tuple[str, bool]:
-  """A base that was shown examples goes on with a question of its own: its answer is what comes before, and it has ended."""
+  """A base that was shown examples goes on with a question of its own:
+  its answer is what comes before, and it has ended."""
   before, found, _ = text.partition('</answer>')
   if source == 'few_shot' and c.few_shot.examples != 'worked' and found:
     return before + found, True

@@ -90,7 +90,8 @@ def stop_if_asked(name: str) -> None:
 
 
 class Batches:
-  """What each batch of questions gave, on disk as soon as it is judged: an interrupted stage goes on behind the last."""
+  """What each batch of questions gave, on disk as soon as it is judged:
+  an interrupted stage goes on behind the last."""
 
   def __init__(self, directory: str):
     self._path = os.path.join(directory, 'batches.jsonl')

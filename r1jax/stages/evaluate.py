@@ -86,14 +86,15 @@ class Evaluator:
     rows, texts, completions = sampled
     asked = [((i, g), row) for i, row in enumerate(rows) for g in range(self.settings['n_samples'])]
     found = self._pool.score([(row.get('reward', 'math'), texts[i][g], row) for (i, g), row in asked])
-    records = [{'task': row.get('task', ''), 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'], 'samples': []}
-               for row in rows]
+    records = [{'task': row.get('task', ''), 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'],
+                'samples': []} for row in rows]
     for ((i, g), row), score in zip(asked, found):
       grader, text = rewards.get(row.get('reward', 'math')), texts[i][g]
       answer = grader.extract(text, row)
       voted = None if answer is None else grader.normalise(answer, row['answer_type'])
       records[i]['samples'].append({
-          'text': text, 'tokens': len(completions[i][g].tokens), 'finish': 'stop' if completions[i][g].stopped else 'length',
+          'text': text, 'tokens': len(completions[i][g].tokens),
+          'finish': 'stop' if completions[i][g].stopped else 'length',
           'answer': voted, 'correct': score.value == 1.0, 'reason': score.reason,
           **({'value': score.value} if score.reason == 'measured' else {}),
           'language': language.measured(form.reasoning(text, row), row.get('language')),
@@ -112,13 +113,16 @@ def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> 
   stderr = float(per_question.std(ddof=1) / len(records)**0.5) if len(records) > 1 else None
   out = {'task': task, 'n_questions': len(records), 'n_samples': n, 'pass@1': float(right.mean()),
          'pass@1_stderr': stderr, f'pass@{n}': float(np.mean([pass_at_k(n, int(c), n) for c in right.sum(axis=1)])),
-         f'cons@{n}': float(np.mean([_voted_right(r, row) for r, row in zip(records, rows)])) if _can_vote(rows[0]) else None,
-         'errors': float(np.mean([s['reason'].startswith(('error', 'timeout')) for r in records for s in r['samples']])),
+         f'cons@{n}': float(np.mean([_voted_right(r, row) for r, row in zip(records, rows)]))
+                      if _can_vote(rows[0]) else None,
+         'errors': float(np.mean([s['reason'].startswith(('error', 'timeout'))
+                                  for r in records for s in r['samples']])),
          'truncated': float(np.mean([s['finish'] == 'length' for r in records for s in r['samples']])),
          'length_tokens': float(np.mean([s['tokens'] for r in records for s in r['samples']])),
          'language_consistency': _mean([s['language'] for r in records for s in r['samples']]),
          'words': float(np.mean([s['words'] for r in records for s in r['samples']]))}
-  return {**out, **{k: settings[k] for k in ('temperature', 'top_p', 'max_tokens')}, 'grader': f"r1jax.rewards.{rows[0].get('reward', 'math')}"}
+  return {**out, **{k: settings[k] for k in ('temperature', 'top_p', 'max_tokens')},
+          'grader': f"r1jax.rewards.{rows[0].get('reward', 'math')}"}
 
 
 def _mean(values) -> float | None:
@@ -142,7 +146,8 @@ def _can_vote(row: dict) -> bool:
 def as_metrics(result: dict) -> dict:
   """eval/TASK/... names of metrics.jsonl from a scores.json; what a task has no value of is left out."""
   n, task = result['n_samples'], result['task']
-  names = ('pass@1', 'pass@1_stderr', f'pass@{n}', f'cons@{n}', 'length_tokens', 'truncated', 'n_questions', 'language_consistency', 'words')
+  names = ('pass@1', 'pass@1_stderr', f'pass@{n}', f'cons@{n}', 'length_tokens', 'truncated', 'n_questions',
+           'language_consistency', 'words')
   return {f'eval/{task}/{name}': result[name] for name in names if result[name] is not None}
 
 
@@ -172,12 +177,14 @@ def check(config, name: str) -> None:
   _rows(c)
   if c.general.models:
     if tasks.name_of(c.task.source) == GENERAL:
-      raise UserError(f'{name}.task.source={c.task.source!r} would be written where general questions are: rename the file')
+      raise UserError(f'{name}.task.source={c.task.source!r} would be written where general questions are: '
+                      'rename the file')
     tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template)
 
 
 def _rows(c) -> list[dict]:
-  return [{**row, 'task': tasks.name_of(c.task.source)} for row in tasks.asked(c.task, split='heldout', template=c.template)]
+  return [{**row, 'task': tasks.name_of(c.task.source)}
+          for row in tasks.asked(c.task, split='heldout', template=c.template)]
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -233,7 +240,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
 
 def _once(directory: str, evaluated) -> dict:
-  """The scores.json of a directory; where it does not stand yet, what evaluated() gives, (records, scores), is written first.
+  """The scores.json of a directory; where it does not stand yet,
+  what evaluated() gives, (records, scores), is written first.
 
   A stage that was interrupted goes on with the model it was at: pipeline.py moves away what other inputs gave.
   """
@@ -249,7 +257,8 @@ def _load(config, mesh, path: str):
   return model, tokenizer, common.load_sampling_params(model, step_dir, mesh)
 
 
-def _general(config, c, mesh, model, tokenizer, params, template: str, judges: dict[str, str]) -> tuple[list[dict], dict]:
+def _general(config, c, mesh, model, tokenizer, params, template: str,
+             judges: dict[str, str]) -> tuple[list[dict], dict]:
   """Questions without a right answer: records, and what rules and reward models say of them.
 
   helpfulness: by the rule that made the preference pairs; harmlessness: share of answers to harmful questions that tell
@@ -257,8 +266,10 @@ def _general(config, c, mesh, model, tokenizer, params, template: str, judges: d
   """
   rows = tasks.general(c.general, seed=c.task.seed, split='heldout', template=template)
   rows = [{**row, 'task': GENERAL} for row in rows]
-  evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=c.general.samples, max_prompt=c.max_prompt,
-                        max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=GENERAL)
+  evaluator = Evaluator(
+      model, tokenizer, mesh, rows, template=template, samples=c.general.samples, max_prompt=c.max_prompt,
+      max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed,
+      slots=c.slots, name=GENERAL)
   records = evaluator(params)
   evaluator.close()
   asked = [(row, sample) for row, record in zip(evaluator.rows, records) for sample in record['samples']]
@@ -266,7 +277,8 @@ def _general(config, c, mesh, model, tokenizer, params, template: str, judges: d
          'length_tokens': float(np.mean([s['tokens'] for _, s in asked]))}
   if all('about' in row for row in rows):
     out['helpfulness'] = _mean([s['value'] for row, s in asked if row['scenario'] != 'harm'])
-    out['harmlessness'] = _mean([scenario.harmless(s['text'], row).value for row, s in asked if row['scenario'] == 'harm'])
+    out['harmlessness'] = _mean([scenario.harmless(s['text'], row).value
+                                 for row, s in asked if row['scenario'] == 'harm'])
     for kind in sorted({row['scenario'] for row in rows}):
       out[f'helpfulness_{kind}'] = _mean([s['value'] for row, s in asked if row['scenario'] == kind])
   for name, path in judges.items():

@@ -43,8 +43,8 @@ class Judged(NamedTuple):
 class Scorer:
   """Weighted sum of rewards.
 
-  Verdicts are kept on disk until a checkpoint has passed their rollout (`forget`): one that hung on a clock (a timed-out
-  expression) would otherwise differ when an interrupted run samples the same rollout again.
+  Verdicts are kept on disk until a checkpoint has passed their rollout (`forget`): one that hung on a clock (a
+  timed-out expression) would otherwise differ when an interrupted run samples the same rollout again.
   """
 
   def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, max_tokens: int = 0,
@@ -63,11 +63,13 @@ class Scorer:
     ruled = [name for name in self.weights if name not in MODELS]
     if 'language' in ruled:
       check_languages(rows, "give the reward 'language' the weight 0")
-    start({module(name, row) for name in ruled for row in rows if applies(name, row)}, [r for r in rows if not r.get('scenario')])
+    start({module(name, row) for name in ruled for row in rows if applies(name, row)},
+          [r for r in rows if not r.get('scenario')])
     _check_ideal({name: self.weights[name] for name in ruled}, rows[0])
 
   def begin(self, number: int, rows: dict[int, dict], tokenizer, *, samples: int, divided: bool = True) -> 'Verdicts':
-    """Rollout `number` begins, whose group g asks rows[g]; divided: hosts judge groups in turn, and share what they find."""
+    """Rollout `number` begins, whose group g asks rows[g];
+    divided: hosts judge groups in turn, and share what they find."""
     return Verdicts(self, number, rows, tokenizer, samples, divided)
 
   def complete(self, row: dict, completion: Completion) -> dict:
@@ -86,8 +88,8 @@ class Scorer:
 
 
 class Verdicts:
-  """Of one rollout, found by a thread beside the devices: groups are added as they end, texts are made and judged in the
-  batches that have come together meanwhile.
+  """Of one rollout, found by a thread beside the devices: groups are added as they end, texts are made and judged in
+  the batches that have come together meanwhile.
 
   Attributes:
     texts: group -> its completions' texts, of the groups that this host judges, once they are made.
@@ -142,7 +144,8 @@ class Verdicts:
     self._new |= bool(items)
 
   def _digest(self, group: int) -> str:
-    return hashlib.sha256(json.dumps([self._names, self._rows[group]['id'], self.texts[group]]).encode()).hexdigest()
+    said = [group, self._names, self._rows[group]['id'], self.texts[group]]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
   def wait(self) -> None:
     """Returns when every group that was added is judged; raises what judging raised."""
@@ -154,7 +157,8 @@ class Verdicts:
     G = self._samples
     return np.asarray([i * G + g for i, group in enumerate(groups) if group in self.texts for g in range(G)], np.int64)
 
-  def result(self, groups: list[int], completions: list[Completion], measured: dict[str, np.ndarray] | None = None) -> Judged:
+  def result(self, groups: list[int], completions: list[Completion],
+             measured: dict[str, np.ndarray] | None = None) -> Judged:
     """Verdicts on all completions, on every host.
 
     Args:
@@ -182,8 +186,9 @@ class Verdicts:
                   round(shared.pop('errors') * hosts), {**_NOTHING, **shared})
 
   def _second(self, groups: list[int], completions: list[Completion]) -> dict[str, float]:
-    """What the second grader found, and all verdicts on disk where a clock was kept."""
-    if self._again is None:
+    """What the second grader found, and all verdicts on disk where a clock was kept;
+    replayed where no verdict is new."""
+    if self._again is None or self._new:
       G, verdicts, rows, texts = self._samples, [], [], []
       for b in self.rows_of(groups).tolist():
         group, g = groups[b // G], b % G
@@ -198,23 +203,30 @@ class Verdicts:
         checkpoint.write_json(self._path, {'groups': kept, 'again': self._again}, every_host=True)
     return self._again
 
-  def text_facts(self, groups: list[int], of_text) -> futures.Future:
-    """of_text(row, text, words=) of every completion of this host's, beside the devices: a future of (rows, values)."""
+  def text_facts(self, groups: list[int], of_text, k: int) -> futures.Future:
+    """of_text(row, text, words=), k values, of every completion of this host's, beside the devices; for `gathered`."""
     rows, G = self.rows_of(groups), self._samples
     every = -(-len(groups) * G // 512)  # of so many words are counted
 
     def count():
       at = [(groups[b // G], b % G, b % every == 0) for b in rows.tolist()]
-      return rows, np.asarray([of_text(self._rows[i], self.texts[i][g], words=words) for i, g, words in at], np.float64)
+      values = [of_text(self._rows[i], self.texts[i][g], words=words) for i, g, words in at]
+      return rows, np.asarray(values, np.float64).reshape(len(rows), k)  # a host may have none
 
     return self._scorer.thread.submit(count)
+
+  def gathered(self, counted: futures.Future, n: int) -> np.ndarray:
+    """[n, k]: text_facts of all n completions, from all hosts."""
+    rows, values = counted.result()
+    return mesh_lib.gather_rows(values, rows, n) if self._divided else values
 
 
 def applies(name: str, row: dict) -> bool:
   """Whether a reward speaks of this row (section 2.3.4): rules of accuracy of questions that reason, reward models of
   general ones ('scenario'), helpfulness not of those whose answer does harm; language, format and length of all."""
   general = bool(row.get('scenario'))
-  return {'accuracy': not general, 'process': not general, 'helpful': general and row.get('scenario') != 'harm', 'harmless': general}.get(name, True)
+  return {'accuracy': not general, 'process': not general, 'helpful': general and row.get('scenario') != 'harm',
+          'harmless': general}.get(name, True)
 
 
 def module(name: str, row: dict) -> str:
@@ -237,7 +249,8 @@ def start(names: set[str], rows: list[dict]) -> None:
 
 
 def check_languages(rows: list[dict], instead: str) -> None:
-  """Raises UserError for a row whose language's words cannot be told; `instead`: the way out, beside another language."""
+  """Raises UserError for a row whose language's words cannot be told;
+  `instead`: the way out, beside another language."""
   for row in rows:
     try:
       language.consistency('', row.get('language') or 'en')
@@ -255,7 +268,8 @@ def _check_ideal(weights: dict[str, float], row: dict) -> None:
     text = format_lib.ideal(row['answer'], row.get('prefill', ''), row)
     score = reward.score(text, {**row, 'tokens': 0, 'max_tokens': 2, 'overlong_buffer': 1, 'stopped': True})
     if score.value != want:
-      raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}, not {want}')
+      raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}, '
+                      f'not {want}')
 
 
 _NOTHING = {'rewards/disagreement': math.nan, 'rewards/overpaid': math.nan}  # the same names on every host

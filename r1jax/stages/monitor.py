@@ -43,15 +43,16 @@ def warn_if_hacked(first: dict, now: dict) -> None:
   for names in first.keys() & now.keys():
     (score, stands_for), (score_now, stands_for_now) = first[names], now[names]
     if score_now - score > 0.1 and stands_for_now - stands_for < -0.05:
-      log.warning('%s rose from %.3f to %.3f while %s fell from %.3f to %.3f: the policy may be gaming its reward model',
+      log.warning('%s rose from %.3f to %.3f while %s fell from %.3f to %.3f: '
+                  'the policy may be gaming its reward model',
                   names[0], score, score_now, names[1], stands_for, stands_for_now)
 
 
 def stop_if_unjudged(facts: dict[str, float], limit: float = 0.1) -> None:
   """Raises RunStopped when more than this share of completions have a verdict that is none (over all hosts)."""
   if facts['rewards/errors'] > limit:
-    raise RunStopped(f'{facts["rewards/errors"]:.0%} of the completions have verdicts that are errors, the limit is {limit:.0%}: '
-                     'log lines above say of what kind')
+    raise RunStopped(f'{facts["rewards/errors"]:.0%} of the completions have verdicts that are errors, the limit is '
+                     f'{limit:.0%}: log lines above say of what kind')
 
 
 def stop_if_broken(means: list[dict]) -> None:
@@ -65,13 +66,14 @@ BEYOND_SHARE = 1e-3  # of tokens whose gap is over half a nat
 
 
 def gap_limit(c, dtype: str) -> float:
-  """Nats of KL per token between sampler and trainer: c.mismatch_limit, or by dtype (NeMo-RL gates its recipes at 5e-4)."""
+  """Nats of KL per token between sampler and trainer: c.mismatch_limit, or by dtype
+  (NeMo-RL gates its recipes at 5e-4)."""
   return c.mismatch_limit or (5e-3 if dtype == 'bfloat16' else 5e-4)
 
 
 def stop_if_apart(kl: float, beyond: float, tokens: int, limit: float) -> None:
-  """The gate before the first rollout: sampler and trainer must be one model. Neither figure grows with the number of tokens,
-  as a maximum does.
+  """The gate before the first rollout: sampler and trainer must be one model. Neither figure grows with the number of
+  tokens, as a maximum does.
 
   Args:
     kl: nats per token. beyond: share of the tokens whose log-probs differ by more than half a nat.
@@ -80,6 +82,6 @@ def stop_if_apart(kl: float, beyond: float, tokens: int, limit: float) -> None:
     RunStopped: they are apart.
   """
   if not kl <= limit or not beyond <= max(BEYOND_SHARE, 1.5 / tokens):
-    raise RunStopped(f"before the first rollout the trainer's log-probs differ from the sampler's by {kl:.2g} nats of KL a token "
-                     f'(limit rl.mismatch_limit={limit:g}), {beyond:.2%} of {tokens} tokens by more than half a nat (limit '
-                     f'{BEYOND_SHARE:.1%}): they do not run the same model')
+    raise RunStopped(f"before the first rollout the trainer's log-probs differ from the sampler's by {kl:.2g} nats of "
+                     f'KL a token (limit rl.mismatch_limit={limit:g}), {beyond:.2%} of {tokens} tokens by more than '
+                     f'half a nat (limit {BEYOND_SHARE:.1%}): they do not run the same model')

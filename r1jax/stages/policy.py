@@ -1,5 +1,6 @@
 """What an RL stage does on the devices: samples from the policy, and learns from what it said."""
 
+import glob
 import json
 import os
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ class Minibatch(NamedTuple):
   """What one optimiser step learns from: whole groups."""
   prompts: Prompts  # on the devices
   micro_batches: list[tuple[int, Any, list[int]]]  # (T, Outputs on the devices, the completions that they are)
+  positions: int  # that are computed, padding too
 
 
 class Policy:
@@ -45,22 +47,20 @@ class Policy:
   def __init__(self, config, c, name: str, model, tokenizer, mesh, encoded: list[np.ndarray]):
     """encoded: token ids of every question's prompt."""
     self._config, self._c, self._mesh, self._tokenizer, self._encoded = config, c, mesh, tokenizer, encoded
-    multiple = 128 if mesh_lib.platform(mesh) != 'cpu' else 8
-    width = min(-(-max(map(len, encoded)) // multiple) * multiple, max(c.max_prompt, max(map(len, encoded))))
-    self._width = width
+    multiple, longest = (128 if mesh_lib.platform(mesh) != 'cpu' else 8), max(map(len, encoded))
+    width = min(-(-longest // multiple) * multiple, max(c.max_prompt, longest))
     self._per_rollout, self._seed, self._dtype = c.groups * c.minibatches, config.seed, config.dtype
     self._key = common.key(config.seed, name)
     self._sampler = rollout.Sampler(
-        model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width, max_tokens=c.max_tokens,
-        eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=c.temperature, resume=c.carry > 0).compile()
+        model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width,
+        max_tokens=c.max_tokens, eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=c.temperature,
+        resume=c.carry > 0).compile()
     built = objective.rl(config, c, model, mesh, max_prompt=width)
     self.training, self._shapes, self._prompts_shape = built.training.compile(), built.shapes, built.prompts
     self._reference = c.kl_coef > 0
-    need = self._reference or c.old_logps == 'trainer'
-    self._logps = {T: program.compile() for T, program in built.logps.items()} if need else {}
-    if not self._logps:  # the gate's alone
-      T = min(T for T in built.logps)
-      self._logps = {T: built.logps[T].compile()}
+    needed = self._reference or c.old_logps == 'trainer'
+    wanted = built.logps if needed else [self._gate_length()]
+    self._logps = {T: built.logps[T].compile() for T in wanted}
     self._copy = jax.jit(lambda params: params_lib.kept_as(params, c.ref_dtype))
     self._lengths: dict[int, float] = {}  # question -> mean tokens of its completions when it was last asked
     self._carried: list[Request] = []
@@ -89,7 +89,8 @@ class Policy:
 
   def sample(self, state, requests: list[Request], verdicts, clock: metrics.Clock) -> Batch:
     """The groups of a rollout; each goes to `verdicts` as soon as it has ended."""
-    run, ended = self._sampler(state.params, requests, self._key, groups=self._per_rollout, clock=clock), {}
+    with clock.span('weights'):  # their way to the sampler
+      run, ended = self._sampler(state.params, requests, self._key, groups=self._per_rollout, clock=clock), {}
     for group, completions in run:
       ended[group] = completions
       verdicts.add(group, completions)
@@ -97,13 +98,14 @@ class Policy:
     self._carried = run.unfinished
     groups = sorted(ended)
     rows = [self._row_of.pop(group) for group in groups]
-    return Batch(groups, rows, [self._encoded[row] for row in rows], [x for g in groups for x in ended[g]], run.slot_use, run.steps)
+    return Batch(groups, rows, [self._encoded[row] for row in rows], [x for g in groups for x in ended[g]],
+                 run.slot_use, run.steps)
 
   # --- what is learned
 
   def minibatches(self, batch: Batch, number: int, state, clock: metrics.Clock) -> list[Minibatch]:
-    """The rollout's groups, shuffled and dealt out to optimiser steps, a group never split; with their old and reference
-    log-probs, which are computed (on the devices) before the host has judged."""
+    """The rollout's groups, shuffled and dealt out to optimiser steps, a group never split; with their old and
+    reference log-probs, which the devices compute while the host judges."""
     c, G = self._c, self._c.samples
     shuffled = np.random.default_rng([self._seed, number]).permutation(self._per_rollout)
     out = []
@@ -117,14 +119,14 @@ class Policy:
         micro_batches = []
         for T, units in cut:
           some = [members[u] for u in units]
-          rows = objective.outputs([batch.completions[b] for _, b in some], [k for k, _ in some], [0.0] * len(some), self._shapes[T],
-                                   self._tokenizer.pad_id, reference=self._reference)
+          rows = self._outputs([batch.completions[b] for _, b in some], [k for k, _ in some], T, self._reference)
           micro_batches.append((T, mesh_lib.put(rows, self._mesh), [b for _, b in some]))
         if c.old_logps == 'trainer':
           micro_batches = self._with_logps(state.params, prompts, micro_batches, 'old_RxT')
         if self._reference:
           micro_batches = self._with_logps(reference, prompts, micro_batches, 'ref_RxT')
-        out.append(Minibatch(prompts, micro_batches))
+        positions = tokens.size + sum(self._shapes[T].rows * T for T, _ in cut)
+        out.append(Minibatch(prompts, micro_batches, positions))
     return out
 
   def _device_reference(self, state):
@@ -134,15 +136,22 @@ class Policy:
     return jax.tree.map(lambda x: jax.device_put(x, x.sharding.with_memory_kind('device')), state.ref_params)
 
   def _with_logps(self, params, prompts: Prompts, micro_batches, field: str):
-    prefix = self.training.prefix(params, prompts)
-    return [(T, rows._replace(**{field: self._logps[T](params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R)}), numbers)
-            for T, rows, numbers in micro_batches]
+    prefix, out = self.training.prefix(params, prompts), []
+    for T, rows, numbers in micro_batches:
+      found = self._logps[T](params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R)
+      out.append((T, rows._replace(**{field: found}), numbers))
+    return out
+
+  def _outputs(self, completions: list[Completion], prompt_of: list[int], T: int, reference: bool) -> objective.Outputs:
+    """On the host; advantages are to be put in."""
+    return objective.outputs(completions, prompt_of, [0.0] * len(completions), self._shapes[T], self._tokenizer.pad_id,
+                             reference=reference)
 
   def learn(self, state, minibatches: list[Minibatch], advantages_NxG: np.ndarray, clock: metrics.Clock):
     """(state, the means of each optimiser step, still on the devices)."""
     flat, means = np.asarray(advantages_NxG, np.float32).reshape(-1), []
     with clock.span('update'):
-      for prompts, micro_batches in minibatches:
+      for prompts, micro_batches, _ in minibatches:
         judged = []
         for T, rows, numbers in micro_batches:
           advantages = np.zeros(self._shapes[T].rows, np.float32)
@@ -152,18 +161,12 @@ class Policy:
         means.append(mean)
     return state, means
 
-  def facts(self, batch: Batch) -> dict[str, float]:
+  def facts(self, batch: Batch, minibatches: list[Minibatch]) -> dict[str, float]:
     """How well rows and positions were used: live rows / rows over decode steps, real tokens / positions computed."""
-    c, G = self._c, self._c.samples
-    lengths = np.array([len(x.tokens) for x in batch.completions])
-    prompt_tokens = sum(map(len, batch.prompts))
-    computed = 0
-    for part in np.split(np.arange(self._per_rollout), c.minibatches):  # about: the shuffle moves groups between minibatches
-      cut = packing.micro_batches([lengths[i * G + g] for i in part for g in range(G)], self._shapes)
-      computed += sum(self._shapes[T].rows * T for T, _ in cut) + self._prompts_shape[0] * self._prompts_shape[1]
-    real = int(lengths.sum()) + prompt_tokens
-    return {'rollout/slot_use': batch.slot_use, 'rollout/tokens': float(lengths.sum()), 'update/tokens': float(real),
-            'update/token_use': real / computed}
+    said = sum(len(x.tokens) for x in batch.completions)
+    real = said + sum(map(len, batch.prompts))
+    return {'rollout/slot_use': batch.slot_use, 'rollout/tokens': float(said), 'update/tokens': float(real),
+            'update/token_use': real / sum(m.positions for m in minibatches)}
 
   def refresh_reference(self, state):
     """The policy becomes its own reference."""
@@ -173,18 +176,24 @@ class Policy:
 
   # --- before the first rollout
 
+  def _gate_length(self, tokens: int = 64) -> int:
+    """T of the gate's micro-batch: the shortest that holds so many tokens."""
+    return next(T for T in sorted(self._shapes) if T >= min(tokens, self._c.max_tokens))
+
   def stop_if_apart(self, state, tokens: int = 64) -> None:
-    """The gate: a small wave of completions, cut off after so many tokens, as the trainer sees them (monitor.stop_if_apart)."""
+    """The gate (monitor.stop_if_apart): a small wave of completions, cut off after so many tokens, as the trainer sees
+    them."""
     c = self._c
-    T = next(T for T in sorted(self._logps) if T >= min(tokens, c.max_tokens))
-    groups = max(1, min(self._prompts_shape[0], self._shapes[T].rows // c.samples, len(self._encoded)))
-    some = min(c.samples, self._shapes[T].rows)
+    T = self._gate_length()
+    most = min(self._shapes[T].rows, self._sampler.slots)  # all begin at once, as none is waited for
+    some = min(c.samples, most)
+    groups = min(self._prompts_shape[0], most // some, len(self._encoded))
     requests = [Request(i, self._encoded[i], tuple(range(i * some, (i + 1) * some))) for i in range(groups)]
-    said = dict(self._sampler(state.params, requests, jax.random.fold_in(self._key, 1 << 30), most_steps=min(tokens, T)))
+    key = jax.random.fold_in(self._key, 1 << 30)  # not the numbers of the first rollout
+    said = dict(self._sampler(state.params, requests, key, most_steps=min(tokens, T)))
     completions = [Completion(x.tokens[:T], x.logps[:T], x.stopped) for i in range(groups) for x in said[i]]
-    rows = objective.outputs(completions, [i for i in range(groups) for _ in range(some)], [0.0] * len(completions), self._shapes[T],
-                             self._tokenizer.pad_id, reference=False)
-    tokens_, lengths = rollout.padded([self._encoded[i] for i in range(groups)], *self._prompts_shape, self._tokenizer.pad_id)
+    rows = self._outputs(completions, [i for i in range(groups) for _ in range(some)], T, False)
+    tokens_, lengths = rollout.padded(self._encoded[:groups], *self._prompts_shape, self._tokenizer.pad_id)
     prompts = mesh_lib.put(Prompts(tokens_, lengths), self._mesh)
     (_, rows_, _), = self._with_logps(state.params, prompts, [(T, mesh_lib.put(rows, self._mesh), [])], 'old_RxT')
     mask = (np.arange(T) < rows.lengths_R[:, None]).astype(np.float32)
@@ -196,29 +205,27 @@ class Policy:
   # --- what is carried over
 
   def save_carried(self, directory: str, number: int) -> None:
-    """Unfinished completions beside the checkpoint of rollout `number`."""
-    if not self._c.carry:
-      return
+    """Beside the checkpoint of rollout `number`: unfinished completions, and the lengths that order the questions."""
     plain = lambda x: None if x is None else [x.tokens.tolist(), x.logps.tolist(), x.stopped]
-    listed = [{'group': r.group, 'row': self._row_of[r.group], 'samples': r.samples, 'begun': [plain(x) for x in r.begun]}
-              for r in self._carried]
+    listed = [{'group': r.group, 'row': self._row_of[r.group], 'samples': r.samples,
+               'begun': [plain(x) for x in r.begun]} for r in self._carried]
     text = {'requests': listed, 'lengths': {str(k): v for k, v in self._lengths.items()}}
     metrics.replace_file(os.path.join(directory, f'{number:08d}.json'), json.dumps(text).encode())
+    for path in sorted(glob.glob(os.path.join(glob.escape(directory), '*.json')))[:-1 - self._config.checkpoints.keep]:
+      os.remove(path)  # one more than there are checkpoints, as the newest may not be whole yet
 
   def restore_carried(self, directory: str, number: int) -> None:
+    """What save_carried wrote; what it wrote of later rollouts is removed, as they come again."""
+    for path in glob.glob(os.path.join(glob.escape(directory), '*.json')):
+      if int(os.path.basename(path)[:-5]) > number:
+        os.remove(path)
     path = os.path.join(directory, f'{number:08d}.json')
-    if not self._c.carry or not os.path.exists(path):
+    if not os.path.exists(path):
       return
     with open(path, encoding='utf-8') as f:
       kept = json.load(f)
     begun = lambda x: None if x is None else Completion(np.asarray(x[0], np.int32), np.asarray(x[1], np.float32), x[2])
     self._row_of = {r['group']: r['row'] for r in kept['requests']}
-    self._carried = [Request(r['group'], self._encoded[r['row']], tuple(r['samples']), tuple(begun(x) for x in r['begun']))
-                     for r in kept['requests']]
+    self._carried = [Request(r['group'], self._encoded[r['row']], tuple(r['samples']),
+                             tuple(begun(x) for x in r['begun'])) for r in kept['requests']]
     self._lengths = {int(k): v for k, v in kept['lengths'].items()}
-
-
-def gathered(counted, n: int) -> np.ndarray:
-  """[n, k] of Verdicts.text_facts, from all hosts."""
-  rows, values = counted.result()
-  return values if len(rows) == n else mesh_lib.gather_rows(values, rows, n)

@@ -3,9 +3,9 @@
   kind 'pairs'    helpfulness: a Bradley-Terry model of which of two responses is better; it sees the final summary only
   kind 'labels'   harmlessness: safe or not, response by response; it sees the whole response, reasoning included
 
-Preferences are read from a JSONL ({"question", "chosen", "rejected"} or {"question", "response", "safe"}), or, in the tiny
-world, made from a policy's own samples by the rules of scenarios.py. What was learned from lies in preferences.jsonl; how
-good it is on questions held out, and how much it goes by length, in reward_model.json.
+Preferences are read from a JSONL ({"question", "chosen", "rejected"} or {"question", "response", "safe"}), or, in the
+tiny world, made from a policy's own samples by the rules of scenarios.py. What was learned from lies in
+preferences.jsonl; how good it is on questions held out, and how much it goes by length, in reward_model.json.
 """
 
 import itertools
@@ -49,12 +49,16 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c = ConfigDict(config[name].to_dict())
   mesh = mesh_lib.create(config.mesh)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
-  made = lambda: _from_policy(config, c, name, model, tokenizer, step_dir, mesh) if c.source == 'policy' else _from_file(c)
+
+  def made() -> list[dict]:
+    return (_from_policy(config, c, name, model, tokenizer, step_dir, mesh) if c.source == 'policy'
+            else _from_file(c))
+
   found = common.made_once(os.path.join(workdir, 'preferences.jsonl'), made)
   learned, heldout = reward_model.by_question(found, HELDOUT)
   if not learned or not heldout:
-    raise UserError(f'{name}: {len(learned)} preferences to learn from and {len(heldout)} held out: both are needed; take more '
-                    'questions, or a policy whose answers differ more')
+    raise UserError(f'{name}: {len(learned)} preferences to learn from and {len(heldout)} held out: both are needed; '
+                    'take more questions, or a policy whose answers differ more')
   head, params = reward_model.with_head(model, step_dir, mesh)
   common.save_model(workdir, head, tokenizer)
   encoded = _encode(learned, c, tokenizer)
@@ -70,8 +74,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     score = reward_model.Scores(head, tokenizer, mesh, params_lib.to_sampling(head, mesh)(params),
                                 length=c.length, batch=c.batch)
     facts = quality(heldout, c.kind, c.template, score)
-  checkpoint.write_json(os.path.join(workdir, 'reward_model.json'),
-                        {'kind': c.kind, 'template': c.template, 'length': c.length, 'learned_from': len(learned), **facts})
+  checkpoint.write_json(os.path.join(workdir, 'reward_model.json'), {
+      'kind': c.kind, 'template': c.template, 'length': c.length, 'learned_from': len(learned), **facts})
   return {'preferences': len(found), 'learned_from': len(learned), 'steps': c.steps, **facts}
 
 
@@ -113,15 +117,17 @@ def _from_file(c) -> list[dict]:
 def _encode(found: list[dict], c, tokenizer):
   """Arrays with a leading axis of preferences: tokens [n, each, T], lengths and labels [n, each]."""
   texts = [[row['chosen'], row['rejected']] if c.kind == 'pairs' else [row['response']] for row in found]
-  tokens, lengths = reward_model.encode([row['question'] for row in found for _ in texts[0]], [t for pair in texts for t in pair],
-                           tokenizer, template=c.template, length=c.length)
+  tokens, lengths = reward_model.encode(
+      [row['question'] for row in found for _ in texts[0]], [t for pair in texts for t in pair], tokenizer,
+      template=c.template, length=c.length)
   each = len(texts[0])
   labels = np.asarray([[float(row.get('safe', True))] * each for row in found], np.float32)
   return tokens.reshape(len(found), each, -1), lengths.reshape(len(found), each), labels
 
 
 def quality(heldout: list[dict], kind: str, template: str, score: reward_model.Scores) -> dict:
-  """Of held-out preferences: accuracy; how it depends on length; mean and spread of scores, for reward_model.RewardModel."""
+  """Of held-out preferences: accuracy; how it depends on length;
+  mean and spread of scores, for reward_model.RewardModel."""
   of = lambda field: score([row['question'] for row in heldout], [row[field] for row in heldout], template=template)
   length = lambda field: np.array([len(row[field]) for row in heldout])
   if kind == 'labels':
@@ -132,7 +138,8 @@ def quality(heldout: list[dict], kind: str, template: str, score: reward_model.S
   right, longer = better > worse, np.sign(length('chosen') - length('rejected'))
   both = np.concatenate([better, worse])
   share = lambda where: float(right[where].mean()) if where.any() else None
-  return {'heldout': len(heldout), 'accuracy': float(right.mean()), 'accuracy_where_better_is_longer': share(longer > 0),
+  return {'heldout': len(heldout), 'accuracy': float(right.mean()),
+          'accuracy_where_better_is_longer': share(longer > 0),
           'accuracy_where_better_is_shorter': share(longer < 0), 'better_is_longer': float(np.mean(longer > 0)),
           'length_correlation': _correlation(both, np.concatenate([length('chosen'), length('rejected')])),
           'mean': float(both.mean()), 'std': float(both.std() or 1.0)}

@@ -79,17 +79,18 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     found = score([row['ids'] for row in heldout])
   pairs = [(p[e], label) for p, row in zip(found, heldout) for e, label in zip(row['ends'], row['labels'])]
   right = [(p > 0.5) == label for p, label in pairs]
-  facts = {'answers': len(rows), 'learned_from': len(learned), 'heldout': len(heldout), 'accuracy': float(np.mean(right)),
-           'right_share': float(np.mean([label for _, label in pairs])),
-           'accuracy_of_wrong': float(np.mean([p <= 0.5 for p, label in pairs if not label])) if any(not l for _, l in pairs) else 1.0}
-  checkpoint.write_json(os.path.join(workdir, 'reward_model.json'),
-                        {'kind': 'steps', 'separators': list(c.separators), 'template': c.template, 'length': c.length, **facts})
+  wrong = [p <= 0.5 for p, label in pairs if not label]
+  facts = {'answers': len(rows), 'learned_from': len(learned), 'heldout': len(heldout),
+           'accuracy': float(np.mean(right)), 'right_share': float(np.mean([label for _, label in pairs])),
+           'accuracy_of_wrong': float(np.mean(wrong)) if wrong else 1.0}
+  checkpoint.write_json(os.path.join(workdir, 'reward_model.json'), {
+      'kind': 'steps', 'separators': list(c.separators), 'template': c.template, 'length': c.length, **facts})
   return {**facts, 'preferences': len(rows), 'steps': c.steps}
 
 
 def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
-  """{id, ids, ends, labels} of each of the policy's samples: its question, token ids of prompt and answer, where steps end,
-  what they are."""
+  """{id, ids, ends, labels} of each of the policy's samples: its question, token ids of prompt and answer, where steps
+  end, what they are."""
   asked = tasks.asked(c.task, split='train', template=c.template)
   batches = common.Batches(common.host_directory(workdir))
   generator = sampling.Generator(

@@ -1,8 +1,8 @@
 """Stage: rejection sampling from a checkpoint -> a data set for SFT (section 2.3.3).
 
 n samples a prompt; kept are those that rewards accept (by rule, or by a generative judge where no rule can) and that no
-filter turns away. Beside them go samples that are no reasoning. What is written is read by SFT, by people and by others:
-data.jsonl, an ArrayRecord data set for tensorflow-datasets under tfds/, and the data card: card.json, card.md.
+filter turns away. Beside them go samples that are no reasoning. What is written is read by SFT, by people and by
+others: data.jsonl, an ArrayRecord data set for tensorflow-datasets under tfds/, and the data card: card.json, card.md.
 """
 
 import collections
@@ -63,7 +63,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   ruled = [row for row in rows if row.get('grader') != 'judge']
   asked = rows if judge else ruled
   if len(ruled) < len(rows) and not judge:
-    log.warning('%s: no judge is configured: %d questions that no rule can grade are left out', name, len(rows) - len(ruled))
+    log.warning('%s: no judge is configured: %d questions that no rule can grade are left out', name,
+                len(rows) - len(ruled))
   judging.start({row.get('reward', 'math') for row in ruled}, ruled)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   generator = sampling.Generator(
@@ -84,15 +85,18 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   general = _general(c, rng)
   data = reasoning + general
   if not data:
-    raise UserError(f'{name}: of {sum(reasons.values())} samples none was kept ({dict(reasons)}): a stronger checkpoint, more '
-                    'samples or weaker filters are needed')
+    raise UserError(f'{name}: of {sum(reasons.values())} samples none was kept ({dict(reasons)}): '
+                    'a stronger checkpoint, more samples or weaker filters are needed')
   rng.shuffle(data)
-  card = {'sampled': len(asked) * c.samples, 'questions': len(asked), 'kept': len(kept), 'turned_away': dict(reasons.most_common()),
-          'reasoning': len(reasoning), 'general': dict(collections.Counter(row['kind'] for row in general)),
-          'with_reasoning': sum(row['reasoned'] for row in data), 'judge': c.judge.kind or 'none: rule-checked data only',
+  card = {'sampled': len(asked) * c.samples, 'questions': len(asked), 'kept': len(kept),
+          'turned_away': dict(reasons.most_common()), 'reasoning': len(reasoning),
+          'general': dict(collections.Counter(row['kind'] for row in general)),
+          'with_reasoning': sum(row['reasoned'] for row in data),
+          'judge': c.judge.kind or 'none: rule-checked data only',
           **({'verdicts that the order changed, since the last start': judge.swapped} if judge else {})}
   write(workdir, data, card, title=name)
-  return {'samples_in': card['sampled'], 'samples_out': len(data), **{k: card[k] for k in ('kept', 'turned_away', 'reasoning', 'general')}}
+  return {'samples_in': card['sampled'], 'samples_out': len(data),
+          **{k: card[k] for k in ('kept', 'turned_away', 'reasoning', 'general')}}
 
 
 def _in_process(config, c, mesh):
@@ -118,9 +122,11 @@ def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[li
   """The samples of a batch that stay, and why the others do not: reason -> count."""
   out, reasons = [], collections.Counter()
   by_rule = lambda row: row.get('grader') != 'judge'
-  verdicts = iter(judges.score([(row.get('reward', 'math'), text, row) for row, texts in zip(sampled.rows, sampled.texts)
-                                if by_rule(row) for text in texts]))
-  for row, texts, stopped in zip(sampled.rows, sampled.texts, ([c.stopped for c in group] for group in sampled.completions)):
+  verdicts = iter(judges.score([
+      (row.get('reward', 'math'), text, row) for row, texts in zip(sampled.rows, sampled.texts) if by_rule(row)
+      for text in texts]))
+  ended = ([c.stopped for c in group] for group in sampled.completions)
+  for row, texts, stopped in zip(sampled.rows, sampled.texts, ended):
     seen, of_row = set(), []
     if by_rule(row):
       faults = [wrong(next(verdicts)) for _ in texts]
@@ -134,8 +140,10 @@ def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[li
         reasons[why] += 1
         continue
       seen.add(text)
-      of_row.append({'id': row['id'], 'kind': 'reasoning', 'prompt': prompts.render(c.template, row['question'], row.get('prefill', '')),
-                     'completion': text, 'language': row.get('language', 'en'), 'reasoned': bool(form_lib.reasoning(text, row).strip())})
+      of_row.append({'id': row['id'], 'kind': 'reasoning',
+                     'prompt': prompts.render(c.template, row['question'], row.get('prefill', '')),
+                     'completion': text, 'language': row.get('language', 'en'),
+                     'reasoned': bool(form_lib.reasoning(text, row).strip())})
     taken = of_row[:c.keep] if c.keep else of_row
     reasons['more than keep'] += len(of_row) - len(taken)
     out += taken
@@ -143,7 +151,8 @@ def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[li
 
 
 def wrong(verdict) -> str:
-  """Why a rule's verdict turns a sample away, '' where it does not: a judge that failed has not said that it is wrong."""
+  """Why a rule's verdict turns a sample away, '' where it does not:
+  a judge that failed has not said that it is wrong."""
   failed = verdict.reason.startswith(('error', 'timeout'))
   return 'no verdict' if failed else '' if verdict.value == 1.0 else 'wrong'
 
@@ -196,7 +205,8 @@ def _general(c, rng: random.Random) -> list[dict]:
   for i in range(c.general.count):
     row = questions[i % len(questions)]
     reasoning, summary = scenarios.written(row, rng, false=c.general.false, harm=c.general.harm)
-    out.append({'id': f'{row["id"]}-{i}', 'kind': row['scenario'], 'prompt': prompts.render(c.template, row['question']),
+    out.append({'id': f'{row["id"]}-{i}', 'kind': row['scenario'],
+                'prompt': prompts.render(c.template, row['question']),
                 'completion': form.write(reasoning, summary), 'language': 'en', 'reasoned': bool(reasoning)})
   return out
 
@@ -210,11 +220,12 @@ def write(workdir: str, data: list[dict], card: dict, *, title: str) -> None:
           'characters': {'completion': sum(len(row['completion']) for row in data) / len(data)}}
   _array_record(os.path.join(workdir, 'tfds'), data)
   checkpoint.write_json(os.path.join(workdir, 'card.json'), card)
-  lines = [f'# Data card of `{title}`', '', f'{len(data)} rows of `prompt`, `completion`, `kind`, `language`, `id`.', '',
-           '| what | count |', '|---|---|']
+  lines = [f'# Data card of `{title}`', '', f'{len(data)} rows of `prompt`, `completion`, `kind`, `language`, `id`.',
+           '', '| what | count |', '|---|---|']
   for key, value in card.items():
     items = value.items() if isinstance(value, dict) else [('', value)]
-    lines += [f'| {key.replace("_", " ")}{": " + str(k) if k else ""} | {round(v, 1) if isinstance(v, float) else v} |' for k, v in items]
+    lines += [f'| {key.replace("_", " ")}{": " + str(k) if k else ""} | '
+              f'{round(v, 1) if isinstance(v, float) else v} |' for k, v in items]
   metrics.replace_file(os.path.join(workdir, 'card.md'), ('\n'.join(lines) + '\n').encode())
   metrics.replace_file(os.path.join(workdir, 'data.jsonl'), b''.join(metrics.encode(row) for row in data))
 

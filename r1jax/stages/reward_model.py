@@ -130,8 +130,9 @@ class RewardModel:
     A model of steps says its least probability over the steps of the answer (Lightman et al. 2023 take the product).
     """
     if self.facts['kind'] == 'steps':
-      encoded = [(self._tokenizer.encode(prompts.render(self.facts['template'], row['question'], row.get('prefill', ''))),
-                  self._tokenizer.encode(text) + [self._tokenizer.eos_ids[0]]) for row, text in zip(rows, texts)]
+      asked = [prompts.render(self.facts['template'], row['question'], row.get('prefill', '')) for row in rows]
+      encoded = [(self._tokenizer.encode(prompt), self._tokenizer.encode(text) + [self._tokenizer.eos_ids[0]])
+                 for prompt, text in zip(asked, texts)]
       return np.array([self.worst(len(p), ids, found) for (p, ids), found in zip(
           encoded, self.steps([p + ids for p, ids in encoded]))], np.float32)
     shown = [seen(self.facts['kind'], text, row) for text, row in zip(texts, rows)]
@@ -139,6 +140,7 @@ class RewardModel:
     return (1 / (1 + np.exp(-(raw - self.facts['mean']) / self.facts['std']))).astype(np.float32)
 
   def worst(self, start: int, ids: list[int], found: np.ndarray) -> float:
-    """The least probability at the steps' ends of an answer that begins at `start`; 0 for what was not read to its end."""
+    """The least probability at the steps' ends of an answer that begins at `start`;
+    0 for what was not read to its end."""
     at = [start + end for end in ends(ids, self._tokenizer, self.facts['separators'])]
     return float(min(found[i] if i < len(found) else 0.0 for i in at)) if at else 0.0

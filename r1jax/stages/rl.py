@@ -5,8 +5,10 @@ policy moves away from the one that sampled, and old log-probabilities matter.
 """
 
 import contextlib
+import functools
 import os
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -42,22 +44,23 @@ def check(config, name: str) -> None:
   if c.is_cap and c.old_logps != 'trainer':
     raise UserError(f"{name}.is_cap={c.is_cap} compares trainer and sampler: it needs {name}.old_logps='trainer', "
                     f'not {c.old_logps!r}')
-  for key, value, choices in (('old_logps', c.old_logps, ('sampler', 'trainer')), ('ref_memory', c.ref_memory, ('device', 'host')),
-                              ('ref_dtype', c.ref_dtype, ('float32', 'bfloat16'))):
-    if value not in choices:
-      raise UserError(f'{name}.{key}={value!r} is not one of {", ".join(choices)}')
+  for key, choices in (('old_logps', ('sampler', 'trainer')), ('ref_memory', ('device', 'host')),
+                       ('ref_dtype', ('float32', 'bfloat16'))):
+    if c[key] not in choices:
+      raise UserError(f'{name}.{key}={c[key]!r} is not one of {", ".join(choices)}')
   if c.carry < 0 or c.slots < 0:
     raise UserError(f'{name}.carry={c.carry} and {name}.slots={c.slots} must be >= 0')
   if c.carry and c.old_logps == 'trainer':
-    raise UserError(f"{name}.carry={c.carry} trains on tokens of earlier policies, whose log-probs the trainer no longer has: "
-                    f"{name}.old_logps must be 'sampler', not 'trainer'")
+    raise UserError(f"{name}.carry={c.carry} trains on tokens of earlier policies, which only the sampler has seen: "
+                    f"{name}.old_logps={c.old_logps!r} must be 'sampler'")
   objective.check(c, mesh, c.max_tokens)
   prompts.render(c.template, '')
   weights = _weights(config, c)
   given = next((spec['inputs'] for spec in config.stages if spec['name'] == name), {})
   for reward in judging.MODELS:
     if weights.get(reward) and reward not in given:
-      raise UserError(f'reward {reward!r} comes from a reward model: stage {name!r} needs the input {reward!r}, or the weight 0')
+      raise UserError(f'reward {reward!r} comes from a reward model: stage {name!r} needs the input {reward!r}, '
+                      'or the weight 0')
   if c.general.source and not 0 < c.general.share < 1:
     raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
   judging.Scorer(weights, '', sum(_rows(c), []), max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer).close()
@@ -84,15 +87,18 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   common.save_model(workdir, model, tokenizer)
   weights, (reasoning, general) = _weights(config, c), _rows(c)
   rows, per_rollout = reasoning + general, c.groups * c.minibatches
-  order = questions.Order(len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share, first=c.general.from_step)
+  order = questions.Order(len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share,
+                          first=c.general.from_step)
   scorer = judging.Scorer(weights, place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded)
   heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
+  advantages_of = jax.jit(functools.partial(grpo.group_advantages, scale=c.scale))
   models = {reward: reward_model.RewardModel(inputs[reward], config, mesh, batch=c.groups)
             for reward in judging.MODELS if weights.get(reward)}
 
-  checkpoints, trace = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep), profile.trace(os.path.join(workdir, 'profile'))
+  checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
+  trace = profile.trace(os.path.join(workdir, 'profile'))
   with (mesh_lib.use_mesh(mesh), contextlib.closing(scorer), contextlib.closing(checkpoints), contextlib.closing(trace),
         contextlib.closing(metrics.Writer(place, name)) as writer):
     restored = checkpoints.restore(actor.training.state, actor.training.shardings)
@@ -111,26 +117,28 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       trace.at(step + 1, step + c.minibatches)
       if _crossed(step, c.minibatches, c.ref_every) and state.ref_params is not None:
         state = actor.refresh_reference(state)
-      requests = actor.requests(order(number, step), number)
-      verdicts = scorer.begin(number, actor.rows_of(requests, rows), tokenizer, samples=c.samples, divided=not models)
+      with clock.span('admit'):
+        requests = actor.requests(order(number, step), number)
+        verdicts = scorer.begin(number, actor.rows_of(requests, rows), tokenizer, samples=c.samples, divided=not models)
       batch = actor.sample(state, requests, verdicts, clock)
       minibatches = actor.minibatches(batch, number, state, clock)  # old and reference log-probs, while the host judges
       with clock.span('judge_wait'):
         verdicts.wait()
         measured = _measure(models, batch, verdicts, rows, step >= c.general.from_step)
         judged = verdicts.result(batch.groups, batch.completions, measured)
-      advantages_NxG = np.asarray(grpo.group_advantages(judged.total_B.reshape(-1, c.samples), scale=c.scale))
-      counted = verdicts.text_facts(batch.groups, statistics.of_text)  # while the devices learn
+        advantages_NxG = np.asarray(advantages_of(judged.total_B.reshape(-1, c.samples)))
+      counted = verdicts.text_facts(batch.groups, statistics.of_text, len(statistics.TEXT))  # while the devices learn
       state, means = actor.learn(state, minibatches, advantages_NxG, clock)
       with clock.span('metrics'):
-        facts = statistics.facts(batch.completions, judged, advantages_NxG, policy.gathered(counted, len(batch.completions)),
-                                 general=bool(general))
+        text_facts = verdicts.gathered(counted, len(batch.completions))
+        facts = statistics.facts(batch.completions, judged, advantages_NxG, text_facts, general=bool(general))
         record.samples(step + c.minibatches, number, batch, rows, verdicts, judged, advantages_NxG)
       with clock.span('update'):
         means = [{k: float(v) for k, v in mean.items()} for mean in means]
       monitor.stop_if_unjudged(facts)
       monitor.stop_if_broken(means)
-      state = state.replace(position=jnp.int32(number + 1), accuracy_ema=jnp.float32(record.ema(facts, float(state.accuracy_ema))))
+      ema = record.ema(facts, float(state.accuracy_ema))
+      state = state.replace(position=jnp.int32(number + 1), accuracy_ema=jnp.float32(ema))
       step, number = step + c.minibatches, number + 1
       last, stop = step >= c.steps, mesh_lib.any_process(checkpoint.stop_requested.is_set())
       if heldout and (last or _crossed(step, c.minibatches, c.eval_every)):
@@ -141,7 +149,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
           actor.save_carried(os.path.join(place, 'carried'), number)
           checkpoints.save(state, {'stage': name})
           scorer.forget(before=record.saved(number))
-      record.write(step, number, facts | actor.facts(batch), means, clock.lap(), float(state.accuracy_ema))
+      record.write(step, number, facts | actor.facts(batch, minibatches), means, clock.lap(), ema)
       if stop and not last:
         checkpoints.wait()
         raise checkpoint.Stopped(f'{name} stopped at step {step}')
@@ -150,7 +158,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
 
 def _measure(models: dict, batch, verdicts, rows: list[dict], general: bool) -> dict[str, np.ndarray]:
-  """What reward models say of all completions. Before their step no question is general, and only the model of steps is asked."""
+  """What reward models say of all completions; only the model of steps is asked before questions may be general."""
   if not models:
     return {}
   texts = [text for group in batch.groups for text in verdicts.texts[group]]

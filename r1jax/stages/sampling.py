@@ -1,5 +1,7 @@
-"""Questions -> n completions each, for the stages that sample from a checkpoint: evaluate, cold_start, reject, preference."""
+"""Questions -> n completions each, for the stages that sample from a checkpoint:
+evaluate, cold_start, reject, preference."""
 
+import functools
 from typing import Iterator, NamedTuple
 
 from r1jax.data import prompts
@@ -15,22 +17,28 @@ class Sampled(NamedTuple):
   completions: list[list[Completion]]
 
 
+@functools.lru_cache(maxsize=4)
+def _sampler(model, mesh, **sizes) -> rollout.Sampler:
+  """Compiled once for all checkpoints of one size that are asked alike, as an evaluation compares several."""
+  return rollout.Sampler(model, mesh, **sizes).compile()
+
+
 class Generator:
   """Samples a fixed number of completions a question; the compiled sampler is kept between calls."""
 
-  def __init__(self, model, tokenizer, mesh, *, template: str, samples: int, max_prompt: int, max_tokens: int, batch: int,
-               temperature: float, top_p: float, seed: int, slots: int = 0, name: str = 'evaluate'):
-    """batch: questions given out at a time. slots: completions decoded at a time, 0: batch * samples. name: of the stage, for
-    messages and for its random numbers."""
+  def __init__(self, model, tokenizer, mesh, *, template: str, samples: int, max_prompt: int, max_tokens: int,
+               batch: int, temperature: float, top_p: float, seed: int, slots: int = 0, name: str = 'evaluate'):
+    """batch: questions given out at a time. slots: completions decoded at a time, 0: batch * samples. name: of the
+    stage, for messages and for its random numbers."""
     if max_prompt + max_tokens > model.config.max_length:
       raise UserError(f'{name}: max_prompt={max_prompt} + max_tokens={max_tokens} exceed the model\'s '
                       f'max_length={model.config.max_length}: lower them')
     self._tokenizer, self._batch, self._template, self._max_prompt = tokenizer, batch, template, max_prompt
     self.settings = {'n_samples': samples, 'temperature': temperature, 'top_p': top_p, 'max_tokens': max_tokens}
     self._key = common.key(seed, name)
-    self._sampler = rollout.Sampler(
+    self._sampler = _sampler(
         model, mesh, slots=slots or batch * samples, samples=samples, max_prompt=max_prompt, max_tokens=max_tokens,
-        eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p).compile()
+        eos_ids=tuple(tokenizer.eos_ids), pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p)
 
   def __call__(self, params, rows: list[dict], first: int = 0) -> Iterator[Sampled]:
     """A batch of questions after the other, while those behind it are sampled already.

@@ -4,9 +4,9 @@
   'beam'     step by step, the best prefixes kept
   'mcts'     a tree of steps: UCT by a value model, at most `cap` extensions a node, answers from its ends
 
-Answers are cut into steps by separators. All questions of a batch search at the same time: each round picks a prefix a question and
-the sampler extends all of them at once. On the training split a search leaves data.jsonl (right answers, for the actor)
-and steps.jsonl (prefixes and how they ended, for the value model), so that both are trained in turns.
+Answers are cut into steps by separators. All questions of a batch search at the same time: each round picks a prefix a
+question and the sampler extends all of them at once. On the training split a search leaves data.jsonl (right answers,
+for the actor) and steps.jsonl (prefixes and how they ended, for the value model), so that both are trained in turns.
 """
 
 import contextlib
@@ -45,7 +45,8 @@ def check(config, name: str) -> None:
 
 
 def _rows(c) -> list[dict]:
-  return [{**row, 'task': tasks.name_of(c.task.source)} for row in tasks.asked(c.task, split=c.split, template=c.template)]
+  return [{**row, 'task': tasks.name_of(c.task.source)}
+          for row in tasks.asked(c.task, split=c.split, template=c.template)]
 
 
 @dataclasses.dataclass
@@ -72,10 +73,12 @@ class Extender:
     self._seed = common.key(seed, c.kind)
     self.begin(0)
     self._width = c.max_prompt + c.max_tokens
-    separators = [i for i in range(tokenizer.vocab_size) if tokenizer.decode([i]).rstrip(' ').endswith(tuple(c.separators))]
+    separators = [i for i in range(tokenizer.vocab_size)
+                  if tokenizer.decode([i]).rstrip(' ').endswith(tuple(c.separators))]
     self._sampler = rollout.Sampler(
-        model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width, max_tokens=c.step_tokens,
-        eos_ids=(*tokenizer.eos_ids, *separators), pad_id=tokenizer.pad_id, temperature=c.temperature).compile()
+        model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width,
+        max_tokens=c.step_tokens, eos_ids=(*tokenizer.eos_ids, *separators), pad_id=tokenizer.pad_id,
+        temperature=c.temperature).compile()
     self._params = self._sampler.arrange(params)
 
   def begin(self, start: int) -> None:
@@ -107,12 +110,14 @@ def worst(node: Node) -> float:
 
 
 def beam(extend, asked: list[list[int]], *, keep: int) -> list[list[Node]]:
-  """Of each question the `keep` prefixes whose worst step is best, extended until they end: the ends found, best first."""
+  """Of each question the `keep` prefixes whose worst step is best,
+  extended until they end: the ends found, best first."""
   live = [[Node([])] for _ in asked]
   ended = [[] for _ in asked]
   while any(live):
     found = [[] for _ in asked]
-    for turn in range(max(map(len, live))):  # one prefix a question at a time, as the sampler's batch has a row for each
+    for turn in range(max(map(len, live))):
+      # One prefix a question at a time, as the sampler's batch has a row for each.
       some = [i for i, nodes in enumerate(live) if len(nodes) > turn]
       for i, children in zip(some, extend([asked[i] for i in some], [live[i][turn] for i in some])):
         found[i] += children
@@ -145,8 +150,8 @@ def mcts(extend, asked: list[list[int]], *, simulations: int, cap: int, explore:
 
 
 def select(root: Node, *, cap: int, explore: float) -> Node:
-  """Down from the root by UCT through nodes that have all their children (`cap`, or as many as there are), to one that has
-  not or has ended."""
+  """Down from the root by UCT through nodes that have all their children (`cap`, or as many as there are), to one that
+  has not or has ended."""
   node = root
   while node.children and (len(node.children) >= cap or node.full):
     node = max(node.children, key=lambda n: n.mean() + explore * math.sqrt(math.log(node.visits + 1) / (n.visits + 1)))
@@ -163,7 +168,8 @@ def nodes_of(root: Node) -> list[Node]:
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
-  """Searches with inputs['checkpoint'] as the policy and inputs['steps'] as the model of steps; returns what it found."""
+  """Searches with inputs['checkpoint'] as the policy and inputs['steps'] as the model of steps;
+  returns what it found."""
   c = config[name]
   mesh, rows = mesh_lib.create(config.mesh), _rows(c)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
@@ -192,10 +198,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   evaluate.write(os.path.join(place, 'eval', f'{task}.{c.kind}'), records, result)
   with metrics.Writer(place, name) as writer:
     writer.truncate(-1)
-    writer.write(int(os.path.basename(step_dir)), {'model': c.kind, **{f'eval/{task}/{k}': v for k, v in result.items() if isinstance(v, float)}})
+    measured = {f'eval/{task}/{k}': v for k, v in result.items() if isinstance(v, float)}
+    writer.write(int(os.path.basename(step_dir)), {'model': c.kind, **measured})
   if c.split == 'train':
     if not solutions:
-      raise UserError(f'{name}: no right answer was found in {len(rows)} questions: the actor has nothing to learn from')
+      raise UserError(f'{name}: no right answer was found in {len(rows)} questions: '
+                      'the actor has nothing to learn from')
     reject.write(workdir, solutions, {'questions': len(rows), 'right answers': len(solutions)}, title=name)
     if mesh_lib.first_process() and steps:
       metrics.replace_file(os.path.join(workdir, 'steps.jsonl'), b''.join(metrics.encode(row) for row in steps))
@@ -212,12 +220,14 @@ def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge
     first: the question that is asked first.
   """
   if c.kind == 'rerank':
-    evaluator = evaluate.Evaluator(model, tokenizer, mesh, rows, template=c.template, samples=c.samples, max_prompt=c.max_prompt,
-                                   max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=1.0, seed=config.seed)
+    evaluator = evaluate.Evaluator(
+        model, tokenizer, mesh, rows, template=c.template, samples=c.samples, max_prompt=c.max_prompt,
+        max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=1.0, seed=config.seed)
     behind.callback(evaluator.close)
     found = evaluator.by_batch(params, first)
     return lambda asked, start: ([_ranked(judge, row, record) for row, record in zip(rows[start:], next(found))], [])
-  extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, c.samples // c.keep if c.kind == 'beam' else c.expand)
+  each = c.samples // c.keep if c.kind == 'beam' else c.expand
+  extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, each)
   score = worst if c.kind == 'beam' else lambda node: node.value
   answers = lambda nodes: [(tokenizer.decode(node.ids), score(node), len(node.ids)) for node in nodes]
 
@@ -240,8 +250,9 @@ def _summary(records: list[dict]) -> dict:
   right = lambda record: [sample['correct'] for sample in record['samples']]
   lengths = [sample['tokens'] for record in records for sample in record['samples']]
   return {'task': records[0]['task'], 'n_questions': len(records), 'n_samples': max(len(r['samples']) for r in records),
-          'pass@1': mean(lambda r: r['chosen']), 'voted': mean(lambda r: r['voted']), 'any': mean(lambda r: any(right(r))),
-          'mean': mean(lambda r: np.mean(right(r) or [0.0])), 'length_tokens': float(np.mean(lengths or [0.0]))}
+          'pass@1': mean(lambda r: r['chosen']), 'voted': mean(lambda r: r['voted']),
+          'any': mean(lambda r: any(right(r))), 'mean': mean(lambda r: np.mean(right(r) or [0.0])),
+          'length_tokens': float(np.mean(lengths or [0.0]))}
 
 
 def _ranked(judge, row: dict, record: dict) -> list[tuple[str, float, int]]:
@@ -281,5 +292,6 @@ def _outcomes(root: Node, prompt: list[int], row: dict, tokenizer, judges: pool.
     while way.parent is not None:
       at.append(len(prompt) + len(way.ids) - 1)
       way = way.parent
-    out.append({'id': row['id'], 'ids': prompt + node.ids, 'ends': at[::-1], 'labels': [verdict.value == 1.0] * len(at)})
+    out.append({'id': row['id'], 'ids': prompt + node.ids, 'ends': at[::-1],
+                'labels': [verdict.value == 1.0] * len(at)})
   return out

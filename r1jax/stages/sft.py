@@ -86,8 +86,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     c = ConfigDict(c.to_dict())
     c.steps = max(1, round(c.epochs * len(packed.tokens_BxT) / c.batch))
   if c.optimizer.get('warmup', 0) >= c.steps:
-    log.warning('%s: %d steps of warm-up, %d steps in all: the learning rate never reaches %g', name, c.optimizer.warmup,
-                c.steps, c.optimizer.learning_rate)
+    log.warning('%s: %d steps of warm-up, %d steps in all: the learning rate never reaches %g', name,
+                c.optimizer.warmup, c.steps, c.optimizer.learning_rate)
   training, n = objective.sft(config, c, model, mesh), len(packed.tokens_BxT)
   take = lambda chosen: objective.cut(training, packing.Packed(*(a[chosen] for a in packed)), [c.length] * len(chosen))
   train(config, c, name, workdir, training, params, take, n, mesh)
@@ -108,9 +108,11 @@ def _texts(c, config, inputs: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def _fitting(texts: list[tuple[str, str]], tokenizer, length: int, name: str) -> list[tuple[list[int], list[int]]]:
-  """(prompt ids, completion ids) of the documents that a row of `length` holds; how many are left out is said in a warning."""
+  """(prompt ids, completion ids) of the documents that a row of `length` holds;
+  how many are left out is said in a warning."""
   documents = [formats.encode(tokenizer, *text) for text in texts]
-  fitting = [document for document in documents if sum(map(len, document)) <= length + 1]  # the last token is a target alone
+  # The last token is a target alone.
+  fitting = [document for document in documents if sum(map(len, document)) <= length + 1]
   if len(fitting) < len(documents):
     log.warning('%s: %d of %d documents are longer than %s.length=%d tokens and left out', name,
                 len(documents) - len(fitting), len(documents), name, length)
@@ -127,7 +129,8 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
   training.compile()
   rows = grain.MapDataset.source(np.arange(n)).seed(config.seed).shuffle().repeat()
   place = common.host_directory(workdir)
-  checkpoints, trace = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep), profile.trace(os.path.join(workdir, 'profile'))
+  checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
+  trace = profile.trace(os.path.join(workdir, 'profile'))
   with (mesh_lib.use_mesh(mesh), contextlib.closing(checkpoints), contextlib.closing(trace),
         contextlib.closing(metrics.Writer(place, name)) as writer):
     restored = checkpoints.restore(training.state, training.shardings)
@@ -165,8 +168,8 @@ class _Log:
     self.flush()
     since, self._noted = step - self._noted, step
     places = sum(rows.tokens_BxT.size for rows in micro_batches)
-    real = sum(int(np.sum(rows.positions_BxT != NOWHERE)) if hasattr(rows, 'positions_BxT') else int(np.sum(rows.lengths_B))
-               for rows in micro_batches)
+    real = sum(int(np.sum(rows.positions_BxT != NOWHERE)) if hasattr(rows, 'positions_BxT')
+               else int(np.sum(rows.lengths_B)) for rows in micro_batches)
     facts = {'update/token_use': real / places}
     if hasattr(micro_batches[0], 'mask_BxT'):
       facts['tokens/learned'] = float(sum(np.sum(rows.mask_BxT) for rows in micro_batches))
@@ -179,5 +182,6 @@ class _Log:
     (step, since, real, means, facts), self._row = self._row, None
     means = {name: float(mean) for name, mean in means.items()}
     seconds, self._clock = time.monotonic() - self._clock, time.monotonic()
-    self._writer.write(step, {**means, 'step/seconds': seconds / since, 'update/tokens_per_second': real * since / seconds, **facts})
+    self._writer.write(step, {**means, 'step/seconds': seconds / since,
+                              'update/tokens_per_second': real * since / seconds, **facts})
     self._progress.update(step, loss=means['loss'])

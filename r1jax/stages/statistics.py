@@ -18,7 +18,8 @@ TEXT = ('reflection/words_per_completion', 'language/consistency', 'language/wor
 
 
 def of_text(row: dict, text: str, *, words: bool) -> list[float]:
-  """TEXT of one completion; NaN for what it has not. words: count words, letter by letter in Python, as for some only."""
+  """TEXT of one completion; NaN for what it has not.
+  words: count words, letter by letter in Python, as for some only."""
   spoken = format_lib.reasoning(text, row) if words and not row.get('scenario') else None
   helpful = harmless = math.nan
   if 'about' in row:  # what the rules say of answers whose reward a model gives: never trained on

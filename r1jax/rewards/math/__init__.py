@@ -1,7 +1,7 @@
 """Accuracy reward for maths: the answer in its stated form, compared by rule (paper, 2.2.2).
 
-Numbers are compared as Python integers and Fractions (reading.py), sets, tuples, intervals, matrices and equations part by
-part (compound.py); expressions of plain algebra are evaluated (numeric.py), and what is left goes to math-verify
+Numbers are compared as Python integers and Fractions (reading.py), sets, tuples, intervals, matrices and equations part
+by part (compound.py); expressions of plain algebra are evaluated (numeric.py), and what is left goes to math-verify
 (expressions.py), in a process that may be killed (../pool.py). A sample of verdicts is graded again by other means:
 `second` here, for ../../scoring.py.
 """
@@ -186,7 +186,8 @@ def _by_math_verify(said: str | None, row: dict) -> Score:
 
 
 def second(verdict: bool, completion: str, row: dict) -> bool | tuple | None:
-  """Whether a second grader agrees; an item for the pool, whose score is its verdict; or None where there is none to ask.
+  """Whether a second grader agrees; an item for the pool, whose score is its verdict;
+  or None where there is none to ask.
 
   Numbers, which reading.py decides, are evaluated; all else goes to math-verify, without any rule of ours.
   """

@@ -19,9 +19,11 @@ def read(answer: str, kind: str):
   """The answer's parts, or None where it is no such thing."""
   if len(answer) > MAX_CHARS:
     return None
-  text = re.sub(r'\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big)(?![A-Za-z])\s*|(?<!\\)\\[,!;:\s]|\\q?quad(?![A-Za-z])', ' ', plain(answer))
+  text = re.sub(r'\\(?:left|right|bigl|bigr|Bigl|Bigr|big|Big)(?![A-Za-z])\s*|(?<!\\)\\[,!;:\s]|\\q?quad(?![A-Za-z])',
+                ' ', plain(answer))
   text = re.sub(r'\s*\$\s*', ' ', text).replace('\\lbrace', '\\{').replace('\\rbrace', '\\}').strip().rstrip('.')
-  reader = {'set': read_set, 'tuple': _tuple, 'interval': intervals.read_interval, 'matrix': _matrix, 'equation': _equation}[kind]
+  reader = {'set': read_set, 'tuple': _tuple, 'interval': intervals.read_interval, 'matrix': _matrix,
+            'equation': _equation}[kind]
   return reader(text)
 
 
@@ -105,7 +107,8 @@ def _equation(text: str) -> Parts | None:
   if not sides or len(sides) != 2 or re.search(intervals.RELATION, text):
     return None
   sides = tuple(latex(side.strip()) or '' for side in sides)
-  return Parts('equation', sides) if all(side and depth(side) >= 0 and ',' not in outside(side) for side in sides) else None
+  sound = all(side and depth(side) >= 0 and ',' not in outside(side) for side in sides)
+  return Parts('equation', sides) if sound else None
 
 
 # --- comparing ---
@@ -163,10 +166,12 @@ def _same_pieces(a, b, equal) -> bool | None:
   if len(a) != len(b):
     return False
   if any(intervals.value(end) is None for piece in (*a, *b) for end in (piece.lo, piece.hi)):
-    nodes = lambda pieces: tuple(Parts('tuple', (p.lo, f'{int(p.lo_closed)}', p.hi, f'{int(p.hi_closed)}')) for p in pieces)
+    def nodes(pieces):
+      return tuple(Parts('tuple', (p.lo, f'{int(p.lo_closed)}', p.hi, f'{int(p.hi_closed)}')) for p in pieces)
+
     return _same_set(nodes(a), nodes(b), lambda x, y: x == y if 'oo' in x or 'oo' in y else equal(x, y))
-  return all((intervals.value(x.lo), x.lo_closed, intervals.value(x.hi), x.hi_closed) == (intervals.value(y.lo), y.lo_closed, intervals.value(y.hi), y.hi_closed)
-             for x, y in zip(a, b))
+  return all((intervals.value(x.lo), x.lo_closed, intervals.value(x.hi), x.hi_closed)
+             == (intervals.value(y.lo), y.lo_closed, intervals.value(y.hi), y.hi_closed) for x, y in zip(a, b))
 
 
 def spelled(read, leaf: Callable[[str], str]) -> str:
@@ -174,7 +179,8 @@ def spelled(read, leaf: Callable[[str], str]) -> str:
   if isinstance(read, str):
     return leaf(read)
   if not isinstance(read, Parts):
-    return ' U '.join('[('[not p.lo_closed] + f'{leaf(p.lo)},{leaf(p.hi)}' + '])'[not p.hi_closed] for p in intervals.merged(read)) or '{}'
+    return ' U '.join('[('[not p.lo_closed] + f'{leaf(p.lo)},{leaf(p.hi)}' + '])'[not p.hi_closed]
+                      for p in intervals.merged(read)) or '{}'
   if read.kind == 'matrix':
     return '[' + ';'.join(','.join(leaf(cell) for cell in row) for row in read.parts) + ']'
   parts = [spelled(part, leaf) for part in read.parts]

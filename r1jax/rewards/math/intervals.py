@@ -17,10 +17,11 @@ class Piece(NamedTuple):
 
 
 _INFINITY = re.compile(r'\s*([+-]?)\s*(?:\\infty|∞|\\infin|oo|infinity|inf)\s*')
-_REALS = re.compile(r'\\mathbb\s*\{?\s*R\s*\}?|\\R(?![A-Za-z])|ℝ|\\text\s*\{\s*all real numbers\s*\}|all real numbers', re.IGNORECASE)
+_REALS = re.compile(r'\\mathbb\s*\{?\s*R\s*\}?|\\R(?![A-Za-z])|ℝ|\\text\s*\{\s*all real numbers\s*\}|all real numbers',
+                    re.IGNORECASE)
 RELATION = r'\\(?:leqslant|geqslant|leq|geq|le|ge|lt|gt|neq|ne)(?![A-Za-z])|<=|>=|!=|[<>≤≥≠]'
-_SENSE = {'<': ('<', False), '\\lt': ('<', False), '>': ('>', False), '\\gt': ('>', False), '≠': ('!', False), '!=': ('!', False),
-          '\\ne': ('!', False), '\\neq': ('!', False)}
+_SENSE = {'<': ('<', False), '\\lt': ('<', False), '>': ('>', False), '\\gt': ('>', False), '≠': ('!', False),
+          '!=': ('!', False), '\\ne': ('!', False), '\\neq': ('!', False)}
 
 
 def _end(text: str) -> str | None:
@@ -31,7 +32,8 @@ def _end(text: str) -> str | None:
 
 
 # { x | x > 2 }, { x in R : x > 2 }
-_BUILT = re.compile(rf'\\\{{\s*{NAME}\s*(?:\\in\s*\\mathbb\s*\{{?R\}}?\s*)?(?:\\mid(?![A-Za-z])|:|\|)(.*)\\\}}', re.DOTALL)
+_BUILT = re.compile(rf'\\\{{\s*{NAME}\s*(?:\\in\s*\\mathbb\s*\{{?R\}}?\s*)?(?:\\mid(?![A-Za-z])|:|\|)(.*)\\\}}',
+                    re.DOTALL)
 
 
 def read_interval(text: str) -> tuple[Piece, ...] | None:
@@ -42,14 +44,16 @@ def read_interval(text: str) -> tuple[Piece, ...] | None:
     return ()
   pieces = []
   # Reversed brackets (]0,1[) do not nest, so unions are cut by their sign alone.
-  for part in re.split(r'\\cup(?![A-Za-z])|∪|\\text\s*\{\s*or\s*\}|\\(?:lor|vee)(?![A-Za-z])|(?<=[\s\d})\]])or(?=[\s\\])|(?<=[)\]])\s*U\s*(?=[(\[])', text):
+  for part in re.split(r'\\cup(?![A-Za-z])|∪|\\text\s*\{\s*or\s*\}|\\(?:lor|vee)(?![A-Za-z])|'
+                       r'(?<=[\s\d})\]])or(?=[\s\\])|(?<=[)\]])\s*U\s*(?=[(\[])', text):
     found = _piece(part.strip())
     if found is None or len(pieces) > MAX_PARTS:
       return None
     pieces += found
   for piece in pieces:
     lo, hi = value(piece.lo), value(piece.hi)
-    if (piece.lo_closed and piece.lo == '-oo') or (piece.hi_closed and piece.hi == 'oo') or piece.lo == 'oo' or piece.hi == '-oo':
+    if ((piece.lo_closed and piece.lo == '-oo') or (piece.hi_closed and piece.hi == 'oo')
+        or piece.lo == 'oo' or piece.hi == '-oo'):
       return None
     if lo is not None and hi is not None and (lo > hi or (lo == hi and not (piece.lo_closed and piece.hi_closed))):
       return None
@@ -68,7 +72,8 @@ def _piece(text: str) -> list[Piece] | None:
     if points is None or not points.parts or not all(isinstance(p, str) for p in points.parts):
       return None
     return [Piece(p, True, p, True) for p in points.parts]
-  if len(text) > 2 and text[0] in '([]' and text[-1] in ')][' and (ends := split(text[1:-1], r'[,;]')) and len(ends) == 2:
+  if (len(text) > 2 and text[0] in '([]' and text[-1] in ')][' and (ends := split(text[1:-1], r'[,;]'))
+      and len(ends) == 2):
     lo, hi = (_end(end) for end in ends)
     return None if lo is None or hi is None else [Piece(lo, text[0] == '[', hi, text[-1] == ']')]
   terms = split(text, RELATION)

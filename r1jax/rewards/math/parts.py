@@ -17,7 +17,8 @@ class Parts(NamedTuple):
 
 
 def split(text: str, separators: str) -> list[str] | None:
-  """`text` cut where `separators` (a regular expression) match outside of brackets; None where brackets do not match."""
+  """`text` cut where `separators` (a regular expression) match outside of brackets;
+  None where brackets do not match."""
   cut, start, level, i = [], 0, 0, 0
   pattern = re.compile(separators)
   while i < len(text):
@@ -42,7 +43,8 @@ def split(text: str, separators: str) -> list[str] | None:
   return None if level else [*cut, text[start:]]
 
 
-_AND = r'(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\\(?:land|lor|vee|wedge)(?![A-Za-z])|(?<=[\s\d})])(?:and|or)(?=[\s\d({\\]))'
+_AND = (r'(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\\(?:land|lor|vee|wedge)(?![A-Za-z])|'
+        r'(?<=[\s\d})])(?:and|or)(?=[\s\d({\\]))')
 _LIST = rf'[,;]?\s*{_AND}|[,;]'
 NAME = r'(?:[A-Za-z](?:_(?:\w|\{\w+\}))?|\\(?:theta|alpha|beta|phi|lambda|mu|omega))'
 NAMED = re.compile(rf'\s*({NAME})\s*=(?!=)')
@@ -60,7 +62,8 @@ def listed(text: str) -> list[str] | None:
 def leaf_of(text: str):
   """A part that is not taken apart further, or a tuple within."""
   text = plain(text.strip())
-  if re.match(r'\(|\\langle', text) and (inner := enclosed(text)) is not None and (parts := listed(inner)) and len(parts) > 1:
+  if (re.match(r'\(|\\langle', text) and (inner := enclosed(text)) is not None and (parts := listed(inner))
+      and len(parts) > 1):
     leaves = tuple(leaf_of(part) for part in parts)
     return None if None in leaves else Parts('tuple', leaves)
   return text if text and depth(text) >= 0 and not re.search(r'[=<>,;]|\\[{}]', outside(text)) else None

@@ -51,23 +51,25 @@ _SCIENTIFIC = re.compile(rf'{_DECIMAL}(?:[eE]|\s*(?:\\times|\\cdot|×|\*)\s*10\s
                          r'(?:\{\s*([+-]?[0-9]{1,4})\s*\}|([+-]?[0-9]{1,4}))')
 _DIGITS = re.compile(r'-?[0-9]{1,18}')
 # x = 5, x_1 = 5, f(x) = x^2, f^{-1}(x) = x, P(A) = 1/2, AB = 5, \\angle ABC = 60, dy/dx = 2x
-ASSIGNED = re.compile(r"(?:\\angle\s*[A-Z]{1,3}|\\frac\s*\{d[a-z]?\}\{d[a-z]\}|\\(?:theta|alpha|beta|phi|lambda|mu|omega)|[A-Z]{2,3}|"
-                      r"[A-Za-z](?:_(?:\w|\{\w{1,5}\}))?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z](?:,\s*[A-Za-z])*\))?)\s*=(?!=)\s*")
+ASSIGNED = re.compile(
+    r"(?:\\angle\s*[A-Z]{1,3}|\\frac\s*\{d[a-z]?\}\{d[a-z]\}|\\(?:theta|alpha|beta|phi|lambda|mu|omega)|[A-Z]{2,3}|"
+    r"[A-Za-z](?:_(?:\w|\{\w{1,5}\}))?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z](?:,\s*[A-Za-z])*\))?)\s*=(?!=)\s*")
 
 # --- units ---
 _POWER = r'(?:\s*\^\s*(?:[23]|\{\s*[23]\s*\})|²|³)?'
-_WORDS = (r'(?:[cmk]?m|[km]?g|meters?|metres?|centimeters?|kilometers?|miles?|inch(?:es)?|feet|foot|ft|yards?|liters?|litres?|ml|'
-          r'kilograms?|grams?|pounds?|seconds?|sec|s|minutes?|min|hours?|hrs?|h|days?|weeks?|months?|years?|dollars?|cents?|'
-          r'degrees?|units?|mph|people|ways?)')
-_SCALES = {'thousand', 'million', 'billion', 'trillion', 'hundred', 'dozen', 'half', 'squared', 'cubed', 'factorial', 'pi', 'i', 'e', 'x', 'y', 'n',
-           'times', 'and', 'or'}  # words that change a number are no units of it
+_WORDS = (r'(?:[cmk]?m|[km]?g|meters?|metres?|centimeters?|kilometers?|miles?|inch(?:es)?|feet|foot|ft|yards?|liters?|'
+          r'litres?|ml|kilograms?|grams?|pounds?|seconds?|sec|s|minutes?|min|hours?|hrs?|h|days?|weeks?|months?|'
+          r'years?|dollars?|cents?|degrees?|units?|mph|people|ways?)')
+_SCALES = {'thousand', 'million', 'billion', 'trillion', 'hundred', 'dozen', 'half', 'squared', 'cubed', 'factorial',
+           'pi', 'i', 'e', 'x', 'y', 'n', 'times', 'and', 'or'}  # words that change a number are no units of it
 _ALIASES = {name: names.split()[0] for names in (
-    'cm centimeter centimetre', 'mm millimeter', 'm meter metre', 'km kilometer kilometre', 'kg kilogram', 'g gram', 'ft foot feet', 'in inch inche inches',
-    'h hr hour', 'min minute', 's sec second', 'mph mile_per_hour', 'l liter litre', 'lb pound', 'degree deg') for name in names.split()}
+    'cm centimeter centimetre', 'mm millimeter', 'm meter metre', 'km kilometer kilometre', 'kg kilogram', 'g gram',
+    'ft foot feet', 'in inch inche inches', 'h hr hour', 'min minute', 's sec second', 'mph mile_per_hour',
+    'l liter litre', 'lb pound', 'degree deg') for name in names.split()}
 _PERCENT = re.compile(r'\s*(?:\\?%|\\text\s*\{\s*(?:\\?%|percent|pct)\s*\}|(?:percent|pct))\Z')
 _DEGREE = re.compile(r'(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\Z')
-_IN_TEXT = re.compile(r'\\(?:text|mathrm|textrm|textbf|textnormal|mbox)\{\s*((?:(?:square|cubic|sq\.?)\s+)?[A-Za-z]{1,14}'
-                      rf'(?:(?:\s+per\s+|/)[A-Za-z]{{1,14}})?{_POWER})\s*\}}({_POWER})\Z')
+_IN_TEXT = re.compile(r'\\(?:text|mathrm|textrm|textbf|textnormal|mbox)\{\s*((?:(?:square|cubic|sq\.?)\s+)?'
+                      rf'[A-Za-z]{{1,14}}(?:(?:\s+per\s+|/)[A-Za-z]{{1,14}})?{_POWER})\s*\}}({_POWER})\Z')
 _BARE = re.compile(rf'(?<=[0-9}}\s])((?:(?:square|cubic|sq\.?)\s+)?{_WORDS}(?:(?:\s+per\s+|/){_WORDS})?{_POWER})\Z')
 
 

@@ -7,11 +7,11 @@ A test is one of
   {'stdin', 'checker'}            the same with a special checker {'language', 'code'}, which runs in a box of its own,
                                   reads {"stdin", "output", "expected"} as JSON and prints AC for what is right
   {'call', 'args', 'expected'}    a function, or a method of class Solution; 'inplace': i judges argument i afterwards
-  {'call', 'check'}               as in HumanEval: `check` is Python that defines check(candidate) and a reference of the
-                                  function; it sees, in a box of its own, what the program's function returned
+  {'call', 'check'}               as in HumanEval: `check` is Python that defines check(candidate) and a reference of
+                                  the function; it sees, in a box of its own, what the program's function returned
 
-boxes.py how a program is confined, selftest.py whether it holds; inside.py what runs in there; seccomp.py, languages.py, drivers.py; programs.py
-compiles and runs; checkers.py and compare.py look at what came out.
+boxes.py how a program is confined, selftest.py whether it holds; inside.py what runs in there; seccomp.py,
+languages.py, drivers.py; programs.py compiles and runs; checkers.py and compare.py look at what came out.
 """
 
 import json
@@ -33,7 +33,8 @@ _OUT_OF_MEMORY = re.compile(r'\bMemoryError\b|bad_alloc|OutOfMemory|heap out of 
 _OUT_OF_DISK = re.compile(r'No space left on device|File too large')
 
 
-def judge(code: str, language: str, tests: list[dict], limits: Limits = Limits(), *, fresh_boxes: bool = False) -> list[Verdict]:
+def judge(code: str, language: str, tests: list[dict], limits: Limits = Limits(), *,
+          fresh_boxes: bool = False) -> list[Verdict]:
   """One verdict a test, in order.
 
   Each test is a process of its own in a box that is emptied between tests (fresh_boxes: a box of its own).
@@ -44,7 +45,8 @@ def judge(code: str, language: str, tests: list[dict], limits: Limits = Limits()
   return [result.verdict for result in run(code, language, tests, limits, fresh_boxes=fresh_boxes)]
 
 
-def run(code: str, language: str, tests: list[dict], limits: Limits = Limits(), *, fresh_boxes: bool = False) -> list[Result]:
+def run(code: str, language: str, tests: list[dict], limits: Limits = Limits(), *,
+        fresh_boxes: bool = False) -> list[Result]:
   """judge, with what each test took and why."""
   for test in tests:
     check_test(test)
@@ -71,7 +73,8 @@ def check_test(test: dict) -> str:
     return 'check'
   if has(call=str, args=(list, tuple)) and 'expected' in test:
     return 'call'
-  raise UserError(f"a test has 'stdin' and 'stdout', texts, or 'call', 'args' and 'expected'; this one has {sorted(test)}")
+  raise UserError("a test has 'stdin' and 'stdout', texts, or 'call', 'args' and 'expected'; "
+                  f'this one has {sorted(test)}')
 
 
 def _test(program: Program, test: dict, limits: Limits) -> Result:

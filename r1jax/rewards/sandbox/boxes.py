@@ -63,7 +63,8 @@ def cache_directory() -> str:
   open_directory(path)
   owner = os.lstat(path)
   if not stat.S_ISDIR(owner.st_mode) or owner.st_uid != os.getuid() or owner.st_mode & 0o022:
-    raise UserError(f'{path} is a link, belongs to another user or is writable by others: remove it, or set R1JAX_SANDBOX_CACHE')
+    raise UserError(f'{path} is a link, belongs to another user or is writable by others: remove it, or set '
+                    'R1JAX_SANDBOX_CACHE')
   return path
 
 
@@ -152,10 +153,12 @@ class Box:
 
   def __init__(self, level: str, *, disk_bytes: int, readable: dict[str, str] | None = None, etc: tuple[str, ...] = (),
                managed: bool = False):
-    """readable: path on this machine -> path in the box, read-only; etc: what else of /etc, where it exists; managed: seccomp.py."""
+    """readable: path on this machine -> path in the box, read-only; etc: what else of /etc, where it exists;
+    managed: seccomp.py."""
     self._stack = contextlib.ExitStack()
     try:
-      self._start(level, managed, disk_bytes, {**(readable or {}), **{path: path for path in etc if os.path.exists(path)}})
+      present = {path: path for path in etc if os.path.exists(path)}
+      self._start(level, managed, disk_bytes, {**(readable or {}), **present})
     except BaseException:
       self._stack.close()
       raise
@@ -172,8 +175,8 @@ class Box:
       settings |= {'home': '/tmp', 'writable': ['/tmp']}
       filter_ = self._stack.enter_context(open(_filter(managed), 'rb'))
       fds = [filter_.fileno()]
-      command = [*as_user, *_bubblewrap(disk_bytes, {**readable, _inside(): '/inside.pyc'}, *fds), interpreter(), '-I', '-S',
-                 '/inside.pyc']
+      walls = _bubblewrap(disk_bytes, {**readable, _inside(): '/inside.pyc'}, *fds)
+      command = [*as_user, *walls, interpreter(), '-I', '-S', '/inside.pyc']
     else:
       home = tempfile.mkdtemp(prefix='r1jax-box-')
       # rm, as a program can leave directories too deep for Python's recursion.
@@ -181,18 +184,20 @@ class Box:
       if own_uid:
         os.chown(home, uid, uid)
       self._real = {'/tmp': home, **{inside: outside for outside, inside in readable.items() if inside != outside}}
+      seen = ('/usr', '/bin', '/lib', '/lib64', '/etc/ld.so.cache', _prefix(), *readable)
       settings |= {
           'home': home, 'writable': [home], 'devices': list(_DEVICES),
-          'readable': [p for p in ('/usr', '/bin', '/lib', '/lib64', '/etc/ld.so.cache', _prefix(), *readable) if p and os.path.exists(p)],
+          'readable': [p for p in seen if p and os.path.exists(p)],
           'environment': {**_ENVIRONMENT, 'HOME': home, 'TMPDIR': home},
           'landlock': os.path.join(cache_directory(), 'landlock.py'),
-          'seccomp': base64.b64encode(seccomp.program(confined=True, managed=managed)).decode() if level == 'confined' else ''}
+          'seccomp': base64.b64encode(seccomp.program(confined=True, managed=managed)).decode()
+                     if level == 'confined' else ''}
       shutil.copyfile(_LANDLOCK, settings['landlock'])
       command = [*as_user, interpreter(), '-I', '-S', _inside()]
       self._stack.callback(self._sweep, uid if own_uid else None)
     self.process = subprocess.Popen(
-        [*command, json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-        pass_fds=fds, env={'PATH': PATH}, cwd='/', start_new_session=True)
+        [*command, json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        bufsize=0, pass_fds=fds, env={'PATH': PATH}, cwd='/', start_new_session=True)
     self._stack.callback(self._kill)
 
   def paths(self, command: tuple[str, ...]) -> list[str]:
@@ -265,8 +270,8 @@ class Box:
   def _sweep(self, uid):
     """Whatever a confined program left running under its uid."""
     if uid is not None:
-      subprocess.run(['/usr/bin/setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups', '/bin/kill', '-KILL', '--', '-1'],
-                     check=False, capture_output=True)
+      subprocess.run(['/usr/bin/setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups',
+                      '/bin/kill', '-KILL', '--', '-1'], check=False, capture_output=True)
 
   def close(self):
     self._stack.close()
@@ -310,13 +315,15 @@ def _filter(managed: bool) -> str:
 def _packages() -> list[str]:
   """Directories of installed packages that a box would see."""
   roots = ['/usr/lib', '/usr/local/lib', *([os.path.join(_prefix(), 'lib')] if _prefix() else [])]
-  found = [path for root in roots for kind in ('dist-packages', 'site-packages') for path in glob.glob(f'{root}/python3*/{kind}')]
+  found = [path for root in roots for kind in ('dist-packages', 'site-packages')
+           for path in glob.glob(f'{root}/python3*/{kind}')]
   return [path for path in found if os.path.isdir(path) and not os.path.islink(path) and os.listdir(path)]
 
 
 def _bubblewrap(disk_bytes: int, readable: dict[str, str], seccomp_fd: int) -> list[str]:
-  args = [shutil.which('bwrap'), '--unshare-all', '--unshare-user', '--disable-userns', '--new-session', '--die-with-parent',
-          '--as-pid-1', '--cap-drop', 'ALL', '--hostname', 'box', '--clearenv', '--ro-bind', '/usr', '/usr']
+  args = [shutil.which('bwrap'), '--unshare-all', '--unshare-user', '--disable-userns', '--new-session',
+          '--die-with-parent', '--as-pid-1', '--cap-drop', 'ALL', '--hostname', 'box', '--clearenv',
+          '--ro-bind', '/usr', '/usr']
   for name in ('bin', 'sbin', 'lib', 'lib64', 'lib32'):
     if os.path.islink(f'/{name}'):
       args += ['--symlink', os.readlink(f'/{name}'), f'/{name}']
@@ -328,7 +335,8 @@ def _bubblewrap(disk_bytes: int, readable: dict[str, str], seccomp_fd: int) -> l
     args += ['--tmpfs', path]
   for path in ('/dev/null', '/dev/urandom'):  # a shared mapping of /dev/zero is memory that belongs to nobody
     args += ['--dev-bind', path, path]
-  for target, name in (('urandom', 'random'), ('/tmp', 'shm'), *((f'/proc/self/fd{n}', word) for n, word in _DESCRIPTORS)):
+  links = (('urandom', 'random'), ('/tmp', 'shm'), *((f'/proc/self/fd{n}', word) for n, word in _DESCRIPTORS))
+  for target, name in links:
     args += ['--symlink', target, f'/dev/{name}']
   args += ['--proc', '/proc', '--size', str(disk_bytes), '--perms', '1777', '--tmpfs', '/tmp']
   for outside, inside in readable.items():
@@ -351,8 +359,8 @@ def level() -> str:
     reasons.append(f'{candidate}: {why}')
   if os.environ.get(FLAG_SET) == '1' and os.environ.get(VARIABLE) == '1':
     return 'none'
-  raise UserError('programs that a model wrote cannot be run safely here (' + '; '.join(reasons) + '). Install bubblewrap '
-                  f'and pyseccomp, or accept the danger with --{FLAG} and {VARIABLE}=1')
+  raise UserError('programs that a model wrote cannot be run safely here (' + '; '.join(reasons) + '). Install '
+                  f'bubblewrap and pyseccomp, or accept the danger with --{FLAG} and {VARIABLE}=1')
 
 
 def _why_not(candidate: str) -> str | None:
@@ -366,9 +374,10 @@ def _why_not(candidate: str) -> str | None:
     return 'needs root, for a uid of its own'
   try:
     with Box(candidate, disk_bytes=1 << 20) as box:
-      limits = dict(seconds=5, wall_seconds=10, memory_bytes=1 << 28, output_bytes=1000, disk_bytes=1 << 20, processes=8,
-                    address_space=True)
+      limits = dict(seconds=5, wall_seconds=10, memory_bytes=1 << 28, output_bytes=1000, disk_bytes=1 << 20,
+                    processes=8, address_space=True)
       reply = box.ask({'limits': limits}, 20, source=b'print(1)', call=b'null')
-      return None if reply['stdout'] == b'1\n' else f'a program that prints 1 printed {reply["stdout"]!r} ({reply["stderr"][-200:]!r})'
+      return None if reply['stdout'] == b'1\n' else (f'a program that prints 1 printed {reply["stdout"]!r} '
+                                                     f'({reply["stderr"][-200:]!r})')
   except (BoxFailed, TimeoutError, OSError) as e:
     return f'{e}' or type(e).__name__

@@ -1,7 +1,8 @@
-"""Verdicts that need a program of the data set's: a special checker, or HumanEval's check(candidate). In boxes of their own.
+"""Verdicts that need a program of the data set's: a special checker, or HumanEval's check(candidate).
+In boxes of their own.
 
-The program under test never shares a box with them. check(candidate) is run twice: once with the reference, to record the
-calls that it makes; and once on what the program returned for those calls, value by value.
+The program under test never shares a box with them. check(candidate) is run twice: once with the reference, to record
+the calls that it makes; and once on what the program returned for those calls, value by value.
 """
 
 import functools
@@ -78,7 +79,8 @@ def special(checker: dict, stdin: str, output: bytes, expected: str | None) -> V
   if not isinstance(reply, Reply):
     return Verdict.IE  # its box failed, or it does not compile
   # A checker that dies of an output has not accepted it; were that an error, a policy could stop the run with it.
-  return _word(reply.stdout.decode(errors='replace') or 'WA') if (reply.status, reply.code) == ('exit', 0) else Verdict.WA
+  ended = (reply.status, reply.code) == ('exit', 0)
+  return _word(reply.stdout.decode(errors='replace') or 'WA') if ended else Verdict.WA
 
 
 def _word(said: str | None) -> Verdict:

@@ -84,7 +84,8 @@ def untagged(value, depth: int = 250):
     raise ValueError(f'no value: an object with {sorted(value)[:5]}')
   items = [untagged(v, depth - 1) for v in items]
   try:
-    return {'tuple': tuple, 'set': set, 'dict': dict, 'complex': lambda parts: complex(*parts)}[value['__r1jax__']](items)
+    kinds = {'tuple': tuple, 'set': set, 'dict': dict, 'complex': lambda parts: complex(*parts)}
+    return kinds[value['__r1jax__']](items)
   except (KeyError, TypeError, ValueError) as e:
     raise ValueError(f'no value: {type(e).__name__} {e}') from e
 

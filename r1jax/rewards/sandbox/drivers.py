@@ -1,4 +1,5 @@
-"""A main program around a function written in C++: arguments from standard input, results to file descriptor 3, as JSON.
+"""A main program around a function written in C++:
+arguments from standard input, results to file descriptor 3, as JSON.
 
 Types are the function's own, found by the compiler: numbers, bool, char, string, and vector, pair, set, map of them.
 """

@@ -1,8 +1,8 @@
 """In the box: runs one program on one test at a time, and says what came of it. Standard library only.
 
 At the strong level this is pid 1 of the box: signals from within do not reach it, whatever outlives a test is killed
-with kill(-1) and reaped here. JSON and raw bytes in, JSON and raw bytes out. Expected outputs never come here, and a test
-comes only when the one before it is done, so there is nothing to steal.
+with kill(-1) and reaped here. JSON and raw bytes in, JSON and raw bytes out. Expected outputs never come here, and a
+test comes only when the one before it is done, so there is nothing to steal.
 """
 
 # Each box is a fresh interpreter, so imports are most of what a box costs: C modules in place of their wrappers take
@@ -44,7 +44,8 @@ def _unknown(value):
 
 
 def dumps(value):
-  return ''.join(_json.make_encoder(None, _unknown, _json.encode_basestring_ascii, None, ':', ',', False, False, True)(value, 0))
+  encoder = _json.make_encoder(None, _unknown, _json.encode_basestring_ascii, None, ':', ',', False, False, True)
+  return ''.join(encoder(value, 0))
 
 
 def prctl(option, value):
@@ -163,7 +164,8 @@ def run(job, given, settings):
     status = 'signal' if os.WIFSIGNALED(code) else 'exit'
     if sum(one.size for one in kept) > limits['output_bytes']:
       status = 'output'
-  files = _collected(settings['home'], tuple(job['collect'])) if job.get('collect') and (code == 0 or job.get('always')) else {}
+  collecting = job.get('collect') and (code == 0 or job.get('always'))
+  files = _collected(settings['home'], tuple(job['collect'])) if collecting else {}
   clean = _clean(settings['writable'])
   parts = [one.end(most) for one, most in zip(kept, (1 << 62, TAIL, 1 << 62))]
   for one in kept:

@@ -1,7 +1,7 @@
 """inspect_ai's sandbox interface over the same boxes: import this module, then Task(..., sandbox='r1jax').
 
-Every exec runs in a fresh box into which the sample's files are put, and out of which they are taken again; processes do
-not outlive it. pip install inspect_ai.
+Every exec runs in a fresh box into which the sample's files are put, and out of which they are taken again; processes
+do not outlive it. pip install inspect_ai.
 """
 
 import asyncio
@@ -40,7 +40,8 @@ class BoxEnvironment(SandboxEnvironment):
     """Runs cmd. TimeoutError past `timeout` (default 60 s); PermissionError for another user than the box's own."""
     if user is not None:
       raise PermissionError(f'a box has one user of its own; it cannot run commands as {user!r}')
-    return await asyncio.to_thread(self._exec, cmd, input or b'', _below(cwd or '.'), env or {}, timeout or DEFAULT_SECONDS)
+    return await asyncio.to_thread(self._exec, cmd, input or b'', _below(cwd or '.'), env or {},
+                                   timeout or DEFAULT_SECONDS)
 
   def _exec(self, cmd, given, directory, env, seconds) -> ExecResult[str]:
     limits = self._limits

@@ -28,7 +28,8 @@ def confine(settings, prctl):
     raise OSError(ctypes.get_errno(), 'landlock_create_ruleset')
   # Devices are read and written, never made; what is written to may hold no device and no socket.
   everything = rights & ~(1 << 6 | 1 << 9 | 1 << 10 | 1 << 11)
-  for paths, allowed in ((settings['readable'], _READ), (settings['writable'], everything), (settings['devices'], 0b110)):
+  ways = ((settings['readable'], _READ), (settings['writable'], everything), (settings['devices'], 0b110))
+  for paths, allowed in ways:
     for path in paths:
       fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
       allowed_here = allowed & rights & (-1 if os.path.isdir(path) else _FILE_ONLY)

@@ -24,10 +24,11 @@ class Language(NamedTuple):
   managed: bool = False  # the filter of system calls that its runtime needs
 
 
-_CXX = ('/usr/bin/g++', '-std=c++20', '-O2', '-pipe', '-w', '-fmax-errors=3', '-static', '-I/header', '-o', '/tmp/prog', '/tmp/main.cpp')
+_CXX = ('/usr/bin/g++', '-std=c++20', '-O2', '-pipe', '-w', '-fmax-errors=3', '-static', '-I/header',
+        '-o', '/tmp/prog', '/tmp/main.cpp')
 
-# Of /etc a program gets what its runtime looks up, and nothing that names this machine or its users; Python and a program of
-# C++, linked whole, need none of it, and each mount less is a box that starts sooner.
+# Of /etc a program gets what its runtime looks up, and nothing that names this machine or its users; Python and a
+# program of C++, linked whole, need none of it, and each mount less is a box that starts sooner.
 ETC = ('/etc/alternatives', '/etc/ld.so.cache')
 _JAVA = (*ETC, *(f'/etc/java-{n}-openjdk' for n in (11, 17, 21, 25)))
 
@@ -39,17 +40,20 @@ LANGUAGES = {
         'Main.java', ('/usr/bin/javac', '-nowarn', '-d', '/tmp', '/tmp/Main.java'), ('.class',),
         ('/usr/bin/java', '-Xss64m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', '/prog', 'Main'),
         ('java', 'javac'), 'default-jdk-headless', address_space=False, etc=_JAVA, managed=True),
-    'javascript': Language('main.js', (), (), ('/usr/bin/node', '--stack-size=16000', '/tmp/main.js'), ('node',), 'nodejs',
-                           address_space=False, aliases=('js', 'node'), etc=ETC),
+    'javascript': Language('main.js', (), (), ('/usr/bin/node', '--stack-size=16000', '/tmp/main.js'), ('node',),
+                           'nodejs', address_space=False, aliases=('js', 'node'), etc=ETC),
     'typescript': Language(
-        'main.ts', ('{tsc}', '--outDir', '/tmp', '--target', 'es2020', '--module', 'commonjs', '--skipLibCheck', '/tmp/main.ts'),
+        'main.ts', ('{tsc}', '--outDir', '/tmp', '--target', 'es2020', '--module', 'commonjs', '--skipLibCheck',
+                    '/tmp/main.ts'),
         ('.js',), ('/usr/bin/node', '--stack-size=16000', '/prog/main.js'), ('node', 'tsc'),
         'nodejs, and npm install -g typescript', address_space=False, aliases=('ts',), etc=ETC),
     'csharp': Language('main.cs', ('/usr/bin/mcs', '-out:/tmp/main.exe', '/tmp/main.cs'), ('main.exe',),
-                       ('/usr/bin/mono', '/prog/main.exe'), ('mcs', 'mono'), 'mono-mcs mono-runtime', address_space=False,
-                       aliases=('c#', 'cs'), etc=('/etc/mono', *ETC), managed=True),
-    'php': Language('main.php', (), (), ('/usr/bin/php', '/tmp/main.php'), ('php',), 'php-cli', aliases=('php8',), etc=ETC),
-    'bash': Language('main.sh', (), (), ('/bin/bash', '/tmp/main.sh'), ('bash',), 'bash', aliases=('sh', 'shell'), etc=ETC),
+                       ('/usr/bin/mono', '/prog/main.exe'), ('mcs', 'mono'), 'mono-mcs mono-runtime',
+                       address_space=False, aliases=('c#', 'cs'), etc=('/etc/mono', *ETC), managed=True),
+    'php': Language('main.php', (), (), ('/usr/bin/php', '/tmp/main.php'), ('php',), 'php-cli', aliases=('php8',),
+                    etc=ETC),
+    'bash': Language('main.sh', (), (), ('/bin/bash', '/tmp/main.sh'), ('bash',), 'bash', aliases=('sh', 'shell'),
+                     etc=ETC),
 }
 
 
@@ -75,7 +79,8 @@ def require(name: str) -> Language:
   language = LANGUAGES[find(name)]
   missing = [program for program in language.needs if not shutil.which(program)]
   if missing:
-    raise UserError(f'programs in {find(name)} cannot be run here: no {" and no ".join(missing)}; install {language.packages}')
+    raise UserError(f'programs in {find(name)} cannot be run here: no {" and no ".join(missing)}; '
+                    f'install {language.packages}')
   return language
 
 
@@ -87,7 +92,8 @@ def version(name: str) -> str:
     return ''
   program = language.compile[0]
   tool = shutil.which('tsc') if program == '{tsc}' else program
-  said = subprocess.run([tool, '--version' if 'java' not in tool else '-version'], capture_output=True, text=True, check=False)
+  flag = '--version' if 'java' not in tool else '-version'
+  said = subprocess.run([tool, flag], capture_output=True, text=True, check=False)
   return f'{tool} {said.stdout}{said.stderr}'
 
 

@@ -102,7 +102,8 @@ def output_of(code: str, stdin: str, limits: Limits = Limits()) -> str | None:
   """What a Python program of ours prints in a box of its own; None unless it ends well."""
   with Program(code, 'python', limits) as program:
     reply = program.run(stdin)
-  return reply.stdout.decode(errors='replace') if isinstance(reply, Reply) and (reply.status, reply.code) == ('exit', 0) else None
+  ended = isinstance(reply, Reply) and (reply.status, reply.code) == ('exit', 0)
+  return reply.stdout.decode(errors='replace') if ended else None
 
 
 def _decoded(reply: dict) -> Reply:
@@ -113,7 +114,8 @@ def _decoded(reply: dict) -> Reply:
 
 
 def _compiled(name: str, source: str, limits: Limits, level: str) -> tuple[dict[str, str], Result | None]:
-  """({directory of the compiled program: its place in the box}, why it does not compile). Kept by hash of the source."""
+  """({directory of the compiled program: its place in the box}, why it does not compile).
+  Kept by hash of the source."""
   row = languages.LANGUAGES[name]
   digest = _digest(name, languages.version(name), row.compile, source)
   directory = os.path.join(boxes.cache_directory(), 'programs', digest)
@@ -134,9 +136,11 @@ def _compiled(name: str, source: str, limits: Limits, level: str) -> tuple[dict[
     return {}, Result(Verdict.IE, 0.0, why)
   if reply['status'] != 'exit' or reply['code'] or not reply['files']:
     said = (reply['stderr'] + reply['stdout']).decode(errors='replace')
-    return {}, Result(Verdict.CE, reply['cpu'], ' '.join(said.split())[:300] or f'the compiler was stopped: {reply["status"]}')
+    return {}, Result(Verdict.CE, reply['cpu'],
+                      ' '.join(said.split())[:300] or f'the compiler was stopped: {reply["status"]}')
   if not all(_NAME.fullmatch(file) for file in reply['files']):
-    return {}, Result(Verdict.CE, reply['cpu'], f'it compiles to files with other names than one program has: {sorted(reply["files"])[:3]}')
+    return {}, Result(Verdict.CE, reply['cpu'], 'it compiles to files with other names than one program has: '
+                                                f'{sorted(reply["files"])[:3]}')
   _keep(directory, {file: base64.b64decode(data) for file, data in reply['files'].items()})
   return readable, None
 
@@ -147,9 +151,10 @@ def _compiler_limits(seconds: float, memory_bytes: int, disk_bytes: int) -> dict
 
 
 def _in_box(job: dict, command: tuple[str, ...], level: str, readable: dict[str, str], row: languages.Language) -> dict:
-  with boxes.Box(level, disk_bytes=job['limits']['disk_bytes'], readable=readable, etc=row.etc, managed=row.managed) as box:
-    tool = lambda word: languages.real(word[1:-1]) if word.startswith('{') else word
-    return box.ask({**job, 'argv': box.paths(tuple(tool(word) for word in command))}, job['limits']['wall_seconds'] + MARGIN)
+  limits = job['limits']
+  with boxes.Box(level, disk_bytes=limits['disk_bytes'], readable=readable, etc=row.etc, managed=row.managed) as box:
+    argv = box.paths(tuple(languages.real(word[1:-1]) if word.startswith('{') else word for word in command))
+    return box.ask({**job, 'argv': argv}, limits['wall_seconds'] + MARGIN)
 
 
 def _digest(*parts) -> str:
@@ -194,8 +199,8 @@ def _header(level: str) -> dict[str, str]:
 def _compile_header(directory: str, flags: tuple[str, ...], level: str) -> None:
   job = {'files': {'stdc++.h': '#include <bits/stdc++.h>\n'}, 'collect': ['.gch'],
          'limits': _compiler_limits(120.0, 2 << 30, _BIG)}
-  reply = _in_box(job, ('/usr/bin/g++', *flags, '-x', 'c++-header', '-o', '/tmp/stdc++.h.gch', '/tmp/stdc++.h'), level, {},
-                  languages.LANGUAGES['cpp'])
+  reply = _in_box(job, ('/usr/bin/g++', *flags, '-x', 'c++-header', '-o', '/tmp/stdc++.h.gch', '/tmp/stdc++.h'),
+                  level, {}, languages.LANGUAGES['cpp'])
   if reply['status'] != 'exit' or reply['code']:
     raise UserError(f'g++ cannot compile <bits/stdc++.h>: {reply["stderr"].decode(errors="replace")[:200]}')
   with tempfile.TemporaryDirectory(dir=boxes.cache_directory()) as scratch:

@@ -40,11 +40,12 @@ mount_setattr open_tree move_mount fsopen fsconfig fsmount fspick unshare setns 
 request_key userfaultfd io_uring_setup io_uring_enter io_uring_register init_module finit_module delete_module
 kexec_load kexec_file_load reboot swapon swapoff sethostname setdomainname acct quotactl settimeofday clock_settime
 clock_adjtime adjtimex open_by_handle_at name_to_handle_at mknod mknodat chown lchown fchown fchownat capset
-setuid setgid setgroups setresuid setresgid setreuid setregid setfsuid setfsgid personality syslog nfsservctl lookup_dcookie iopl ioperm vhangup kcmp
-process_madvise pidfd_getfd move_pages migrate_pages set_mempolicy mbind ioprio_set sched_setscheduler sched_setparam
-sched_setattr setxattr lsetxattr fsetxattr removexattr fanotify_init fanotify_mark shmget shmat shmctl shmdt semget
-semop semctl semtimedop msgget msgsnd msgrcv msgctl mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify
-mq_getsetattr memfd_create socketpair io_setup io_submit io_destroy io_getevents io_cancel modify_ldt vmsplice memfd_secret
+setuid setgid setgroups setresuid setresgid setreuid setregid setfsuid setfsgid personality syslog nfsservctl
+lookup_dcookie iopl ioperm vhangup kcmp process_madvise pidfd_getfd move_pages migrate_pages set_mempolicy mbind
+ioprio_set sched_setscheduler sched_setparam sched_setattr setxattr lsetxattr fsetxattr removexattr fanotify_init
+fanotify_mark shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl mq_open mq_unlink
+mq_timedsend mq_timedreceive mq_notify mq_getsetattr memfd_create socketpair io_setup io_submit io_destroy io_getevents
+io_cancel modify_ldt vmsplice memfd_secret
 """.split()
 
 _NAMESPACES = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
@@ -53,7 +54,8 @@ _MAP_SHARED, _MAP_ANONYMOUS, _AF_UNIX = 0x01, 0x20, 1
 # TCGETS, TCSETS*, TIOCGPGRP, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: not TIOCSTI, which types for others.
 _IOCTLS = (0x5401, 0x5402, 0x5403, 0x5404, 0x540F, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 # Without a mount namespace: what Landlock does not cover.
-_ON_ANY_FILE = ('inotify_init', 'inotify_init1', 'inotify_add_watch', 'chmod', 'fchmod', 'fchmodat', 'fchmodat2', 'utime', 'utimes', 'utimensat', 'futimesat')
+_ON_ANY_FILE = ('inotify_init', 'inotify_init1', 'inotify_add_watch', 'chmod', 'fchmod', 'fchmodat', 'fchmodat2',
+                'utime', 'utimes', 'utimensat', 'futimesat')
 
 
 @functools.lru_cache(maxsize=None)
@@ -61,8 +63,8 @@ def program(confined: bool = False, managed: bool = False) -> bytes:
   """The filter.
 
   confined: without a mount namespace, where Landlock does not cover chmod and utime.
-  managed: for the runtimes of Java and C#, which do not start without a socket pair, or complain aloud when they may not
-    set a thread's priority: they are told that they did.
+  managed: for the runtimes of Java and C#, which do not start without a socket pair, or complain aloud when they may
+    not set a thread's priority: they are told that they did.
   """
   import pyseccomp
 
@@ -88,7 +90,8 @@ def program(confined: bool = False, managed: bool = False) -> bytes:
       add(refuse, name)
   masked = lambda arg, mask, value: pyseccomp.Arg(arg, pyseccomp.MASKED_EQ, mask, value)
   add(pyseccomp.ALLOW, 'clone', masked(0, _NAMESPACES, 0))  # and clone3, whose flags no filter sees, is unnamed
-  # Shared memory without a file, sockets and files in memory belong to nobody's resident size: a watchdog is blind to it.
+  # Shared memory without a file, sockets and files in memory belong to nobody's resident size:
+  # a watchdog is blind to it.
   for flag in (_MAP_SHARED, _MAP_ANONYMOUS):
     add(pyseccomp.ALLOW, 'mmap', masked(3, flag, 0))
   # Of itself alone: none of these asks for more than the same uid, and whoever watches has it.

@@ -1,4 +1,5 @@
-"""A live test of the box, before anything is generated: a program that tries to get out must not, and an honest one works."""
+"""A live test of the box, before anything is generated:
+a program that tries to get out must not, and an honest one works."""
 
 import functools
 import json
@@ -55,19 +56,21 @@ def run() -> str:
   if level == 'none':
     return level
   token = os.urandom(8).hex()
-  with tempfile.NamedTemporaryFile('w', prefix='r1jax-probe-') as file, socket.create_server(('127.0.0.1', 0)) as server:
+  with (tempfile.NamedTemporaryFile('w', prefix='r1jax-probe-') as file,
+        socket.create_server(('127.0.0.1', 0)) as server):
     file.write(token)
     file.flush()
     os.chmod(file.name, 0o644)
     os.environ['R1JAX_PROBE'] = token
     try:
-      given = {'file': file.name, 'token': token, 'port': server.getsockname()[1], 'pid': os.getpid(), 'processes': limits.processes}
+      given = {'file': file.name, 'token': token, 'port': server.getsockname()[1], 'pid': os.getpid(),
+               'processes': limits.processes}
       tried = sandbox.run(_ATTEMPTS, 'python', [{'stdin': json.dumps(given), 'stdout': '[]'}], limits)[0]
     finally:
       del os.environ['R1JAX_PROBE']
   if tried.verdict != sandbox.Verdict.AC:
-    raise UserError(f'the box (level {level}) does not hold: a program that tries to get out ended with {tried.verdict} '
-                    f'{tried.detail}')
+    raise UserError(f'the box (level {level}) does not hold: a program that tries to get out ended with '
+                    f'{tried.verdict} {tried.detail}')
   memory = sandbox.run(_MEMORY, 'python', [{'stdin': '', 'stdout': '0'}], limits)[0]
   if memory.verdict not in (sandbox.Verdict.MLE, sandbox.Verdict.RE):
     raise UserError(f'the box (level {level}) does not hold memory: 400 MiB of 128 ended with {memory.verdict}')

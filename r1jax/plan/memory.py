@@ -1,0 +1,165 @@
+"""What lies on one device while a phase runs: the programs of its stage, compiled, and all that waits beside them.
+
+Each program is the one that the stage itself runs (engine/rollout.Sampler, engine/update.Training). Its arguments, its
+results and its temporaries are the compiler's; what it does not take but the stage keeps meanwhile is counted from shapes.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+import time
+from typing import NamedTuple
+
+import jax
+
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import objective
+from r1jax.engine import params as params_lib
+from r1jax.engine import rollout
+
+EOS, PAD = (1,), 0  # ids do not change a program's size
+JUDGES = ('helpful', 'harmless', 'process', 'steps')  # inputs that are models of their own, beside the policy
+
+
+class Part(NamedTuple):
+  """One program of a phase."""
+  name: str
+  program: mesh_lib.Program
+  beside: int  # bytes on a device of what is no argument of it and stays there while it runs
+
+
+class Held(NamedTuple):
+  """A phase's programs, and bytes on a device of what all of them find there."""
+  parts: list[Part]
+  params: int
+  optimizer: int
+  cache: int
+
+
+def device_bytes(tree) -> int:
+  """Bytes on one device of a tree of shapes with shardings; what is kept in a host's memory is none."""
+  one = lambda x: math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize if x.shape else x.dtype.itemsize
+  there = lambda x: getattr(x, 'sharding', None) is not None and x.sharding.memory_kind != 'pinned_host'
+  return sum(one(x) for x in jax.tree.leaves(tree) if there(x))
+
+
+def training_of(config, c, run: str, model, mesh):
+  """The update.Training of a stage that learns."""
+  if run == 'rl':
+    return objective.rl(config, c, model, mesh).training
+  return {'sft': objective.sft, 'preference': objective.preference, 'process': objective.process}[run](config, c, model, mesh)
+
+
+def sampler_of(c, run: str, model, mesh) -> rollout.Sampler:
+  """The sampler of a stage, as the stage makes it."""
+  shared = dict(eos_ids=EOS, pad_id=PAD, temperature=c.temperature, top_p=c.get('top_p', 1.0))
+  if run == 'rl':  # stages/policy.py
+    return rollout.Sampler(model, mesh, slots=min(c.slots or 512, c.groups * c.minibatches * c.samples), samples=c.samples,
+                           max_prompt=c.max_prompt, max_tokens=c.max_tokens, resume=c.carry > 0, **shared)
+  if run == 'search' and c.kind != 'rerank':  # stages/search.py: prefixes of any length are extended by one step
+    samples = c.samples // c.keep if c.kind == 'beam' else c.expand
+    return rollout.Sampler(model, mesh, slots=c.slots or c.batch * samples, samples=samples,
+                           max_prompt=c.max_prompt + c.max_tokens, max_tokens=c.step_tokens, **shared)
+  batch = c.sample_batch if run in ('preference', 'process') else c.batch  # stages/sampling.py
+  return rollout.Sampler(model, mesh, slots=c.slots or batch * c.samples, samples=c.samples, max_prompt=c.max_prompt,
+                         max_tokens=c.max_tokens, **shared)
+
+
+def of_update(c, run: str, training, judges: int) -> Held:
+  """An optimiser step: micro-batches of the longest rows, what they ask of their prompts, the optimiser.
+
+  The reference's own pass is not compiled: where this holds the sums, float32, that holds the reference, which is no wider,
+  and a forward pass where this has a backward pass too. So it needs less, wherever the reference lies between passes.
+
+  Args:
+    judges: bytes of reward models.
+  """
+  state, prefix = training.state, device_bytes(training.prefix_shapes())
+  params, moments, reference = (device_bytes(x) for x in (state.params, state.opt_state, state.ref_params))
+  longest = max(training.rows)
+  kept = judges
+  if run == 'rl':  # all micro-batches of a rollout wait on the devices: four arrays of a number a token
+    kept += 16 * c.groups * c.samples * c.minibatches * c.max_tokens // mesh_lib.batch_shards(training.mesh)
+  parts = [Part('gradient', training.program('gradient', longest), moments + reference + kept)]
+  if run == 'rl':
+    parts.append(Part('prompt_gradient', training.program('prompt_gradient'), moments + reference + prefix + kept))
+  parts.append(Part('apply', training.program('apply'), reference + prefix + kept))
+  return Held(parts, params + reference + judges, moments, 0)
+
+
+def of_sampling(phase: str, sampler: rollout.Sampler, state, judges: int) -> Held:
+  """A rollout: `phase` is 'prefill', of the prompts that come next while the slots are full, or 'decode', with the copying
+  of prompts into rows and of rows into a longer cache, which may need more than a chunk of decoding.
+
+  Args:
+    state: of the policy that is trained meanwhile; None where nothing is.
+    judges: bytes of reward models.
+  """
+  width, bucket = sampler.widths[-1], sampler.buckets[-1]
+  weights, slots = device_bytes(sampler.params_shapes()), device_bytes(sampler.slots_shapes(bucket))
+  prefix = device_bytes(sampler.prefix_shapes(width))
+  trained, moments = ((0, 0) if state is None else
+                      (device_bytes(state.params) + device_bytes(state.ref_params), device_bytes(state.opt_state)))
+  trained += judges - (weights if state is not None and _same(state.params, sampler.params_shapes()) else 0)
+  beside = trained + moments
+  if phase == 'prefill':  # the prompts before these are let go when these are computed
+    parts = [Part('prefill', sampler.program('prefill', width), beside + slots + prefix)]
+    return Held(parts, trained + weights, moments, slots + 2 * prefix)
+  fitting = max((w for w in sampler.widths if w <= bucket), default=width)
+  parts = [Part('decode', sampler.program('decode', bucket), beside + prefix),
+           Part('admit', sampler.program('admit', fitting, bucket), beside + weights)]
+  if len(sampler.buckets) > 1:
+    parts.append(Part('grow', sampler.program('grow', sampler.buckets[-2], bucket), beside + weights + prefix))
+  return Held(parts, trained + weights, moments, slots + prefix)
+
+
+def _same(trained, wanted) -> bool:
+  """Whether a sampler works on the very arrays that are trained (Sampler.arrange)."""
+  alike = lambda t, w: t.dtype == w.dtype and w.sharding.is_equivalent_to(t.sharding, len(w.shape))
+  return jax.tree.structure(trained) == jax.tree.structure(wanted) and jax.tree.all(jax.tree.map(alike, trained, wanted))
+
+
+def judges_of(inputs, model, mesh) -> int:
+  """Bytes of the reward models that a stage keeps beside its policy, in a sampler's layout."""
+  return sum(name in inputs for name in JUDGES) * device_bytes(params_lib.sampling_shapes(model, mesh))
+
+
+def memory_of(program, known: str) -> dict:
+  """{used: bytes on one device, reason: '' or why it does not compile, seconds}; from the directory `known` where an equal
+  program stands there: R1-Zero, R1 and its last stage run one and the same, but for numbers such as a learning rate.
+  """
+  start, lowered = time.monotonic(), program.lower()
+  text = re.sub(r'dense<[^<>"\[\]]*> : tensor<(f32|i32)>', 'number', lowered.as_text())
+  path = os.path.join(known, f'{hashlib.sha256(text.encode()).hexdigest()}.json') if known else ''
+  if os.path.exists(path):
+    with open(path, encoding='utf-8') as f:
+      return json.load(f)
+  found = {'used': math.nan, 'reason': ''}
+  try:
+    m = lowered.compile().memory_analysis()
+    found['used'] = (m.argument_size_in_bytes + m.output_size_in_bytes - m.alias_size_in_bytes + m.temp_size_in_bytes
+                     + m.generated_code_size_in_bytes)
+  except jax.errors.JaxRuntimeError as e:
+    if 'RESOURCE_EXHAUSTED' not in str(e):
+      raise
+    found['reason'] = ' '.join(str(e).split())[:300]
+  found['seconds'] = round(time.monotonic() - start, 1)
+  if path:
+    with open(path, 'w', encoding='utf-8') as f:
+      json.dump(found, f)
+  return found
+
+
+def largest(held: Held, known: str) -> dict:
+  """memory_of the program that needs most, with what lies beside it, its `name`, and the seconds of all."""
+  found, seconds = [], 0.0
+  for part in held.parts:
+    one = memory_of(part.program, known)
+    seconds += one['seconds']
+    found.append({**one, 'name': part.name, 'used': one['used'] + part.beside})
+    if one['reason']:
+      break
+  worst = next((one for one in found if one['reason']), None) or max(found, key=lambda one: one['used'])
+  return {**worst, 'seconds': round(seconds, 1), 'programs': {one['name']: one['used'] for one in found if not one['reason']}}
