@@ -8,7 +8,7 @@
   W4    Qwen2.5-1.5B's shape in bfloat16, 64 x 8 samples, 128 + 512 tokens; for an accelerator
 
 Lengths are exact and nothing ends a sample earlier, so every program computes the same number of tokens. All but W4 run
-in float32, all with the reference's KL in the loss. Any key can be given: --config.W1.remat=full --config.W1.micro_tokens=1024.
+in float32, all with the reference's KL in the loss. Any key can be given: --config.W1.remat=full
 """
 
 import os
@@ -26,7 +26,7 @@ _LLAMA = dict(vocab_size=512, dim=128, layers=4, heads=4, kv_heads=2, ffn_dim=38
 def _workload(**changes) -> ConfigDict:
   """All keys of a workload."""
   values = dict(
-      source='random',  # weights: 'random', by numpy with `sizes`; 'fresh', made on the devices; or what convert imports
+      source='random',  # weights: 'random', by numpy with `sizes`; 'fresh', on the devices; or what convert imports
       model='',  # a name in models/zoo.py, where the sizes are not given
       sizes=dict(),
       unroll=1,  # layers an iteration of the scan

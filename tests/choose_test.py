@@ -1,4 +1,5 @@
-"""r1jax.engine.choose: tokens come as often as the distribution says, one of probability 0 never, and their log-probs are its."""
+"""r1jax.engine.choose: tokens come as often as the distribution says,
+one of probability 0 never, and their log-probs are its."""
 
 import functools
 
@@ -149,7 +150,8 @@ def test_nothing_of_weight_0_is_ever_chosen(N):
     found = np.asarray(inverse(jnp.broadcast_to(weights, (len(u), N)), jnp.asarray(u, jnp.float32)))
     assert (weights[found] > 0).all()
     # ... and what is chosen is what the draw says, give or take that rounding.
-    assert (border[found] >= u - 1e-6).all() and (border[found] - weights[found] / weights.sum(dtype=float) <= u + 1e-6).all()
+    assert (border[found] >= u - 1e-6).all()
+    assert (border[found] - weights[found] / weights.sum(dtype=float) <= u + 1e-6).all()
 
 
 @pytest.mark.parametrize('V', SIZES)
@@ -181,12 +183,15 @@ def test_almost_all_mass_in_one_block_leaves_the_others_what_they_have(by_words)
 # --- top-p without a sort
 
 def kept_by_sorting(logits, p):
-  """Sets of tokens: those that surely stay, those that may by rounding. A token stays where those larger than it hold less
-  than p; equals stay or go together, the largest always stay."""
+  """Sets of tokens: those that surely stay, those that may by rounding. A token stays where those larger than it hold
+  less than p; equals stay or go together, the largest always stay."""
   logits = np.float64(logits)
   order = np.sort(logits)[::-1]
   before = np.concatenate([[0], np.cumsum(np.exp(order - order[0]))]) / np.sum(np.exp(order - order[0]))
-  larger = lambda by: before[np.searchsorted(-order, -logits - by, side='left')]  # what those hold that are larger by that
+
+  def larger(by):  # what those hold that are larger by that
+    return before[np.searchsorted(-order, -logits - by, side='left')]
+
   return larger(0) < p - 1e-6, (larger(1e-6) < p + 1e-6) | (logits >= order[0] - 1e-6)
 
 

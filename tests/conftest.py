@@ -23,8 +23,8 @@ def _machine() -> str:
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 _FLAG = '--xla_force_host_platform_device_count'
 if _FLAG not in os.environ.get('XLA_FLAGS', ''):
-  # Most of the suite's time is XLA's compiler: what it computes is tested here, not how fast. (moe_test.py's step with its
-  # emitters of fusions 40 s, without 29 s.)
+  # Most of the suite's time is XLA's compiler: what it computes is tested here, not how fast. (moe_test.py's step with
+  # its emitters of fusions 40 s, without 29 s.)
   QUICK = '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
   os.environ['R1JAX_TEST_XLA_FLAGS'] = QUICK  # of programs that tests start with one device, as a user has
   os.environ['XLA_FLAGS'] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}={DEVICES} {QUICK}".strip()
@@ -47,7 +47,8 @@ def nano():
 
 @pytest.fixture(scope='module')
 def one_device():
-  """Stages run on one device, as on a laptop, where their mesh names no number; on eight all takes several times as long."""
+  """Stages run on one device, as on a laptop, where their mesh names no number;
+  on eight all takes several times as long."""
   import jax
   from r1jax.engine import mesh as mesh_lib
   create = mesh_lib.create
@@ -58,8 +59,8 @@ def one_device():
 
 
 # The longest first: files are dealt out whole, so that no fixture of theirs is made twice.
-LONG = ('plan', 'pipeline', 'r1', 'parity', 'rewards_attacks', 'convert', 'attention', 'models', 'colabs', 'update', 'moe', 'rewards_math_pairs',
-        'preference', 'rewards_code', 'rewards_sandbox')
+LONG = ('plan', 'pipeline', 'r1', 'parity', 'rewards_attacks', 'convert', 'attention', 'models', 'colabs', 'update',
+        'moe', 'rewards_math_pairs', 'preference', 'rewards_code', 'rewards_sandbox')
 
 
 def pytest_collection_modifyitems(items):

@@ -58,7 +58,8 @@ ROWS = [{'id': 'a', 'answer': '5', 'answer_type': 'int'}, {'id': 'b', 'answer': 
 def record(row, answers, tokens=(2, 4, 6)):
   return {'task': 't', 'id': row['id'], 'prompt': '', 'gold': row['answer'], 'samples': [
       {'text': '', 'tokens': n, 'finish': 'stop' if a is not None else 'length', 'answer': a,
-       'correct': a == row['answer'], 'reason': '', 'language': float(n > 3), 'words': n} for a, n in zip(answers, tokens)]}
+       'correct': a == row['answer'], 'reason': '', 'language': float(n > 3), 'words': n}
+      for a, n in zip(answers, tokens)]}
 
 
 def test_scores_by_hand():

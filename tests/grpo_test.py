@@ -214,11 +214,12 @@ def test_what_lies_outside_the_mask_does_no_harm(ratio, aggregate, rubbish):
   rng = np.random.default_rng(0)
   mask = np.asarray(losses.length_mask(jnp.asarray([3, 1, 0]), 3))
   clean = [rng.normal(-1, 0.3, (3, 3)).astype(np.float32) for _ in range(4)]
-  dirty = [np.where(mask > 0, x, np.float32(rubbish)) for x in clean]
+  clean.append(np.asarray([1.0, -1.0, 2.0], np.float32))  # advantages; the third is of an output without a token
+  dirty = [np.where(mask > 0, x, np.float32(rubbish)) for x in clean[:4]] + [clean[4] * np.float32([1, 1, rubbish])]
   def f(x):
-    logps, old, ref, weights = x
+    logps, old, ref, weights, A = x
     n, d, metrics = grpo.policy_loss(
-        logps, old, ref, jnp.asarray([1.0, -1.0, 2.0]), mask, clip_low=0.2, clip_high=0.2, kl_coef=0.1,
+        logps, old, ref, A, mask, clip_low=0.2, clip_high=0.2, kl_coef=0.1,
         is_weights_BxT=weights if ratio == 'token' else None, **mode(ratio, aggregate))
     return n / d, metrics
   grad = jax.value_and_grad(f, has_aux=True)

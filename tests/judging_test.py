@@ -1,4 +1,5 @@
-"""r1jax.stages.judging, statistics, monitor: what is said about a rollout, and verdicts that are replayed, never judged anew."""
+"""r1jax.stages.judging, statistics, monitor: what is said about a rollout,
+and verdicts that are replayed, never judged anew."""
 
 import json
 import logging
@@ -26,7 +27,8 @@ NO_SECOND = {'rewards/disagreement': pytest.approx(math.nan, nan_ok=True),
 
 
 class Book:
-  """A tokenizer of whole texts: token n is the n-th text, and a completion has as many of them as it is to have tokens."""
+  """A tokenizer of whole texts: token n is the n-th text,
+  and a completion has as many of them as it is to have tokens."""
 
   def __init__(self):
     self.texts, self.batches = [], []
@@ -219,7 +221,8 @@ KINDS = {0: ROW, 1: {**GENERAL, 'scenario': 'facts'}, 2: {**GENERAL, 'scenario':
 
 def test_what_models_say_goes_where_rules_do_not(scorer_of):
   scorer = scorer_of({'helpful': 2.0, 'harmless': 1.0}, [ROW])
-  assert list(scorer.weights) == ['accuracy', 'helpful', 'harmless']  # it earns nothing, but the models are watched by it
+  # It earns nothing, but the models are watched by it.
+  assert list(scorer.weights) == ['accuracy', 'helpful', 'harmless']
   verdicts = scorer.begin(0, KINDS, book := Book(), samples=2)
   said = [of([RIGHT, WRONG], book=book)[1] for _ in KINDS]
   for group, completions in enumerate(said):
@@ -228,7 +231,8 @@ def test_what_models_say_goes_where_rules_do_not(scorer_of):
   judged = verdicts.result([0, 1, 2], sum(said, []), measured)
   none = np.nan
   np.testing.assert_array_equal(judged.by_name['accuracy'], [1, 0, none, none, none, none])
-  np.testing.assert_array_equal(judged.by_name['helpful'], [none, none, 0.25, 0.5, none, none])  # not of a harmful question
+  # Not of a harmful question.
+  np.testing.assert_array_equal(judged.by_name['helpful'], [none, none, 0.25, 0.5, none, none])
   np.testing.assert_array_equal(judged.by_name['harmless'], [none, none, 1.0, 0.0, 0.75, 0.5])
   np.testing.assert_array_equal(judged.total_B, [0, 0, 1.5, 1.0, 0.75, 0.5])
   assert judged.reasons['harmless'] == {b: 'measured' for b in (2, 3, 4, 5)} and judged.errors == 0
@@ -360,7 +364,8 @@ def test_what_models_measure_is_not_divided(scorer_of, monkeypatch):
 
 def test_facts_by_hand():
   total = np.array([1, 1, 0, 2], np.float32)
-  verdicts = {'accuracy': np.array([1, 1, 0, 1], np.float32), 'helpful': np.array([np.nan, 0.5, np.nan, 0.25], np.float32)}
+  verdicts = {'accuracy': np.array([1, 1, 0, 1], np.float32),
+              'helpful': np.array([np.nan, 0.5, np.nan, 0.25], np.float32)}
   judged = judging.Judged(total, verdicts, {}, 2, {'rewards/overpaid': 0.125})
   advantages, nan = np.array([[0.5, -0.5], [-1, 1]], np.float32), np.nan
   texts = ['Wait, but', 'nothing', 'waiting', 'wait wait']
@@ -403,15 +408,16 @@ def test_sample_rows_are_json_and_belong_together():
   judged = judging.Judged(np.arange(6, dtype=np.float32),
                           {'accuracy': np.array([1, 0, 0, 1, np.nan, np.nan], np.float32),
                            'helpful': np.array([np.nan] * 4 + [0.5, 0.25], np.float32)},
-                          {'accuracy': {0: 'correct', 1: 'wrong', 2: 'wrong', 3: ''}, 'helpful': {4: 'measured', 5: 'measured'}},
-                          0, {})
+                          {'accuracy': {0: 'correct', 1: 'wrong', 2: 'wrong', 3: ''},
+                           'helpful': {4: 'measured', 5: 'measured'}}, 0, {})
   _, said = of(list('pqrstu'), [1, 2, 3, 4, 5, 6], [True, False, True, True, True, True])
   advantages = np.array([[1, -1], [-1, 1], [0.5, -0.5]], np.float32)
   asked = [ROW, {**ROW, 'id': 'b'}, {**GENERAL, 'scenario': 'facts'}]
   rows = statistics.sample_rows(6, 2, asked, {0: ['p', 'q'], 2: ['t', 'u']}, said, judged, advantages)
   assert [(r['id'], r['group'], r['sample'], r['completion'], r['tokens'], r['correct'])
           for r in json.loads(json.dumps(rows))] == [
-              ('a', 0, 0, 'p', 1, True), ('a', 0, 1, 'q', 2, False), ('g', 2, 0, 't', 5, False), ('g', 2, 1, 'u', 6, False)]
+              ('a', 0, 0, 'p', 1, True), ('a', 0, 1, 'q', 2, False), ('g', 2, 0, 't', 5, False),
+              ('g', 2, 1, 'u', 6, False)]
   assert [r['finish'] for r in rows] == ['stop', 'length', 'stop', 'stop']
   assert [r['advantage'] for r in rows] == [1, -1, 0.5, -0.5] and [r['reward'] for r in rows] == [0, 1, 4, 5]
   assert [r['rewards'] for r in rows] == [{'accuracy': 1}, {'accuracy': 0}, {'helpful': 0.5}, {'helpful': 0.25}]
@@ -430,7 +436,8 @@ def test_a_broken_run_stops():
       monitor.stop_if_broken([fine, {**fine, name: value}])
 
 
-@pytest.mark.parametrize('dtype, own, limit', [('float32', 0.0, 5e-4), ('bfloat16', 0.0, 5e-3), ('bfloat16', 0.02, 0.02)])
+@pytest.mark.parametrize('dtype, own, limit', [
+    ('float32', 0.0, 5e-4), ('bfloat16', 0.0, 5e-3), ('bfloat16', 0.02, 0.02)])
 def test_the_gate_takes_its_limit_from_the_dtype(dtype, own, limit):
   limit_ = monitor.gap_limit(ConfigDict(dict(mismatch_limit=own)), dtype)
   assert limit_ == limit

@@ -31,10 +31,14 @@ def chunked(hidden, kernel, targets, temperature, chunk=CHUNK):
 
 
 def weighed(f, *args):
-  """One number in which every log-prob and every entropy has a weight of its own."""
-  rng = np.random.default_rng(7)
-  return lambda hidden, kernel, targets: sum(
-      jnp.sum(x * rng_x) for x, rng_x in zip(f(hidden, kernel, targets, *args), rng.normal(size=(2, B, T))))
+  """One number in which every log-prob has a weight of its own. The entropy is for looking at: it has no gradient."""
+  weights = np.random.default_rng(7).normal(size=(B, T))
+
+  def number(hidden, kernel, targets):
+    logps, entropy = f(hidden, kernel, targets, *args)
+    return jnp.sum(logps * weights) + jnp.sum(jax.lax.stop_gradient(entropy))
+
+  return number
 
 
 @pytest.mark.parametrize('chunk, temperature', [(1, 1.0), (4, 0.7), (10, 1.0), (11, 1.0), (128, 0.7)])
@@ -52,6 +56,25 @@ def test_chunks_change_no_gradient():
   got = jax.jit(jax.grad(weighed(chunked, temperature), argnums=(0, 1)))(*args)
   for a, b in zip(got, want):
     np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_the_entropy_has_no_gradient():
+  gradient = jax.grad(lambda hidden, kernel, targets: chunked(hidden, kernel, targets, 0.7)[1].sum(), argnums=(0, 1))
+  assert all((g == 0).all() for g in jax.jit(gradient)(*inputs()))
+
+
+def test_log_probs_of_large_logits_and_of_float64():
+  """Logits of 200 overflow no exponential; what is computed in float64 stays so."""
+  hidden, kernel, targets = inputs()
+  for wanted, x64 in (('float32', False), ('float64', True)):
+    with jax.enable_x64(x64):
+      args = [jnp.asarray(x, wanted) * 10 for x in (hidden, kernel)]
+      want = jax.value_and_grad(weighed(plain, 1.0))(*args, targets)
+      got = jax.value_and_grad(weighed(chunked, 1.0))(*args, targets)
+      assert jnp.abs(args[0] @ args[1]).max() > 200
+      assert all(x.dtype == wanted for x in got)
+      for a, b in zip(got, want):
+        np.testing.assert_allclose(a, b, rtol=1e-4 if wanted == 'float32' else 1e-12)
 
 
 def test_log_probs_and_entropy_by_hand():
@@ -102,6 +125,15 @@ def test_cross_entropy_by_hand():
   logps = jnp.asarray([[-1.0, -2.0, jnp.nan], [-4.0, jnp.nan, -jnp.inf]])
   numerator, denominator, metrics = losses.cross_entropy(logps, jnp.asarray([[1.0, 1, 0], [1, 0, 0]]))
   assert (numerator, denominator) == (7, 3) and metrics == {'loss': (7, 3)}
+
+
+def test_the_log_loss_is_of_each():
+  """-log sigmoid(x) where the label is 1, -log sigmoid(-x) where it is 0, between them their mean; none overflows."""
+  x = jnp.asarray([[0.0, 2.0], [-1.0, 300.0]])
+  got = losses.log_loss(x, jnp.asarray([[1.0, 0.0], [0.5, 1.0]]))
+  want = [[math.log(2), math.log(1 + math.exp(2))], [(math.log(1 + math.e) + math.log(1 + 1 / math.e)) / 2, 0]]
+  np.testing.assert_allclose(got, want, rtol=1e-6)
+  np.testing.assert_allclose(losses.log_loss(x, 0.0)[1, 1], 300, rtol=1e-6)
 
 
 def test_masked_sum_has_no_gradient_outside():

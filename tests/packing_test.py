@@ -1,4 +1,5 @@
-"""r1jax.engine.packing: every document once, nothing across a border, and the loss of rows is that of documents."""
+"""r1jax.engine.packing: every document once, nothing across a border, and the loss of rows is that of documents; every
+output once in micro-batches of few shapes."""
 
 from hypothesis import given, settings, strategies as st
 import jax
@@ -11,6 +12,7 @@ from r1jax.engine import packing
 from r1jax.types import NOWHERE, UserError
 
 LENGTH = 12
+USE = 0.76  # of positions, in test_few_positions_are_padding: what the sizes of packing.shapes reach, 1.4 times apart
 token = st.integers(1, 9)
 document = st.tuples(st.lists(token, max_size=6), st.lists(token, min_size=1, max_size=7)).filter(
     lambda d: len(d[0]) + len(d[1]) >= 2)
@@ -119,3 +121,63 @@ def test_packed_loss_is_the_unpacked_loss(nano):
 def test_a_document_with_nothing_to_predict_is_refused(document):
   with pytest.raises(UserError, match='it takes two'):
     packing.pack([([1, 2], [3]), document], length=8)
+
+
+# --- outputs of any length -> micro-batches
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_every_output_is_in_one_micro_batch_that_holds_it(data):
+  """And no micro-batch holds more than its shape, no shape more tokens than the budget, or rows that nobody needs."""
+  draw = lambda *bounds: data.draw(st.integers(*bounds))
+  longest, shards, multiple = draw(1, 300), draw(1, 8), data.draw(st.sampled_from([1, 8, 128]))
+  lengths = data.draw(st.lists(st.integers(0, longest), max_size=80))
+  tokens, most = longest * shards + draw(0, 4000), data.draw(st.none() | st.just(max(len(lengths), 1)))
+  shapes = packing.shapes(longest, tokens=tokens, shards=shards, multiple=multiple, most=most)
+  assert max(shapes) == longest and list(shapes) == sorted(shapes)
+  for T, shape in shapes.items():
+    assert shape.length == T and shape.rows > 0 and shape.rows % shards == 0 and shape.rows * T <= tokens
+    assert most is None or shape.rows < most + shards
+  for short, long in zip(shapes, [*shapes][1:]):
+    assert long <= 1.4 * (short + multiple)  # the smallest that fits is not much too large
+  cut = packing.micro_batches(lengths, shapes)
+  assert sorted(unit for _, units in cut for unit in units) == list(range(len(lengths)))
+  for T, units in cut:
+    assert 0 < len(units) <= shapes[T].rows
+    assert T == min(size for size in shapes if size >= max(lengths[unit] for unit in units))
+
+
+def test_sizes_by_hand():
+  assert packing.buckets(100, 1000, multiple=128) == (128, 256, 512, 1024)
+  assert packing.buckets(8, 8, multiple=8) == (8,) and packing.buckets(8, 7, multiple=8) == (8,)
+  assert packing.shapes(100, tokens=1000, shards=2, multiple=64) == {64: (14, 64), 100: (10, 100)}
+  assert packing.shapes(100, tokens=1000, shards=2, multiple=64, most=5) == {64: (6, 64), 100: (6, 100)}
+  assert packing.shapes(7, tokens=7, shards=1, multiple=8) == {7: (1, 7)}
+  with pytest.raises(UserError, match='=199 are fewer than one row of 100 tokens on each of 2 .*: at least 200'):
+    packing.shapes(100, tokens=199, shards=2, multiple=64)
+
+
+def test_micro_batches_by_hand():
+  """The longest first; of the same length, in order; a shape that is full is cut there."""
+  shapes = {4: packing.Shape(3, 4), 8: packing.Shape(2, 8)}
+  assert packing.micro_batches([1, 8, 3, 5, 3, 3, 4], shapes) == [(8, [1, 3]), (4, [6, 2, 4]), (4, [5, 0])]
+  assert packing.micro_batches([], shapes) == []
+
+
+def test_rows_that_are_left_over_are_fill():
+  got = packing.padded([np.array([1, 2], np.int32), np.zeros(0, np.int32)], packing.Shape(3, 3), 7)
+  np.testing.assert_array_equal(got, [[1, 2, 7], [7, 7, 7], [7, 7, 7]])
+  assert got.dtype == np.int32 and packing.padded([], packing.Shape(2, 1)).shape == (2, 1)
+
+
+def test_few_positions_are_padding():
+  """Of W3's outputs (experiments/bench.py): 512, log-normal, mean 64, cap 256, in micro-batches of 2,048 tokens; padded
+  to the cap a quarter of the positions would be used."""
+  use = []
+  for seed in range(5):
+    lengths = np.random.default_rng(seed).lognormal(np.log(64) - 0.8**2 / 2, 0.8, 512).round().clip(1, 256).astype(int)
+    shapes = packing.shapes(256, tokens=2048, shards=1, multiple=8, most=512)
+    computed = sum(shapes[T].rows * T for T, _ in packing.micro_batches(lengths, shapes))
+    use.append(lengths.sum() / computed)
+  assert np.mean(use) > USE and min(use) > USE - 0.03, use

@@ -25,15 +25,65 @@ from r1jax.types import UserError
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = {
     'base.model': 'nano', 'base.documents': 300, 'base.steps': 8, 'base.batch': 4, 'base.log_every': 2,
-    'rl.task.size': 64, 'rl.steps': 8, 'rl.groups': 2, 'rl.micro_groups': 1, 'rl.samples': 4, 'rl.max_tokens': 16,
+    'rl.task.size': 64, 'rl.steps': 8, 'rl.groups': 2, 'rl.micro_tokens': 64, 'rl.samples': 4, 'rl.max_tokens': 16,
+    'rl.slots': 6,  # of the 16 completions of a rollout: rows are filled again
     'rl.eval_every': 4, 'rl.eval_questions': 4, 'rl.ref_every': 4, 'evaluate.task.size': 8, 'evaluate.samples': 4,
     'evaluate.batch': 4, 'evaluate.max_tokens': 16, 'checkpoints.every': 2, 'checkpoints.keep': 10,
 }
 
 
+# Notes what the rollouts of RL are asked, give and leave, and with KILL=N ends the process in the middle of the N-th.
+NOTED = """
+import json, os, signal
+from r1jax.engine import rollout
+
+
+class Noted(rollout.Rollout):
+  number = 0
+
+  def __init__(self, *args, groups=None, **kw):
+    super().__init__(*args, groups=groups, **kw)
+    Noted.number += groups is not None  # neither the gate's nor an evaluation's
+    self._asked, self._at, self._chunks = args[2], Noted.number if groups is not None else None, 0
+
+  def _collect(self, *args):
+    ended, self._chunks = super()._collect(*args), self._chunks + 1
+    if str(self._at) == os.environ.get('KILL') and self._chunks == 2:
+      assert any(self._open), 'it is over'
+      os.kill(os.getpid(), signal.SIGKILL)
+    return ended
+
+  def __iter__(self):
+    given = []
+    for finished in super().__iter__():
+      given.append(finished)
+      yield finished
+    if self._at and 'NOTES' in os.environ:
+      plain = lambda c: c and [c.tokens.tolist(), c.logps.tolist()]
+      asked, left = ([[r.group, r.samples, [plain(c) for c in r.begun or [None] * len(r.samples)]] for r in of]
+                     for of in (self._asked, self.unfinished))
+      given = [[group, [plain(c) for c in completions]] for group, completions in given]
+      with open(os.environ['NOTES'], 'a') as f:
+        f.write(json.dumps({'asked': asked, 'left': left, 'given': given}) + chr(10))
+
+
+rollout.Rollout = Noted
+"""
 # The command but for the report's figures, which take half of such a start's time; report_test.py draws them.
-UNDRAWN = ('import runpy; from r1jax.report import figures; figures.draw = lambda *args: None; '
-           'runpy.run_module("r1jax.main", run_name="__main__")')
+UNDRAWN = NOTED + """
+import runpy
+from r1jax.report import figures
+figures.draw = lambda *args: None
+runpy.run_module('r1jax.main', run_name='__main__')
+"""
+# RL alone: config, work dir, checkpoint.
+ALONE = NOTED + """
+import sys
+from ml_collections import ConfigDict
+from r1jax.stages import rl
+config, workdir, start = sys.argv[1:]
+rl.run(ConfigDict(json.loads(config)), 'rl', workdir, {'checkpoint': start})
+"""
 
 
 def command(workdir, *, drawn=False, **overrides):
@@ -46,9 +96,9 @@ def environment():
   return {**os.environ, 'XLA_FLAGS': os.environ.get('R1JAX_TEST_XLA_FLAGS', '')}
 
 
-def run(workdir, *, check=True, drawn=False, **overrides):
-  out = subprocess.run(command(workdir, drawn=drawn, **overrides), cwd=ROOT, env=environment(), capture_output=True,
-                       text=True, timeout=300, check=False)
+def run(workdir, *, check=True, drawn=False, env=None, **overrides):
+  out = subprocess.run(command(workdir, drawn=drawn, **overrides), cwd=ROOT, env={**environment(), **(env or {})},
+                       capture_output=True, text=True, timeout=300, check=False)
   if check:
     assert out.returncode == 0, out.stderr[-3000:]
   return out
@@ -69,9 +119,9 @@ def interrupt(workdir, reached, how=signal.SIGKILL):
 
 def rows(path):
   """Rows of a metrics.jsonl without what depends on the clock."""
-  timed = ('seconds', 'tokens_per_second')
+  timed = lambda name: name.startswith('time/') or name.endswith(('seconds', 'tokens_per_second'))
   found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-  return [{k: v for k, v in row.items() if not k.endswith(timed)} for row in found]
+  return [{k: v for k, v in row.items() if not timed(k)} for row in found]
 
 
 def weights(workdir, stage, step):
@@ -122,15 +172,32 @@ def test_a_run_leaves_what_the_interface_promises(whole):
   needed = {'reward/mean', 'reward/accuracy', 'reward/format', 'accuracy/mean', 'length/tokens', 'length/truncated',
             'kl/nats_per_token', 'entropy/nats_per_token', 'clip/low', 'clip/high', 'groups/no_signal',
             'groups/std_min', 'reflection/words_per_completion', 'loss', 'grad_norm', 'rollout/slot_use',
-            'rewards/errors'}
+            'update/token_use', 'rewards/errors'}
   assert needed <= found[1].keys()
+  assert all(0 < r[name] <= 1 for r in found[1:] for name in ('rollout/slot_use', 'update/token_use'))
   assert 'mismatch/logp_max_abs' in found[1] and found[1]['mismatch/logp_max_abs'] < 1e-4
+  assert 0 <= found[1]['mismatch/kl_nats_per_token'] < 1e-6 and found[1]['mismatch/beyond_half_nat'] == 0
   assert 'mismatch/logp_max_abs' not in found[2]  # the second minibatch: the policy has moved
   assert 'eval/chain_sum/pass@1' in found[4] and 'eval/chain_sum/cons@4' in found[4]
   assert {r['model'] for r in rows(whole / '3_evaluate/metrics.jsonl')} == {'base', 'final', 'base_worked'}
   passed = json.loads((whole / 'pipeline.json').read_text())['stages']
   assert [s['name'] for s in passed] == ['base', 'rl', 'evaluate']
   assert passed[1]['inputs'] == {'checkpoint': passed[0]['output']}
+
+
+def test_the_time_of_a_step_is_accounted_for(whole):
+  found = [json.loads(line) for line in (whole / '2_rl/metrics.jsonl').read_text().splitlines()][1:]
+  for row in found:
+    spans = {name.removeprefix('time/'): value for name, value in row.items() if name.startswith('time/')}
+    assert {'admit', 'decode', 'judge_wait', 'reference', 'update', 'metrics', 'other'} <= spans.keys()
+    assert sum(spans.values()) == pytest.approx(row['step/seconds'], rel=0.02) and min(spans.values()) >= 0
+    parts = {'rollout': ('admit', 'decode'), 'rewards': ('judge_wait',), 'update': ('reference', 'update')}
+    for name, of in parts.items():
+      assert row[f'{name}/seconds'] == pytest.approx(sum(spans[part] for part in of))
+    assert row['rollout/tokens_per_second'] == pytest.approx(row['rollout/tokens'] / 2 / row['rollout/seconds'])
+  assert {'time/evaluate', 'time/checkpoint'} <= set().union(*found)
+  stage = json.loads((whole / 'pipeline.json').read_text())['stages'][1]
+  assert 0 < sum(row['step/seconds'] for row in found) < stage['seconds']
 
 
 def test_killed_anywhere_it_ends_the_same(whole, tmp_path):
@@ -142,10 +209,61 @@ def test_killed_anywhere_it_ends_the_same(whole, tmp_path):
       lambda: step('2_rl') >= 3,  # between checkpoints of RL
       lambda: step('2_rl') >= 7,  # just before the last one
   ]
-  for reached in points:
+  for reached in points[:3]:
     assert interrupt(workdir, reached) == -signal.SIGKILL
+  assert run(workdir, check=False, env={'KILL': '2'}).returncode == -signal.SIGKILL  # in the middle of a rollout
+  assert interrupt(workdir, points[3]) == -signal.SIGKILL
   run(workdir)
   assert_same(whole, workdir)
+
+
+def alone(workdir, start, *, env=None, code=0, **overrides):
+  """RL alone, from a checkpoint, with groups that a rollout may leave to the next."""
+  carried = {'rl.carry': 2, 'rl.kl_coef': 0.0, 'rl.eval_every': 0, 'rl.max_tokens': 40, 'rl.sample_groups': 4}
+  config = json.dumps(small_config(**{**carried, 'mesh.tensor': 1, **overrides}).to_dict())
+  out = subprocess.run([sys.executable, '-c', ALONE, config, str(workdir), str(start)], cwd=ROOT,
+                       env={**environment(), **(env or {})}, capture_output=True, text=True, timeout=300, check=False)
+  assert out.returncode == code, out.stderr[-3000:]
+
+
+def test_what_a_rollout_leaves_the_next_goes_on_with(whole, tmp_path):
+  """rl.carry: each group and each sample once, tokens and log-probs kept."""
+  alone(tmp_path / 'run', whole / '1_base', env={'NOTES': str(tmp_path / 'notes')})
+  notes = [json.loads(line) for line in (tmp_path / 'notes').read_text().splitlines()]
+  assert [len(note['given']) for note in notes] == [4] * 4 and [len(note['left']) for note in notes] == [2] * 4
+  given, left = [group for note in notes for group, _ in note['given']], {group for group, *_ in notes[-1]['left']}
+  assert len(set(given)) == 16 and not set(given) & left
+  assert {group for note in notes for group, *_ in note['asked']} == set(given) | left
+  samples = {tuple(numbers) for note in notes for _, numbers, _ in note['asked']}
+  assert len(samples) == 18 and len(set(sum(samples, ()))) == 18 * 4
+  said, cut = {group: completions for note in notes for group, completions in note['given']}, 0
+  for before, note in zip(notes, notes[1:]):
+    assert note['asked'][:2] == before['left'] and len(note['asked']) == 6  # first of all
+    for group, _, begun in before['left']:
+      for part, completion in zip(begun, said[group]):
+        if part:  # log-probs are those of the policy that chose the token
+          assert [of[:len(part[0])] for of in completion] == part
+          cut += len(part[0]) < len(completion[0])
+  assert cut  # some were left in the middle
+  found = rows(tmp_path / 'run/metrics.jsonl')
+  assert [r['step'] for r in found] == list(range(1, 9)) and all(np.isfinite(r['loss']) for r in found)
+
+
+def test_what_was_left_is_gone_on_with_after_a_kill_too(whole, tmp_path):
+  one, two = tmp_path / '1_whole', tmp_path / '2_killed'
+  alone(one, whole / '1_base')
+  alone(two, whole / '1_base', env={'KILL': '3'}, code=-signal.SIGKILL)
+  assert 0 < len(rows(two / 'metrics.jsonl')) < 8 and any((two / 'carried').iterdir())
+  alone(two, whole / '1_base')
+  assert rows(one / 'metrics.jsonl') == rows(two / 'metrics.jsonl')
+  x, y = (weights(tmp_path, stage.name, 8) for stage in (one, two))
+  assert x.keys() == y.keys() and len(x) > 20
+  for name in x:
+    np.testing.assert_array_equal(x[name], y[name], err_msg=name)
+  files = sorted(p.name for p in (one / 'samples').iterdir())
+  assert files == sorted(p.name for p in (two / 'samples').iterdir()) and len(files) == 4
+  for name in files:
+    assert (one / 'samples' / name).read_bytes() == (two / 'samples' / name).read_bytes(), name
 
 
 def test_sigterm_saves_and_the_next_start_goes_on(whole, tmp_path):
@@ -190,9 +308,13 @@ def small_config(**overrides):
 @pytest.mark.parametrize('overrides, said', [
     ({'rl.samples': 1}, 'rl.samples=1'),
     ({'mesh.tensor': 3}, 'devices'),
-    ({'mesh.data': 8, 'mesh.tensor': 1}, 'is not a multiple of the 8 devices'),
+    ({'mesh.data': 8, 'mesh.tensor': 1}, 'micro_tokens=64 are fewer than one row of 16 tokens on each of 8 mesh shards'),
     ({'rl.steps': 7}, 'rl.steps=7'),
-    ({'rl.groups': 3, 'rl.micro_groups': 2}, 'rl.groups=3'),
+    ({'rl.micro_tokens': 8}, 'micro_tokens=8 are fewer than one row of 16 tokens'),
+    ({'rl.slots': -1}, 'rl.slots=-1'),
+    ({'rl.carry': 1, 'rl.old_logps': 'trainer'}, "rl.old_logps must be 'sampler'"),
+    ({'rl.ref_memory': 'disk'}, "rl.ref_memory='disk' is not one of device, host"),
+    ({'rl.ref_dtype': 'float16'}, "rl.ref_dtype='float16' is not one of float32, bfloat16"),
     ({'rl.is_cap': 2.0}, "rl.old_logps='trainer'"),
     ({'rl.temperature': 0.0}, 'temperature'),
     ({'rl.template': 'none'}, "no template 'none'"),

@@ -82,9 +82,9 @@ def test_more_shards_cost_links_and_save_memory():
   assert set(times) == {'compute', 'hbm', 'interconnect'} and all(t > 0 for t in times.values())
 
 
-@pytest.mark.parametrize('name, arg', [*(('r1_zero', f'qwen2.5-{s}b') for s in ('0.5', '1.5', '3', '7', '32')), ('r1_zero', 'deepseek-v3'),
-                                       *(('distill', s) for s in ('qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b',
-                                                                  'llama-8b', 'llama-70b'))])
+@pytest.mark.parametrize('name, arg', [
+    *(('r1_zero', f'qwen2.5-{s}b') for s in ('0.5', '1.5', '3', '7', '32')), ('r1_zero', 'deepseek-v3'),
+    *(('distill', s) for s in ('qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b'))])
 def test_every_variant_deals_out_its_own_topology(name, arg):
   config = load(name, arg)
   phases.check(config, chips.topology(config.topology))
@@ -117,7 +117,8 @@ def test_a_mistake_exits_2_with_one_line(args, words):
 
 def test_without_libtpu_one_line_names_the_extra(monkeypatch, capsys):
   real = importlib.util.find_spec
-  monkeypatch.setattr(command.importlib.util, 'find_spec', lambda name: None if name in ('libtpu', 'jax_plugins.xla_cuda13') else real(name))
+  missing = ('libtpu', 'jax_plugins.xla_cuda13')
+  monkeypatch.setattr(command.importlib.util, 'find_spec', lambda name: None if name in missing else real(name))
   monkeypatch.setattr(command.options, 'parse', lambda argv: load('r1_zero', 'qwen2.5-32b'))
   monkeypatch.setattr(command, '_TOPOLOGY', type('F', (), {'value': None}))
   monkeypatch.setattr(command, '_CHILD', type('F', (), {'value': None}))
@@ -126,9 +127,9 @@ def test_without_libtpu_one_line_names_the_extra(monkeypatch, capsys):
   assert "pip install 'r1jax[plan]'" in capsys.readouterr().err
 
 
-NANO = ['--config=experiments/r1_zero.py:tiny', '--config.rl.groups=8', '--config.rl.micro_tokens=2048', '--config.rl.samples=4',
-        '--config.rl.minibatches=1', '--config.rl.max_tokens=128', '--config.rl.max_prompt=128',
-        '--config.evaluate.samples=4']
+NANO = ['--config=experiments/r1_zero.py:tiny', '--config.rl.groups=8', '--config.rl.micro_tokens=2048',
+        '--config.rl.samples=4', '--config.rl.minibatches=1', '--config.rl.max_tokens=128',
+        '--config.rl.max_prompt=128', '--config.evaluate.samples=4']
 RL = 'rl/prefill,rl/decode,rl/update'
 
 
@@ -164,10 +165,12 @@ def test_what_waits_beside_a_program_is_counted(one_device):
   assert plain.params == 2 * params and 2 * params <= plain.optimizer <= 2 * params + 64
   rollout = 16 * 16 * 16 * 2 * 48  # four arrays of 512 outputs
   prefix = 4 * 16 * 24 * zoo.get('nano').cache_width() + 4 * 16 * (32 + 1)  # keys and values; hidden state and length
-  assert beside == {'gradient': params + plain.optimizer + rollout, 'prompt_gradient': params + plain.optimizer + rollout + prefix,
+  assert beside == {'gradient': params + plain.optimizer + rollout,
+                    'prompt_gradient': params + plain.optimizer + rollout + prefix,
                     'apply': params + rollout + prefix}
   half = held(ref_dtype='bfloat16', optimizer=dict(dtype='bfloat16'))
-  assert 1.5 * params <= half.params < 1.6 * params and params <= half.optimizer < 1.01 * params  # norms' scales stay float32
+  # Norms' scales stay float32.
+  assert 1.5 * params <= half.params < 1.6 * params and params <= half.optimizer < 1.01 * params
   away = held(ref_memory='host')
   assert away.params == params and away.parts[0].beside == half.optimizer + rollout
   kl = held(kl_coef=0.0, ref_memory='device')
@@ -177,7 +180,8 @@ def test_what_waits_beside_a_program_is_counted(one_device):
 def test_a_run_is_printed_and_stands_in_the_json():
   args = ['--config=experiments/r1_zero.py:tiny', '--config.base.model=nano', '--only=rl/run', '--lengths=20:0.5']
   shown = run(*args)
-  assert shown.returncode == 0 and 'planned by formula, 100 % of peak' in shown.stdout and 'static waves' in shown.stdout
+  assert shown.returncode == 0 and 'planned by formula, 100 % of peak' in shown.stdout
+  assert 'static waves' in shown.stdout
   plan = json.loads(run(*args, '--json').stdout)
   found = plan['run']['rl']
   assert plan['phases'] == [] and (found['rollouts'], found['outputs']) == (40, 512)
@@ -195,7 +199,8 @@ def libtpu():
 
 
 @pytest.mark.parametrize('topology', ['v5e:2x2', 'v5p:2x2x1'])
-@pytest.mark.parametrize('model, mesh', [('nano-llama', (2, 2, 1)), ('nano-qwen', (4, 1, 1)), ('nano-deepseek', (2, 1, 2))])
+@pytest.mark.parametrize('model, mesh', [
+    ('nano-llama', (2, 2, 1)), ('nano-qwen', (4, 1, 1)), ('nano-deepseek', (2, 1, 2))])
 def test_tiny_families_compile_for_tpu(topology, model, mesh):
   """All phases in one process, to save time; the command takes one for each."""
   libtpu()
@@ -205,7 +210,8 @@ def test_tiny_families_compile_for_tpu(topology, model, mesh):
           *(f'--config.mesh.{axis}={n}' for axis, n in zip(('fsdp', 'tensor', 'expert'), mesh)),
           '--config.dtype=bfloat16']
   done = subprocess.run([sys.executable, '-m', 'r1jax.plan', *args], cwd=ROOT, capture_output=True, text=True,
-                        env={**phases.environment(chips.topology(topology)), 'JAX_OPTIMIZATION_LEVEL': 'O0'}, check=False)
+                        env={**phases.environment(chips.topology(topology)), 'JAX_OPTIMIZATION_LEVEL': 'O0'},
+                        check=False)
   assert done.returncode == 0, done.stderr
   entries = [json.loads(line) for line in done.stdout.splitlines()]
   assert [f"{entry['stage']}/{entry['phase']}" for entry in entries] == wanted.split(',')
@@ -225,9 +231,9 @@ def gpu():
 def test_a_tiny_family_compiles_for_gpu(topology):
   """By XLA's attention: cuDNN's wants the 0.9 GB of nvidia-cudnn-cu13."""
   gpu()
-  done = run(*NANO, '--config.base.model=nano-qwen', f'--topology={topology}', '--config.mesh.data=1', '--config.mesh.fsdp=2',
-             '--config.mesh.tensor=2', '--config.dtype=bfloat16', '--config.attention=xla', '--json',
-             '--only=rl/update' if topology == 'h100:1x4' else '--only=rl/prefill,rl/decode')
+  done = run(*NANO, '--config.base.model=nano-qwen', f'--topology={topology}', '--config.mesh.data=1',
+             '--config.mesh.fsdp=2', '--config.mesh.tensor=2', '--config.dtype=bfloat16', '--config.attention=xla',
+             '--json', '--only=rl/update' if topology == 'h100:1x4' else '--only=rl/prefill,rl/decode')
   assert done.returncode == 0, done.stderr
   plan = json.loads(done.stdout)
   assert plan['chips'] == 4 and all(entry['fits'] and entry['hbm_bytes']['total'] > 0 for entry in plan['phases'])
@@ -237,7 +243,8 @@ def test_without_cudnn_one_line_says_so():
   gpu()
   if importlib.util.find_spec('nvidia') and importlib.util.find_spec('nvidia.cudnn'):
     pytest.skip('cuDNN is installed here: nothing to say')
-  done = run(*NANO, '--config.base.model=nano-qwen', '--topology=h100:1x1', '--config.dtype=bfloat16', '--only=rl/prefill')
+  done = run(*NANO, '--config.base.model=nano-qwen', '--topology=h100:1x1', '--config.dtype=bfloat16',
+             '--only=rl/prefill')
   assert done.returncode == 2 and '--config.attention=xla' in done.stderr, done.stderr
 
 
@@ -258,7 +265,8 @@ def test_a_model_of_1_5_billion_compiles_for_its_topology():
 
 
 def test_a_program_that_differs_in_numbers_alone_is_compiled_once(tmp_path, one_device):
-  """Three RL stages of an R1 run one update: learning rates and steps are constants in it; another size is another program."""
+  """Three RL stages of an R1 run one update: learning rates and steps are constants in it;
+  another size is another program."""
   from ml_collections import ConfigDict
   from r1jax.engine import mesh as mesh_lib
   from r1jax.engine import objective

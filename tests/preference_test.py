@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
+import optax
 import pytest
 
 from r1jax.data import formats
@@ -15,15 +16,17 @@ from r1jax.engine import losses
 from r1jax.engine import params as params_lib
 from r1jax import metrics
 from r1jax.stages import preference
-from r1jax.engine import programs
+from r1jax.engine import objective
+from r1jax.engine import update
 from r1jax.stages import reward_model
 from r1jax.stages import judging
-from r1jax.engine import update
+from r1jax.stages import monitor
+from r1jax.stages import statistics
 from r1jax.engine import mesh as mesh_lib
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.stages import common
 from r1jax.models import zoo
-from r1jax.types import Rollout, UserError
+from r1jax.types import Completion, UserError
 
 M = formats.get('r1').mark
 pytestmark = pytest.mark.usefixtures('one_device')
@@ -35,12 +38,12 @@ SUM = {'id': 's', 'question': '2 + 3 =', 'answer': '5', 'answer_type': 'int', 'f
 
 def test_bradley_terry_by_hand():
   margin = jnp.array([0.0, 2.0, -1.0])
-  want = -sum(math.log(1 / (1 + math.exp(-m))) for m in (0.0, 2.0, -1.0))
-  assert float(losses.log_loss(margin, 1.0)) == pytest.approx(want, rel=1e-6)
+  want = [-math.log(1 / (1 + math.exp(-m))) for m in (0.0, 2.0, -1.0)]
+  np.testing.assert_allclose(losses.log_loss(margin, 1.0), want, rtol=1e-6)
   labels = jnp.array([1.0, 0.0, 0.0])
-  want = -math.log(0.5) + math.log(1 + math.exp(2.0)) + math.log(1 + math.exp(-1.0))
-  assert float(losses.log_loss(margin, labels)) == pytest.approx(want, rel=1e-6)
-  assert np.isfinite(float(losses.log_loss(jnp.array([-200.0]), 1.0)))
+  want = [-math.log(0.5), math.log(1 + math.exp(2.0)), math.log(1 + math.exp(-1.0))]
+  np.testing.assert_allclose(losses.log_loss(margin, labels), want, rtol=1e-6)
+  assert np.isfinite(losses.log_loss(jnp.array([-200.0]), 1.0)).all()
 
 
 def test_helpfulness_sees_the_summary_and_harmlessness_everything():
@@ -68,9 +71,9 @@ def base(tmp_path_factory):
 def config(tmp_path, kind, rows, **values):
   path = tmp_path / f'{kind}.jsonl'
   path.write_text('\n'.join(json.dumps(r) for r in rows))
-  c = dict(kind=kind, source=str(path), split='train', template='r1', samples=2, pairs=4, sample_batch=8, max_prompt=32,
-           max_tokens=16, temperature=1.0, steps=40, epochs=1.0, batch=8, micro_batches=1, length=64, log_every=20,
-           optimizer=dict(learning_rate=3e-3, warmup=0, decay='constant', weight_decay=0.0))
+  c = dict(kind=kind, source=str(path), split='train', template='r1', samples=2, pairs=4, sample_batch=8, slots=0,
+           max_prompt=32, max_tokens=16, temperature=1.0, steps=40, epochs=1.0, batch=8, micro_tokens=512, length=64,
+           log_every=20, optimizer=dict(learning_rate=3e-3, warmup=0, decay='constant', weight_decay=0.0))
   return ConfigDict(dict(seed=0, dtype='float32', remat='none', attention='auto', logit_elements=1 << 20,
                          mesh=dict(data=-1), experts=dict(bias_rate=0.0, balance_loss=0.0),
                          checkpoints=dict(every=100, keep=1), judge={**c, **values}))
@@ -108,35 +111,102 @@ def test_labels_of_safety(base, tmp_path):
   assert safe > 0.5 > unsafe  # it does see the reasoning
 
 
-def test_a_pair_cut_into_micro_batches_is_the_same_step(base):
-  model, _, _ = common.load_model(base)
-  head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
-  params = {**params_lib.init(model, 0), 'reward_head': jnp.linspace(-1, 1, model.config.dim)}
-  rng, found = np.random.default_rng(0), []
-  batch = programs.Judged(rng.integers(0, 80, (16, 12)).astype(np.int32), rng.integers(2, 12, 16).astype(np.int32),
-                          np.ones(16, np.float32))
-  for cuts in (1, 4):
-    c = ConfigDict(dict(kind='pairs', batch=8, micro_batches=cuts, length=12, steps=1,
-                        optimizer=dict(learning_rate=1e-2, warmup=0, decay='constant')))
-    whole = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0)))
-    mesh = mesh_lib.create({'data': 2})
-    built = programs.preference(whole, c, head, mesh)
-    with mesh_lib.use_mesh(mesh):
-      state, means = built.step.compile()(built.fresh(jax.tree.map(jnp.copy, params)), mesh_lib.put(batch, mesh))
-    found.append((float(means['loss']), float(means['grad_norm']), np.asarray(state.params['reward_head'])))
-  assert found[0][0] == pytest.approx(found[1][0], rel=1e-5) and found[0][1] == pytest.approx(found[1][1], rel=1e-4)
-  np.testing.assert_allclose(found[0][2], found[1][2], rtol=1e-4, atol=1e-6)
+def by_hand(model, kind, params, batch):
+  """(loss, share that is right), each response read alone as it is long."""
+  reward = lambda i: objective.rewards(model, params, batch.tokens_BxT[i:i + 1, :batch.lengths_B[i]],
+                                       batch.lengths_B[i:i + 1])[0]
+  rewards = jnp.stack([reward(i) for i in range(len(batch.lengths_B))])
+  margin, safe = (rewards[::2] - rewards[1::2], 1.0) if kind == 'pairs' else (rewards, batch.labels_B)
+  p = jax.nn.sigmoid(margin)
+  right = (p > 0.5) == (jnp.asarray(safe) > 0.5)
+  return -jnp.mean(safe * jnp.log(p) + (1 - safe) * jnp.log(1 - p)), jnp.mean(right)
+
+
+@pytest.fixture(scope='module')
+def head():
+  """(a nano model with a reward head that is not zero, its weights)."""
+  model = zoo.build(zoo.get('nano', vocab_size=80, reward_head=True))
+  return model, {**params_lib.init(model, 0), 'reward_head': jnp.linspace(-1, 1, model.config.dim)}
+
+
+@pytest.mark.parametrize('kind, micro_tokens', [('pairs', 48), ('pairs', 1 << 20), ('labels', 24)])
+def test_a_step_of_a_reward_model_is_the_arithmetic_of_single_responses(head, kind, micro_tokens):
+  """However it is cut up, on two devices: whole pairs stay together, and what pads a micro-batch, whatever it holds, counts
+  nowhere."""
+  model, params = head
+  rng, each = np.random.default_rng(0), 2 if kind == 'pairs' else 1
+  tokens, lengths = rng.integers(0, 80, (7 * each, 12)), rng.choice([2, 5, 9, 12], 7 * each)
+  batch = objective.Judged(tokens.astype(np.int32), lengths.astype(np.int32), (np.arange(7 * each) % 3 > 0).astype(np.float32))
+  c = ConfigDict(dict(kind=kind, batch=7, micro_tokens=micro_tokens, length=12, steps=1, optimizer=dict(
+      learning_rate=1e-2, warmup=0, decay='constant', b1=0.9, clip_norm=1e9)))
+  config, mesh = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0))), mesh_lib.create({'data': 2})
+  training = objective.preference(config, c, model, mesh).compile()
+  micro_batches = objective.cut(training, batch, lengths.reshape(7, each).max(axis=1), each=each)
+  if kind == 'pairs':
+    assert all(rows.lengths_B.size % 4 == 0 for _, rows in micro_batches)  # so that no device has half a pair
+    assert {tuple(pair) for _, rows in micro_batches for pair in rows.lengths_B.reshape(-1, 2).tolist()} - {(0, 0)} == {
+        tuple(pair) for pair in lengths.reshape(-1, 2).tolist()}
+  assert (len(micro_batches) == 1) == (micro_tokens == 1 << 20)
+  assert any((rows.lengths_B == 0).any() for _, rows in micro_batches)
+  spoil = lambda rows: rows._replace(
+      tokens_BxT=np.where(np.arange(rows.tokens_BxT.shape[1]) < rows.lengths_B[:, None], rows.tokens_BxT, 79),
+      labels_B=np.where(rows.lengths_B > 0, rows.labels_B, np.float32(np.nan)))
+  micro_batches = update.put_micro_batches([(T, spoil(rows)) for T, rows in micro_batches], mesh)
+  with mesh_lib.use_mesh(mesh):
+    state, means = training.step(training.fresh(jax.device_put(jax.tree.map(jnp.array, params), training.shardings.params)),
+                                 micro_batches)
+  (loss, right), gradient = jax.value_and_grad(lambda p: by_hand(model, kind, p, batch), has_aux=True)(params)
+  assert float(means['loss']) == pytest.approx(float(loss), rel=1e-5)
+  assert float(means['accuracy/train']) == pytest.approx(float(right))
+  got = jax.tree.map(lambda mu: np.asarray(mu) / 0.1, optax.tree_utils.tree_get(state.opt_state, 'mu'))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * float(optax.global_norm(gradient))), got, gradient)
+
+
+def test_a_model_of_steps_learns_at_the_ends_of_steps_alone(head):
+  """Answers cut up and padded against each alone; labels and tokens elsewhere may be anything."""
+  model, params = head
+  rng, lengths = np.random.default_rng(1), np.array([12, 3, 7, 5, 9], np.int32)
+  tokens, at = rng.integers(0, 80, (5, 12)).astype(np.int32), np.arange(12)
+  inside = at < lengths[:, None]
+  mask = ((at % 3 == 2) | (at == lengths[:, None] - 1)) & inside
+  labels = np.where(mask, rng.integers(0, 2, mask.shape), np.nan).astype(np.float32)
+  batch = objective.Steps(np.where(inside, tokens, 79), lengths, mask.astype(np.float32), labels)
+  c = ConfigDict(dict(batch=5, micro_tokens=24, length=12, steps=1, optimizer=dict(learning_rate=1e-2)))
+  mesh = mesh_lib.create({})
+  training = objective.process(ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0))), c, model, mesh)
+  loss_fn, found = jax.jit(objective.process_loss(model)), []
+  for _, rows in objective.cut(training, batch, lengths):
+    n, d, metrics = loss_fn(params, None, rows)
+    found.append((n, d, *metrics['accuracy/train']))
+  assert len(found) > 1
+  numerator, denominator, right, count = np.sum(found, axis=0)
+  scores = [model.apply({'params': params}, model.apply({'params': params}, row[None, :n], method='hidden')[0],
+                        method='reward')[0] for row, n in zip(tokens, lengths)]
+  pairs = [(float(s[t]), labels[i, t]) for i, s in enumerate(scores) for t in np.flatnonzero(mask[i])]
+  assert denominator == count == len(pairs) and right == sum((s > 0) == (label > 0) for s, label in pairs)
+  want = sum(math.log(1 + math.exp(-s if label else s)) for s, label in pairs)
+  assert numerator == pytest.approx(want, rel=1e-5)
+
+
+def test_rows_of_a_reward_model_fit_the_budget():
+  """Pairs are rounded down to whole ones a device, but one a device there is always."""
+  c = ConfigDict(dict(kind='pairs', batch=64, length=64, steps=1, optimizer=dict(learning_rate=1e-2)))
+  config, model = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0))), zoo.build(zoo.get('nano', reward_head=True))
+  for micro_tokens, rows in ((7 * 64, 4), (8 * 64, 8), (2 * 64, 4)):
+    c.micro_tokens = micro_tokens
+    training = objective.preference(config, c, model, mesh_lib.create({'data': 2}))
+    assert training.rows[64].tokens_BxT.shape == (rows, 64)
 
 
 @pytest.mark.parametrize('kind', ['pairs', 'labels', 'process'])
 def test_a_mixture_of_experts_learns_to_judge(kind):
-  """R1's own reward models are DeepSeek-V3's: its router's loads are counted in their updates too.
-  Traced, not compiled."""
+  """R1's own reward models are DeepSeek-V3's: its router's loads are counted in their updates too. Traced, not compiled."""
   model = zoo.build(zoo.get('nano-deepseek', reward_head=True))
-  c = ConfigDict(dict(kind=kind, batch=4, micro_batches=2, length=12, steps=1, optimizer=dict(learning_rate=1e-2)))
+  c = ConfigDict(dict(kind=kind, batch=4, micro_tokens=24, length=12, steps=1, optimizer=dict(learning_rate=1e-2)))
   config = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.001)))
-  made = programs.process if kind == 'process' else programs.preference
-  assert 'router/load_max_over_mean' in made(config, c, model, mesh_lib.create({})).step.lower().out_info[1]
+  training = (objective.process if kind == 'process' else objective.preference)(config, c, model, mesh_lib.create({}))
+  assert 'router/load_max_over_mean' in training.program('apply').lower().out_info[1]
+  assert 'experts/load' in training.program('gradient', 12).lower().out_info.metrics
 
 
 def test_mistakes_are_one_line(tmp_path, base):
@@ -144,7 +214,8 @@ def test_mistakes_are_one_line(tmp_path, base):
     preference.run(config(tmp_path, 'pairs', [{'question': 'q', 'chosen': 'a'}]), 'judge', str(tmp_path / 'out'),
                    {'checkpoint': base})
   for values, said in (({'kind': 'stars'}, "kind='stars'"),
-                       ({'source': 'nowhere.jsonl'}, "'nowhere.jsonl' is neither")):
+                       ({'source': 'nowhere.jsonl'}, "'nowhere.jsonl' is neither"),
+                       ({'micro_tokens': 63}, 'micro_tokens=63 are fewer than one row of 64 tokens')):
     c = config(tmp_path, 'pairs', [])
     c.judge.update(values)
     with pytest.raises(UserError, match=said):
@@ -176,12 +247,27 @@ def test_which_reward_speaks_of_which_question(row, names):
   assert {n for n in ('accuracy', 'format', 'language', 'helpful', 'harmless') if judging.applies(n, row)} == names
 
 
+class Texts:
+  """A tokenizer whose token i is the text number i."""
+
+  def __init__(self, texts):
+    self._texts = texts
+
+  def decode_batch(self, rows):
+    return [self._texts[int(ids[0])] for ids in rows]
+
+
 def judged(rows, texts, measured, weights):
+  """(verdicts, completions, what is counted of their texts), one completion to each row."""
   scorer = judging.Scorer(weights, '', [SUM, GENERAL])
-  B = len(rows)
-  out = Rollout(np.zeros((B, 4), np.int32), np.zeros((B, 4), np.float32), np.full(B, 4), np.ones(B, bool))
+  completions = [Completion(np.full(4, i, np.int32), np.zeros(4, np.float32), True) for i in range(len(rows))]
   try:
-    return scorer.begin(0, rows, texts, out, measured).result(), out
+    verdicts = scorer.begin(0, dict(enumerate(rows)), Texts(texts), samples=1)
+    for i, completion in enumerate(completions):
+      verdicts.add(i, [completion])
+    found = verdicts.result([*range(len(rows))], completions, measured)
+    counted = verdicts.text_facts([*range(len(rows))], statistics.of_text, len(statistics.TEXT))
+    return found, completions, verdicts.gathered(counted, len(rows))
   finally:
     scorer.close()
 
@@ -193,18 +279,20 @@ def test_rewards_are_summed_where_they_apply_and_left_out_elsewhere(tmp_path, mo
            f'{M} no{M} I cannot help with that.']
   measured = {'helpful': np.array([0.9, 0.9, 0.25, 0.9], np.float32),
               'harmless': np.array([0.9, 0.9, 0.5, 1.0], np.float32)}
-  found, out = judged(rows, texts, measured, dict(accuracy=1.0, language=0.5, helpful=2.0, harmless=1.0))
+  weights, advantages = dict(accuracy=1.0, language=0.5, helpful=2.0, harmless=1.0), np.zeros((4, 1))
+  found, completions, counted = judged(rows, texts, measured, weights)
   np.testing.assert_allclose(found.total_B, [1.5, 0.5, 0.5 + 0.5 + 0.5, 0.5 + 1.0])
   assert np.isnan(found.by_name['accuracy'][2:]).all() and np.isnan(found.by_name['helpful'][[0, 1, 3]]).all()
-  facts = judging.facts(out, found, np.zeros((2, 2)), rows, texts, general=True)
-  assert not any(name.startswith('monitor/') for name in judging.facts(out, found, np.zeros((2, 2)), rows, texts))
-  # A host that asked no general question.
-  other = judging.facts(out, found, np.zeros((2, 2)), [SUM] * 4, texts, general=True)
+  facts = statistics.facts(completions, found, advantages, counted, general=True)
+  without = statistics.facts(completions, found, advantages, counted)
+  assert not any(name.startswith('monitor/') for name in without)
+  # A rollout that asked no general question.
+  other = statistics.facts(*judged([SUM] * 4, texts, measured, weights)[1::-1], advantages, counted, general=True)
   assert other.keys() == facts.keys()
   assert facts['accuracy/mean'] == 0.5 and facts['reward/helpful'] == 0.25 and facts['reward/harmless'] == 0.75
   assert facts['monitor/helpful_by_rule'] == pytest.approx(1 / 3) and facts['monitor/harmless_by_rule'] == 1.0
   assert facts['language/consistency'] == 1.0 and facts['language/words'] == 1.0
-  written = judging.sample_rows(1, 0, [SUM, GENERAL], texts, out, found, np.zeros((2, 2)), keep=2)
+  written = statistics.sample_rows(1, 0, rows, {i: [text] for i, text in enumerate(texts)}, completions, found, advantages)
   assert 'accuracy' not in written[2]['rewards'] and 'helpful' in written[2]['rewards']
   assert 'helpful' not in written[0]['rewards']
   json.dumps(written, allow_nan=False)
@@ -212,9 +300,9 @@ def test_rewards_are_summed_where_they_apply_and_left_out_elsewhere(tmp_path, mo
 
 def test_the_gradient_from_groups_that_are_all_right():
   correct = np.array([1, 1, 1, 0], np.float32)
-  assert judging._all_correct_share(correct, np.array([[1.0, -1.0], [3.0, -3.0]])) == pytest.approx(0.25)
-  assert judging._all_correct_share(correct, np.zeros((2, 2))) == 0.0
-  assert judging._all_correct_share(None, np.ones((2, 2))) == 0.0
+  assert statistics._all_correct_share(correct, np.array([[1.0, -1.0], [3.0, -3.0]])) == pytest.approx(0.25)
+  assert statistics._all_correct_share(correct, np.zeros((2, 2))) == 0.0
+  assert statistics._all_correct_share(None, np.ones((2, 2))) == 0.0
 
 
 def test_the_monitor_warns_when_the_model_rises_and_the_rule_falls(caplog):
@@ -224,7 +312,7 @@ def test_the_monitor_warns_when_the_model_rises_and_the_rule_falls(caplog):
                       ({**before, 'reward/helpful': 0.8, 'accuracy/mean': 0.5}, 1)):
     caplog.clear()
     with caplog.at_level(logging.WARNING, 'r1jax'):
-      judging.warn_if_hacked(judging.watched(before), judging.watched(now))
+      monitor.warn_if_hacked(monitor.watched(before), monitor.watched(now))
     assert len(caplog.records) == warned
 
 
@@ -234,10 +322,10 @@ def test_the_monitor_compares_with_the_first_rollout_that_has_numbers(tmp_path, 
   nothing = {'reward/helpful': math.nan, 'monitor/helpful_by_rule': math.nan, 'accuracy/mean': 0.9}
   (tmp_path / 'm.jsonl').write_bytes(metrics.encode({'step': 1, **nothing}))
   for row in (nothing, metrics.read(tmp_path / 'm.jsonl')[0], {}):
-    assert judging.watched(row) == {}
-  assert judging.watched({**nothing, 'reward/helpful': 0.5}) == {('reward/helpful', 'accuracy/mean'): (0.5, 0.9)}
-  found = judging.first_watched([nothing, {**nothing, 'reward/helpful': 0.5}, {**nothing, 'reward/helpful': 0.7}])
+    assert monitor.watched(row) == {}
+  assert monitor.watched({**nothing, 'reward/helpful': 0.5}) == {('reward/helpful', 'accuracy/mean'): (0.5, 0.9)}
+  found = monitor.first_watched([nothing, {**nothing, 'reward/helpful': 0.5}, {**nothing, 'reward/helpful': 0.7}])
   assert found == {('reward/helpful', 'accuracy/mean'): (0.5, 0.9)}
   with caplog.at_level(logging.WARNING, 'r1jax'):
-    judging.warn_if_hacked({}, judging.watched({**nothing, 'reward/helpful': 0.8, 'accuracy/mean': 0.1}))
+    monitor.warn_if_hacked({}, monitor.watched({**nothing, 'reward/helpful': 0.8, 'accuracy/mean': 0.1}))
   assert not caplog.records

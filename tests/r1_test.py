@@ -1,4 +1,5 @@
-"""R1's whole pipeline on a model of a few thousand parameters: every stage, what passes between them, resume, the report.
+"""R1's whole pipeline on a model of a few thousand parameters: every stage,
+what passes between them, resume, the report.
 
 Such a model answers nothing rightly, so where data is made of samples they are written for it (Scripted); RL and
 evaluation sample for themselves. What the pipeline reaches is measured by running it: README.md.
@@ -51,7 +52,8 @@ class Scripted:
     for start in range(first, len(rows), self.batch):
       self.asked += 1
       part = rows[start:start + self.batch]
-      texts = [[self.answer(row, random.Random(f'{self.seed} {row["id"]} {g}')) for g in range(self.samples)] for row in part]
+      texts = [[self.answer(row, random.Random(f'{self.seed} {row["id"]} {g}')) for g in range(self.samples)]
+               for row in part]
       yield sampling.Sampled(part, texts, [[self.said(text) for text in of_row] for of_row in texts])
 
   def said(self, text):
@@ -66,7 +68,8 @@ class Scripted:
     value += rng.choice([0, 0, 1])
     if self.template == 'plain':
       return f' {steps}.'
-    text = form.write(f'Step by step: {steps}.', f'{value}' if self.template == 'r1_zero' else f'The answer is \\boxed{{ {value} }}.')
+    summary = f'{value}' if self.template == 'r1_zero' else f'The answer is \\boxed{{ {value} }}.'
+    text = form.write(f'Step by step: {steps}.', summary)
     return text.removeprefix((row.get('prefill') or '').strip()) if row.get('prefill') else text
 
 
@@ -170,7 +173,8 @@ def test_a_generator_goes_on_as_it_would_have(run):
   rows = tasks.asked(c.task, split='heldout', template='r1', size=11)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     params = common.load_sampling_params(model, step_dir, mesh)
-    made = REAL(model, tokenizer, mesh, template='r1', samples=2, max_prompt=36, max_tokens=8, batch=4, temperature=1.0, top_p=1.0, seed=3)
+    made = REAL(model, tokenizer, mesh, template='r1', samples=2, max_prompt=36, max_tokens=8, batch=4,
+                temperature=1.0, top_p=1.0, seed=3)
     whole, rest = ([texts for s in made(params, rows, first) for texts in s.texts] for first in (0, 4))
   assert len(whole) == 11 and rest == whole[4:] and len({tuple(t) for t in whole}) > 4
 
@@ -178,7 +182,8 @@ def test_a_generator_goes_on_as_it_would_have(run):
 def test_the_base_starts_again_and_the_format_s_token_has_one_id(run):
   _, workdir = run
   from r1jax.data.tokenizer import Tokenizer
-  ids = {Tokenizer(str(workdir / place)).find('<|thought|>') for place in ('5_cold_start', '6_rl', '9_sft', '13_scenarios')}
+  ids = {Tokenizer(str(workdir / place)).find('<|thought|>')
+         for place in ('5_cold_start', '6_rl', '9_sft', '13_scenarios')}
   assert len(ids) == 1 and None not in ids
   assert Tokenizer(str(workdir / '1_base')).find('<|thought|>') is None
   assert entries(workdir)['sft']['inputs']['checkpoint'] == entries(workdir)['base']['output']
@@ -186,14 +191,15 @@ def test_the_base_starts_again_and_the_format_s_token_has_one_id(run):
 
 def test_the_last_stage_routes_its_rewards(run):
   _, workdir = run
-  samples = [json.loads(line) for path in sorted((workdir / '13_scenarios/samples').glob('*')) for line in path.read_text().splitlines()]
+  samples = [json.loads(line) for path in sorted((workdir / '13_scenarios/samples').glob('*'))
+             for line in path.read_text().splitlines()]
   for sample in samples:
     general = sample['id'].startswith('scenario')
     assert ('accuracy' in sample['rewards']) != general and ('harmless' in sample['rewards']) == general
   assert {s['id'].startswith('scenario') for s in samples} == {True, False}
   rows = [json.loads(line) for line in (workdir / '13_scenarios/metrics.jsonl').read_text().splitlines()]
-  assert {'reward/helpful', 'reward/harmless', 'monitor/helpful_by_rule', 'monitor/harmless_by_rule', 'language/consistency',
-          'language/words', 'groups/std_min', 'groups/all_correct_gradient'} <= rows[-1].keys()
+  assert {'reward/helpful', 'reward/harmless', 'monitor/helpful_by_rule', 'monitor/harmless_by_rule',
+          'language/consistency', 'language/words', 'groups/std_min', 'groups/all_correct_gradient'} <= rows[-1].keys()
   of_rl = [json.loads(line) for line in (workdir / '6_rl/metrics.jsonl').read_text().splitlines()]
   assert 'reward/language' in of_rl[-1] and 'reward/helpful' not in of_rl[-1] and 'reward/format' not in of_rl[-1]
 
@@ -215,8 +221,8 @@ def test_the_report_has_a_row_a_stage_and_answers_side_by_side(run):
     assert f'<td class=text>{spec["name"]}</td>' in table
   of = {r['model']: r for r in map(json.loads, (workdir / '14_evaluate/metrics.jsonl').read_text().splitlines())}
   row = table[table.index('<td class=text>scenarios</td>'):].partition('</tr>')[0]
-  for score in ('chain_sum/pass@1', 'chain_sum/language_consistency', 'general/helpfulness', 'general/helpful_model', 'general/second_model',
-                'general/harmlessness'):
+  for score in ('chain_sum/pass@1', 'chain_sum/language_consistency', 'general/helpfulness', 'general/helpful_model',
+                'general/second_model', 'general/harmlessness'):
     assert f'<td>{100 * of["final"][f"eval/{score}"]:.1f}</td>' in row, score
   assert f'<td>{of["final"]["eval/chain_sum/words"]:.1f}</td>' in row
   assert 'The same questions after each stage' in page and 'Hacking monitor' in page
@@ -230,7 +236,8 @@ def no_report(monkeypatch):
 
 
 def test_a_stage_is_made_again_alone(run, no_report):
-  """Its output is the same, so nothing behind it runs; then its input changes, and it must not go on from what it left."""
+  """Its output is the same, so nothing behind it runs;
+  then its input changes, and it must not go on from what it left."""
   config, workdir = run
   before = entries(workdir)
   stamp = (workdir / '13_scenarios/metrics.jsonl').stat().st_mtime_ns
@@ -251,10 +258,11 @@ def test_a_stage_is_made_again_alone(run, no_report):
   assert (workdir / 'set_aside/14_evaluate.1').is_dir()
 
 
-@pytest.mark.parametrize('name, arg, stages', [('r1', 'no-language', ['rl', 'evaluate']), ('distill', 'tiny', ['base', 'student', 'evaluate']),
-                                               ('table6', 'tiny', ['base', 'rl', 'distilled', 'evaluate']),
-                                               ('search', 'prm', ['steps', 'rerank', 'beam', 'rl', 'evaluate']),
-                                               ('search', 'mcts', ['steps', 'search', 'actor', 'value', 'before', 'after', 'evaluate'])])
+@pytest.mark.parametrize('name, arg, stages', [
+    ('r1', 'no-language', ['rl', 'evaluate']), ('distill', 'tiny', ['base', 'student', 'evaluate']),
+    ('table6', 'tiny', ['base', 'rl', 'distilled', 'evaluate']),
+    ('search', 'prm', ['steps', 'rerank', 'beam', 'rl', 'evaluate']),
+    ('search', 'mcts', ['steps', 'search', 'actor', 'value', 'before', 'after', 'evaluate'])])
 def test_what_starts_from_a_finished_run(run, no_report, tmp_path, monkeypatch, name, arg, stages):
   _, workdir = run
   config = load(name).get_config(arg)
@@ -280,7 +288,8 @@ def test_what_starts_from_a_finished_run(run, no_report, tmp_path, monkeypatch, 
       config[sft].epochs = 0.2
   pipeline.run(config, str(tmp_path / 'run'))
   assert list(entries(tmp_path / 'run')) == stages
-  rows = [json.loads(line) for path in (tmp_path / 'run').glob('*_rl/metrics.jsonl') for line in path.read_text().splitlines()]
+  rows = [json.loads(line) for path in (tmp_path / 'run').glob('*_rl/metrics.jsonl')
+          for line in path.read_text().splitlines()]
   if arg == 'no-language':
     assert rows and not any('reward/language' in row for row in rows)
   if arg == 'prm':
@@ -290,7 +299,8 @@ def test_what_starts_from_a_finished_run(run, no_report, tmp_path, monkeypatch, 
     assert left and all(len(row['ends']) == len(row['labels']) > 0 for row in left)
     assert entries(tmp_path / 'run')['value']['facts']['answers'] == len(left)
   if name == 'table6':
-    models = {json.loads(line)['model'] for line in (tmp_path / 'run/4_evaluate/metrics.jsonl').read_text().splitlines()}
+    models = {json.loads(line)['model']
+              for line in (tmp_path / 'run/4_evaluate/metrics.jsonl').read_text().splitlines()}
     assert models == {'base', 'rl_alone', 'distilled'}
 
 
@@ -326,6 +336,8 @@ def test_from_the_command_line(run):
   """A finished run is left alone, and --rerun of no stage is one line and exit 2."""
   config, workdir = run
   del config
-  out = subprocess.run([sys.executable, '-m', 'r1jax.main', '--config=experiments/r1.py:tiny', f'--workdir={workdir}', '--rerun=no'],
-                       cwd=ROOT, env={k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}, capture_output=True, text=True, timeout=120, check=False)
+  out = subprocess.run(
+      [sys.executable, '-m', 'r1jax.main', '--config=experiments/r1.py:tiny', f'--workdir={workdir}', '--rerun=no'],
+      cwd=ROOT, env={k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}, capture_output=True, text=True,
+      timeout=120, check=False)
   assert out.returncode == 2 and 'holds a run with' in out.stderr and 'Traceback' not in out.stderr

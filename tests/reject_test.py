@@ -41,9 +41,10 @@ def judges():
 
 
 @pytest.mark.parametrize('text, why', [
-    (turn('two and three make five'), ''), ('no marks at all', 'format'), (turn('two \u548c\u4e09\u662f\u4e94'), 'mixed language'),
-    (turn('two and three ' * 9), 'long paragraph'), (turn('two and\n\nthree ' * 9), ''),
-    (turn('as in ```x = 5``` it is five'), 'code block'), (turn('it is\n\n    return five\n'), 'code block'),
+    (turn('two and three make five'), ''), ('no marks at all', 'format'),
+    (turn('two \u548c\u4e09\u662f\u4e94'), 'mixed language'), (turn('two and three ' * 9), 'long paragraph'),
+    (turn('two and\n\nthree ' * 9), ''), (turn('as in ```x = 5``` it is five'), 'code block'),
+    (turn('it is\n\n    return five\n'), 'code block'),
 ])
 def test_what_cannot_be_read(text, why):
   assert reject.unreadable(text, ROW, FILTERS) == why
@@ -56,7 +57,8 @@ def test_filters_that_are_off_turn_nothing_away():
 
 
 def test_the_right_the_readable_and_the_new_stay(judges):
-  texts = [turn('two and three'), turn('two and three'), turn('it is six', '6'), turn('so it is five'), turn('or else it is five')]
+  texts = [turn('two and three'), turn('two and three'), turn('it is six', '6'), turn('so it is five'),
+           turn('or else it is five')]
   kept, reasons = reject.accepted(sampled(texts), CONFIG, judges, None)
   assert [k['completion'] for k in kept] == [texts[0], texts[3]]
   assert reasons == {'duplicate': 1, 'wrong': 1, 'more than keep': 1}
@@ -68,7 +70,8 @@ def test_the_right_the_readable_and_the_new_stay(judges):
 def test_a_judge_grades_what_no_rule_can(judges):
   judge = judge_lib.Judge(lambda p: 'VERDICT: SAME' if 'blue whale' in p else 'VERDICT: DIFFERENT')
   row = {**ROW, 'answer': 'the whale', 'answer_type': 'text', 'grader': 'judge'}
-  kept, reasons = reject.accepted(sampled([turn('it is large', 'blue whale'), turn('it is large', 'ant')], (row,)), CONFIG, judges, judge)
+  said = sampled([turn('it is large', 'blue whale'), turn('it is large', 'ant')], (row,))
+  kept, reasons = reject.accepted(said, CONFIG, judges, judge)
   assert len(kept) == 1 and 'blue whale' in kept[0]['completion'] and reasons['wrong'] == 1
   mute = judge_lib.Judge(lambda p: 'hm')
   _, reasons = reject.accepted(sampled([turn('it is large', 'blue whale')], (row,)), CONFIG, judges, mute)
@@ -76,8 +79,8 @@ def test_a_judge_grades_what_no_rule_can(judges):
 
 
 def test_a_verdict_that_failed_is_not_wrong():
-  assert [reject.wrong(Score(*v)) for v in ((1.0, 'correct'), (0.0, 'wrong'), (0.0, 'timeout'), (0.0, 'error: no box'))] == [
-      '', 'wrong', 'no verdict', 'no verdict']
+  verdicts = ((1.0, 'correct'), (0.0, 'wrong'), (0.0, 'timeout'), (0.0, 'error: no box'))
+  assert [reject.wrong(Score(*v)) for v in verdicts] == ['', 'wrong', 'no verdict', 'no verdict']
 
 
 def test_taking_fewer_goes_from_question_to_question():
@@ -92,13 +95,14 @@ def test_the_mixer_keeps_its_counts_and_gives_simple_questions_no_reasoning():
   c = ConfigDict(dict(template='r1', general=dict(source='scenarios', count=700, false=0.25, harm=0.3)))
   rows = reject._general(c, random.Random(0))
   assert len(rows) == 700
-  reasoned = {kind: {r['reasoned'] for r in rows if r['kind'] == kind} for kind in ('facts', 'greeting', 'self', 'harm')}
+  reasoned = {kind: {r['reasoned'] for r in rows if r['kind'] == kind}
+              for kind in ('facts', 'greeting', 'self', 'harm')}
   assert reasoned == {'facts': {True}, 'greeting': {False}, 'self': {False}, 'harm': {True}}
 
 
 def test_what_is_written_is_read_by_sft_and_by_tfds(tmp_path):
-  data = [{'id': str(i), 'kind': 'reasoning', 'prompt': f'User: {i} Assistant:', 'completion': turn('\u4e8c'), 'language': 'zh',
-           'reasoned': True} for i in range(7)]
+  data = [{'id': str(i), 'kind': 'reasoning', 'prompt': f'User: {i} Assistant:', 'completion': turn('\u4e8c'),
+           'language': 'zh', 'reasoned': True} for i in range(7)]
   for _ in range(2):  # a stage that is made anew writes over it
     reject.write(str(tmp_path), data, {'turned_away': {'wrong': 3}}, title='reject')
   import tensorflow_datasets as tfds
@@ -125,14 +129,16 @@ def test_batches_go_on_where_they_were_cut(tmp_path):
 
 @pytest.mark.parametrize('text, tidy', [
     ('  first  0.5 + 1.5 = 2.\n\n\n\nthen stop ', 'first 0.5 + 1.5 = 2.\n\nthen stop.'),
-    ('Wait. Wait. It is 5.', 'Wait. It is 5.'), ('\u662f\u4e94\u3002\u662f\u4e94\u3002', '\u662f\u4e94\u3002'), ('so', 'so.'),
+    ('Wait. Wait. It is 5.', 'Wait. It is 5.'), ('\u662f\u4e94\u3002\u662f\u4e94\u3002', '\u662f\u4e94\u3002'),
+    ('so', 'so.'),
 ])
 def test_post_processing(text, tidy):
   assert cold_start.postprocess(text) == tidy
 
 
 COLD = ConfigDict(dict(format='r1', keep=2, filters=dict(format=True, language=0.6, paragraph=0, code=True),
-                       few_shot=dict(examples='worked', shots=2), reflection=dict(ask=dict(en=' Check it.'), prefill=dict(en=' <think> So:'))))
+                       few_shot=dict(examples='worked', shots=2),
+                       reflection=dict(ask=dict(en=' Check it.'), prefill=dict(en=' <think> So:'))))
 
 
 @pytest.mark.parametrize('source, row, text, completion', [
@@ -140,7 +146,8 @@ COLD = ConfigDict(dict(format='r1', keep=2, filters=dict(format=True, language=0
     ('reflection', {'prefill': ' <think> So:'}, ' 2 + 3 = 5, check 2 + 3 = 5. </think> <answer> 5 </answer>',
      turn('So: 2 + 3 = 5, check 2 + 3 = 5.')),
     ('zero', {}, ' <think> it is 5 </think> <answer> 5 </answer>', turn('it is 5.')),
-    ('zero', {'language': 'zh'}, ' <think> \u662f 5 </think> <answer> 5 </answer>', f'{M} \u662f 5.{M} \u7b54\u6848\u662f \\boxed{{ 5 }}\u3002'),
+    ('zero', {'language': 'zh'}, ' <think> \u662f 5 </think> <answer> 5 </answer>',
+     f'{M} \u662f 5.{M} \u7b54\u6848\u662f \\boxed{{ 5 }}\u3002'),
 ])
 def test_each_source_is_rewritten_in_the_format(judges, source, row, text, completion):
   row = {**ROW, 'format': 'r1_zero', 'expression': '2 + 3', 'asked': ROW['question'], **row}
@@ -150,7 +157,8 @@ def test_each_source_is_rewritten_in_the_format(judges, source, row, text, compl
 
 
 @pytest.mark.parametrize('text, why', [
-    (' <think> a b </think> 5', 'no answer in the layout asked for'), (' <think> it is </think> <answer> 6 </answer>', 'wrong'),
+    (' <think> a b </think> 5', 'no answer in the layout asked for'),
+    (' <think> it is </think> <answer> 6 </answer>', 'wrong'),
     (' <think> \u5341\u4e8c it </think> <answer> 5 </answer>', 'mixed language'),
 ])
 def test_what_r1_zero_says_is_filtered(judges, text, why):
@@ -176,7 +184,8 @@ def test_a_base_that_was_shown_examples_has_answered_where_it_goes_on(judges):
   text = ' <think> it is 5 </think> <answer> 5 </answer>'
   row, own = {**ROW, 'format': 'r1_zero', 'asked': ROW['question']}, ConfigDict(COLD.to_dict())
   own.few_shot.examples = 'shown.jsonl'
-  kept, _ = cold_start.kept(sampled([f'{text}\n\nUser: 3 + 3 = Assistant: <think>'], (row,), stopped=False), 'few_shot', own, judges)
+  said = sampled([f'{text}\n\nUser: 3 + 3 = Assistant: <think>'], (row,), stopped=False)
+  kept, _ = cold_start.kept(said, 'few_shot', own, judges)
   assert [k['completion'] for k in kept] == [turn('it is 5.')]
   kept, reasons = cold_start.kept(sampled([f'{text} and'], (row,), stopped=False), 'zero', own, judges)
   assert not kept and reasons == {'cut at the limit': 1}
@@ -195,6 +204,7 @@ def test_sft_leaves_out_what_no_row_holds(caplog):
     encode = staticmethod(lambda text: [ord(c) for c in text])
     find = staticmethod(lambda token: None)
   fitting = sft._fitting([('ab', 'c' * n) for n in (3, 5, 6, 20)], Letters(), 7, 'sft')
-  assert [len(p) + len(c) for p, c in fitting] == [6, 8]  # with the end; the last token of a row's eight is a target alone
+  # With the end; the last token of a row's eight is a target alone.
+  assert [len(p) + len(c) for p, c in fitting] == [6, 8]
   assert '2 of 4 documents are longer than sft.length=7' in caplog.text
   packing.pack(fitting, length=7)

@@ -1,4 +1,5 @@
-"""r1jax.engine.rollout: the sampler says what the model says, row by row, whatever the slots; and the trainer hears the same."""
+"""r1jax.engine.rollout: the sampler says what the model says, row by row, whatever the slots;
+and the trainer hears the same."""
 
 import collections
 import functools
@@ -29,8 +30,9 @@ jit = functools.partial(jax.jit, compiler_options={'xla_backend_optimization_lev
 
 @functools.cache
 def family(name, dtype='float32'):
-  """(model, params), with larger weights than at the start: a distribution with likely and unlikely tokens, so that mistakes show.
-  In DeepSeek's layers they stay as they are: larger ones lose 1e-5 nats to float32's rounding, whoever computes them."""
+  """(model, params), with larger weights than at the start: a distribution with likely and unlikely tokens, so that
+  mistakes show. In DeepSeek's layers they stay as they are: larger ones lose 1e-5 nats to float32's rounding, whoever
+  computes them."""
   model = zoo.build(zoo.get(name, dtype=dtype))
   params = params_lib.init(zoo.build(zoo.get(name)), 0)
   size = lambda path: 1.3 if name != 'nano-deepseek' else 1.7 if path[-1].key == 'unembedding' else 1.0
@@ -38,7 +40,8 @@ def family(name, dtype='float32'):
 
 
 def requests_of(prompts=PROMPTS, samples=G):
-  return [Request(n, np.asarray(ids, np.int32), tuple(range(n * samples, (n + 1) * samples))) for n, ids in enumerate(prompts)]
+  return [Request(n, np.asarray(ids, np.int32), tuple(range(n * samples, (n + 1) * samples)))
+          for n, ids in enumerate(prompts)]
 
 
 class Sampler(rollout.Sampler):
@@ -129,12 +132,13 @@ def reordered():
   asked = requests_of()
   shuffled = [Request(10 + n, asked[p].prompt, numbers) for n, (p, numbers) in enumerate(
       [(2, (11, 8)), (0, (2,)), (1, (7, 5, 6)), (0, (0, 3, 1)), (2, (9, 10)), (1, (4,))])]
-  return {'as asked': asked, 'reversed': [r._replace(samples=r.samples[::-1]) for r in asked[::-1]], 'shuffled': shuffled}
+  return {'as asked': asked, 'reversed': [r._replace(samples=r.samples[::-1]) for r in asked[::-1]],
+          'shuffled': shuffled}
 
 
 def begun(wanted, seed):
-  """Every sample cut at a place of its own, some at their very beginning, some where they have ended; with log-probs of another
-  policy on what they have."""
+  """Every sample cut at a place of its own, some at their very beginning, some where they have ended; with log-probs of
+  another policy on what they have."""
   rng = np.random.default_rng(seed)
 
   def cut(n):
@@ -155,13 +159,14 @@ def marked(wanted, requests):
 
 SIZES = (16, 32, 48, 64)
 SLOTS = [  # family, slots, steps of a chunk, sizes of the cache, whether completions may be begun
-    ('nano', 1, 16, (64,), False), ('nano', 3, 4, SIZES, True), ('nano', 8, 1, (64,), False), ('nano', 12, 4, (32, 64), False),
-    ('nano-deepseek', 3, 4, (32, 64), True), ('nano-deepseek', 12, 16, (64,), False)]
+    ('nano', 1, 16, (64,), False), ('nano', 3, 4, SIZES, True), ('nano', 8, 1, (64,), False),
+    ('nano', 12, 4, (32, 64), False), ('nano-deepseek', 3, 4, (32, 64), True), ('nano-deepseek', 12, 16, (64,), False)]
 
 
 @pytest.mark.parametrize('name, slots, steps, sizes, resume', SLOTS)
 def test_slots_say_what_one_row_at_a_time_says(name, slots, steps, sizes, resume):
-  """Token for token in float64: any number of slots, any chunk, orders and groups, sizes of the cache, whatever was begun."""
+  """Token for token in float64: any number of slots, any chunk, orders and groups,
+  sizes of the cache, whatever was begun."""
   wanted = alone(name)
   lengths = sorted(len(x.tokens) for x in wanted.values())
   assert lengths[0] < 8 and lengths[-1] == T and any(x.stopped for x in wanted.values())  # some end soon, some never
@@ -192,7 +197,8 @@ def test_slots_say_what_one_row_at_a_time_says(name, slots, steps, sizes, resume
 
 @pytest.mark.parametrize('name, platform', [('nano', 'gpu'), ('nano', 'tpu'), ('nano-deepseek', 'tpu')])
 def test_slots_of_an_accelerator_say_the_same(monkeypatch, name, platform):
-  """There a chunk is under way while the host reads the one before; on TPU layers are stacked and a kernel reads the cache."""
+  """There a chunk is under way while the host reads the one before;
+  on TPU layers are stacked and a kernel reads the cache."""
   monkeypatch.setattr(mesh_lib, 'platform', lambda mesh: platform)
   with jax.enable_x64(platform == 'gpu'):
     model, params = family(name, 'float64' if platform == 'gpu' else 'float32')
@@ -209,7 +215,8 @@ def test_slots_of_an_accelerator_say_the_same(monkeypatch, name, platform):
   assert run.live == sum(len(x.tokens) for x in found.values())
 
 
-@pytest.mark.parametrize('name, mesh', [('nano', {'fsdp': 2, 'tensor': 2}), ('nano-deepseek', {'fsdp': 2, 'expert': 2})])
+@pytest.mark.parametrize('name, mesh', [
+    ('nano', {'fsdp': 2, 'tensor': 2}), ('nano-deepseek', {'fsdp': 2, 'expert': 2})])
 def test_slots_on_a_mesh_say_the_same(name, mesh):
   with jax.enable_x64(True):
     model, params = family(name, 'float64')
@@ -250,7 +257,8 @@ def trainer(name, temperature=1.0):
   @jit
   def logps(params, prompts, tokens, lengths, prompt_R):
     prefix = rollout.prefill(model.apply, params, prompts)
-    return objective.completion_logps(model.apply, params, prefix, tokens, lengths, prompt_R, temperature=temperature, chunk=16)
+    return objective.completion_logps(model.apply, params, prefix, tokens, lengths, prompt_R, temperature=temperature,
+                                      chunk=16)
 
   return logps
 
@@ -327,7 +335,8 @@ def test_prompt_positions():
 def test_padding_on_the_right_changes_nothing():
   """Neither that of prompts nor that of completions: nobody looks at it, whatever it holds."""
   model, params = family('nano')
-  prefix, other = (jit(functools.partial(rollout.prefill, model.apply))(params, prompts_of(pad=pad)) for pad in (PAD, 99))
+  prefix, other = (jit(functools.partial(rollout.prefill, model.apply))(params, prompts_of(pad=pad))
+                   for pad in (PAD, 99))
   np.testing.assert_array_equal(prefix.hidden_NxD, other.hidden_NxD)
   for n, ids in enumerate(PROMPTS):
     assert len(ids) < P
@@ -335,9 +344,9 @@ def test_padding_on_the_right_changes_nothing():
       np.testing.assert_array_equal(a[:, n, :, :len(ids)], b[:, n, :, :len(ids)])
       assert (np.asarray(a[:, n, :, len(ids):]) != np.asarray(b[:, n, :, len(ids):])).any()
   tokens, lengths, prompt, logps = rows_of(at_one()[2])
-  heard = [np.asarray(trainer('nano')(params, prompts_of(pad=pad), np.where(np.arange(T) < lengths[:, None], tokens, pad), lengths,
-                                      prompt)[0]) for pad in (PAD, 99)]
   here = np.arange(T) < lengths[:, None]
+  heard = [np.asarray(trainer('nano')(params, prompts_of(pad=pad), np.where(here, tokens, pad), lengths, prompt)[0])
+           for pad in (PAD, 99)]
   assert not here.all(axis=1).all()
   np.testing.assert_array_equal(heard[0][here], heard[1][here])
 
@@ -348,7 +357,8 @@ def test_a_sample_depends_on_its_number_and_the_key_alone():
   sample, params, wanted = at_one()
   only, _ = roll(sample, params, requests_of()[:1])
   assert_same(only, {n: wanted[n] for n in range(G)}, atol=1e-5)
-  other, _ = roll(sample, params, [*requests_of([[41], [51] * 6])[1:], Request(7, np.asarray(PROMPTS[0], np.int32), (2, 900, 0))])
+  more = Request(7, np.asarray(PROMPTS[0], np.int32), (2, 900, 0))
+  other, _ = roll(sample, params, [*requests_of([[41], [51] * 6])[1:], more])
   assert_same({n: other[n] for n in (0, 2)}, {n: wanted[n] for n in (0, 2)}, atol=1e-5)
   same, _ = roll(sample, params, requests_of())
   assert_same(same, wanted, atol=1e-5)
@@ -375,7 +385,8 @@ def test_rows_that_have_ended_do_not_change_the_others():
 def scripted(logits_VxV):
   """(model, params): after token v, what row v says. All but the embedding and the unembedding is zero."""
   V = len(logits_VxV)
-  model = zoo.build(zoo.get('nano', vocab_size=V, dim=V, layers=1, heads=1, kv_heads=1, ffn_dim=8, tied=False, norm_eps=0.0))
+  model = zoo.build(zoo.get('nano', vocab_size=V, dim=V, layers=1, heads=1, kv_heads=1, ffn_dim=8, tied=False,
+                            norm_eps=0.0))
   params = jax.tree.map(jnp.zeros_like, params_lib.init(model, 0))
   ones = lambda path, x: jnp.ones_like(x) if path[-1].key == 'scale' else x
   params = jax.tree_util.tree_map_with_path(ones, params)
@@ -385,7 +396,8 @@ def scripted(logits_VxV):
 def countdown(**settings):
   """A sampler, and params with which the prompt [n] says n - 1, n - 2, .. 0, which ends it: n tokens."""
   model, params = scripted(60 * np.eye(16)[np.maximum(np.arange(16) - 1, 0)])
-  return sampler(model, **{**dict(slots=2, samples=1, max_prompt=1, max_tokens=15, eos_ids=(0,), steps=16, sizes=(32,)), **settings}), params
+  made = dict(slots=2, samples=1, max_prompt=1, max_tokens=15, eos_ids=(0,), steps=16, sizes=(32,))
+  return sampler(model, **{**made, **settings}), params
 
 
 def constant(probabilities, n, key=0, **settings):
@@ -447,8 +459,8 @@ def test_a_sampler_without_an_end_is_refused():
 
 
 def test_slot_use_is_counted_by_hand():
-  """Two slots, completions of 3, 5, 2 and 6 tokens: 3 steps until the first ends, 2 until the second and the third do, 6 for
-  the last beside an empty row. A clock has two spans."""
+  """Two slots, completions of 3, 5, 2 and 6 tokens: 3 steps until the first ends, 2 until the second and the third do,
+  6 for the last beside an empty row. A clock has two spans."""
   sample, params = countdown()
   clock = metrics.Clock()
   said, run = roll(sample, params, counts([3, 5, 2, 6]), clock=clock)
@@ -471,7 +483,8 @@ def test_a_rollout_may_end_after_some_groups_and_leaves_the_rest_with_what_it_ha
   third, fourth = run.unfinished
   assert third.begun[0].tokens.tolist() == [1, 0] and third.begun[0].stopped and fourth.begun == (None,)
   said, run = roll(sample, params, run.unfinished)
-  assert [said[n].tokens.tolist() for n in (2, 3)] == [[1, 0], [5, 4, 3, 2, 1, 0]] and run.steps == 6 and not run.unfinished
+  assert [said[n].tokens.tolist() for n in (2, 3)] == [[1, 0], [5, 4, 3, 2, 1, 0]]
+  assert run.steps == 6 and not run.unfinished
 
 
 def test_groups_are_given_as_their_last_members_end():
@@ -511,8 +524,8 @@ def test_samples_and_steps_draw_independently_and_as_often_as_the_model_says():
 def test_nothing_is_compiled_in_a_second_rollout():
   """Other prompts, lengths and begun completions, through every size of the cache: `compile` has made it all."""
   model, params = scripted(60 * np.eye(64)[np.maximum(np.arange(64) - 1, 0)])
-  sample = rollout.Sampler(model, mesh_lib.create({}, jax.devices()[:1]), slots=2, samples=1, max_prompt=2, max_tokens=60,
-                           eos_ids=(0,), pad_id=0, steps=4, resume=True).compile()
+  sample = rollout.Sampler(model, mesh_lib.create({}, jax.devices()[:1]), slots=2, samples=1, max_prompt=2,
+                           max_tokens=60, eos_ids=(0,), pad_id=0, steps=4, resume=True).compile()
   assert len(sample.buckets) > 3
   programs = set(sample._compiled)
   roll(sample, params, counts([3, 2]))
@@ -525,7 +538,8 @@ def test_nothing_is_compiled_in_a_second_rollout():
     seen.clear()
     asked = [Request(n, np.asarray([1, last], np.int32), (n,)) for n, last in enumerate([60, 1, 33, 17, 59])]
     said, run = roll(sample, params, asked, groups=4)
-    more, _ = roll(sample, params, [*run.unfinished, *(r._replace(group=9 + r.group, samples=(9 + r.group,)) for r in asked[1:])])
+    again = [r._replace(group=9 + r.group, samples=(9 + r.group,)) for r in asked[1:]]
+    more, _ = roll(sample, params, [*run.unfinished, *again])
   finally:
     jax.monitoring.unregister_event_duration_listener(listen)
   assert {len(x.tokens) for x in (said | more).values()} == {60, 1, 33, 17, 59} and run.unfinished[0].begun[0]
@@ -534,7 +548,7 @@ def test_nothing_is_compiled_in_a_second_rollout():
 
 def test_what_was_not_compiled_is_not_run():
   model, params = scripted(np.zeros((8, 8)))
-  sample = rollout.Sampler(model, mesh_lib.create({}, jax.devices()[:1]), slots=1, samples=1, max_prompt=1, max_tokens=2,
-                           eos_ids=(0,), pad_id=0)
+  sample = rollout.Sampler(model, mesh_lib.create({}, jax.devices()[:1]), slots=1, samples=1, max_prompt=1,
+                           max_tokens=2, eos_ids=(0,), pad_id=0)
   with pytest.raises(KeyError, match='call compile'):
     list(sample(params, counts([1]), jax.random.key(0)))

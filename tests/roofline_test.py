@@ -43,7 +43,8 @@ def test_slots_by_hand():
   assert late == (5, 6, 2) and late.slot_use(2) == 0.6  # the freed row is seen a chunk later
   alone = run.through_slots(np.array([9]), rows=4, chunk=4, ahead=1, step=lambda *_: None)
   assert alone == (9, 9, 1)
-  nothing_lost = run.through_slots(run.quantiles(500, run.Lengths(30, 1.0, 200)), rows=32, chunk=16, ahead=1, step=lambda *_: None)
+  nothing_lost = run.through_slots(run.quantiles(500, run.Lengths(30, 1.0, 200)), rows=32, chunk=16, ahead=1,
+                                   step=lambda *_: None)
   assert nothing_lost.live == run.quantiles(500, run.Lengths(30, 1.0, 200)).sum()
 
 
@@ -58,7 +59,8 @@ def test_slots_are_played_as_a_rollout_fills_them(nano, one_device):
   """The nano model's own completions, ended by any of many tokens: steps and live rows of the rollout itself."""
   model, params = nano
   mesh = mesh_lib.create({'data': 1})
-  sampler = rollout.Sampler(model, mesh, slots=6, samples=2, max_prompt=8, max_tokens=24, eos_ids=tuple(range(40)), pad_id=0, steps=4)
+  sampler = rollout.Sampler(model, mesh, slots=6, samples=2, max_prompt=8, max_tokens=24, eos_ids=tuple(range(40)),
+                            pad_id=0, steps=4)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     requests = [Request(i, np.arange(1, 4 + i % 3, dtype=np.int32), (2 * i, 2 * i + 1)) for i in range(10)]
     played = sampler.compile()(params, requests, jax.random.key(3))
@@ -75,7 +77,8 @@ def stage(**values):
   shapes = packing.shapes(64, tokens=256, shards=1, multiple=8)
   return run.Stage(**{**dict(
       c=c, sizes=roofline.sizes_of(zoo.get('nano'), MESH), where=chips.topology('v5e:1x1'), remat=False, moment_bytes=4,
-      shapes=shapes, slots=8, chunk=16, prompts=2, width=8, buckets=(32, 88), kernel=True, reward_models=(), verdict_seconds=0.0), **values})
+      shapes=shapes, slots=8, chunk=16, prompts=2, width=8, buckets=(32, 88), kernel=True, reward_models=(),
+      verdict_seconds=0.0), **values})
 
 
 def test_a_run_of_equal_lengths_by_hand():
@@ -88,8 +91,8 @@ def test_a_run_of_equal_lengths_by_hand():
   rows = s.shapes[32].rows  # 8 outputs a minibatch fill one micro-batch
   assert rows == 8 and found['token_use'] == 1.0 and found['static']['token_use'] == 0.5
   at_least = lambda work: max(roofline.seconds(work, s.where).values())
-  a_step = (at_least(roofline.prompts(s.sizes, 2, 8, remat=False)) + at_least(roofline.gradient(s.sizes, 8, 32, 8, remat=False))
-            + at_least(roofline.optimizer(s.sizes)))
+  a_step = (at_least(roofline.prompts(s.sizes, 2, 8, remat=False))
+            + at_least(roofline.gradient(s.sizes, 8, 32, 8, remat=False)) + at_least(roofline.optimizer(s.sizes)))
   assert found['seconds']['update'] == pytest.approx(2 * a_step)
   static = at_least(roofline.update(s.sizes, 8, 64, 8, 2, remat=False))  # two cuts of 256 tokens: four rows of 64
   assert found['static']['seconds']['update'] == pytest.approx(2 * static)

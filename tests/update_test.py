@@ -1,5 +1,5 @@
-"""r1jax.engine.update and objective: one step is one step, however its outputs are cut up and wherever they lie, and it is
-the arithmetic of whole rows."""
+"""r1jax.engine.update and objective: one step is one step, however its outputs are cut up and wherever they lie, and it
+is the arithmetic of whole rows."""
 
 import functools
 import types
@@ -38,8 +38,9 @@ ADAM = optim.create(learning_rate=1e-3, steps=10, **ADAMW)
 def numbers(ratio='token', aggregate='sequence_mean', *, T=16, P=6, **changes):
   """A stage's part of the config, as objective.rl reads it."""
   return ConfigDict({**dict(
-      temperature=0.7, is_cap=0.0, clip_low=0.2, clip_high=0.3, kl_coef=0.1, ratio=ratio, aggregate=aggregate, max_tokens=T, max_prompt=P,
-      groups=N, samples=G, micro_tokens=64, ref_dtype='float32', ref_memory='device', steps=10, learning_rate=1e-3, optimizer=ADAMW), **changes})
+      temperature=0.7, is_cap=0.0, clip_low=0.2, clip_high=0.3, kl_coef=0.1, ratio=ratio, aggregate=aggregate,
+      max_tokens=T, max_prompt=P, groups=N, samples=G, micro_tokens=64, ref_dtype='float32', ref_memory='device',
+      steps=10, learning_rate=1e-3, optimizer=ADAMW), **changes})
 
 
 CONFIG = ConfigDict(dict(seed=0, logit_elements=1 << 20, experts=dict(bias_rate=0.0, balance_loss=0.0)))
@@ -71,27 +72,29 @@ class Whole(NamedTuple):
 
 def whole(case: Case, P, T) -> Whole:
   prompts = [case.prompts[b // G] for b in range(len(case.completions))]
-  pad = lambda arrays, width, fill: packing.padded(arrays, packing.Shape(len(arrays), width), fill)
-  tokens = [c.tokens for c in case.completions]
-  return Whole(pad([np.concatenate(both) for both in zip(prompts, tokens)], P + T, PAD), np.array(list(map(len, prompts))), pad(tokens, T, PAD),
-               np.array(list(map(len, tokens))), pad([c.logps for c in case.completions], T, 0), pad(case.old, T, 0), pad(case.ref, T, 0),
-               case.advantages)
+  pad = lambda arrays, width=T, fill=0: packing.padded(arrays, packing.Shape(len(arrays), width), fill)
+  tokens, lengths = [c.tokens for c in case.completions], lambda arrays: np.array(list(map(len, arrays)))
+  return Whole(pad([np.concatenate(both) for both in zip(prompts, tokens)], P + T, PAD), lengths(prompts),
+               pad(tokens, fill=PAD), lengths(tokens), pad([c.logps for c in case.completions]), pad(case.old),
+               pad(case.ref), case.advantages)
 
 
 def whole_logps(logits_of, params, w: Whole):
-  """(logps, entropy), both [B, T], of completions as the logits of whole rows say them, at the sampler's temperature."""
+  """(logps, entropy), both [B, T], of completions by the logits of whole rows, at the sampler's temperature."""
   logps_BxSxV = jax.nn.log_softmax(logits_of(params, w.rows_BxS, w.starts_B) / 0.7)
   at = w.starts_B[:, None] - 1 + jnp.arange(w.tokens_BxT.shape[1])
   at_BxTxV = jnp.take_along_axis(logps_BxSxV, at[..., None], axis=1)
-  return jnp.take_along_axis(at_BxTxV, w.tokens_BxT[..., None], axis=2)[..., 0], -jnp.sum(jnp.exp(at_BxTxV) * at_BxTxV, axis=2)
+  entropy = -jnp.sum(jnp.exp(at_BxTxV) * at_BxTxV, axis=2)
+  return jnp.take_along_axis(at_BxTxV, w.tokens_BxT[..., None], axis=2)[..., 0], entropy
 
 
 def by_hand(logits_of, policy_loss, params, w: Whole, **mode):
   """(loss, what metrics must say) of a minibatch, in one piece."""
   logps, entropy = whole_logps(logits_of, params, w)
   mask = (jnp.arange(w.tokens_BxT.shape[1]) < w.lengths_B[:, None]).astype(jnp.float32)
-  numerator, denominator, metrics = policy_loss(logps, w.old_BxT, w.ref_BxT, w.advantages_B, mask, clip_low=0.2, clip_high=0.3, kl_coef=0.1,
-                                                max_length=w.tokens_BxT.shape[1], **mode)
+  numerator, denominator, metrics = policy_loss(
+      logps, w.old_BxT, w.ref_BxT, w.advantages_B, mask, clip_low=0.2, clip_high=0.3, kl_coef=0.1,
+      max_length=w.tokens_BxT.shape[1], **mode)
   gap, count = jnp.where(mask > 0, jnp.abs(logps - w.sampler_BxT), 0), mask.sum()
   means = {name: total / count for name, (total, count) in metrics.items()}
   means |= {'entropy/nats_per_token': (entropy * mask).sum() / count, 'mismatch/logp_mean_abs': gap.sum() / count,
@@ -100,7 +103,7 @@ def by_hand(logits_of, policy_loss, params, w: Whole, **mode):
 
 
 def ragged(logits_of, params, vocab, seed, *, P=6, T=16, empty=False) -> Case:
-  """N groups of G completions of 1 to T tokens (one of none), off the policy a little; they end with what is padding, too."""
+  """N groups of G completions of 1 to T tokens (one of none), a little off the policy; what ends them pads them too."""
   rng = np.random.default_rng(seed)
   lengths = rng.integers(1, T + 1, N * G)
   lengths[:2] = T, 1
@@ -125,7 +128,8 @@ def cut_up(case: Case, shapes) -> list[tuple[int, objective.Outputs]]:
   """Its micro-batches, on the host, as stages/policy.py makes them."""
   out = []
   for T, units in packing.micro_batches([len(c.tokens) for c in case.completions], shapes):
-    rows = objective.outputs([case.completions[u] for u in units], [u // G for u in units], case.advantages[units], shapes[T], PAD, reference=True)
+    rows = objective.outputs([case.completions[u] for u in units], [u // G for u in units], case.advantages[units],
+                             shapes[T], PAD, reference=True)
     part = lambda arrays: packing.padded([arrays[u] for u in units], shapes[T], np.float32(0))
     out.append((T, rows._replace(old_RxT=part(case.old), ref_RxT=part(case.ref))))
   return out
@@ -178,8 +182,8 @@ class Toy:
   mixture, config = False, types.SimpleNamespace(vocab_size=VOCAB, dim=WIDTH, dtype='float32')
 
   def init(self, key, _):
-    keys = jax.random.split(key)
-    return {'params': {'embedding': jax.random.normal(keys[0], (VOCAB, WIDTH)), 'out': jax.random.normal(keys[1], (WIDTH, VOCAB))}}
+    keys, normal = jax.random.split(key), jax.random.normal
+    return {'params': {'embedding': normal(keys[0], (VOCAB, WIDTH)), 'out': normal(keys[1], (WIDTH, VOCAB))}}
 
   def apply(self, weights, x, positions=None, segments=None, *, prefix=None, prompt_B=None, method):
     p = weights['params']
@@ -213,12 +217,13 @@ def toy_documents(seed) -> packing.Packed:
 
 
 def toy_steps(what, micro_tokens, devices):
-  """(what a whole minibatch says, one step of it in micro-batches), both functions of a seed; the first gives (loss, means), gradient."""
+  """Two functions of a seed: ((loss, means), gradient) of a whole minibatch, and (state, means) after a step of it."""
   mesh = mesh_lib.create({'data': devices}, jax.devices()[:devices])
   if what == 'sft':
     c = ConfigDict(dict(length=12, micro_tokens=micro_tokens, steps=10, optimizer=dict(ADAMW, learning_rate=1e-3)))
     training, loss_fn = objective.sft(CONFIG, c, TOY, mesh).compile(), objective.cross_entropy_loss(TOY, chunk=128)
-    quotient = jax.jit(jax.value_and_grad(lambda p, rows: (lambda n, d, m: (n / d, {}))(*loss_fn(p, None, rows)), has_aux=True))
+    quotient = lambda params, rows: (lambda n, d, m: (n / d, {}))(*loss_fn(params, None, rows))
+    quotient = jax.jit(jax.value_and_grad(quotient, has_aux=True))
 
     def step(seed):
       batch = toy_documents(seed)
@@ -230,7 +235,8 @@ def toy_steps(what, micro_tokens, devices):
     return lambda seed: quotient(TOY_PARAMS, toy_documents(seed)), step
   built = objective.rl(CONFIG, numbers(*what, micro_tokens=micro_tokens), TOY, mesh)
   training, case = built.training.compile(), functools.partial(ragged, TOY.whole, TOY_PARAMS, VOCAB, empty=True)
-  quotient = jax.jit(jax.value_and_grad(functools.partial(by_hand, TOY.whole, grpo.policy_loss, ratio=what[0], aggregate=what[1]), has_aux=True))
+  quotient = functools.partial(by_hand, TOY.whole, grpo.policy_loss, ratio=what[0], aggregate=what[1])
+  quotient = jax.jit(jax.value_and_grad(quotient, has_aux=True))
   return (lambda seed: quotient(TOY_PARAMS, whole(case(seed), 6, 16)),
           lambda seed: take_steps(training, TOY_PARAMS, case(seed), built.shapes))
 
@@ -248,7 +254,8 @@ def test_a_step_does_not_depend_on_how_the_batch_is_cut_up(what):
       largest = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient))
       assert 0.01 < largest < 100
       state, got = step(seed)
-      close = lambda a, b, atol: np.testing.assert_allclose(a, b, atol=atol, rtol=0, err_msg=f'{micro_tokens=} {devices=} {seed=}')
+      at = f'{micro_tokens=} {devices=} {seed=}'
+      close = lambda a, b, atol: np.testing.assert_allclose(a, b, atol=atol, rtol=0, err_msg=at)
       jax.tree.map(lambda a, b: close(a, b, 2e-6 * largest), gradient_of(state), gradient)
       jax.tree.map(close_where_it_matters, jax.device_get(state.params), after_adam(TOY_PARAMS, gradient), gradient)
       close(got['loss'], loss, 1e-5)
@@ -259,8 +266,8 @@ def test_a_step_does_not_depend_on_how_the_batch_is_cut_up(what):
 
 def test_a_batch_without_a_token_has_no_gradient():
   built = objective.rl(CONFIG, numbers(), TOY, mesh_lib.create({}, jax.devices()[:1]))
-  case, nothing = ragged(TOY.whole, TOY_PARAMS, VOCAB, 0), [np.zeros(0, np.float32)] * (N * G)
-  case = case._replace(completions=[Completion(np.zeros(0, np.int32), nothing[0], False)] * (N * G), old=nothing, ref=nothing)
+  said, nothing = Completion(np.zeros(0, np.int32), np.zeros(0, np.float32), False), [np.zeros(0, np.float32)] * (N * G)
+  case = ragged(TOY.whole, TOY_PARAMS, VOCAB, 0)._replace(completions=[said] * (N * G), old=nothing, ref=nothing)
   state, means = take_steps(built.training.compile(), TOY_PARAMS, case, built.shapes)
   assert all((g == 0).all() for g in jax.tree.leaves(gradient_of(state)))
   assert means['loss'] == 0 and means['grad_norm'] == 0
@@ -283,10 +290,10 @@ def switched(*args, ratio, **numbers):
 
 
 class Bench:
-  """nano's update in a dtype on a mesh, for every mode and several budgets of tokens, with what is done by hand beside it.
+  """nano's update in a dtype on a mesh, for every mode and several budgets of tokens, and the same by hand.
 
   Attributes:
-    shapes: budget -> (T -> shape). Of 'one' all outputs are one micro-batch; of 'row' a device holds one of the longest.
+    shapes: budget -> (T -> shape). 'one': all outputs in one micro-batch; 'row': one of the longest a device.
   """
   P, T = 6, 16
 
@@ -295,19 +302,20 @@ class Bench:
     self.mesh = mesh_lib.create(shape, jax.devices()[:devices])
     self.model = zoo.build(zoo.get('nano', dtype=dtype))
     shards = mesh_lib.batch_shards(self.mesh)
-    self.shapes = {budget: {'one': lambda: {self.T: packing.Shape(N * G, self.T)},
-                            'many': lambda: packing.shapes(self.T, tokens=80 * shards, shards=shards, multiple=8),
-                            'row': lambda: packing.shapes(self.T, tokens=self.T * shards, shards=shards, multiple=8)}[budget]() for budget in budgets}
+    tokens = {'one': N * G * self.T, 'many': 80 * shards, 'row': self.T * shards}
+    self.shapes = {budget: packing.shapes(self.T, tokens=tokens[budget], shards=shards, most=N * G,
+                                          multiple=self.T if budget == 'one' else 8) for budget in budgets}
     self.logits = lambda params, rows, starts: self.model.apply({'params': params}, rows)
     with self.x64(), pytest.MonkeyPatch.context() as patch:
       self.params = jax.tree.map(lambda x: x.astype(dtype), params_lib.init(self.model, 0))
-      abstract = params_lib.abstract
-      patch.setattr(params_lib, 'abstract', lambda model: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), abstract(model)))
+      abstract, cast = params_lib.abstract, lambda x: jax.ShapeDtypeStruct(x.shape, dtype)
+      patch.setattr(params_lib, 'abstract', lambda model: jax.tree.map(cast, abstract(model)))
       patch.setattr(objective, 'grpo', types.SimpleNamespace(policy_loss=switched))
-      # A micro-batch says of what mode it is, beside its rows; its program goes by its shape, so that budgets share them.
+      # A micro-batch says of what mode it is, beside its rows. Programs go by shapes, so that budgets share them.
       arrays = lambda s: (self._mode(jax.ShapeDtypeStruct, s), objective._arrays(objective.Outputs, s, self.mesh))
       rows = {tuple(s): arrays(s) for shapes in self.shapes.values() for s in shapes.values()}
-      self.training = update.Training(self.model, self.mesh, ADAM, self._loss, rows, seed=0, prompts=(N, self.P), reference='float32').compile()
+      self.training = update.Training(self.model, self.mesh, ADAM, self._loss, rows, seed=0, prompts=(N, self.P),
+                                      reference='float32').compile()
     hand = functools.partial(by_hand, self.logits, switched)
     self._quotient = jax.jit(jax.value_and_grad(lambda params, w, mode: hand(params, w, ratio=mode), has_aux=True))
 
@@ -333,14 +341,15 @@ class Bench:
 
   def micro_batches(self, case: Case, budget: str, mode=MODES[0]):
     """On the host, with the names of their programs."""
-    name = lambda T: tuple(self.shapes[budget][T])
-    return [(name(T), (np.full(name(T)[0], MODES.index(mode), np.int32), rows)) for T, rows in cut_up(case, self.shapes[budget])]
+    mode_R = lambda rows: np.full(rows.lengths_R.shape, MODES.index(mode), np.int32)
+    return [(rows.tokens_RxT.shape, (mode_R(rows), rows)) for _, rows in cut_up(case, self.shapes[budget])]
 
   def step(self, case: Case, micro_batches, prompts=None):
     """(state, means) after a step."""
     with self.x64(), mesh_lib.use_mesh(self.mesh):
       prompts = prompts_of(case, self.mesh, self.P) if prompts is None else prompts
-      state, means = self.training.step(begin(self.training, self.params), update.put_micro_batches(micro_batches, self.mesh), prompts)
+      micro_batches = update.put_micro_batches(micro_batches, self.mesh)
+      state, means = self.training.step(begin(self.training, self.params), micro_batches, prompts)
       return state, jax.device_get(means)
 
 
@@ -369,8 +378,9 @@ def eight64():
 @pytest.mark.parametrize('mode', MODES, ids=str)
 @pytest.mark.parametrize('name', ['bench', 'bench64', 'eight64'])
 def test_an_update_is_the_arithmetic_of_whole_rows(name, mode, request):
-  """The gradient of a step, prompts computed once and outputs cut up by a budget of tokens, against the gradient of one loss
-  over [B, P + T] rows. In float64 each leaf to 1e-9; in float32 the loss to 1e-5 and the gradient to 1e-4 of its norm."""
+  """The gradient of a step, prompts computed once and outputs cut up by a budget of tokens, against the gradient of one
+  loss over [B, P + T] rows. In float64 each leaf to 1e-9; in float32 the loss to 1e-5, the gradient to 1e-4 of its
+  norm."""
   b = request.getfixturevalue(name)
   for seed, budget in enumerate(b.shapes):
     case = b.case(seed)
@@ -397,12 +407,12 @@ def test_weights_are_dealt_out_over_eight_devices(eight64):
 
 
 def test_prompts_learn_from_all_that_follows_them(bench):
-  """Members of a group lie in several micro-batches, and what each asks of its prompt comes back to the weights once, at
-  the end; without it the gradient is another one."""
+  """Members of a group lie in several micro-batches, and what each asks of its prompt comes back to the weights once,
+  at the end; without it the gradient is another one."""
   case = bench.case(5)
   micro_batches = bench.micro_batches(case, 'many')
-  where = [{i for i, (_, (_, rows)) in enumerate(micro_batches) if n in rows.prompt_R[rows.lengths_R > 0]} for n in range(N)]
-  assert sum(len(found) > 1 for found in where) > 2
+  followed = [set(rows.prompt_R[rows.lengths_R > 0].tolist()) for _, (_, rows) in micro_batches]
+  assert sum(sum(n in prompts for prompts in followed) > 1 for n in range(N)) > 2
   _, want = bench.in_one_piece(case)
   with pytest.MonkeyPatch.context() as patch:
     patch.setitem(bench.training._compiled, ('prompt_gradient',), lambda params, sums, prompts: sums)
@@ -419,16 +429,18 @@ def test_what_pads_a_micro_batch_does_no_harm(bench, mode):
   clean, dirty = bench.micro_batches(case, 'many', mode), []
   assert any((rows.lengths_R == 0).any() for _, (_, rows) in clean)
   for name, (mode_R, rows) in clean:
-    inside = np.arange(rows.tokens_RxT.shape[1]) < rows.lengths_R[:, None]
-    spoilt = lambda x: np.where(inside, x, np.float32(np.nan))
+    real_R, inside = rows.lengths_R > 0, np.arange(rows.tokens_RxT.shape[1]) < rows.lengths_R[:, None]
+    nan = lambda where, x: np.where(where, x, np.float32(np.nan))
+    any_of = lambda n, x: rng.integers(0, n, x.shape, np.int32)
     dirty.append((name, (mode_R, objective.Outputs(
-        np.where(inside, rows.tokens_RxT, rng.integers(0, 512, inside.shape, np.int32)), rows.lengths_R,
-        np.where(rows.lengths_R > 0, rows.prompt_R, rng.integers(0, N, len(rows.prompt_R), np.int32)), spoilt(rows.sampler_RxT),
-        spoilt(rows.old_RxT), spoilt(rows.ref_RxT), np.where(rows.lengths_R > 0, rows.advantages_R, np.float32(np.nan))))))
+        np.where(inside, rows.tokens_RxT, any_of(512, rows.tokens_RxT)), rows.lengths_R,
+        np.where(real_R, rows.prompt_R, any_of(N, rows.prompt_R)), nan(inside, rows.sampler_RxT),
+        nan(inside, rows.old_RxT), nan(inside, rows.ref_RxT), nan(real_R, rows.advantages_R)))))
   tokens, lengths = rollout.padded(case.prompts, N, bench.P, PAD)
   behind = np.arange(bench.P) >= lengths[:, None]
   assert behind.any()
-  prompts = mesh_lib.put(Prompts(np.where(behind, rng.integers(0, 512, tokens.shape, np.int32), tokens), lengths), bench.mesh)
+  tokens = np.where(behind, rng.integers(0, 512, tokens.shape, np.int32), tokens)
+  prompts = mesh_lib.put(Prompts(tokens, lengths), bench.mesh)
   (want, want_means), (got, got_means) = bench.step(case, clean), bench.step(case, dirty, prompts)
   jax.tree.map(np.testing.assert_array_equal, got_means, want_means)
   jax.tree.map(np.testing.assert_array_equal, got.params, want.params)
@@ -457,7 +469,7 @@ def test_steps_of_other_lengths_compile_nothing(bench):
 
 
 def test_a_mixture_learns_behind_its_prompts_and_its_router_counts_what_is_real():
-  """nano-deepseek: latents as the prompts' keys; loads of completions only, padding left out; the bias moves by them."""
+  """nano-deepseek: latents as the prompts' keys; loads of completions, padding left out; the bias moves by them."""
   model, mesh, P, T = zoo.build(zoo.get('nano-deepseek', layers=2)), mesh_lib.create({}, jax.devices()[:1]), 6, 8
   params = params_lib.init(model, 0)
   logits = lambda params, rows, starts: model.apply({'params': params}, rows)
@@ -478,18 +490,21 @@ def test_a_mixture_learns_behind_its_prompts_and_its_router_counts_what_is_real(
       _, sown = model.apply({'params': params}, w.rows_BxS, positions, method='hidden', mutable=['experts'])
       return sown['experts']['moe_blocks']['moe']['load'][0]
 
-    ends = jnp.stack([w.starts_B + w.lengths_B - 1, w.starts_B])  # the last token predicts nothing, so nobody computes it
+    # The last token predicts nothing, so nobody computes it.
+    ends = jnp.stack([w.starts_B + w.lengths_B - 1, w.starts_B])
     return loss, gradient, jax.lax.map(load, ends)
 
   loss, gradient, (load_LxE, of_prompts) = want(params)
   load_LxE = load_LxE - of_prompts
   real = sum(len(c.tokens) - 1 for c in case.completions)
   np.testing.assert_array_equal(load_LxE.sum(axis=1), model.config.experts_per_token * real)
-  np.testing.assert_allclose(means['router/load_max_over_mean'], (load_LxE.max(axis=1) / load_LxE.mean(axis=1)).max(), rtol=1e-5)
+  worst = (load_LxE.max(axis=1) / load_LxE.mean(axis=1)).max()
+  np.testing.assert_allclose(means['router/load_max_over_mean'], worst, rtol=1e-5)
   np.testing.assert_allclose(means['loss'], loss, rtol=1e-5)
   assert difference(gradient_of(state), jax.device_get(gradient)) < 1e-4
   bias = lambda params: np.asarray(params['moe_blocks']['moe']['router_bias'])
-  np.testing.assert_allclose(bias(state.params) - bias(params), 0.01 * np.sign(load_LxE.mean(axis=1, keepdims=True) - load_LxE), atol=1e-6)
+  moved = 0.01 * np.sign(load_LxE.mean(axis=1, keepdims=True) - load_LxE)
+  np.testing.assert_allclose(bias(state.params) - bias(params), moved, atol=1e-6)
 
 
 # --- metrics
@@ -543,8 +558,8 @@ def test_the_gradient_is_clipped_by_its_global_norm():
 
 
 def test_moments_in_bfloat16_step_as_those_in_float32():
-  """They are computed in float32 and only kept in bfloat16, whose steps are 2^-8: the first update is the same, the third
-  differs by about that."""
+  """They are computed in float32 and only kept in bfloat16, whose steps are 2^-8: the first update is the same, the
+  third differs by about that."""
   rng = np.random.default_rng(0)
   params = {'kernel': rng.normal(size=(40, 5)).astype(np.float32)}
   gradients = [{'kernel': rng.normal(size=(40, 5)).astype(np.float32)} for _ in range(3)]
@@ -590,7 +605,8 @@ def test_an_optimiser_that_cannot_be_is_one_line(optimizer, message):
 def test_a_budget_under_one_row_a_device_is_one_line():
   mesh = mesh_lib.create({'data': 4}, jax.devices()[:4])
   objective.check(numbers(micro_tokens=64), mesh, 16)
-  with pytest.raises(UserError, match=r'micro_tokens=63 are fewer than one row of 16 tokens on each of 4 .*: at least 64$') as raised:
+  message = r'micro_tokens=63 are fewer than one row of 16 tokens on each of 4 .*: at least 64$'
+  with pytest.raises(UserError, match=message) as raised:
     objective.check(numbers(micro_tokens=63), mesh, 16)
   assert '\n' not in str(raised.value)
 
@@ -600,15 +616,18 @@ def test_a_budget_under_one_row_a_device_is_one_line():
 
 @pytest.mark.parametrize('memory', ['device', 'pinned_host'])
 def test_a_reference_in_bfloat16_stays_so_when_it_is_renewed(nano, memory):
-  """And it is a copy: weights that are donated later do not take it with them. Norms stay float32, as models read them."""
+  """And it is a copy: weights that are donated later do not take it with them. Norms stay float32, as models read
+  them."""
   c = numbers(ref_dtype='bfloat16', ref_memory='host' if memory == 'pinned_host' else 'device')
   training = objective.rl(CONFIG, c, nano[0], mesh_lib.create(EIGHT)).training
   actor = policy.Policy.__new__(policy.Policy)  # without its programs
   actor.training, actor._copy = training, jax.jit(lambda params: params_lib.kept_as(params, c.ref_dtype))
 
   def right(state, params):
-    for (path, ref), x, p in zip(jax.tree_util.tree_leaves_with_path(state.ref_params), jax.tree.leaves(params), jax.tree.leaves(state.params)):
-      assert ref.dtype == (jnp.float32 if path[-1].key == 'scale' else jnp.bfloat16) and ref.sharding.memory_kind == memory
+    refs = jax.tree_util.tree_leaves_with_path(state.ref_params)
+    for (path, ref), x, p in zip(refs, jax.tree.leaves(params), jax.tree.leaves(state.params)):
+      assert ref.dtype == (jnp.float32 if path[-1].key == 'scale' else jnp.bfloat16)
+      assert ref.sharding.memory_kind == memory
       assert ref.sharding.is_equivalent_to(p.sharding.with_memory_kind(memory), ref.ndim)
       np.testing.assert_array_equal(ref.astype(jnp.float32), x.astype(ref.dtype).astype(jnp.float32))
 
@@ -638,8 +657,8 @@ def test_the_end_token_gets_gradient_where_it_is_padding_too(nano):
     return out + p['at_RxTxV'] if method == 'unembed' else out  # a handle on each position's logits
 
   def numerator(at_RxTxV):
-    p = {'model': params, 'at_RxTxV': at_RxTxV}
-    return objective.grpo_loss(apply, numbers(clip_low=10, clip_high=10))(p, rollout.prefill(apply, p, prompts), rows)[0]
+    p, loss_fn = {'model': params, 'at_RxTxV': at_RxTxV}, objective.grpo_loss(apply, numbers(clip_low=10, clip_high=10))
+    return loss_fn(p, rollout.prefill(apply, p, prompts), rows)[0]
 
   gradient = np.abs(jax.jit(jax.grad(numerator))(jnp.zeros((N * G, T, 512))))
   said = np.take_along_axis(gradient, rows.tokens_RxT[..., None], axis=-1)[..., 0]
@@ -658,19 +677,21 @@ def toy_rows(seed):
 def test_policy_log_probs_are_at_the_samplers_temperature():
   """On the policy that sampled, at 0.7, every ratio is 1: nothing is clipped, no gap is seen, the loss is -mean(A)."""
   rows, prefix = toy_rows(1)
-  old, _ = objective.completion_logps(TOY.apply, TOY_PARAMS, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R, temperature=0.7)
+  old, _ = objective.completion_logps(TOY.apply, TOY_PARAMS, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R,
+                                      temperature=0.7)
   on_policy = rows._replace(old_RxT=old, sampler_RxT=old, ref_RxT=old)
   numerator, denominator, metrics = jax.jit(objective.grpo_loss(TOY.apply, numbers()))(TOY_PARAMS, prefix, on_policy)
   np.testing.assert_allclose(numerator / denominator, -rows.advantages_R.mean(), rtol=1e-5)
-  for name in ('clip/low', 'clip/high', 'kl/nats_per_token', 'mismatch/logp_mean_abs', 'mismatch/logp_max_abs', 'mismatch/kl_nats_per_token'):
+  for name in ('clip/low', 'clip/high', 'kl/nats_per_token', 'mismatch/logp_mean_abs', 'mismatch/logp_max_abs',
+               'mismatch/kl_nats_per_token'):
     np.testing.assert_allclose(update.value(metrics[name]), 0, atol=1e-5, err_msg=name)
 
 
 def test_importance_weights_come_from_trainer_over_sampler():
   rows, prefix = toy_rows(2)
   rows = rows._replace(sampler_RxT=rows.old_RxT - np.log(1.5).astype(np.float32))
-  plain, capped = (jax.jit(objective.grpo_loss(TOY.apply, numbers(kl_coef=0.0, is_cap=cap)))(TOY_PARAMS, prefix, rows)[0]
-                   for cap in (0.0, 1.2))
+  loss = lambda cap: jax.jit(objective.grpo_loss(TOY.apply, numbers(kl_coef=0.0, is_cap=cap)))(TOY_PARAMS, prefix, rows)
+  plain, capped = loss(0.0)[0], loss(1.2)[0]
   np.testing.assert_allclose(capped, 1.2 * plain, rtol=1e-5)
 
 
@@ -695,7 +716,8 @@ GOLDEN = {
 
 
 def test_golden_step(nano):
-  """Two steps of AdamW on nano, seed 0, against the numbers of 2026-11-23 (jax 0.10.2, CPU; whole rows in one batch), to 1e-4."""
+  """Two steps of AdamW on nano, seed 0, against the numbers of 2026-11-23 (jax 0.10.2, CPU), to 1e-4. They were made by
+  an update of another build, in one batch padded to T, behind prompts padded on the left."""
   model, params = nano
   P, T = 5, 7
   case = ragged(lambda p, rows, starts: model.apply({'params': p}, rows), params, 512, 0, P=P, T=T, empty=True)

@@ -14,7 +14,7 @@ from r1jax.types import Request
 
 
 def rows(load: workload_lib.Workload, steps: int, say=print) -> list[dict]:
-  """A row for each size of load.w.decode.columns: seconds of a decode step of rows that have filled `filled` of them."""
+  """A row for each of load.w.decode.columns: seconds of a decode step of rows that have filled a few of them."""
   decode = load.w.decode
   found = []
   for columns in decode.columns:

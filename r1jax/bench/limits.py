@@ -23,7 +23,7 @@ _BYTES = 256 << 20  # beyond every cache
 def row(load: workload_lib.Workload, say=print) -> dict:
   """GFLOP/s of the products of an update and of a decode step, GB/s, milliseconds of choosing."""
   sizes, slots = load.model.config, min(load.c.slots or 512, load.c.groups * load.c.samples)
-  numpy_too = mesh_lib.platform(load.mesh) == 'cpu'
+  numpy_too = mesh_lib.platform(load.mesh) == 'cpu' and sizes.dtype == 'float32'
   found = {}
   for name, measure in {'update_limit_gflops': lambda: update_products(sizes, load.c.micro_tokens, numpy_too),
                         'decode_limit_gflops': lambda: decode_products(sizes, slots, numpy_too),

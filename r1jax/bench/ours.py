@@ -128,8 +128,9 @@ def _row(load, program: str, found: list[dict], tokens) -> dict:
       rollout_tokens_per_second=float(tokens.sum()) / sampling, reference_seconds=median('reference_seconds'),
       update_seconds=learning, peak_bytes=peak_bytes(), slot_use=median('slot_use'), token_use=median('token_use'),
       update_gflops=workload_lib.update_flops(*work) / learning / 1e9,
-      rollout_gflops=workload_lib.rollout_flops(*work) / sampling / 1e9, rollout_gbytes_per_second=read / sampling / 1e9,
-      decode_steps=steps, gap_nats=max(f['gap'] for f in found), steps=len(found),
+      rollout_gflops=workload_lib.rollout_flops(*work) / sampling / 1e9,
+      rollout_gbytes_per_second=read / sampling / 1e9, decode_steps=steps,
+      gap_nats=max(f['gap'] for f in found), steps=len(found),
       device=jax.devices()[0].device_kind)
 
 

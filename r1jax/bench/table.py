@@ -1,14 +1,29 @@
 """Rows of a bench as text, and what they are to each other."""
 
-KEYS = ('workload', 'program', 'step_seconds', 'rollout_seconds', 'rollout_tokens_per_second', 'reference_seconds', 'update_seconds',
-        'peak_bytes', 'slot_use', 'token_use')
+KEYS = ('workload', 'program', 'step_seconds', 'rollout_seconds', 'rollout_tokens_per_second', 'reference_seconds',
+        'update_seconds', 'peak_bytes', 'slot_use', 'token_use')
 PEERS = ('trl', 'tunix')
 _GIB = 1 << 30
+_COLUMNS = (  # title, digits, a row's number
+    ('step s', 3, lambda r: r['step_seconds']),
+    ('rollout s', 3, lambda r: r['rollout_seconds']),
+    ('tokens/s', 0, lambda r: r['rollout_tokens_per_second']),
+    ('reference s', 3, lambda r: r['reference_seconds']),
+    ('update s', 3, lambda r: r['update_seconds']),
+    ('both s', 3, lambda r: learning(r)),
+    ('peak GiB', 2, lambda r: r['peak_bytes'] / _GIB),
+    ('slot use', 2, lambda r: r['slot_use']),
+    ('token use', 2, lambda r: r['token_use']))
 
 
 def row(workload: str, program: str, **values) -> dict:
   """A row: all of KEYS, None where there is nothing to say, and what else was measured."""
   return {**dict.fromkeys(KEYS), 'workload': workload, 'program': program, **values}
+
+
+def learning(r: dict) -> float:
+  """Seconds of an update with the reference's log-probs."""
+  return r['update_seconds'] + r['reference_seconds']
 
 
 def _by_program(rows: list[dict]) -> dict[str, dict[str, dict]]:
@@ -19,31 +34,30 @@ def _by_program(rows: list[dict]) -> dict[str, dict[str, dict]]:
   return out
 
 
-def _learning(r: dict) -> float:
-  return r['update_seconds'] + r['reference_seconds']
+def _decode_sizes(found: dict[str, dict]) -> list[tuple[int, dict]]:
+  """(columns allocated, row) of 'decode COLUMNS', the most first."""
+  sizes = [(int(program.split()[1]), r) for program, r in found.items() if program.startswith('decode ')]
+  return sorted(sizes, key=lambda x: -x[0])
 
 
 def ratios(rows: list[dict]) -> dict[str, dict[str, float]]:
   """Workload -> name -> ratio.
 
-  Times: of the other over r1jax, so above 1 r1jax is faster; beside peers the other is the better of them in each column.
-  Memory: of r1jax over the better peer.
+  Times: of the others over r1jax, above 1 r1jax is faster. Memory: of r1jax over the others, below 1 it takes less.
+  The others are the better peer in each column, or the static way.
   """
   out = {}
   for name, found in _by_program(rows).items():
-    ours, peers, static = found.get('r1jax'), [found[p] for p in PEERS if p in found], found.get('static')
-    values = {}
-    if ours and peers:
-      least = lambda f: min(map(f, peers)) / f(ours)
-      values = {'step': least(lambda r: r['step_seconds']), 'rollout': least(lambda r: r['rollout_seconds']),
-                'update + reference': least(_learning), 'memory': 1 / least(lambda r: r['peak_bytes'])}
-    if ours and static:
-      values = {'step': static['step_seconds'] / ours['step_seconds'], 'rollout': static['rollout_seconds'] / ours['rollout_seconds'],
-                'update': static['update_seconds'] / ours['update_seconds'],
-                'update + reference': _learning(static) / _learning(ours)}
-    sizes = sorted((int(p.split()[1]), r['step_seconds']) for p, r in found.items() if p.startswith('decode '))
+    ours, values = found.get('r1jax'), {}
+    others = [found[program] for program in (*PEERS, 'static') if program in found]
+    if ours and others:
+      over = lambda f: min(map(f, others)) / f(ours)
+      values = {'step': over(lambda r: r['step_seconds']), 'rollout': over(lambda r: r['rollout_seconds']),
+                'update': over(lambda r: r['update_seconds']), 'update + reference': over(learning),
+                'memory': 1 / over(lambda r: r['peak_bytes'])}
+    sizes = _decode_sizes(found)
     if len(sizes) > 1:
-      values[f'decode step, {sizes[-1][0]:,} columns over {sizes[0][0]:,}'] = sizes[-1][1] / sizes[0][1]
+      values['decode step'] = sizes[0][1]['step_seconds'] / sizes[-1][1]['step_seconds']
     if values:
       out[name] = values
   return out
@@ -51,46 +65,52 @@ def ratios(rows: list[dict]) -> dict[str, dict[str, float]]:
 
 def text(rows: list[dict], where: str) -> str:
   """All of it; where: the machine and the day."""
-  lines = [where, f'{"":5}{"":13}{"step s":>9}{"rollout s":>11}{"tokens/s":>10}{"reference s":>13}{"update s":>10}{"both s":>9}'
-                  f'{"peak GiB":>10}{"slot use":>10}{"token use":>11}']
-  number = lambda x, digits=3: '' if x is None else f'{x:.{digits}f}' if x < 100 else f'{x:,.0f}'
+  lines = [where, ' ' * 17 + ''.join(f'{title:>13}' for title, _, _ in _COLUMNS)]
   for r in rows:
-    if r['program'] == 'limits':
-      continue
-    both = None if r['update_seconds'] is None else _learning(r)
-    step = r['step_seconds'] if not r['program'].startswith('decode ') else None
-    peak = None if r['peak_bytes'] is None else r['peak_bytes'] / _GIB
-    if step is not None:
-      lines.append(f'{r["workload"]:5}{r["program"]:13}{number(step):>9}{number(r["rollout_seconds"]):>11}'
-                   f'{number(r["rollout_tokens_per_second"], 0):>10}{number(r["reference_seconds"]):>13}{number(r["update_seconds"]):>10}'
-                   f'{number(both):>9}{number(peak, 2):>10}{number(r["slot_use"], 2):>10}{number(r["token_use"], 2):>11}')
-  for r in rows:
-    if r['program'].startswith('decode '):
-      lines.append(f'{r["workload"]} decode step of {r["decode_rows"]} rows, {r["filled"]} columns filled of '
-                   f'{int(r["program"].split()[1]):,} allocated (a cache of {r["columns"]:,}): {1e3 * r["step_seconds"]:.3g} ms')
+    if r['rollout_seconds'] is not None:
+      cells = (_cell(r, digits, value) for _, digits, value in _COLUMNS)
+      lines.append(f'{r["workload"]:6}{r["program"]:11}' + ''.join(f'{cell:>13}' for cell in cells))
+  every = ratios(rows)
   for name, found in _by_program(rows).items():
-    lines += _reached(name, found)
-  against = {name: 'the better peer' if any(p in found for p in PEERS) else 'the static way' if 'static' in found else ''
-             for name, found in _by_program(rows).items()}
-  for name, values in ratios(rows).items():
-    times = ', '.join(f'{key} {value:.2f}' for key, value in values.items())
-    lines.append(f'{name} against {against[name]}: {times}' if against[name] else f'{name}: {times}')
-  lines += [f'{r["workload"]} {r["program"]}: {r["note"]}' for r in rows if r.get('note')]
+    other = 'the better peer' if any(p in found for p in PEERS) else 'the static way'
+    values = [f'{key} {value:.2f}' for key, value in every.get(name, {}).items() if key != 'decode step']
+    lines += [f'{name} against {other}: ' + ', '.join(values)] if values else []
+    lines += _reached(name, found) + _decode(name, found)
+    lines += [f'{name} {program}: {r["note"]}' for program, r in found.items() if r.get('note')]
   return '\n'.join(lines)
 
 
+def _cell(r: dict, digits: int, value) -> str:
+  try:
+    return f'{value(r):,.{digits}f}'
+  except TypeError:  # None: nobody measured it
+    return ''
+
+
 def _reached(name: str, found: dict[str, dict]) -> list[str]:
-  """What r1jax reaches of what the machine can do, and what choosing costs."""
-  ours, limits, lines = found.get('r1jax'), found.get('limits'), []
+  """What r1jax reaches of what the machine can do, and what choosing a token costs."""
+  ours, limits = found.get('r1jax'), found.get('limits')
   if not limits:
-    return lines
-  best = {key: max(limits[key].items(), key=lambda x: x[1]) for key in ('update_limit_gflops', 'decode_limit_gflops')}
-  if ours:
-    share = lambda x, limit: f'{x:.3g} of {limit[1]:.3g} GFLOP/s that its products alone reach ({limit[0]}), {x / limit[1]:.0%}'
-    read = limits['memory_gbytes_per_second']['read']
-    lines = [f'{name} update: {share(ours["update_gflops"], best["update_limit_gflops"])}',
-             f'{name} rollout: {share(ours["rollout_gflops"], best["decode_limit_gflops"])}; reads '
-             f'{ours["rollout_gbytes_per_second"]:.3g} of {read:.3g} GB/s']
-  else:
-    lines = [f'{name} limits: ' + ', '.join(f'{key} {value[1]:.3g} ({value[0]})' for key, value in best.items())]
-  return lines + [f'{name} choosing, ms: ' + '; '.join(f'{key} {value:.3g}' for key, value in limits['choose_ms'].items())]
+    return []
+  lines = []
+  for phase, key in (('update', 'update_limit_gflops'), ('rollout', 'decode_limit_gflops')):
+    way, limit = max(limits[key].items(), key=lambda x: x[1])
+    line = f'{name} {phase}: its products alone {limit:.3g} GFLOP/s ({way})'
+    if ours:
+      reached = ours[f'{phase}_gflops']
+      line += f', r1jax {reached:.3g} ({reached / limit:.0%})'
+    if ours and phase == 'rollout':
+      read = limits['memory_gbytes_per_second']['read']
+      line += f'; memory {read:.3g} GB/s, r1jax {ours["rollout_gbytes_per_second"]:.3g}'
+    lines.append(line)
+  return lines + [f'{name} choosing, ms: ' + '; '.join(f'{way} {ms:.3g}' for way, ms in limits['choose_ms'].items())]
+
+
+def _decode(name: str, found: dict[str, dict]) -> list[str]:
+  sizes = _decode_sizes(found)
+  if not sizes:
+    return []
+  each = '; '.join(f'{1e3 * r["step_seconds"]:.3g} ms with {columns:,} columns (a cache of {r["columns"]:,})'
+                   for columns, r in sizes)
+  first, ratio = sizes[0][1], sizes[0][1]['step_seconds'] / sizes[-1][1]['step_seconds']
+  return [f'{name} decode step of {first["decode_rows"]} rows that fill {first["filled"]}: {each}; {ratio:.2f}']

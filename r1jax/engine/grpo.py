@@ -137,7 +137,7 @@ def policy_loss(logps_BxT: jax.Array, old_logps_BxT: jax.Array, ref_logps_BxT: j
       loss = loss + kl_coef * kl_k3(0.0, jnp.clip(ref_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO))
 
   if ratio == 'sequence':
-    numerator, denominator = jnp.sum(loss * exists_B), jnp.sum(exists_B)
+    numerator, denominator = jnp.sum(jnp.where(exists_B > 0, loss, 0.0)), jnp.sum(exists_B)
   elif aggregate == 'sequence_mean':
     per_output = jnp.sum(zero_outside(loss * mask), axis=-1) / jnp.maximum(lengths_B, 1.0)
     numerator, denominator = jnp.sum(per_output), jnp.sum(exists_B)

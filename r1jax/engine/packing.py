@@ -1,5 +1,5 @@
-"""Documents of any length -> rows [B, T] with segment ids and positions, nothing crossing a border; outputs of any length ->
-micro-batches of few shapes."""
+"""Documents of any length -> rows [B, T] with segment ids and positions, nothing crossing a border; outputs of any
+length -> micro-batches of few shapes."""
 
 from typing import NamedTuple
 
@@ -90,11 +90,17 @@ def shapes(longest: int, *, tokens: int, shards: int, multiple: int, most: int |
     UserError: not one row a shard fits.
   """
   if tokens < longest * shards:
-    raise UserError(f'micro_tokens={tokens} are fewer than one row of {longest} tokens on each of {shards} mesh shards (data x '
-                    f'fsdp): at least {longest * shards}')
-  sizes = [min(size, longest) for size in buckets(max(longest // 8, multiple), longest, multiple=multiple, ratio=1.4)]
+    raise UserError(f'micro_tokens={tokens} are fewer than one row of {longest} tokens on each of {shards} mesh shards '
+                    f'(data x fsdp): at least {longest * shards}')
+  long = longest >= 4096
+  least, ratio = (longest // 64, 2.0) if long else (longest // 16, 1.3)
+  sizes = [min(size, longest) for size in buckets(max(least, 2 * multiple), longest, multiple=multiple, ratio=ratio)]
   most = tokens if most is None else -(-most // shards) * shards
-  return {T: Shape(min(tokens // T // shards * shards, most), T) for T in sorted(set(sizes))}
+  # Of long outputs a minibatch has few micro-batches, and one of all the tokens would hold outputs of very different
+  # lengths: by formula 0.41 / 0.69 / 0.80 of positions are real for 0.11 / 0.56 / 0.73 (32B, 512 outputs, mean 511 / 4,803 /
+  # 10,423 tokens), which is worth gathering the weights four times as often.
+  budget = lambda T: tokens if T == longest or not long else max(tokens // 4, T * shards)
+  return {T: Shape(min(budget(T) // T // shards * shards, most), T) for T in sorted(set(sizes))}
 
 
 def micro_batches(lengths, shapes_: dict[int, Shape]) -> list[tuple[int, list[int]]]:

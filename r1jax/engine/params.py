@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from r1jax.engine import mesh as mesh_lib
 from r1jax.models.decoder import split_layers
+from r1jax.models.layers import FEW_ROWS
 
 _FLOAT32 = ('scale', 'router', 'router_bias', 'reward_head')  # leaves that models use in float32 whatever the dtype
 
@@ -33,8 +34,13 @@ def kept_as(params, dtype: str):
   return jax.tree_util.tree_map_with_path(copy, params)
 
 
-def sampling_shapes(model, mesh, *, apart: bool = False):
-  """Shapes, dtypes and shardings of the weights that a sampler takes; apart: with one array a layer."""
+def sampling_shapes(model, mesh, *, apart: bool = False, turn: bool = False):
+  """Shapes, dtypes and shardings of the weights that a sampler takes.
+
+  Args:
+    apart: with one array a layer.
+    turn: with kernels turned (models/layers.Turned), on one device.
+  """
   boxed = abstract(model)
   shardings = mesh_lib.param_shardings(boxed, mesh, mesh_lib.DECODE_RULES)
 
@@ -45,18 +51,18 @@ def sampling_shapes(model, mesh, *, apart: bool = False):
   shapes = jax.tree_util.tree_map_with_path(one, mesh_lib.unbox(boxed), shardings)
   if not apart:
     return shapes
-  split = jax.eval_shape(functools.partial(split_layers, model, turn=turns(mesh)), shapes)
+  split = jax.eval_shape(functools.partial(split_layers, model, turn=turn), shapes)
   layer = lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype, sharding=jax.sharding.NamedSharding(
       mesh, jax.sharding.PartitionSpec(*x.sharding.spec[1:])))
-  if turns(mesh):
+  if turn:
     layer_of = lambda s: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.replicated(mesh)), s)
     return {**shapes, **{name: layer_of(split[name]) for name, _, _ in model.stacks()}}
   return {**shapes, **{name: (jax.tree.map(layer, shapes[name]),) * length for name, _, length in model.stacks()}}
 
 
-def turns(mesh) -> bool:
-  """Whether a sampler there holds its kernels turned (models/layers.Turned): on one CPU device."""
-  return mesh_lib.platform(mesh) == 'cpu' and mesh.size == 1
+def turns(mesh, rows: int) -> bool:
+  """Whether a sampler of so many rows holds its kernels turned: on one CPU device, where rows are few."""
+  return mesh_lib.platform(mesh) == 'cpu' and mesh.size == 1 and rows <= FEW_ROWS
 
 
 def as_trained(model, mesh) -> bool:
@@ -67,14 +73,14 @@ def as_trained(model, mesh) -> bool:
                                    wanted, trained))
 
 
-def to_sampling(model, mesh, *, apart: bool = False):
+def to_sampling(model, mesh, *, apart: bool = False, turn: bool = False):
   """A function: params as they are trained -> as a sampler takes them; the identity where nothing changes."""
   if not apart and as_trained(model, mesh):
     return lambda params: params
-  wanted = sampling_shapes(model, mesh, apart=apart)
+  wanted = sampling_shapes(model, mesh, apart=apart, turn=turn)
 
   def cast(params):
     return jax.tree.map(lambda x, w: x.astype(w.dtype), 
-                        split_layers(model, params, turn=turns(mesh)) if apart else params, wanted)
+                        split_layers(model, params, turn=turn) if apart else params, wanted)
 
   return jax.jit(cast, out_shardings=jax.tree.map(lambda w: w.sharding, wanted))

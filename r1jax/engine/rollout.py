@@ -155,6 +155,7 @@ class Sampler:
     self.max_prompt, self.max_tokens, self.eos_ids, self.pad_id = max_prompt, max_tokens, tuple(eos_ids), pad_id
     self.prompts = up(max(-(-self.slots // samples), min(4, -(-self.slots // 4))))
     self._apart = mesh_lib.platform(mesh) != 'tpu'
+    self._turn = params_lib.turns(mesh, self.slots)
     self._model, self._settings = model, dict(
         steps=steps, eos_ids=self.eos_ids, pad_id=pad_id, temperature=temperature, top_k=top_k, top_p=top_p)
     small = mesh_lib.platform(mesh) == 'cpu'  # elsewhere a kernel reads what is filled, in blocks
@@ -162,14 +163,16 @@ class Sampler:
     self.buckets = buckets(max(max_prompt + steps, most // 8), most, multiple=16 if small else 128, ratio=1.5 if small else 2.0)
     self.widths = tuple(sorted({max_prompt, *self.buckets})) if resume else (max_prompt,)  # of what is prefilled
     self._compiled, self._arrange = {}, None
+    # Traced once each, asked for by every program.
+    self.params_shapes, self.prefix_shapes = functools.cache(self.params_shapes), functools.cache(self.prefix_shapes)
 
   def params_shapes(self):
     """Of the weights as this sampler takes them (params.to_sampling)."""
-    return params_lib.sampling_shapes(self._model, self.mesh, apart=self._apart)
+    return params_lib.sampling_shapes(self._model, self.mesh, apart=self._apart, turn=self._turn)
 
   def to_sampling(self):
     """A function: params as they are trained -> as this sampler takes them."""
-    return params_lib.to_sampling(self._model, self.mesh, apart=self._apart)
+    return params_lib.to_sampling(self._model, self.mesh, apart=self._apart, turn=self._turn)
 
   def _rows(self, shape=(), dtype=jnp.int32):
     return jax.ShapeDtypeStruct(shape, dtype, sharding=mesh_lib.batch_sharding(self.mesh))

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from r1jax.models import attention
-from r1jax.models.layers import PRODUCT, RMSNorm, Turned, constrain, matmul, rope, turned_product, weight, wide
+from r1jax.models.layers import FEW_ROWS, PRODUCT, RMSNorm, Turned, constrain, matmul, rope, turned_product, weight, wide
 from r1jax.types import NOWHERE
 
 
@@ -201,4 +201,4 @@ class Decoder(nn.Module):
 
   def _few_rows(self, hidden) -> bool:
     """Whether weights are better the left-hand side of a product (layers.Turned): on a CPU, for the rows of a sampler."""
-    return jax.default_backend() == 'cpu' and hidden.ndim == 2 and jax.sharding.get_abstract_mesh().size <= 1
+    return jax.default_backend() == 'cpu' and hidden.ndim == 2 and len(hidden) <= FEW_ROWS and jax.sharding.get_abstract_mesh().size <= 1

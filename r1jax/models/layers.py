@@ -45,6 +45,7 @@ def weight(module: nn.Module, name: str, shape, axes, *, fan_in: int, scale: flo
   return constrain(module.param(name, init, shape, jnp.float32), *axes)
 
 
+FEW_ROWS = 128  # up to which XLA's packing of weights on a CPU costs more than what it brings
 PRODUCT = 'product'  # what remat='dots' keeps: a policy does not see the products within a custom_vjp
 
 
@@ -64,7 +65,8 @@ def project(x: jax.Array, kernel) -> jax.Array:
 def turned_product(x: jax.Array, kernel_OxI: jax.Array, dtype) -> jax.Array:
   flat = x.reshape(-1, x.shape[-1])
   out_OxM = jax.lax.dot_general(kernel_OxI, flat, (((1,), (1,)), ((), ())), preferred_element_type=dtype)
-  return out_OxM.T.reshape(*x.shape[:-1], -1)
+  # Else XLA turns the product round again, and with it the weights.
+  return jax.lax.optimization_barrier(out_OxM).T.reshape(*x.shape[:-1], -1)
 
 
 def wide(x: jax.Array) -> jax.Array:

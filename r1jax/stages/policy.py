@@ -61,7 +61,9 @@ class Policy:
     needed = self._reference or c.old_logps == 'trainer'
     wanted = built.logps if needed else [self._gate_length()]
     self._logps = {T: built.logps[T].compile() for T in wanted}
-    self._copy = jax.jit(lambda params: params_lib.kept_as(params, c.ref_dtype))
+    copy = jax.jit(lambda params: params_lib.kept_as(params, c.ref_dtype))
+    renewed = self._reference and c.ref_every
+    self._copy = mesh_lib.Program(copy, (self.training.state.params,), mesh, mesh_lib.RULES).compile() if renewed else None
     self._lengths: dict[int, float] = {}  # question -> mean tokens of its completions when it was last asked
     self._carried: list[Request] = []
     self._row_of: dict[int, int] = {}  # of groups that are not finished

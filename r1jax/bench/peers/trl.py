@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer on a bench's inputs, on a CPU in float32: python -P trl.py SPEC.json (environments.py writes it).
+"""TRL's GRPOTrainer on a bench's inputs, on a CPU in float32: python -P trl.py SPEC.json, of environments.py.
 
 TRL would take bfloat16, gradient checkpointing, the loss "dapo" and no KL by itself: all of that is set. The end of a
 completion is held back until it has its full length (min_new_tokens).
@@ -84,12 +84,14 @@ def train(spec: dict) -> list[dict[str, float]]:
   batch, micro = len(spec['prompts']) * spec['samples'], spec['trl']['micro_batch']
   config = trl.GRPOConfig(
       output_dir=spec['scratch'], use_cpu=True, bf16=False, fp16=False, model_init_kwargs={'dtype': 'float32'},
-      gradient_checkpointing=spec['trl']['checkpointing'], loss_type='grpo', beta=spec['kl_coef'], epsilon=0.2, num_iterations=1,
+      gradient_checkpointing=spec['trl']['checkpointing'], loss_type='grpo', beta=spec['kl_coef'], epsilon=0.2,
+      num_iterations=1,
       per_device_train_batch_size=micro, gradient_accumulation_steps=batch // micro,
       num_generations=spec['samples'],
       max_completion_length=spec['max_tokens'], generation_kwargs={'min_new_tokens': spec['max_tokens']},
       temperature=1.0, top_p=1.0, top_k=0, learning_rate=spec['learning_rate'], lr_scheduler_type='constant',
-      weight_decay=0.0, max_steps=spec['steps'] + 1, shuffle_dataset=False, report_to=[], logging_strategy='no', save_strategy='no', disable_tqdm=True, seed=0)
+      weight_decay=0.0, max_steps=spec['steps'] + 1, shuffle_dataset=False, report_to=[],
+      logging_strategy='no', save_strategy='no', disable_tqdm=True, seed=0)
   rows = datasets.Dataset.from_list([{'prompt': spec['bos'] + text} for text in spec['texts']] * (spec['steps'] + 1))
   watch = Stopwatch()
   laps = Laps(watch)

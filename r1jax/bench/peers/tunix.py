@@ -1,7 +1,8 @@
-"""tunix's GRPOLearner on a bench's inputs, on a CPU in float32: python -P tunix.py SPEC.json (environments.py writes it).
+"""tunix's GRPOLearner on a bench's inputs, on a CPU in float32: python -P tunix.py SPEC.json, of environments.py.
 
 tunix puts BOS before every prompt. Its Llama 3 turns keys by a theta of its own, whatever rope_theta says: the same
-work, other numbers. Its sampler gets one key for all steps where no seed is given; nothing ends a completion (eos_tokens=[-1]).
+work, other numbers. Its sampler gets one key for all steps where no seed is given. Nothing ends a completion
+(eos_tokens=[-1]).
 """
 
 import json
@@ -159,7 +160,8 @@ def main(path: str) -> None:
   print(json.dumps({
       'workload': spec['workload'], 'program': 'tunix', 'step_seconds': median('step'), 'rollout_seconds': sampling,
       'rollout_tokens_per_second': tokens / sampling, 'reference_seconds': median('reference'),
-      'update_seconds': median('update'), 'peak_bytes': peak_bytes(), 'slot_use': None, 'token_use': None, 'steps': len(found), 'note': _NOTE}))
+      'update_seconds': median('update'), 'peak_bytes': peak_bytes(), 'slot_use': None, 'token_use': None,
+      'steps': len(found), 'note': _NOTE}))
 
 
 if __name__ == '__main__':
