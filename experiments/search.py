@@ -77,8 +77,8 @@ def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
   """(keys of a model of steps, keys of a search)."""
   shared = dict(template='r1', separators=(',', '.'), temperature=1.0, **values)
   steps = ConfigDict(dict(
-      shared, kind='process', source='policy', samples=4, sample_batch=64, slots=0, batch=32, micro_tokens=32 * 104, length=104,
-      steps=0, epochs=1.0, log_every=10,
+      shared, kind='process', source='policy', samples=4, sample_batch=64, slots=0, batch=32, micro_tokens=32 * 104,
+      length=104, steps=0, epochs=1.0, log_every=10,
       optimizer=dict(learning_rate=3e-4, warmup=10, decay='cosine', weight_decay=0.01)))
   search = ConfigDict(dict(
       shared, split='heldout', samples=16, batch=32, keep=4, step_tokens=16, simulations=24, cap=3, expand=3,

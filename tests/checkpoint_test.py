@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def state_of(size=256, step=0):
   """A TrainState whose weights are random: what does not compress takes its place on disk."""
   weights = {'w': jax.random.normal(jax.random.key(0), (size, size))}
-  return update.fresh(weights, optax.adam(1e-3), seed=0, reference=True).replace(step=jnp.int32(step))
+  return update.fresh(weights, optax.adam(1e-3), seed=0, reference='float32').replace(step=jnp.int32(step))
 
 
 def restored(workdir, state):
@@ -104,7 +104,7 @@ def put(x):
   spec = PartitionSpec('data') if x.ndim == 2 else PartitionSpec()
   return jax.make_array_from_callback(x.shape, NamedSharding(devices, spec), lambda index: np.asarray(x)[index])
 noise = np.random.default_rng(0).normal(size=(64, 4096)).astype(np.float32)
-state = update.fresh({'w': noise}, optax.sgd(1e-3), seed=0, reference=False)
+state = update.fresh({'w': noise}, optax.sgd(1e-3), seed=0, reference=None)
 states = [jax.tree.map(put, state.replace(step=jnp.int32(step), params={'w': noise + step})) for step in (1, 2)]
 checkpoints = checkpoint.Checkpoints(workdir)
 for each in states:
@@ -116,7 +116,7 @@ if jax.process_index() == 1:  # what the second process wrote of the newest
   assert torn
   for path in torn:
     path.write_bytes(path.read_bytes()[:100])
-mesh.meet('torn')
+mesh.barrier('torn')
 checkpoints = checkpoint.Checkpoints(workdir)
 found, _ = checkpoints.restore(states[0], jax.tree.map(lambda x: x.sharding, states[0]))
 assert int(found.step) == 1

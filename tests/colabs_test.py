@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 NAMES = ('grpo_by_hand', 'r1_zero_tiny')
 BADGE = 'https://colab.research.google.com/github/r1jax/r1jax/blob/main/colabs/{}.ipynb'
 FIGURES = {'grpo_by_hand': 3, 'r1_zero_tiny': 1}
-SAID = {'grpo_by_hand': ('r1jax.engine.grpo.group_advantages agrees', 'sums, divided once'),
+SAID = {'grpo_by_hand': ('r1jax.grpo.group_advantages agrees', 'sums, divided once'),
         'r1_zero_tiny': ('--config=experiments/r1_zero.py:tiny', 'base worked', 'After RL', 'Advantage')}
 
 

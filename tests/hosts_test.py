@@ -11,7 +11,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ARGS = ['--config=experiments/r1_zero.py:tiny', '--config.base.model=nano', '--config.base.steps=3',
-        '--config.base.documents=300', '--config.rl.steps=3', '--config.rl.groups=8', '--config.rl.micro_groups=8',
+        '--config.base.documents=300', '--config.rl.steps=3', '--config.rl.groups=8', '--config.rl.micro_tokens=256',
         '--config.rl.samples=4', '--config.rl.minibatches=1', '--config.rl.task.size=64', '--config.rl.max_tokens=16',
         '--config.rl.eval_every=0', '--config.rl.sample_groups=8', '--config.evaluate.task.size=8',
         '--config.evaluate.batch=8', '--config.evaluate.samples=2', '--config.evaluate.max_tokens=16',

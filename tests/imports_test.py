@@ -101,7 +101,8 @@ def test_arrays_and_numbers_only(name):
   assert GRAPH[f'{PACKAGE}.engine.{name}'] <= allowed
 
 
-SHARED = {'r1jax.models.attention', 'r1jax.models.decoder', 'r1jax.models.moe'}  # what is handed over, not who makes it
+# What is handed over, not who makes it.
+SHARED = {f'r1jax.models.{name}' for name in ('attention', 'decoder', 'layers', 'moe')}
 
 
 @pytest.mark.parametrize('name', ['rollout', 'update', 'objective', 'params', 'choose'])

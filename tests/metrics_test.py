@@ -205,3 +205,39 @@ def test_a_failed_write_leaves_the_old_samples(tmp_path):
   with pytest.raises(TypeError):
     metrics.write_samples(tmp_path, 1, [{'completion': 'new'}, {'completion': object()}])
   assert metrics.read(tmp_path / 'samples' / 'step_00000001.jsonl') == [{'completion': 'old'}]
+
+
+def test_spans_add_up_and_each_second_counts_for_the_innermost(clock):
+  spans, start = metrics.Clock(), clock.now
+  clock.now += 1  # nobody's
+  with spans.span('decode'):
+    clock.now += 2
+    with spans.span('judge_wait'):
+      clock.now += 4
+      with spans.span('decode'):
+        clock.now += 8
+    clock.now += 16
+  with pytest.raises(ZeroDivisionError), spans.span('update'):
+    clock.now += 32
+    raise ZeroDivisionError
+  clock.now += 64
+  assert spans.lap() == {'other': 65, 'decode': 26, 'judge_wait': 4, 'update': 32}
+  clock.now += 128  # laps follow each other without a gap
+  with spans.span('update'):
+    assert spans.lap() == {'other': 128, 'update': 0}
+    clock.now += 256
+  assert spans.lap() == {'update': 256, 'other': 0} and clock.now - start == 65 + 26 + 4 + 32 + 128 + 256
+
+
+def test_spans_of_a_loop_that_leaves_in_the_middle(clock):
+  """A generator's span is open while it is not asked: it must hold none where it yields."""
+  def chunks(spans):
+    for _ in range(3):
+      with spans.span('decode'):
+        clock.now += 1
+      yield
+
+  spans = metrics.Clock()
+  for _ in chunks(spans):
+    clock.now += 10
+  assert spans.lap() == {'decode': 3, 'other': 30}

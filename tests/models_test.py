@@ -14,15 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import decoding
 from r1jax import convert
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
-from r1jax.engine import programs
 from r1jax.engine import rollout
-from r1jax.engine import update
 from r1jax.convert import __main__ as convert_main
-from r1jax.models import zoo
-from r1jax.types import NOWHERE, Prompts, UserError
+from r1jax.models import layers, zoo
+from r1jax.models.decoder import split_layers
+from r1jax.types import Request, UserError
 
 SEEDS = (0, 1, 2)
 FAMILIES = ('nano', 'nano-llama', 'nano-qwen', 'nano-deepseek')
@@ -98,19 +98,17 @@ def test_greedy_text_equals_transformers(tmp_path, case):
   torch, _ = parity()
   theirs, model, params = their_model(tmp_path, case, 0)
   rows, width, T = [[5, 9, 33, 70], [17, 4, 90, 21, 8, 44, 61]], 8, 24
-  tokens = np.zeros((2, width), np.int32)
-  for i, ids in enumerate(rows):
-    tokens[i, width - len(ids):] = ids
-  sample = rollout.make_sampler(model.apply, model.empty_cache, samples=2, max_tokens=T, eos_ids=(1,), pad_id=0,
-                                temperature=0.0).sample
-  out = jax.jit(sample)(params, Prompts(jnp.asarray(tokens), jnp.asarray([len(r) for r in rows])), jax.random.key(0))
-  for b in range(4):
-    ids = torch.tensor([rows[b // 2]])
+  mesh = mesh_lib.create({}, jax.devices()[:1])
+  sampler = rollout.Sampler(model, mesh, slots=4, samples=2, max_prompt=width, max_tokens=T, eos_ids=(1,), pad_id=0,
+                            temperature=0.0).compile()
+  requests = [Request(i, np.asarray(ids, np.int32), (2 * i, 2 * i + 1)) for i, ids in enumerate(rows)]
+  for group, completions in sampler(jax.tree.map(jnp.asarray, params), requests, jax.random.key(0)):
+    ids = torch.tensor([rows[group]])
     with torch.no_grad():
       said = theirs.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=T,
                              min_new_tokens=None)[0, ids.shape[1]:].tolist()
-    n = int(out.lengths_B[b])
-    assert np.asarray(out.tokens_BxT[b, :n]).tolist() == said[:n] and n == len(said)
+    for completion in completions:
+      assert completion.tokens.tolist() == said
 
 
 @pytest.mark.parametrize('case', ['llama-scaled', 'llama-tied-mqa', 'qwen', 'deepseek-yarn'])
@@ -163,40 +161,57 @@ def family(request):
   return model, params
 
 
-def test_decoding_with_the_cache_equals_teacher_forcing(family):
+@pytest.mark.parametrize('apart', [False, True])
+def test_decoding_behind_a_prompt_equals_whole_rows(family, apart):
+  """Two prompts of different lengths, two completions each: step by step, by teacher forcing, and alone."""
   model, params = family
-  tokens = np.random.default_rng(0).integers(3, 512, (2, 20)).astype(np.int32)
-  wanted = jax.jit(model.apply)({'params': params}, tokens)
-  unembed = jax.jit(functools.partial(model.apply, method='unembed'))
-  step = jax.jit(lambda token, at, cache: model.apply({'params': params}, token, at, cache=cache, method='hidden'))
-  cache, found = model.empty_cache(2, 20), []
-  for t in range(20):
-    hidden, cache = step(tokens[:, t:t + 1], np.full((2, 1), t, np.int32), cache)
-    found.append(unembed({'params': params}, hidden))
-  np.testing.assert_allclose(np.concatenate(found, axis=1), wanted, atol=2e-4, rtol=2e-4)
-
-
-def test_a_shared_prefix_equals_whole_rows(family):
-  """Left-padded prompts, two completions each, by teacher forcing and step by step."""
-  model, params = family
-  rng = np.random.default_rng(1)
-  prompts, lengths, tail = rng.integers(3, 512, (2, 6)).astype(np.int32), [6, 4], rng.integers(3, 512, (4, 5))
-  positions = np.stack([np.where(np.arange(6) < 6 - n, NOWHERE, np.arange(6) - (6 - n)) for n in lengths])
+  rng, lengths = np.random.default_rng(1), (6, 4)
+  asked = [rng.integers(3, 512, n).astype(np.int32) for n in lengths]
+  prompts, tail = decoding.right_padded(asked, 6), jnp.asarray(rng.integers(3, 512, (4, 7)), jnp.int32)
+  held = split_layers(model, params) if apart else params
+  behind = (prompts, [0, 0, 1, 1], tail)
+  found = jax.jit(lambda p: decoding.teacher_forced(model, p, *behind))(held)
+  stepped = jax.jit(lambda p: decoding.stepwise(model, p, *behind, apart=apart))(held)
   apply = jax.jit(functools.partial(model.apply, method='hidden'))
-  _, prefix = apply({'params': params}, prompts, positions.astype(np.int32))
-  at = np.repeat(lengths, 2)[:, None] + np.arange(5)
-  found, _ = apply({'params': params}, tail.astype(np.int32), at.astype(np.int32), prefix=prefix)
-  cache, stepped = model.empty_cache(4, 5), []
-  for t in range(5):
-    hidden, cache = apply({'params': params}, tail[:, t:t + 1].astype(np.int32), at[:, t:t + 1].astype(np.int32),
-                          cache=cache, prefix=prefix)
-    stepped.append(hidden)
   for b in range(4):
     n = lengths[b // 2]
-    row = np.concatenate([prompts[b // 2, 6 - n:], tail[b]])[None].astype(np.int32)
-    wanted, _ = apply({'params': params}, row)
+    wanted, _ = apply({'params': params}, jnp.concatenate([asked[b // 2], tail[b]])[None])
     np.testing.assert_allclose(found[b], wanted[0, n:], atol=2e-4, rtol=2e-4)
-    np.testing.assert_allclose(np.concatenate(stepped, axis=1)[b], wanted[0, n:], atol=2e-4, rtol=2e-4)
+    np.testing.assert_allclose(stepped[b], wanted[0, n:], atol=2e-4, rtol=2e-4)
+
+
+def test_layers_apart_and_turned_kernels_are_the_same_model():
+  """Hidden states and keys, of whole rows and step by step: what a sampler on a CPU holds against what is trained."""
+  model = zoo.build(zoo.get('nano-qwen'))
+  params = jax.tree.map(lambda x: 3 * x if x.ndim > 2 else x, params_lib.init(model, 3))
+  params['blocks']['q_bias'] = jax.random.normal(jax.random.key(1), params['blocks']['q_bias'].shape)
+  rng = np.random.default_rng(1)
+  prompts = decoding.right_padded([rng.integers(3, 512, n) for n in (6, 4)], 6)
+  tail = jnp.asarray(rng.integers(3, 512, (2, 5)), jnp.int32)
+  whole = jax.jit(lambda p: model.apply({'params': p}, prompts.tokens_NxP, method='hidden'))
+  wanted, stepped = whole(params), decoding.stepwise(model, params, prompts, [0, 1], tail)
+  for turn in (False, True):
+    held = split_layers(model, params, turn=turn)
+    is_turned = lambda x: isinstance(x, layers.Turned)
+    kernels = sum(map(is_turned, jax.tree.leaves(held, is_leaf=is_turned)))
+    assert kernels == turn * 7 * model.config.layers  # q k v o gate up down
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), whole(held), wanted)
+    np.testing.assert_allclose(decoding.stepwise(model, held, prompts, [0, 1], tail, apart=True), stepped, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['nano', 'nano-llama'])
+def test_logits_of_a_bfloat16_model_are_not_rounded_to_bfloat16(name):
+  """Tied and not, for rows and for whole sequences: they leave the product in float32 and as exact."""
+  model = zoo.build(zoo.get(name, dtype='bfloat16'))
+  params = params_lib.init(model, 3)
+  table = params['embedding'].T if model.config.tied else params['unembedding']
+  hidden = 30 * jax.random.normal(jax.random.key(0), (2, 8, 32)).astype(jnp.bfloat16)
+  wanted = np.einsum('btd,dv->btv', np.float64(hidden), np.float64(table.astype(jnp.bfloat16)))
+  for rows in (hidden, hidden[:, 0]):
+    logits = jax.jit(functools.partial(model.apply, method='unembed'))({'params': params}, rows)
+    assert logits.dtype == jnp.float32
+    assert np.mean(np.asarray(logits.astype(jnp.bfloat16).astype(jnp.float32) == logits)) < 0.1
+    np.testing.assert_allclose(logits, wanted if rows.ndim == 3 else wanted[:, 0], atol=1e-4)
 
 
 @pytest.mark.parametrize('name', ['nano-qwen', 'nano-deepseek'])

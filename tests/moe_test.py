@@ -3,17 +3,17 @@ load and its bias, and a GRPO step on DeepSeek-V3's shape."""
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
-from r1jax.engine import optim
-from r1jax.engine import programs
+from r1jax.engine import objective
+from r1jax.engine import packing
 from r1jax.engine import rollout
-from r1jax.engine import update
-from r1jax.models import moe, zoo
-from r1jax.types import Batch, Prompts
+from r1jax.models import attention, deepseek_v3, layers, moe, zoo
+from r1jax.types import NOWHERE, Prompts, Request
 
 
 def test_the_bias_chooses_and_does_not_weigh():
@@ -83,37 +83,85 @@ def test_the_bias_moves_towards_equal_load():
   assert moved['rest'] is params['rest'] and moved['moe_blocks']['moe']['other'] is params['moe_blocks']['moe']['other']
 
 
-class Numbers:
-  temperature, clip_low, clip_high, kl_coef, ratio = 1.0, 0.2, 0.2, 0.001, 'token'
-  aggregate, max_tokens, is_cap = 'sequence_mean', 6, 0.0
+def test_the_load_counts_real_tokens_alone():
+  """Not the padding of rows, nor of a row that is all padding."""
+  model = zoo.build(zoo.get('nano-deepseek', layers=2))
+  apply, seen = moe.recording(model.apply)
+  lengths, tokens = np.array([6, 2, 0]), np.random.default_rng(0).integers(3, 512, (3, 6)).astype(np.int32)
+  positions = np.where(np.arange(6) < lengths[:, None], np.arange(6), NOWHERE).astype(np.int32)
+  params = params_lib.init(model, 0)
+  apply({'params': params}, tokens, positions, method='hidden')
+  apply({'params': params}, np.where(positions == NOWHERE, 7, tokens), positions, method='hidden')
+  np.testing.assert_array_equal(seen[0]['load'].sum(axis=1), [model.config.experts_per_token * lengths.sum()])
+  for name in ('load', 'balance'):
+    np.testing.assert_array_equal(seen[0][name], seen[1][name])
+    assert np.isfinite(seen[0][name]).all()
+
+
+def test_decoding_counts_live_rows_alone_and_dead_ones_do_not_change_them():
+  c = zoo.get('nano-deepseek', layers=2)
+  model, block = zoo.build(c), deepseek_v3.MoEBlock(c, parent=None)
+  layer = jax.tree.map(lambda x: x[0], params_lib.init(model, 0)['moe_blocks'])
+  live, filled = jnp.asarray([True, False, True, True, False]), jnp.asarray([3, 4, 0, 8, 1])
+  shapes = lambda columns: [x[0].shape for x in model.empty_cache(5, columns, apart=True).kv]
+  kept, recent = (tuple(jax.random.normal(jax.random.key(n), shape) for shape in shapes(n)) for n in (8, 4))
+  cos_sin = layers.rope(filled[:, None], c.rope_dim, c.rope_theta, c.rope_scaling)
+
+  @jax.jit
+  def decode(x, kept):
+    step = attention.Step(filled, jnp.int32(2), live)
+    (out, _), sown = block.apply({'params': layer}, x, None, None, cos_sin, step, kept, recent, mutable=['experts'])
+    return out, sown['experts']['moe']['load'][0]
+
+  x = jax.random.normal(jax.random.key(0), (5, 1, c.dim))
+  out, load = decode(x, kept)
+  assert load.sum() == c.experts_per_token * 3
+  dead = ~live[:, None, None]
+  other, same = decode(jnp.where(dead, 5.0, x), tuple(jnp.where(dead[..., None], 9.0, k) for k in kept))
+  np.testing.assert_array_equal(load, same)
+  np.testing.assert_allclose(out[live], other[live], atol=1e-6)
 
 
 def test_a_grpo_step_moves_the_bias_by_load_alone():
-  """Rollout, then one update: sampler and trainer agree, the optimiser leaves the bias alone, load is counted."""
+  """Rollout, then one update on a mesh: sampler and trainer agree, the optimiser leaves the bias alone, load is
+  counted."""
   rate, model = 0.05, zoo.build(zoo.get('nano-deepseek'))
   params = jax.tree.map(lambda x: 3 * x if x.ndim > 2 else x, params_lib.init(model, 0))
   params['moe_blocks']['moe']['router_bias'] += jnp.linspace(-0.2, 0.2, 8)
-  rng = np.random.default_rng(0)
-  asked = Prompts(rng.integers(3, 512, (4, 5)).astype(np.int32), np.array([5, 3, 4, 5], np.int32))
-  sample = rollout.make_sampler(model.apply, model.empty_cache, samples=2, max_tokens=6, eos_ids=(1,), pad_id=0).sample
-  out = jax.device_get(jax.jit(sample)(params, asked, jax.random.key(0)))
-  batch = Batch(*asked, out.tokens_BxT, out.lengths_B, out.logps_BxT, out.logps_BxT, out.logps_BxT,
-                np.tile([1.0, -1.0], 4).astype(np.float32))
-  optimizer = optim.create(steps=10, learning_rate=0.01, weight_decay=0.1)
+  rng, lengths, N, G, T = np.random.default_rng(0), (5, 3, 4, 5), 4, 2, 6
+  asked = [rng.integers(3, 512, n).astype(np.int32) for n in lengths]
+  one = mesh_lib.create({}, jax.devices()[:1])
+  sampler = rollout.Sampler(model, one, slots=8, samples=G, max_prompt=5, max_tokens=T, eos_ids=(1,),
+                            pad_id=0).compile()
+  requests = [Request(i, ids, (2 * i, 2 * i + 1)) for i, ids in enumerate(asked)]
+  said = dict(sampler(params, requests, jax.random.key(0)))
+  completions = [c for i in range(N) for c in said[i]]
+
   mesh = mesh_lib.create({'fsdp': 2, 'expert': 2, 'tensor': 2}, jax.devices()[:8])
-  shardings = update.state_shardings(params_lib.abstract(model), optimizer, mesh, reference=False)
-  step = update.make_update(programs.make_rl_loss(model.apply, Numbers, experts=True), optimizer, mesh, shardings,
-                            groups=4, micro_batches=2, after=programs._move_router_bias(rate))
-  state = update.fresh(jax.tree.map(jnp.copy, params), optimizer, seed=0, reference=False)
+  c = ConfigDict(dict(groups=N, samples=G, max_prompt=5, max_tokens=T, micro_tokens=4 * T, temperature=1.0,
+                      clip_low=0.2, clip_high=0.2, kl_coef=0.001, ratio='token', aggregate='sequence_mean', is_cap=0.0,
+                      steps=10, learning_rate=0.01, optimizer=dict(weight_decay=0.1), ref_dtype='float32', ref_memory='device'))
+  config = ConfigDict(dict(seed=0, logit_elements=1 << 20, experts=dict(bias_rate=rate, balance_loss=0.0)))
+  built = objective.rl(config, c, model, mesh)
+  training = built.training.compile()
+  micro_batches = []
+  for size, some in packing.micro_batches([len(x.tokens) for x in completions], built.shapes):
+    rows = objective.outputs([completions[b] for b in some], [b // G for b in some], [1.0 - 2 * (b % G) for b in some],
+                             built.shapes[size], 0, reference=True)
+    micro_batches.append((size, mesh_lib.put(rows, mesh)))
+  prompts = mesh_lib.put(Prompts(*rollout.padded(asked, *built.prompts, 0)), mesh)
   with mesh_lib.use_mesh(mesh):
-    state, means = step(jax.device_put(state, shardings), mesh_lib.put(batch, mesh))
-  assert float(means['mismatch/logp_max_abs']) < 1e-3
+    laid_out = jax.device_put(jax.tree.map(np.array, params), training.shardings.params)  # it is donated
+    state, means = training.step(training.fresh(laid_out), micro_batches, prompts)
+  assert len(micro_batches) > 1 and float(means['mismatch/logp_max_abs']) < 1e-3
   before, after = (np.asarray(p['moe_blocks']['moe']['router_bias']) for p in (params, state.params))
   steps = (after - before) / rate  # whole: no gradient, no weight decay
   np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
   assert set(np.round(steps).astype(int).ravel()) <= {-1, 0, 1} and np.any(np.round(steps) != 0)
-  unmoved, means_of_none = programs._move_router_bias(0.0)(params, {'experts/load': jnp.ones((2, 8))})
-  assert unmoved is params and float(means_of_none['router/load_max_over_mean']) == 1
   assert float(means['router/load_max_over_mean']) >= 1 and not any(k.startswith('experts/') for k in means)
-  moved = jax.tree.map(lambda a, b: bool(np.any(np.asarray(a) != np.asarray(b))), state.params, params)
-  assert moved['moe_blocks']['moe']['router'] and moved['moe_blocks']['moe']['gate']
+
+
+def test_a_bias_that_does_not_move_is_measured_all_the_same():
+  params = {'moe_blocks': {'moe': {'router_bias': jnp.zeros((2, 8))}}}
+  unmoved, means = objective.move_router_bias(0.0)(params, {'experts/load': jnp.ones((2, 8))})
+  assert unmoved is params and float(means['router/load_max_over_mean']) == 1

@@ -12,7 +12,7 @@ from r1jax.engine import packing
 from r1jax.types import NOWHERE, UserError
 
 LENGTH = 12
-USE = 0.76  # of positions, in test_few_positions_are_padding: what the sizes of packing.shapes reach, 1.4 times apart
+USE = 0.79  # of positions, in test_few_positions_are_padding: what the sizes of packing.shapes reach, 1.3 times apart
 token = st.integers(1, 9)
 document = st.tuples(st.lists(token, max_size=6), st.lists(token, min_size=1, max_size=7)).filter(
     lambda d: len(d[0]) + len(d[1]) >= 2)
@@ -131,7 +131,8 @@ def test_a_document_with_nothing_to_predict_is_refused(document):
 def test_every_output_is_in_one_micro_batch_that_holds_it(data):
   """And no micro-batch holds more than its shape, no shape more tokens than the budget, or rows that nobody needs."""
   draw = lambda *bounds: data.draw(st.integers(*bounds))
-  longest, shards, multiple = draw(1, 300), draw(1, 8), data.draw(st.sampled_from([1, 8, 128]))
+  longest = data.draw(st.integers(1, 300) | st.integers(4096, 9000))
+  shards, multiple = draw(1, 8), data.draw(st.sampled_from([1, 8, 128]))
   lengths = data.draw(st.lists(st.integers(0, longest), max_size=80))
   tokens, most = longest * shards + draw(0, 4000), data.draw(st.none() | st.just(max(len(lengths), 1)))
   shapes = packing.shapes(longest, tokens=tokens, shards=shards, multiple=multiple, most=most)
@@ -140,7 +141,7 @@ def test_every_output_is_in_one_micro_batch_that_holds_it(data):
     assert shape.length == T and shape.rows > 0 and shape.rows % shards == 0 and shape.rows * T <= tokens
     assert most is None or shape.rows < most + shards
   for short, long in zip(shapes, [*shapes][1:]):
-    assert long <= 1.4 * (short + multiple)  # the smallest that fits is not much too large
+    assert long <= (1.3 if longest < 4096 else 2) * (short + multiple)  # the smallest that fits is not much too large
   cut = packing.micro_batches(lengths, shapes)
   assert sorted(unit for _, units in cut for unit in units) == list(range(len(lengths)))
   for T, units in cut:
@@ -151,11 +152,18 @@ def test_every_output_is_in_one_micro_batch_that_holds_it(data):
 def test_sizes_by_hand():
   assert packing.buckets(100, 1000, multiple=128) == (128, 256, 512, 1024)
   assert packing.buckets(8, 8, multiple=8) == (8,) and packing.buckets(8, 7, multiple=8) == (8,)
-  assert packing.shapes(100, tokens=1000, shards=2, multiple=64) == {64: (14, 64), 100: (10, 100)}
-  assert packing.shapes(100, tokens=1000, shards=2, multiple=64, most=5) == {64: (6, 64), 100: (6, 100)}
+  assert packing.shapes(100, tokens=1000, shards=2, multiple=40) == {80: (12, 80), 100: (10, 100)}
+  assert packing.shapes(100, tokens=1000, shards=2, multiple=40, most=5) == {80: (6, 80), 100: (6, 100)}
   assert packing.shapes(7, tokens=7, shards=1, multiple=8) == {7: (1, 7)}
   with pytest.raises(UserError, match='=199 are fewer than one row of 100 tokens on each of 2 .*: at least 200'):
     packing.shapes(100, tokens=199, shards=2, multiple=64)
+
+
+def test_long_outputs_get_micro_batches_of_a_quarter_of_the_tokens():
+  """But for the longest, which need not have a row on each device otherwise."""
+  shapes = packing.shapes(8192, tokens=2 * 8192, shards=2, multiple=128)
+  assert {T: rows for T, (rows, _) in shapes.items()} == {
+      256: 16, 512: 8, 1024: 4, 2048: 2, 4096: 2, 8192: 2}
 
 
 def test_micro_batches_by_hand():

@@ -16,6 +16,7 @@ from r1jax.data import prompts
 from r1jax.engine import rollout
 from r1jax.stages import common
 from r1jax.models import zoo
+from r1jax.types import Request
 
 PAGE = """The Rhind papyrus, copied about 1550 BC by the scribe Ahmes, lists 84 problems. Number 24 asks: a quantity \
 and its 1/7 added together give 19; what is the quantity? Ahmes guesses 7, gets 8, and scales: \
@@ -108,20 +109,21 @@ def test_smollm2_greedy_text_equals_transformers(smollm2):
   for template in ('chatml', 'r1_zero'):
     rows = [{'id': i, 'question': q} for i, q in enumerate(QUESTIONS)]
     batch = prompts.encode(rows, tokenizer, template=template, max_prompt=160)
-    sample = jax.jit(rollout.make_sampler(
-        model.apply, model.empty_cache, samples=1, max_tokens=16,
-        eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=0.0).sample)
-    out = jax.device_get(sample(params, batch, jax.random.key(0)))
+    sampler = rollout.Sampler(
+        model, mesh_lib.create({}, jax.devices()[:1]), slots=len(rows), samples=1, max_prompt=160, max_tokens=16,
+        eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=0.0).compile()
+    out = dict(sampler(params, [Request(i, ids, (i,)) for i, ids in enumerate(batch)], jax.random.key(0)))
     asked = their_tokenizer([prompts.render(template, q) for q in QUESTIONS], return_tensors='pt', padding=True,
                             padding_side='left')
     wanted = theirs.generate(**asked, do_sample=False, max_new_tokens=16, eos_token_id=list(tokenizer.eos_ids),
                              pad_token_id=tokenizer.pad_id)[:, asked.input_ids.shape[1]:].tolist()
     for i, question in enumerate(QUESTIONS):
-      got = out.tokens_BxT[i, :out.lengths_B[i]].tolist()
+      (said,) = out[i]
+      got = said.tokens.tolist()
       ended = [t in tokenizer.eos_ids for t in wanted[i]]
       length = ended.index(True) + 1 if any(ended) else len(ended)
       assert got == wanted[i][:length], (question, tokenizer.decode(got), tokenizer.decode(wanted[i]))
-      assert out.stopped_B[i] == any(ended)
+      assert said.stopped == any(ended)
       texts.add(tokenizer.decode(got))
   assert len(texts) == 2 * len(QUESTIONS)
 

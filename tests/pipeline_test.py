@@ -308,7 +308,7 @@ def small_config(**overrides):
 @pytest.mark.parametrize('overrides, said', [
     ({'rl.samples': 1}, 'rl.samples=1'),
     ({'mesh.tensor': 3}, 'devices'),
-    ({'mesh.data': 8, 'mesh.tensor': 1}, 'micro_tokens=64 are fewer than one row of 16 tokens on each of 8 mesh shards'),
+    ({'mesh.data': 8, 'mesh.tensor': 1}, 'micro_tokens=64 are fewer than one row of 16 tokens on each of 8 mesh'),
     ({'rl.steps': 7}, 'rl.steps=7'),
     ({'rl.micro_tokens': 8}, 'micro_tokens=8 are fewer than one row of 16 tokens'),
     ({'rl.slots': -1}, 'rl.slots=-1'),

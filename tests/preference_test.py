@@ -62,7 +62,7 @@ def base(tmp_path_factory):
   texts = [f'User: {GENERAL["question"]} Assistant: The sea is good and bad, salty, dry.'] * 9
   made = tokenizer_lib.train(texts, place, vocab_size=70, pieces=[])
   tokenizer = tokenizer_lib.add_special_tokens(made, [M], place, limit=80)
-  model = zoo.build(zoo.get('nano', vocab_size=80))
+  model = zoo.build(zoo.get('nano', vocab_size=80, max_length=2048))  # as a judge it is asked long questions
   common.save_model(place, model, tokenizer)
   checkpoint.save_params(place, params_lib.init(model, seed=0), {})
   return place
@@ -111,12 +111,16 @@ def test_labels_of_safety(base, tmp_path):
   assert safe > 0.5 > unsafe  # it does see the reasoning
 
 
+def whole_rows(model, params, tokens_BxT):
+  """[B, T]: what the reward head says at every token of rows without padding, the plain way."""
+  weights = {'params': params}
+  return model.apply(weights, model.apply(weights, tokens_BxT, method='hidden')[0], method='reward')
+
+
 def by_hand(model, kind, params, batch):
-  """(loss, share that is right), each response read alone as it is long."""
-  reward = lambda i: objective.rewards(model, params, batch.tokens_BxT[i:i + 1, :batch.lengths_B[i]],
-                                       batch.lengths_B[i:i + 1])[0]
-  rewards = jnp.stack([reward(i) for i in range(len(batch.lengths_B))])
-  margin, safe = (rewards[::2] - rewards[1::2], 1.0) if kind == 'pairs' else (rewards, batch.labels_B)
+  """(loss, share that is right) of responses, each read to its end."""
+  rewards_B = whole_rows(model, params, batch.tokens_BxT)[jnp.arange(len(batch.lengths_B)), batch.lengths_B - 1]
+  margin, safe = (rewards_B[::2] - rewards_B[1::2], 1.0) if kind == 'pairs' else (rewards_B, batch.labels_B)
   p = jax.nn.sigmoid(margin)
   right = (p > 0.5) == (jnp.asarray(safe) > 0.5)
   return -jnp.mean(safe * jnp.log(p) + (1 - safe) * jnp.log(1 - p)), jnp.mean(right)
@@ -129,78 +133,77 @@ def head():
   return model, {**params_lib.init(model, 0), 'reward_head': jnp.linspace(-1, 1, model.config.dim)}
 
 
-@pytest.mark.parametrize('kind, micro_tokens', [('pairs', 48), ('pairs', 1 << 20), ('labels', 24)])
-def test_a_step_of_a_reward_model_is_the_arithmetic_of_single_responses(head, kind, micro_tokens):
-  """However it is cut up, on two devices: whole pairs stay together, and what pads a micro-batch, whatever it holds, counts
-  nowhere."""
+ONE_SEED = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0)))
+
+
+@pytest.mark.parametrize('kind, micro_tokens', [('pairs', 96), ('labels', 72)])
+def test_a_step_of_a_reward_model_is_the_arithmetic_of_whole_rows(head, kind, micro_tokens):
+  """However it is cut up, on two devices: whole pairs stay together, and what pads a micro-batch, whatever it is,
+  counts nowhere."""
   model, params = head
-  rng, each = np.random.default_rng(0), 2 if kind == 'pairs' else 1
-  tokens, lengths = rng.integers(0, 80, (7 * each, 12)), rng.choice([2, 5, 9, 12], 7 * each)
-  batch = objective.Judged(tokens.astype(np.int32), lengths.astype(np.int32), (np.arange(7 * each) % 3 > 0).astype(np.float32))
-  c = ConfigDict(dict(kind=kind, batch=7, micro_tokens=micro_tokens, length=12, steps=1, optimizer=dict(
-      learning_rate=1e-2, warmup=0, decay='constant', b1=0.9, clip_norm=1e9)))
-  config, mesh = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0))), mesh_lib.create({'data': 2})
-  training = objective.preference(config, c, model, mesh).compile()
+  rng, each, T = np.random.default_rng(0), 2 if kind == 'pairs' else 1, 24
+  tokens = rng.integers(0, 80, (7 * each, T)).astype(np.int32)
+  lengths = rng.choice([2, 5, 15, 16, T], 7 * each).astype(np.int32)
+  batch = objective.Judged(tokens, lengths, (np.arange(7 * each) % 3 > 0).astype(np.float32))
+  optimizer = dict(learning_rate=1e-2, warmup=0, decay='constant', b1=0.9, clip_norm=1e9)
+  c = ConfigDict(dict(kind=kind, batch=7, micro_tokens=micro_tokens, length=T, steps=1, optimizer=optimizer))
+  mesh = mesh_lib.create({'data': 2})
+  training = objective.preference(ONE_SEED, c, model, mesh).compile()
   micro_batches = objective.cut(training, batch, lengths.reshape(7, each).max(axis=1), each=each)
+  assert {T for T, _ in micro_batches} == {16, 24} and any((rows.lengths_B == 0).any() for _, rows in micro_batches)
   if kind == 'pairs':
     assert all(rows.lengths_B.size % 4 == 0 for _, rows in micro_batches)  # so that no device has half a pair
-    assert {tuple(pair) for _, rows in micro_batches for pair in rows.lengths_B.reshape(-1, 2).tolist()} - {(0, 0)} == {
-        tuple(pair) for pair in lengths.reshape(-1, 2).tolist()}
-  assert (len(micro_batches) == 1) == (micro_tokens == 1 << 20)
-  assert any((rows.lengths_B == 0).any() for _, rows in micro_batches)
+    pairs = [pair for _, rows in micro_batches for pair in rows.lengths_B.reshape(-1, 2).tolist()]
+    assert sorted(pair for pair in pairs if pair != [0, 0]) == sorted(lengths.reshape(-1, 2).tolist())
   spoil = lambda rows: rows._replace(
       tokens_BxT=np.where(np.arange(rows.tokens_BxT.shape[1]) < rows.lengths_B[:, None], rows.tokens_BxT, 79),
-      labels_B=np.where(rows.lengths_B > 0, rows.labels_B, np.float32(np.nan)))
+      labels_B=np.where(rows.lengths_B > 0, rows.labels_B, np.float32(9)))
   micro_batches = update.put_micro_batches([(T, spoil(rows)) for T, rows in micro_batches], mesh)
   with mesh_lib.use_mesh(mesh):
-    state, means = training.step(training.fresh(jax.device_put(jax.tree.map(jnp.array, params), training.shardings.params)),
-                                 micro_batches)
-  (loss, right), gradient = jax.value_and_grad(lambda p: by_hand(model, kind, p, batch), has_aux=True)(params)
+    state = training.fresh(jax.device_put(jax.tree.map(jnp.array, params), training.shardings.params))
+    state, means = training.step(state, micro_batches)
+  want = jax.jit(jax.value_and_grad(lambda params: by_hand(model, kind, params, batch), has_aux=True))
+  (loss, right), gradient = want(params)
   assert float(means['loss']) == pytest.approx(float(loss), rel=1e-5)
   assert float(means['accuracy/train']) == pytest.approx(float(right))
   got = jax.tree.map(lambda mu: np.asarray(mu) / 0.1, optax.tree_utils.tree_get(state.opt_state, 'mu'))
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * float(optax.global_norm(gradient))), got, gradient)
+  atol = 1e-5 * float(optax.global_norm(gradient))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol), got, gradient)
 
 
 def test_a_model_of_steps_learns_at_the_ends_of_steps_alone(head):
-  """Answers cut up and padded against each alone; labels and tokens elsewhere may be anything."""
+  """Answers cut up and padded against whole rows; tokens behind them, and labels elsewhere, may be anything."""
   model, params = head
-  rng, lengths = np.random.default_rng(1), np.array([12, 3, 7, 5, 9], np.int32)
-  tokens, at = rng.integers(0, 80, (5, 12)).astype(np.int32), np.arange(12)
-  inside = at < lengths[:, None]
+  rng, lengths, at = np.random.default_rng(1), np.array([24, 3, 17, 5, 9], np.int32), np.arange(24)
+  tokens, inside = rng.integers(0, 80, (5, 24)).astype(np.int32), at < lengths[:, None]
   mask = ((at % 3 == 2) | (at == lengths[:, None] - 1)) & inside
-  labels = np.where(mask, rng.integers(0, 2, mask.shape), np.nan).astype(np.float32)
+  labels = np.where(mask, rng.integers(0, 2, mask.shape), 9).astype(np.float32)
   batch = objective.Steps(np.where(inside, tokens, 79), lengths, mask.astype(np.float32), labels)
-  c = ConfigDict(dict(batch=5, micro_tokens=24, length=12, steps=1, optimizer=dict(learning_rate=1e-2)))
-  mesh = mesh_lib.create({})
-  training = objective.process(ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0))), c, model, mesh)
-  loss_fn, found = jax.jit(objective.process_loss(model)), []
+  c = ConfigDict(dict(batch=5, micro_tokens=48, length=24, steps=1, optimizer=dict(learning_rate=1e-2)))
+  training = objective.process(ONE_SEED, c, model, mesh_lib.create({}))
+  sums = []
   for _, rows in objective.cut(training, batch, lengths):
-    n, d, metrics = loss_fn(params, None, rows)
-    found.append((n, d, *metrics['accuracy/train']))
-  assert len(found) > 1
-  numerator, denominator, right, count = np.sum(found, axis=0)
-  scores = [model.apply({'params': params}, model.apply({'params': params}, row[None, :n], method='hidden')[0],
-                        method='reward')[0] for row, n in zip(tokens, lengths)]
-  pairs = [(float(s[t]), labels[i, t]) for i, s in enumerate(scores) for t in np.flatnonzero(mask[i])]
-  assert denominator == count == len(pairs) and right == sum((s > 0) == (label > 0) for s, label in pairs)
-  want = sum(math.log(1 + math.exp(-s if label else s)) for s, label in pairs)
-  assert numerator == pytest.approx(want, rel=1e-5)
+    numerator, denominator, metrics = jax.jit(objective.process_loss(model))(params, None, rows)
+    sums.append((numerator, denominator, *metrics['accuracy/train']))
+  assert len(sums) > 1
+  numerator, denominator, right, count = np.sum(sums, axis=0)
+  scores, wanted = np.asarray(whole_rows(model, params, tokens))[mask], labels[mask]
+  assert denominator == count == mask.sum() and right == ((scores > 0) == (wanted > 0)).sum()
+  assert numerator == pytest.approx(np.log1p(np.exp(np.where(wanted > 0, -scores, scores))).sum(), rel=1e-5)
 
 
-def test_rows_of_a_reward_model_fit_the_budget():
-  """Pairs are rounded down to whole ones a device, but one a device there is always."""
+def test_rows_of_a_reward_model_fit_the_budget_and_the_batch():
+  """Pairs are rounded down to whole ones a device, but one a device there is always, and no more than there are."""
   c = ConfigDict(dict(kind='pairs', batch=64, length=64, steps=1, optimizer=dict(learning_rate=1e-2)))
-  config, model = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0))), zoo.build(zoo.get('nano', reward_head=True))
-  for micro_tokens, rows in ((7 * 64, 4), (8 * 64, 8), (2 * 64, 4)):
-    c.micro_tokens = micro_tokens
-    training = objective.preference(config, c, model, mesh_lib.create({'data': 2}))
-    assert training.rows[64].tokens_BxT.shape == (rows, 64)
+  model, mesh = zoo.build(zoo.get('nano', reward_head=True)), mesh_lib.create({'data': 2})
+  for c.micro_tokens, c.batch, rows in ((7 * 64, 64, 4), (8 * 64, 64, 8), (2 * 64, 64, 4), (1 << 20, 7, 16)):
+    assert objective.preference(ONE_SEED, c, model, mesh).rows[64].tokens_BxT.shape == (rows, 64)
 
 
 @pytest.mark.parametrize('kind', ['pairs', 'labels', 'process'])
 def test_a_mixture_of_experts_learns_to_judge(kind):
-  """R1's own reward models are DeepSeek-V3's: its router's loads are counted in their updates too. Traced, not compiled."""
+  """R1's own reward models are DeepSeek-V3's: its router's loads are counted in their updates too.
+  Traced, not compiled."""
   model = zoo.build(zoo.get('nano-deepseek', reward_head=True))
   c = ConfigDict(dict(kind=kind, batch=4, micro_tokens=24, length=12, steps=1, optimizer=dict(learning_rate=1e-2)))
   config = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.001)))
@@ -216,7 +219,7 @@ def test_mistakes_are_one_line(tmp_path, base):
   for values, said in (({'kind': 'stars'}, "kind='stars'"),
                        ({'source': 'nowhere.jsonl'}, "'nowhere.jsonl' is neither"),
                        ({'micro_tokens': 63}, 'micro_tokens=63 are fewer than one row of 64 tokens')):
-    c = config(tmp_path, 'pairs', [])
+    c = config(tmp_path, 'pairs', [{'question': 'q', 'chosen': 'a', 'rejected': 'b'}])
     c.judge.update(values)
     with pytest.raises(UserError, match=said):
       preference.check(c, 'judge')
@@ -292,7 +295,8 @@ def test_rewards_are_summed_where_they_apply_and_left_out_elsewhere(tmp_path, mo
   assert facts['accuracy/mean'] == 0.5 and facts['reward/helpful'] == 0.25 and facts['reward/harmless'] == 0.75
   assert facts['monitor/helpful_by_rule'] == pytest.approx(1 / 3) and facts['monitor/harmless_by_rule'] == 1.0
   assert facts['language/consistency'] == 1.0 and facts['language/words'] == 1.0
-  written = statistics.sample_rows(1, 0, rows, {i: [text] for i, text in enumerate(texts)}, completions, found, advantages)
+  by_group = {i: [text] for i, text in enumerate(texts)}
+  written = statistics.sample_rows(1, 0, rows, by_group, completions, found, advantages)
   assert 'accuracy' not in written[2]['rewards'] and 'helpful' in written[2]['rewards']
   assert 'helpful' not in written[0]['rewards']
   json.dumps(written, allow_nan=False)

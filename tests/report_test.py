@@ -44,7 +44,9 @@ def make_run(path, steps=20, seed=0, every=None):
             'reflection/words_per_completion': 0.1 + x * x + abs(rng.gauss(0, 0.05)), 'loss': rng.gauss(0, 0.01),
             'grad_norm': float('nan') if step == 5 else rng.lognormvariate(-1, 0.4),
             'rollout/seconds': 3 + 4 * x, 'rewards/seconds': 0.3, 'update/seconds': 2 + x,
-            'step/seconds': 6 + 5 * x + (40 if step == 1 else 0), 'rollout/tokens_per_second': 9e4 + rng.gauss(0, 3e3)}
+            'step/seconds': 6 + 5 * x + (40 if step == 1 else 0), 'rollout/slot_use': 0.5 + x / 3,
+            'update/token_use': 0.8 + x / 9, 'time/decode': 2 + 4 * x, 'time/admit': 1.0, 'time/judge_wait': 0.3,
+            'time/update': 2 + x, 'time/other': 0.7, 'rollout/tokens_per_second': 9e4 + rng.gauss(0, 3e3)}
       if step % every == 0:
         row |= {'eval/sums/pass@1': 0.05 + 0.8 * skill, 'eval/sums/cons@16': min(1, 0.1 + 0.88 * skill)}
         if step:
@@ -86,7 +88,7 @@ def written(tmp_path_factory):
 def test_every_figure_of_the_page_stands_and_is_not_empty(written):
   path, html = written
   names = [f'2_rl_{name}' for name in ('accuracy_sums', 'length', 'reflection', 'rewards', 'kl', 'entropy', 'clip',
-                                       'no_signal', 'loss', 'grad_norm', 'mismatch', 'seconds', 'throughput')]
+                                       'no_signal', 'loss', 'grad_norm', 'mismatch', 'seconds', 'use', 'throughput')]
   for name in names + ['1_base_loss']:
     assert f'src="{name}.png"' in html and f'srcset="dark/{name}.png"' in html
     for folder in ('', 'dark/'):
@@ -208,6 +210,21 @@ def test_phases_of_a_step_add_up():
   assert list(steps) == [1, 2] and list(seconds) == ['rollout', 'rewards', 'update', 'rest']
   np.testing.assert_allclose(seconds['rest'], [0.5, 0.0])
   np.testing.assert_allclose(seconds['rewards'], [0.5, 0.0])
+
+
+def test_spans_of_a_step_add_up_in_layers():
+  """Where there are spans they say more than the seconds of three phases; two that belong together are one layer."""
+  rows = [{'step': 0, 'eval/sums/pass@1': 0.5},
+          {'step': 1, 'time/admit': 1.0, 'time/decode': 2.0, 'time/judge_wait': 0.25, 'time/reference': 0.5,
+           'time/update': 4.0, 'time/metrics': 0.125, 'time/other': 0.25, 'step/seconds': 8.125,
+           'rollout/seconds': 3.0, 'rewards/seconds': 0.25},
+          {'step': 2, 'time/admit': 1.0, 'time/decode': None, 'time/checkpoint': 3.0, 'time/other': 2.0,
+           'step/seconds': 6.0}]
+  steps, seconds = figures.phases(rows)
+  assert list(steps) == [1, 2]
+  assert {name: values.tolist() for name, values in seconds.items()} == {
+      'rollout': [3.0, 1.0], 'judging': [0.25, 0.0], 'reference': [0.5, 0.0], 'update': [4.0, 0.0],
+      'metrics': [0.125, 0.0], 'checkpoints': [0.0, 3.0], 'rest': [0.25, 2.0]}
 
 
 def test_running_mean_by_hand():

@@ -115,8 +115,9 @@ def test_judging_overlaps_the_reference_pass(tmp_path, monkeypatch):
   """A reward that sleeps as long as the reference's log-probs take adds at most 10 % to a step."""
   import importlib.util
   import pathlib
+  import jax
   from r1jax import pipeline
-  from r1jax.stages import rl, judging
+  from r1jax.stages import judging, policy
 
   spec = importlib.util.spec_from_file_location(
       'r1_zero', pathlib.Path(__file__).parent.parent / 'experiments' / 'r1_zero.py')
@@ -126,17 +127,24 @@ def test_judging_overlaps_the_reference_pass(tmp_path, monkeypatch):
   config.base.steps, config.base.documents, config.rl.steps, config.rl.eval_every = 4, 500, 16, 0
   config.mesh = dict(data=8, fsdp=1, tensor=1, expert=1)
   config.stages = config.stages[:2]
-  passes, sleep = [], [0.0]
-  real_logps, real_judge = rl._logps, judging.Scorer._judge
+  passes, sleep = [], [None]
+  reference, add = policy.Policy.minibatches, judging.Verdicts.add
 
-  def logps(*args):
+  def minibatches(self, *args):
     start = time.monotonic()
-    out = real_logps(*args)
-    passes.append(time.monotonic() - start)
+    out = reference(self, *args)
+    if sleep[0] is None:  # in the first run, until the devices have it
+      jax.block_until_ready([rows for part in out for _, rows, _ in part.micro_batches])
+      passes.append(time.monotonic() - start)
     return out
 
-  monkeypatch.setattr(rl, '_logps', logps)
-  monkeypatch.setattr(judging.Scorer, '_judge', lambda self, *args: (time.sleep(sleep[0]), real_judge(self, *args))[1])
+  def added(self, *args):
+    add(self, *args)
+    if len(self._jobs) == config.rl.groups * config.rl.minibatches:  # behind the last group's verdicts
+      self._jobs.append(self._scorer.thread.submit(time.sleep, sleep[0] or 0.0))
+
+  monkeypatch.setattr(policy.Policy, 'minibatches', minibatches)
+  monkeypatch.setattr(judging.Verdicts, 'add', added)
 
   def step_seconds(name):
     pipeline.run(config, str(tmp_path / name))
@@ -144,6 +152,7 @@ def test_judging_overlaps_the_reference_pass(tmp_path, monkeypatch):
     return [r['step/seconds'] for r in rows if 'step/seconds' in r][4:]
 
   step_seconds('warm')
+  sleep[0] = 0.0
   quick = statistics.median(step_seconds('quick'))
   sleep[0] = statistics.median(passes)
   slow = statistics.median(step_seconds('slow'))

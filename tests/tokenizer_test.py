@@ -3,6 +3,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 import tokenizers
 from tokenizers import pre_tokenizers
@@ -25,18 +26,38 @@ def test_a_tiny_tokenizer_goes_out_with_the_same_ids(tmp_path):
     assert theirs.decode(ours.encode(texts[0])) == texts[0]
 
 
+def made(kind, path, special=()):
+  """A small tokenizer of that kind; special: tokens that a text leaves out."""
+  if kind == 'sentencepiece':
+    return train_tokenizer(['the sum of 12 and 5 is 17'] * 9, str(path), vocab_size=40, pieces=[' 12'])
+  vocab = {token: i for i, token in enumerate(TOKENS)}
+  theirs = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, [tuple(m.split(' ')) for m in MERGES]))
+  theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+  theirs.decoder = tokenizers.decoders.ByteLevel()
+  theirs.add_special_tokens(list(special))
+  os.makedirs(path / 'hf')
+  theirs.save(str(path / 'hf' / 'tokenizer.json'))
+  (path / 'hf' / 'tokenizer_r1jax.json').write_text(json.dumps({'eos_ids': [0]}))
+  return Tokenizer(str(path / 'hf'))
+
+
+@pytest.mark.parametrize('kind', ['sentencepiece', 'tokenizer.json'])
+def test_many_are_decoded_as_one_by_one(tmp_path, kind):
+  """Of any length, of any ids: pieces of a character, special ones, and those that a model has rows to spare for."""
+  ours = made(kind, tmp_path, special=('<|end|>', '<|pad|>'))
+  rng = np.random.default_rng(0)
+  rows = [rng.integers(0, ours.vocab_size, n).astype(np.int32) for n in (0, 1, 1, 5, 64, 2, 300)]
+  rows += [np.array([0, 2, 0], np.int32), np.array(ours.encode('hell <think> the sum \u00fc\u4e8c'), np.int32), [3, 4]]
+  if kind == 'sentencepiece':
+    rows.append(np.array([5, ours.vocab_size, 6, ours.vocab_size + 99], np.int32))
+  assert ours.decode_batch(rows) == [ours.decode(ids) for ids in rows]
+  assert ours.decode_batch(rows[:1]) == [''] and ours.decode_batch([]) == []
+  assert len(set(map(ours.decode, rows))) > 7  # they are texts
+
+
 @pytest.mark.parametrize('kind', ['sentencepiece', 'tokenizer.json'])
 def test_special_tokens_are_one_id_each(tmp_path, kind):
-  ours = train_tokenizer(['the sum of 12 and 5 is 17'] * 9, str(tmp_path), vocab_size=40, pieces=[' 12'])
-  if kind == 'tokenizer.json':
-    vocab = {token: i for i, token in enumerate(TOKENS)}
-    theirs = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, [tuple(m.split(' ')) for m in MERGES]))
-    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    os.makedirs(tmp_path / 'hf')
-    theirs.save(str(tmp_path / 'hf' / 'tokenizer.json'))
-    with open(tmp_path / 'hf' / 'tokenizer_r1jax.json', 'w', encoding='utf-8') as f:
-      json.dump({'eos_ids': [0]}, f)
-    ours = Tokenizer(str(tmp_path / 'hf'))
+  ours = made(kind, tmp_path)
   marks = ['|special_token|', '<sum>']
   new = add_special_tokens(ours, marks, str(tmp_path / 'new'), limit=ours.vocab_size + 2)
   ids = new.encode('|special_token|he<sum>')

@@ -35,11 +35,11 @@ ADAMW = dict(b1=0.9, weight_decay=0.1, clip_norm=1e9)
 ADAM = optim.create(learning_rate=1e-3, steps=10, **ADAMW)
 
 
-def numbers(ratio='token', aggregate='sequence_mean', *, T=16, P=6, **changes):
+def numbers(ratio='token', aggregate='sequence_mean', *, T=24, P=6, **changes):
   """A stage's part of the config, as objective.rl reads it."""
   return ConfigDict({**dict(
       temperature=0.7, is_cap=0.0, clip_low=0.2, clip_high=0.3, kl_coef=0.1, ratio=ratio, aggregate=aggregate,
-      max_tokens=T, max_prompt=P, groups=N, samples=G, micro_tokens=64, ref_dtype='float32', ref_memory='device',
+      max_tokens=T, max_prompt=P, groups=N, samples=G, micro_tokens=120, ref_dtype='float32', ref_memory='device',
       steps=10, learning_rate=1e-3, optimizer=ADAMW), **changes})
 
 
@@ -102,7 +102,7 @@ def by_hand(logits_of, policy_loss, params, w: Whole, **mode):
   return numerator / denominator, {**means, 'loss': numerator / denominator}
 
 
-def ragged(logits_of, params, vocab, seed, *, P=6, T=16, empty=False) -> Case:
+def ragged(logits_of, params, vocab, seed, *, P=6, T=24, empty=False) -> Case:
   """N groups of G completions of 1 to T tokens (one of none), a little off the policy; what ends them pads them too."""
   rng = np.random.default_rng(seed)
   lengths = rng.integers(1, T + 1, N * G)
@@ -220,7 +220,8 @@ def toy_steps(what, micro_tokens, devices):
   """Two functions of a seed: ((loss, means), gradient) of a whole minibatch, and (state, means) after a step of it."""
   mesh = mesh_lib.create({'data': devices}, jax.devices()[:devices])
   if what == 'sft':
-    c = ConfigDict(dict(length=12, micro_tokens=micro_tokens, steps=10, optimizer=dict(ADAMW, learning_rate=1e-3)))
+    c = ConfigDict(dict(length=12, batch=N, micro_tokens=micro_tokens // 2, steps=10,
+                        optimizer=dict(ADAMW, learning_rate=1e-3)))
     training, loss_fn = objective.sft(CONFIG, c, TOY, mesh).compile(), objective.cross_entropy_loss(TOY, chunk=128)
     quotient = lambda params, rows: (lambda n, d, m: (n / d, {}))(*loss_fn(params, None, rows))
     quotient = jax.jit(jax.value_and_grad(quotient, has_aux=True))
@@ -237,17 +238,17 @@ def toy_steps(what, micro_tokens, devices):
   training, case = built.training.compile(), functools.partial(ragged, TOY.whole, TOY_PARAMS, VOCAB, empty=True)
   quotient = functools.partial(by_hand, TOY.whole, grpo.policy_loss, ratio=what[0], aggregate=what[1])
   quotient = jax.jit(jax.value_and_grad(quotient, has_aux=True))
-  return (lambda seed: quotient(TOY_PARAMS, whole(case(seed), 6, 16)),
+  return (lambda seed: quotient(TOY_PARAMS, whole(case(seed), 6, 24)),
           lambda seed: take_steps(training, TOY_PARAMS, case(seed), built.shapes))
 
 
 @pytest.mark.parametrize('what', MODES + ['sft'], ids=str)
 def test_a_step_does_not_depend_on_how_the_batch_is_cut_up(what):
-  """Gradients to 2e-6 of the largest, parameters after a step of AdamW to 1e-5, for budgets of tokens x devices.
+  """Gradients to 5e-6 of the largest (the prompts' part comes by a pass of its own), parameters after a step of AdamW to 1e-5, for budgets of tokens x devices.
 
   They are compared with the gradient of numerator / denominator of the whole batch, taken without update.py.
   """
-  for micro_tokens, devices in [(64, 4)] + [(16, 1), (40, 1)] * (what in (MODES[0], 'sft')):
+  for micro_tokens, devices in [(96, 4)] + [(24, 1), (60, 1)] * (what in (MODES[0], 'sft')):
     in_one_piece, step = toy_steps(what, micro_tokens, devices)
     for seed in range(3):
       (loss, means), gradient = in_one_piece(seed)
@@ -256,7 +257,7 @@ def test_a_step_does_not_depend_on_how_the_batch_is_cut_up(what):
       state, got = step(seed)
       at = f'{micro_tokens=} {devices=} {seed=}'
       close = lambda a, b, atol: np.testing.assert_allclose(a, b, atol=atol, rtol=0, err_msg=at)
-      jax.tree.map(lambda a, b: close(a, b, 2e-6 * largest), gradient_of(state), gradient)
+      jax.tree.map(lambda a, b: close(a, b, 5e-6 * largest), gradient_of(state), gradient)
       jax.tree.map(close_where_it_matters, jax.device_get(state.params), after_adam(TOY_PARAMS, gradient), gradient)
       close(got['loss'], loss, 1e-5)
       close(got['grad_norm'], optax.global_norm(gradient), 1e-5 * largest)
@@ -295,14 +296,14 @@ class Bench:
   Attributes:
     shapes: budget -> (T -> shape). 'one': all outputs in one micro-batch; 'row': one of the longest a device.
   """
-  P, T = 6, 16
+  P, T = 6, 24
 
   def __init__(self, dtype: str, shape: dict, budgets: tuple[str, ...]):
     self.dtype, devices = dtype, int(np.prod([1, *shape.values()]))
     self.mesh = mesh_lib.create(shape, jax.devices()[:devices])
     self.model = zoo.build(zoo.get('nano', dtype=dtype))
     shards = mesh_lib.batch_shards(self.mesh)
-    tokens = {'one': N * G * self.T, 'many': 80 * shards, 'row': self.T * shards}
+    tokens = {'one': N * G * self.T, 'many': 120 * shards, 'row': self.T * shards}
     self.shapes = {budget: packing.shapes(self.T, tokens=tokens[budget], shards=shards, most=N * G,
                                           multiple=self.T if budget == 'one' else 8) for budget in budgets}
     self.logits = lambda params, rows, starts: self.model.apply({'params': params}, rows)
@@ -670,7 +671,7 @@ def test_the_end_token_gets_gradient_where_it_is_padding_too(nano):
 def toy_rows(seed):
   """(outputs in one micro-batch, the prefix of their prompts)."""
   case = ragged(TOY.whole, TOY_PARAMS, VOCAB, seed)
-  (_, rows), = cut_up(case, {16: packing.Shape(N * G, 16)})
+  (_, rows), = cut_up(case, {24: packing.Shape(N * G, 24)})
   return rows, rollout.prefill(TOY.apply, TOY_PARAMS, Prompts(*rollout.padded(case.prompts, N, 6, PAD)))
 
 

@@ -6,6 +6,7 @@ user's mistake or a program that failed (one line on stderr; the table has what 
 """
 
 import datetime
+import functools
 import json
 import os
 import subprocess
@@ -20,13 +21,16 @@ from r1jax.bench import inputs
 from r1jax.bench import table
 from r1jax.types import UserError
 
-_PEERS = flags.DEFINE_bool('peers', False, 'TRL and tunix too, in environments of their own below --work')
-_JSON = flags.DEFINE_bool('json', False, 'print one JSON object a row')
-_WORK = flags.DEFINE_string('work', os.path.join('runs', 'bench'), 'weights, prompts, environments and logs')
-_STEPS = flags.DEFINE_integer('steps', 0, 'steps that are timed, after one that is not; 0: as the config says')
-_ONLY = flags.DEFINE_string('only', '', 'PROGRAM[,PROGRAM]: these alone, of r1jax, static, trl, tunix, limits, decode')
-_PROFILE = flags.DEFINE_string('profile', '', 'FIRST:LAST: trace these steps of r1jax, to WORK/profile/WORKLOAD')
-_CHILD = flags.DEFINE_string('child', '', 'WORKLOAD/PROGRAM: measure here; for the command itself')
+_BOOL, _STRING, _INTEGER = (  # other commands have flags of the same names
+    functools.partial(define, allow_override=True)
+    for define in (flags.DEFINE_bool, flags.DEFINE_string, flags.DEFINE_integer))
+_PEERS = _BOOL('peers', False, 'TRL and tunix too, in environments of their own below --work')
+_JSON = _BOOL('json', False, 'print one JSON object a row')
+_WORK = _STRING('work', os.path.join('runs', 'bench'), 'weights, prompts, environments and logs')
+_STEPS = _INTEGER('steps', 0, 'steps that are timed, after one that is not; 0: as the config says')
+_ONLY = _STRING('only', '', 'PROGRAM[,PROGRAM]: these alone, of r1jax, static, trl, tunix, limits, decode')
+_PROFILE = _STRING('profile', '', 'FIRST:LAST: trace these steps of r1jax, to WORK/profile/WORKLOAD')
+_CHILD = _STRING('child', '', 'WORKLOAD/PROGRAM: measure here; for the command itself')
 
 # What config.keep_freed_memory sets by mallopt (main.py), for a process that begins with it.
 _KEEP_FREED = {'MALLOC_ARENA_MAX': '1', 'MALLOC_MMAP_MAX_': '0', 'MALLOC_TRIM_THRESHOLD_': str((1 << 31) - 1),
@@ -44,12 +48,16 @@ def programs(w, *, peers: bool) -> list[str]:
 
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
-  found, mistake = [], None
   try:
     config = options.parse(argv)
     if _CHILD.value:
       return _measure(config, *_CHILD.value.split('/'))
-    _warn_if_busy()
+  except UserError as e:
+    print(f'r1jax: {e}', file=sys.stderr)
+    return 2
+  _warn_if_busy()
+  found, mistake = [], None
+  try:
     for name, program in _wanted(config):
       rows = _in_child(argv, config, name, program)
       found += rows
@@ -113,19 +121,15 @@ def _in_child(argv: list[str], config, name: str, program: str) -> list[dict]:
 
 def _measure(config, name: str, program: str) -> int:
   """What a child does: a program's rows on stdout."""
-  import jax  # the command itself must stay small: what it has held counts for its children, by getrusage
+  import jax  # here and not above, as the command itself asks for no device
   from r1jax.bench import decode, limits, ours, workload
   from r1jax.engine import profile
   w, steps = config[name], _STEPS.value or config[name].steps
-  try:
-    if w.accelerator and jax.default_backend() == 'cpu' and not (_STEPS.value and w.model.startswith('nano')):
-      raise UserError(f'{name} is for an accelerator, and there is none; to try it on a CPU: --steps=1 '
-                      f'--config.{name}.model=nano')
-    profile.steps = profile.parse(_PROFILE.value) if _PROFILE.value else None
-    load = workload.load(config, name, _WORK.value)
-  except UserError as e:
-    print(f'r1jax: {e}', file=sys.stderr)
-    return 2
+  if w.accelerator and jax.default_backend() == 'cpu' and not (_STEPS.value and w.model.startswith('nano')):
+    raise UserError(f'{name} is for an accelerator, and there is none; to try it on a CPU: --steps=1 '
+                    f'--config.{name}.model=nano')
+  profile.steps = profile.parse(_PROFILE.value) if _PROFILE.value else None
+  load = workload.load(config, name, _WORK.value)
   if program == 'limits':
     rows = [limits.row(load, _said)]
   elif program == 'decode':

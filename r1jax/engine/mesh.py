@@ -1,4 +1,5 @@
-"""One mesh for every platform: four axes, one table from what an array means to where it lies, and programs compiled for it."""
+"""One mesh for every platform: four axes, one table from what an array means to where it lies, programs compiled for
+it."""
 
 import math
 from typing import Any, NamedTuple
@@ -146,7 +147,8 @@ def with_shardings(shapes, shardings):
 def put(tree, mesh):
   """Host arrays, the same on every process, -> device arrays with rows dealt out over the mesh."""
   dealt = batch_sharding(mesh)
-  return jax.tree.map(lambda x: jax.make_array_from_callback(np.shape(x), dealt, lambda index: np.asarray(x)[index]), tree)
+  one = lambda x: jax.make_array_from_callback(np.shape(x), dealt, lambda index: np.asarray(x)[index])
+  return jax.tree.map(one, tree)
 
 
 def all_gather(tree):
@@ -155,7 +157,7 @@ def all_gather(tree):
 
 
 def gather_rows(values: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
-  """[n, ...]: every host's values for its own `rows`, of n in all; each row is some host's. All hosts get all of them."""
+  """[n, ...]: every host's values for its own `rows`, of n in all; each row is some host's. All hosts get all."""
   whole = np.zeros((n, *values.shape[1:]), values.dtype)
   whole[rows] = values
   if jax.process_count() == 1:

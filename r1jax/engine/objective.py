@@ -28,11 +28,14 @@ class Outputs(NamedTuple):
   advantages_R: Any  # float32
 
 
-def completion_logps(apply, params, prefix: Prefix, tokens_RxT, lengths_R, prompt_R, *, temperature: float, chunk: int = 128):
-  """(logps_RxT, entropy_RxT) of completions behind their prompts by teacher forcing, nats: what the sampler should have said."""
+def completion_logps(apply, params, prefix: Prefix, tokens_RxT, lengths_R, prompt_R, *, temperature: float,
+                     chunk: int = 128):
+  """(logps_RxT, entropy_RxT) of completions behind their prompts by teacher forcing, nats: what the sampler should have
+  said."""
   T = tokens_RxT.shape[1]
   hidden_RxTxD = prefix.hidden_NxD[prompt_R][:, None]
-  if T > 1:  # the last token predicts nothing; its place is computed all the same, so that T stays a multiple of a block
+  # The last token predicts nothing; its place is computed all the same, so that T stays a multiple of a block.
+  if T > 1:
     at = jnp.arange(T)
     positions_RxT = jnp.where(at < lengths_R[:, None] - 1, prefix.lengths_N[prompt_R][:, None] + at, NOWHERE)
     rest, _ = apply({'params': params}, tokens_RxT, positions_RxT, prefix=prefix, prompt_B=prompt_R, method='hidden')
@@ -79,7 +82,8 @@ def cross_entropy_loss(model, *, chunk: int, balance_share: float = 0.0):
     del prefix
     weights, (apply, seen) = {'params': params}, _recorded(model)
     hidden, _ = apply(weights, rows.tokens_BxT, rows.positions_BxT, rows.segment_ids_BxT, method='hidden')
-    logps, _ = losses.token_logps(lambda h: model.apply(weights, h, method='unembed'), hidden, rows.targets_BxT, chunk=chunk)
+    unembed = lambda h: model.apply(weights, h, method='unembed')
+    logps, _ = losses.token_logps(unembed, hidden, rows.targets_BxT, chunk=chunk)
     numerator, denominator, metrics = losses.cross_entropy(logps, rows.mask_BxT)
     if seen and balance_share:
       balance_B = jnp.mean(seen[0]['balance'], axis=0)
@@ -114,11 +118,13 @@ def preference_loss(model, *, pairs: bool):
     apply, seen = _recorded(model)
     rewards_B = rewards(model, params, rows.tokens_BxT, rows.lengths_B, apply)
     real = (rows.lengths_B > 0).astype(jnp.float32)
-    margin, label, real = ((rewards_B[0::2] - rewards_B[1::2], 1.0, real[0::2]) if pairs else (rewards_B, rows.labels_B, real))
+    margin, label, real = ((rewards_B[0::2] - rewards_B[1::2], 1.0, real[0::2]) if pairs else
+                           (rewards_B, rows.labels_B, real))
     each = jnp.where(real > 0, losses.log_loss(margin, label), 0.0)
     right = (margin > 0) == (jnp.asarray(label) > 0.5)
     numerator, count = jnp.sum(each), jnp.sum(real)
-    return numerator, count, {'loss': (numerator, count), 'accuracy/train': (jnp.sum(right * real), count)} | _expert_load(seen)
+    metrics = {'loss': (numerator, count), 'accuracy/train': (jnp.sum(right * real), count)}
+    return numerator, count, metrics | _expert_load(seen)
 
   return loss_fn
 
@@ -192,7 +198,8 @@ def check(c, mesh, longest: int) -> None:
 
 
 def _shapes(c, mesh, longest: int, most: int, *, buckets: bool) -> dict[int, packing.Shape]:
-  """Of micro-batches of rows of up to `longest` tokens, of which a minibatch has `most`; without buckets all are that long."""
+  """Of micro-batches of rows of up to `longest` tokens, of which a minibatch has `most`; without buckets all are that
+  long."""
   multiple = 128 if mesh_lib.platform(mesh) != 'cpu' else 8
   shards = mesh_lib.batch_shards(mesh)
   if buckets:
@@ -205,7 +212,8 @@ def _arrays(kind, shape: packing.Shape, mesh, *, none: tuple[str, ...] = ()):
   dealt = mesh_lib.batch_sharding(mesh)
   floats = ('sampler_RxT', 'old_RxT', 'ref_RxT', 'advantages_R', 'mask_BxT', 'labels_B', 'labels_BxT')
   size = lambda name: tuple(shape) if name.endswith('xT') else (shape.rows,)
-  return kind(*(None if name in none else jax.ShapeDtypeStruct(size(name), jnp.float32 if name in floats else jnp.int32, sharding=dealt)
+  dtype = lambda name: jnp.float32 if name in floats else jnp.int32
+  return kind(*(None if name in none else jax.ShapeDtypeStruct(size(name), dtype(name), sharding=dealt)
                 for name in kind._fields))
 
 
@@ -222,7 +230,8 @@ class RL(NamedTuple):
   """The programs of GRPO's update."""
   training: update.Training
   shapes: dict[int, packing.Shape]
-  logps: dict[int, mesh_lib.Program]  # (params, prefix, tokens, lengths, prompt_R) -> log-probs [R, T]; also of the reference
+  # (params, prefix, tokens, lengths, prompt_R) -> log-probs [R, T]; also of the reference
+  logps: dict[int, mesh_lib.Program]
   prompts: tuple[int, int]
 
 
@@ -235,20 +244,24 @@ def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
   chunk = chunk_for(config, model, max(s.rows for s in shapes.values()))
   rows = {T: _arrays(Outputs, shape, mesh, none=() if reference else ('ref_RxT',)) for T, shape in shapes.items()}
   training = _training(config, c, model, mesh, grpo_loss(model.apply, c, chunk=chunk, experts=model.mixture), rows,
-                       rate={'learning_rate': c.learning_rate}, prompts=prompts, reference=reference, ref_memory=c.ref_memory)
+                       rate={'learning_rate': c.learning_rate}, prompts=prompts, reference=reference,
+                       ref_memory=c.ref_memory)
   forward = jax.jit(lambda params, prefix, *rows: completion_logps(
-      model.apply, params, prefix, *rows, temperature=c.temperature, chunk=chunk)[0], out_shardings=mesh_lib.batch_sharding(mesh))
-  logps = {T: mesh_lib.Program(forward, (training.state.params, training.prefix_shapes(), *rows[T][:3]), mesh, mesh_lib.RULES)
-           for T in shapes}
+      model.apply, params, prefix, *rows, temperature=c.temperature, chunk=chunk)[0],
+                    out_shardings=mesh_lib.batch_sharding(mesh))
+  args = lambda T: (training.state.params, training.prefix_shapes(), *rows[T][:3])
+  logps = {T: mesh_lib.Program(forward, args(T), mesh, mesh_lib.RULES) for T in shapes}
   return RL(training, shapes, logps, prompts)
 
 
-def outputs(completions: list[Completion], prompt_of: list[int], advantages, shape: packing.Shape, pad_id: int, *, reference: bool) -> Outputs:
+def outputs(completions: list[Completion], prompt_of: list[int], advantages, shape: packing.Shape, pad_id: int, *,
+            reference: bool) -> Outputs:
   """A micro-batch on the host; old log-probs are the sampler's, the reference's are to be put in."""
   some = lambda values, dtype: packing.padded([np.asarray(values, dtype)], packing.Shape(1, shape.rows))[0]
   sampler = packing.padded([c.logps for c in completions], shape, np.float32(0))
-  return Outputs(packing.padded([c.tokens for c in completions], shape, pad_id), some([len(c.tokens) for c in completions], np.int32),
-                 some(prompt_of, np.int32), sampler, sampler, sampler if reference else None, some(advantages, np.float32))
+  return Outputs(packing.padded([c.tokens for c in completions], shape, pad_id),
+                 some([len(c.tokens) for c in completions], np.int32), some(prompt_of, np.int32), sampler, sampler,
+                 sampler if reference else None, some(advantages, np.float32))
 
 
 def cut(training: update.Training, batch, lengths, *, each: int = 1) -> list[tuple[int, Any]]:
@@ -276,14 +289,15 @@ def sft(config, c, model, mesh) -> update.Training:
   shapes = _shapes(c, mesh, c.length, c.batch, buckets=False)
   chunk = chunk_for(config, model, shapes[c.length].rows)
   rows = {T: _arrays(packing.Packed, shape, mesh) for T, shape in shapes.items()}
-  return _training(config, c, model, mesh, cross_entropy_loss(model, chunk=chunk, balance_share=config.experts.balance_loss), rows)
+  loss_fn = cross_entropy_loss(model, chunk=chunk, balance_share=config.experts.balance_loss)
+  return _training(config, c, model, mesh, loss_fn, rows)
 
 
 def preference(config, c, model, mesh) -> update.Training:
   """A reward model's: c.kind 'pairs' or 'labels'."""
   pairs = c.kind == 'pairs'
   each = 2 * mesh_lib.batch_shards(mesh) if pairs else 1  # both members of a pair lie on one device
-  shapes = _shapes(c, mesh, c.length, c.batch * (2 if pairs else 1), buckets=True)
+  shapes = _shapes(c, mesh, c.length, -(-c.batch * 2 // each) * each if pairs else c.batch, buckets=True)
   rows = {T: _arrays(Judged, packing.Shape(max(s.rows // each, 1) * each, T), mesh) for T, s in shapes.items()}
   return _training(config, c, model, mesh, preference_loss(model, pairs=pairs), rows)
 

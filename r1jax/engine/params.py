@@ -29,7 +29,8 @@ def init(model, seed: int):
 
 def kept_as(params, dtype: str):
   """A copy of the weights in a dtype; what models read in float32 whatever the dtype stays so."""
-  name = lambda path: [entry.key for entry in path if isinstance(entry, jax.tree_util.DictKey)][-1]  # boxed leaves have one more
+  # The last key of a dict: boxed leaves have an attribute behind it.
+  name = lambda path: [entry.key for entry in path if isinstance(entry, jax.tree_util.DictKey)][-1]
   copy = lambda path, x: jnp.array(x, x.dtype if name(path) in _FLOAT32 or dtype == 'float32' else dtype)
   return jax.tree_util.tree_map_with_path(copy, params)
 
@@ -55,8 +56,8 @@ def sampling_shapes(model, mesh, *, apart: bool = False, turn: bool = False):
   layer = lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype, sharding=jax.sharding.NamedSharding(
       mesh, jax.sharding.PartitionSpec(*x.sharding.spec[1:])))
   if turn:
-    layer_of = lambda s: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.replicated(mesh)), s)
-    return {**shapes, **{name: layer_of(split[name]) for name, _, _ in model.stacks()}}
+    whole = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.replicated(mesh))
+    return {**shapes, **{name: jax.tree.map(whole, split[name]) for name, _, _ in model.stacks()}}
   return {**shapes, **{name: (jax.tree.map(layer, shapes[name]),) * length for name, _, length in model.stacks()}}
 
 

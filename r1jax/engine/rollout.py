@@ -1,9 +1,9 @@
 """Prompt ids -> completions, in slots: a row that ends makes room for the next sample.
 
-S rows lie on the devices. `prefill` computes each prompt once for its group, `admit` copies what attention keeps of it into
-the rows of its samples, `decode` chooses tokens for all rows until some have ended. The host loop (`Rollout`) reads which,
-yields each group when its last member ends, and admits what waits. A cache has as many columns as its longest row needs,
-in few sizes (`buckets`), so that a step costs what is filled.
+S rows lie on the devices. `prefill` computes each prompt once for its group, `admit` copies what attention keeps of it
+into the rows of its samples, `decode` chooses tokens for all rows until some have ended. The host loop (`Rollout`)
+reads which, yields each group when its last member ends, and admits what waits. A cache has as many columns as its
+longest row needs, in few sizes (`buckets`), so that a step costs what is filled.
 
 What a sample says depends on nothing but the weights, the key and its own number: key = fold_in(fold_in(key, sample),
 position); neither on its neighbours, nor on slots, order, buckets or hosts.
@@ -74,18 +74,21 @@ def admit(slots: Slots, prefix: Prefix, source_S, sample_S, length_S, limit_S) -
   def put(stored, kept, axis):  # rows are the axis 0 of a layer's array, 1 of a stack's
     kept = jnp.take(kept, source, axis=axis).astype(stored.dtype)
     old = stored[tuple(slice(0, n) for n in kept.shape)]
-    return jax.lax.dynamic_update_slice(stored, jnp.where(per_row(new_S, kept.ndim, axis), kept, old), (0,) * stored.ndim)
+    kept = jnp.where(per_row(new_S, kept.ndim, axis), kept, old)
+    return jax.lax.dynamic_update_slice(stored, kept, (0,) * stored.ndim)
 
   kv = attention.as_stored(prefix.kv_LxNx)
   stored = tuple(tuple(put(layer, kept[i], 0) for i, layer in enumerate(whole)) if isinstance(whole, tuple)
                  else put(whole, kept, 1) for whole, kept in zip(slots.cache.kv, kv))
   pick = lambda new, old: jnp.where(per_row(new_S, old.ndim, 0), new.astype(old.dtype), old)
-  return Slots(Cache(stored, pick(prefix.lengths_N[source], slots.cache.columns_S)), pick(prefix.hidden_NxD[source], slots.hidden_SxD),
+  return Slots(Cache(stored, pick(prefix.lengths_N[source], slots.cache.columns_S)),
+               pick(prefix.hidden_NxD[source], slots.hidden_SxD),
                pick(sample_S, slots.sample_S), pick(length_S, slots.length_S), pick(limit_S, slots.limit_S),
                slots.done_S & ~new_S)
 
 
-def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int, eos_ids, pad_id: int, **choice) -> tuple[Slots, Chunk]:
+def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int, eos_ids, pad_id: int,
+           **choice) -> tuple[Slots, Chunk]:
   """Up to `steps` tokens for every row that has not ended; less when `enough` rows have ended meanwhile, or all.
 
   Args:
@@ -121,7 +124,8 @@ def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int
   i, hidden_SxD, recent, length_S, done_S, tokens_Sxn, logps_Sxn = jax.lax.while_loop(running, step, start)
   count_S = length_S - first_S
   if isinstance(recent[0], tuple):
-    layers = [attention.append(old, new, columns_S, stacked=False) for old, new in zip(zip(*slots.cache.kv), zip(*recent))]
+    both = zip(zip(*slots.cache.kv), zip(*recent))
+    layers = [attention.append(old, new, columns_S, stacked=False) for old, new in both]
     kv = tuple(zip(*layers))
   else:
     kv = attention.append(slots.cache.kv, recent, columns_S, stacked=True)
@@ -132,9 +136,9 @@ def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int
 class Sampler:
   """The programs of a rollout, for a model on a mesh; compiled ahead, for every size of the cache."""
 
-  def __init__(self, model, mesh, *, slots: int, samples: int, max_prompt: int, max_tokens: int, eos_ids: tuple[int, ...],
-               pad_id: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, steps: int = 16,
-               resume: bool = False):
+  def __init__(self, model, mesh, *, slots: int, samples: int, max_prompt: int, max_tokens: int,
+               eos_ids: tuple[int, ...], pad_id: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
+               steps: int = 16, resume: bool = False):
     """
     Args:
       slots: S, rows decoded at a time.
@@ -160,7 +164,8 @@ class Sampler:
         steps=steps, eos_ids=self.eos_ids, pad_id=pad_id, temperature=temperature, top_k=top_k, top_p=top_p)
     small = mesh_lib.platform(mesh) == 'cpu'  # elsewhere a kernel reads what is filled, in blocks
     most = max_prompt + max_tokens + steps
-    self.buckets = buckets(max(max_prompt + steps, most // 8), most, multiple=16 if small else 128, ratio=1.5 if small else 2.0)
+    multiple, ratio = (16, 1.5) if small else (128, 2.0)
+    self.buckets = buckets(max(max_prompt + steps, most // 8), most, multiple=multiple, ratio=ratio)
     self.widths = tuple(sorted({max_prompt, *self.buckets})) if resume else (max_prompt,)  # of what is prefilled
     self._compiled, self._arrange = {}, None
     # Traced once each, asked for by every program.
@@ -184,12 +189,13 @@ class Sampler:
 
     def lay(x):
       named = names if len(x.shape) == 4 else ('layers', *names)
-      return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.sharding(named, x.shape, self.mesh, mesh_lib.DECODE_RULES))
+      where = mesh_lib.sharding(named, x.shape, self.mesh, mesh_lib.DECODE_RULES)
+      return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
 
     S, config = self.slots, self._model.config
     rows = self._rows((S,))
-    return Slots(Cache(jax.tree.map(lay, cache.kv), rows), self._rows((S, config.dim), jnp.dtype(config.dtype)), rows, rows, rows,
-                 self._rows((S,), jnp.bool_))
+    hidden = self._rows((S, config.dim), jnp.dtype(config.dtype))
+    return Slots(Cache(jax.tree.map(lay, cache.kv), rows), hidden, rows, rows, rows, self._rows((S,), jnp.bool_))
 
   def prefix_shapes(self, width: int) -> Prefix:
     prompts = self._prompts_shapes(width)
@@ -209,7 +215,8 @@ class Sampler:
   def program(self, name: str, *sizes: int) -> mesh_lib.Program:
     """'empty' (columns), 'prefill' (width), 'admit' (width, columns), 'decode' (columns), 'grow' (from, to)."""
     where = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
-    make = lambda f, args, **kw: mesh_lib.Program(jax.jit(f, keep_unused=True, **kw), args, self.mesh, mesh_lib.DECODE_RULES)
+    make = lambda f, args, **kw: mesh_lib.Program(
+        jax.jit(f, keep_unused=True, **kw), args, self.mesh, mesh_lib.DECODE_RULES)
     whole = mesh_lib.replicated(self.mesh)
     rows = self._rows((self.slots,))
     if name == 'prefill':
@@ -226,7 +233,8 @@ class Sampler:
     if name == 'admit':
       width, columns = sizes
       slots = self.slots_shapes(columns)
-      return make(admit, (slots, self.prefix_shapes(width), *[rows] * 4), donate_argnums=0, out_shardings=where(slots))
+      args = (slots, self.prefix_shapes(width), *[rows] * 4)
+      return make(admit, args, donate_argnums=0, out_shardings=where(slots))
     if name == 'grow':
       before, after = (self.slots_shapes(columns) for columns in sizes)
       pad = lambda x, s: jnp.pad(x, [(0, n - m) for m, n in zip(x.shape, s.shape)])
@@ -293,7 +301,7 @@ class Rollout:
     """
     self._clock = clock or metrics.Clock()
     self._sampler, self._params, self._key, self._requests = sampler, params, key, requests
-    self._groups, self._most = len(requests) if groups is None else groups, most_steps
+    self._groups, self._most = len(requests) if groups is None else min(groups, len(requests)), most_steps
     self._parts = [[[(c.tokens, c.logps)] if c else [] for c in r.begun or [None] * len(r.samples)] for r in requests]
     self._open = [sum(not self._over(i, m) for m in range(len(r.samples))) for i, r in enumerate(requests)]
     self._waiting = collections.deque(self._in_batches())
@@ -309,7 +317,8 @@ class Rollout:
     return self.live / max(self.steps * self._sampler.slots, 1)
 
   def __iter__(self) -> Iterator[Finished]:
-    ended = collections.deque(i for i, open_ in enumerate(self._open) if not open_)  # begun elsewhere, nothing left to do
+    # Those that were begun elsewhere may have nothing left to do.
+    ended = collections.deque(i for i, open_ in enumerate(self._open) if not open_)
     given, flying = set(), collections.deque()
     ahead = 0 if mesh_lib.platform(self._sampler.mesh) == 'cpu' else 1  # an accelerator decodes while the host reads
     with self._clock.span('admit'):
@@ -354,7 +363,8 @@ class Rollout:
     batch, width = [], 0
     for number, request in enumerate(self._requests):
       fresh = [_Row(number, m) for m in range(len(request.samples)) if not self._parts[number][m]]
-      begun = [_Row(number, m) for m in range(len(request.samples)) if self._parts[number][m] and not self._over(number, m)]
+      begun = [_Row(number, m) for m in range(len(request.samples))
+               if self._parts[number][m] and not self._over(number, m)]
       for rows, ids in [(fresh, request.prompt)] * bool(fresh) + [([r], self._so_far(r)) for r in begun]:
         needed = next(w for w in self._sampler.widths if w >= len(ids))
         if batch and (needed != width or len(batch) == self._sampler.prompts):
@@ -406,8 +416,8 @@ class Rollout:
     live = [s for s, row in enumerate(self._rows) if row]
     self._grow(int(max(self._columns[live], default=0)) + flying * self._sampler.steps)
     enough = max(1, self._sampler.slots // 16) if self._left or self._waiting else self._sampler.slots + 1
-    self._slots, chunk = self._sampler.run(('decode', self._sampler.buckets[self._bucket]), self._params, self._slots, self._key,
-                                           np.int32(enough))
+    what = ('decode', self._sampler.buckets[self._bucket])
+    self._slots, chunk = self._sampler.run(what, self._params, self._slots, self._key, np.int32(enough))
     return chunk, list(self._rows)
 
   def _collect(self, chunk: Chunk, rows: list[_Row | None]) -> list[int]:
@@ -434,7 +444,8 @@ class Rollout:
     parts = self._parts[number][member]
     join = lambda arrays, dtype: np.concatenate([np.zeros(0, dtype), *arrays])
     tokens = join([t for t, _ in parts], np.int32)
-    return Completion(tokens, join([l for _, l in parts], np.float32), bool(len(tokens)) and int(tokens[-1]) in self._sampler.eos_ids)
+    stopped = bool(len(tokens)) and int(tokens[-1]) in self._sampler.eos_ids
+    return Completion(tokens, join([l for _, l in parts], np.float32), stopped)
 
   def _finished(self, number: int) -> Finished:
     request = self._requests[number]

@@ -1,11 +1,12 @@
 """One optimiser step, whatever the loss: `gradient` for every micro-batch of a minibatch, then `apply` once.
 
-A loss is loss_fn(params, prefix, rows) -> (numerator, denominator, {name: metric}). Gradients of numerators are added up
-and divided once, by the sum of denominators, so that a step does not depend on how its rows were cut up or dealt out.
+A loss is loss_fn(params, prefix, rows) -> (numerator, denominator, {name: metric}). Gradients of numerators are added
+up and divided once, by the sum of denominators, so that a step does not depend on how its rows were cut up or dealt
+out.
 
-Rows may follow prompts (`prefix`), each computed once for all rows of the minibatch that follow it: `prefix` runs forward,
-micro-batches leave behind what the loss asks of it, and `prompt_gradient` carries that back to the weights at the end, for
-one more forward pass over the prompts.
+Rows may follow prompts (`prefix`), each computed once for all rows of the minibatch that follow it: `prefix` runs
+forward, micro-batches leave behind what the loss asks of it, and `prompt_gradient` carries that back to the weights at
+the end, for one more forward pass over the prompts.
 """
 
 from typing import Any, Callable, NamedTuple
@@ -55,7 +56,8 @@ def state_shardings(boxed_params, optimizer, mesh, *, reference: str | None, ref
   boxed = jax.eval_shape(lambda p: fresh(p, optimizer, seed=0, reference=reference), boxed_params)
   shardings = mesh_lib.param_shardings(boxed, mesh)
   if reference and ref_memory == 'host':
-    shardings = shardings.replace(ref_params=jax.tree.map(lambda s: s.with_memory_kind('pinned_host'), shardings.ref_params))
+    on_host = jax.tree.map(lambda s: s.with_memory_kind('pinned_host'), shardings.ref_params)
+    shardings = shardings.replace(ref_params=on_host)
   return shardings
 
 
@@ -77,10 +79,12 @@ def value(metric) -> jax.Array:
 def gradient(loss_fn: Callable, params, sums: Sums, prefix, rows) -> Sums:
   """sums with one micro-batch added."""
   wrapped = lambda p, before: (lambda n, d, m: (n, (d, m)))(*loss_fn(p, before, rows))
-  (numerator, (denominator, metrics)), (grads, back) = jax.value_and_grad(wrapped, (0, 1), has_aux=True, allow_int=True)(params, prefix)
+  both = jax.value_and_grad(wrapped, (0, 1), has_aux=True, allow_int=True)
+  (numerator, (denominator, metrics)), (grads, back) = both(params, prefix)
   floats = lambda acc, x: acc + x.astype(acc.dtype) if x.dtype != jax.dtypes.float0 else acc
-  return Sums(jax.tree.map(jnp.add, sums.grads, grads), jax.tree.map(floats, sums.prefix, back), sums.numerator + numerator,
-              sums.denominator + denominator, {name: add(sums.metrics[name], m) for name, m in metrics.items()})
+  return Sums(jax.tree.map(jnp.add, sums.grads, grads), jax.tree.map(floats, sums.prefix, back),
+              sums.numerator + numerator, sums.denominator + denominator,
+              {name: add(sums.metrics[name], m) for name, m in metrics.items()})
 
 
 def prompt_gradient(apply: Callable, params, sums: Sums, prompts: Prompts) -> Sums:
@@ -93,8 +97,8 @@ def prompt_gradient(apply: Callable, params, sums: Sums, prompts: Prompts) -> Su
 def apply(optimizer, state: TrainState, sums: Sums, after=None) -> tuple[TrainState, dict]:
   """One division by the one denominator, then the optimiser.
 
-  after: (params, sums of metrics) -> (params, means): what a model does to its parameters beside the optimiser, with the
-    metrics that are a Sum (a mixture of experts moves its router's bias by the load), and what to log of it.
+  after: (params, sums of metrics) -> (params, means): what a model does to its parameters beside the optimiser, with
+    the metrics that are a Sum (a mixture of experts moves its router's bias by the load), and what to log of it.
   """
   denominator = jnp.maximum(sums.denominator, 1e-9)
   grads = jax.tree.map(lambda g: g / denominator, sums.grads)
@@ -116,8 +120,9 @@ class Training:
     fresh: params -> TrainState at step 0; params are donated.
   """
 
-  def __init__(self, model, mesh, optimizer, loss_fn: Callable, rows: dict[int, Any], *, seed: int, prompts: tuple[int, int] | None = None,
-               reference: str | None = None, ref_memory: str = 'device', after=None):
+  def __init__(self, model, mesh, optimizer, loss_fn: Callable, rows: dict[int, Any], *, seed: int,
+               prompts: tuple[int, int] | None = None, reference: str | None = None, ref_memory: str = 'device',
+               after=None):
     """
     Args:
       rows: T -> the shapes of a micro-batch of rows of T tokens, with shardings.
@@ -149,11 +154,13 @@ class Training:
 
   def sums_shapes(self) -> Sums:
     prefix, whole = self.prefix_shapes(), mesh_lib.replicated(self.mesh)
+    rows = next(iter(self.rows.values()))
     with mesh_lib.use_mesh(self.mesh):
-      numerator, denominator, metrics = jax.eval_shape(self._loss_fn, self.state.params, prefix, next(iter(self.rows.values())))
+      numerator, denominator, metrics = jax.eval_shape(self._loss_fn, self.state.params, prefix, rows)
     scalar = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole)
     wide = lambda x: jax.ShapeDtypeStruct(x.shape, jnp.promote_types(x.dtype, jnp.float32), sharding=x.sharding)
-    back = None if prefix is None else prefix._replace(kv_LxNx=jax.tree.map(wide, prefix.kv_LxNx), hidden_NxD=wide(prefix.hidden_NxD))
+    back = None if prefix is None else prefix._replace(kv_LxNx=jax.tree.map(wide, prefix.kv_LxNx),
+                                                       hidden_NxD=wide(prefix.hidden_NxD))
     return Sums(self.state.params, back, scalar(numerator), scalar(denominator), jax.tree.map(scalar, metrics))
 
   def program(self, name: str, T: int = 0) -> mesh_lib.Program:
@@ -162,17 +169,18 @@ class Training:
     make = lambda f, args, **kw: mesh_lib.Program(jax.jit(f, keep_unused=True, **kw), args, self.mesh, mesh_lib.RULES)
     state = self.state
     if name == 'prefix':
-      return make(lambda p, q: prefill(self.model.apply, p, q), (state.params, self._prompts), out_shardings=where(self.prefix_shapes()))
+      return make(lambda p, q: prefill(self.model.apply, p, q), (state.params, self._prompts),
+                  out_shardings=where(self.prefix_shapes()))
     sums = self.sums_shapes()
     out = where(sums)
     if name == 'empty':
       return make(lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), sums), (), out_shardings=out)
     if name == 'gradient':
-      return make(lambda *args: gradient(self._loss_fn, *args), (state.params, sums, self.prefix_shapes(), self.rows[T]),
-                  donate_argnums=1, out_shardings=out)
+      return make(lambda *args: gradient(self._loss_fn, *args),
+                  (state.params, sums, self.prefix_shapes(), self.rows[T]), donate_argnums=1, out_shardings=out)
     if name == 'prompt_gradient':
-      return make(lambda *args: prompt_gradient(self.model.apply, *args), (state.params, sums, self._prompts), donate_argnums=1,
-                  out_shardings=out)
+      return make(lambda *args: prompt_gradient(self.model.apply, *args), (state.params, sums, self._prompts),
+                  donate_argnums=1, out_shardings=out)
     bare = state.replace(ref_params=None)  # the optimiser has no business with the reference
     return make(lambda s, acc: apply(self._optimizer, s, acc, self._after), (bare, sums), donate_argnums=0,
                 out_shardings=(where(bare), mesh_lib.replicated(self.mesh)))
@@ -190,7 +198,8 @@ class Training:
     return None if prompts is None else self._compiled['prefix',](params, prompts)
 
   def step(self, state: TrainState, micro_batches, prompts: Prompts | None = None) -> tuple[TrainState, dict]:
-    """One optimiser step on device arrays; the state is donated, all but its reference. Means are device arrays, too."""
+    """One optimiser step on device arrays; the state is donated, all but its reference. Means are device arrays,
+    too."""
     prefix, sums = self.prefix(state.params, prompts), self._compiled['empty',]()
     for T, rows in micro_batches:
       sums = self._compiled['gradient', T](state.params, sums, prefix, rows)

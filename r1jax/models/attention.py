@@ -39,7 +39,8 @@ class Step(NamedTuple):
   live_S: jax.Array  # bool; rows that have ended or are free see nothing
 
 
-def where(path: str, positions_BxT, segment_ids_BxT=None, prefix_lengths_N=None, prompt_B=None, prefix_width: int = 0) -> Where:
+def where(path: str, positions_BxT, segment_ids_BxT=None, prefix_lengths_N=None, prompt_B=None,
+          prefix_width: int = 0) -> Where:
   """From positions (NOWHERE: padding) and the segments of packed rows; a query sees earlier keys of its segment.
 
   Behind a prefix of width P, row b also sees the first prefix_lengths_N[prompt_B[b]] of its P columns.
@@ -94,13 +95,14 @@ def attend(q_BxHxTxd: jax.Array, k_BxKxTxd: jax.Array, v_BxKxTxe: jax.Array, see
 def _xla(q_BxHxTxd, k_BxKxSxd, v_BxKxSxe, mask_BxTxS, scale):
   B, H, T, d = q_BxHxTxd.shape
   K = k_BxKxSxd.shape[1]
-  return _softmax_mix((q_BxHxTxd * scale).reshape(B, K, H // K * T, d), k_BxKxSxd, v_BxKxSxe, mask_BxTxS).reshape(B, H, T, -1)
+  q_BxKxQxd = (q_BxHxTxd * scale).reshape(B, K, H // K * T, d)
+  return _softmax_mix(q_BxKxQxd, k_BxKxSxd, v_BxKxSxe, mask_BxTxS).reshape(B, H, T, -1)
 
 
 @jax.custom_vjp
 def _softmax_mix(q_BxKxQxd, k_BxKxSxd, v_BxKxSxe, mask_BxTxS):
-  """softmax(q k) v, with a backward pass of its own: the scores are gone through twice instead of five times (forward and
-  backward 11.4 ms for 19.7, [32, 4, 48, 32] behind 32 shared keys, medians of one run on 2 cores, 2026-11-26)."""
+  """softmax(q k) v, with a backward pass of its own: the scores are gone through twice instead of five times (forward
+  and backward 11.4 ms for 19.7, [32, 4, 48, 32] behind 32 shared keys, medians of one run on 2 cores, 2026-11-26)."""
   return _softmax_mix_fwd(q_BxKxQxd, k_BxKxSxd, v_BxKxSxe, mask_BxTxS)[0]
 
 
@@ -131,12 +133,13 @@ _softmax_mix.defvjp(_softmax_mix_fwd, _softmax_mix_bwd)
 
 
 # --- decoding. A row's keys lie in two places: its cache, filled up to filled_S, and `recent`, the few columns that all
-# rows write at the same place in one chunk of decoding. So a step writes one slice, whatever lengths rows have; `append`
-# puts a chunk's columns behind each row's own.
+# rows write at the same place in one chunk of decoding. So a step writes one slice, whatever lengths rows have;
+# `append` puts a chunk's columns behind each row's own.
 
 def as_stored(kv):
-  """Keys and values [..., C, d] as a cache keeps them: keys [..., d, C], so that products with them run along C (XLA's CPU
-  path: 0.28 ms for 0.74, [256, 2, 2, 32] x 64 columns, 2 cores, 2026-11-26). Latents, which are both (MLA), as they are."""
+  """Keys and values [..., C, d] as a cache keeps them: keys [..., d, C], so that products with them run along C (XLA's
+  CPU path: 0.28 ms for 0.74, [256, 2, 2, 32] x 64 columns, 2 cores, 2026-11-26). Latents, which are both (MLA), as they
+  are."""
   return (kv[0].swapaxes(-1, -2), kv[1]) if len(kv) == 2 else kv
 
 
@@ -173,8 +176,9 @@ def attend_cache(q_SxHx1xd, new, stored, layer, recent, step: Step, *, scale: fl
       weight, probs = jnp.exp(lse_SxKxR[..., None] - top), jnp.exp(scores - top)
       out, total = weight * before + _mix(probs, recent, value_dim), weight + jnp.sum(probs, axis=-1, keepdims=True)
     else:
-      one = lambda x: (x if layer is None else jax.lax.dynamic_index_in_dim(x, layer, keepdims=False)).astype(q_SxKxRxd.dtype)
-      stored = tuple(one(x) for x in stored)
+      if layer is not None:
+        stored = tuple(jax.lax.dynamic_index_in_dim(x, layer, keepdims=False) for x in stored)
+      stored = tuple(x.astype(q_SxKxRxd.dtype) for x in stored)
       early = _scores(q_SxKxRxd, stored)
       early = jnp.where(jnp.arange(early.shape[-1]) < filled_S[:, None, None, None], early, _MASKED)
       top = jnp.maximum(jnp.max(scores, axis=-1), jnp.max(early, axis=-1))[..., None]
@@ -194,11 +198,13 @@ def _scores(q_SxKxRxd, kv):
 def _mix(probs_SxKxRxC, kv, value_dim):
   """[S, K, R, e], in probs' dtype: stored values weighted."""
   values = kv[-1] if value_dim is None else kv[0][..., :value_dim]
-  return jnp.einsum('skrc,skce->skre', probs_SxKxRxC.astype(values.dtype), values, preferred_element_type=probs_SxKxRxC.dtype)
+  return jnp.einsum('skrc,skce->skre', probs_SxKxRxC.astype(values.dtype), values,
+                    preferred_element_type=probs_SxKxRxC.dtype)
 
 
 def _by_kernel(q_SxKxRxd, stored, layer, filled_S, value_dim, interpret):
-  """(softmax(q k) v over the filled columns, log-sum-exp [S, K, R]) by the kernel, which reads no block past a row's end."""
+  """(softmax(q k) v over filled columns, log-sum-exp [S, K, R]) by the kernel, which reads no block past a row's
+  end."""
   S, K, R, _ = q_SxKxRxd.shape
   if layer is None:
     stored, layer = tuple(x[None] for x in stored), jnp.int32(0)
@@ -214,7 +220,7 @@ def _by_kernel(q_SxKxRxd, stored, layer, filled_S, value_dim, interpret):
 
 
 def append(stored, recent, filled_S, *, stacked: bool):
-  """`stored` with a chunk's `recent` columns behind each row's first filled_S; what lies past a row's end may be anything.
+  """`stored` with a chunk's `recent` columns behind each row's first filled_S; past a row's end may be anything.
 
   Args:
     stored, recent: arrays of one layer, or stacked [L, ...].

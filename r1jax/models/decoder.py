@@ -1,8 +1,8 @@
 """What every family shares: embedding, stacks of scanned blocks, final norm, unembedding, and the cache's shape.
 
-Layers of one kind are scanned, so compile time does not grow with depth and every weight has a leading axis L. A sampler may
-hold them apart instead, `params['blocks']` a tuple of layers (`split_layers`): XLA's CPU and GPU backends copy each layer's
-weights out of the stack before they multiply with them, at every token.
+Layers of one kind are scanned, so compile time does not grow with depth and every weight has a leading axis L. A
+sampler may hold them apart instead, `params['blocks']` a tuple of layers (`split_layers`): XLA's CPU and GPU backends
+copy each layer's weights out of the stack before they multiply with them, at every token.
 
   hidden    whole rows, alone or behind prompts (Prefix): training, teacher forcing, prefill
   decode    one new token a row behind what its cache holds
@@ -16,12 +16,13 @@ import jax
 import jax.numpy as jnp
 
 from r1jax.models import attention
-from r1jax.models.layers import FEW_ROWS, PRODUCT, RMSNorm, Turned, constrain, matmul, rope, turned_product, weight, wide
+from r1jax.models.layers import (FEW_ROWS, PRODUCT, RMSNorm, Turned, constrain, matmul, rope, turned_product, weight,
+                                 wide)
 from r1jax.types import NOWHERE
 
 
 class Prefix(NamedTuple):
-  """What completions need of the N prompts before them: all that attention keeps, and where the first token comes from."""
+  """What completions need of the N prompts before them: what attention keeps, and where the first token comes from."""
   kv_LxNx: tuple[jax.Array, ...]  # dense: keys and values [L, N, K, P, d]; MLA: latents [L, N, 1, P, c + r]
   hidden_NxD: jax.Array  # of each prompt's last token
   lengths_N: jax.Array  # int32; a prompt fills the first of its P columns
@@ -30,8 +31,8 @@ class Prefix(NamedTuple):
 class Cache(NamedTuple):
   """What attention keeps of S rows while they are decoded; row s has filled the first columns[s] of its C columns.
 
-  Each entry of kv is one array for all layers, [L, S, ...], or a tuple of one a layer. Dense: keys [S, K, d, C] and values
-  [S, K, C, d]; MLA: latents [S, 1, C, c + r].
+  Each entry of kv is one array for all layers, [L, S, ...], or a tuple of one a layer. Dense: keys [S, K, d, C] and
+  values [S, K, C, d]; MLA: latents [S, 1, C, c + r].
   """
   kv: tuple
   columns_S: jax.Array  # int32
@@ -180,7 +181,8 @@ class Decoder(nn.Module):
           params, layer, recent = at
           return block.apply({'params': params}, x, layer, None, cos_sin, step, cache.kv, recent)
 
-        x_Sx1xD, new = jax.lax.scan(one, x_Sx1xD, (params, jnp.arange(part.start, part.stop), tuple(r[part] for r in recent)))
+        layers = (params, jnp.arange(part.start, part.stop), tuple(r[part] for r in recent))
+        x_Sx1xD, new = jax.lax.scan(one, x_Sx1xD, layers)
         kept.append(new)
       first = part.stop
     join = (lambda parts: sum(parts, ())) if held_apart else jnp.concatenate
@@ -200,5 +202,6 @@ class Decoder(nn.Module):
     return matmul(hidden_BxTxD, (self.embedding.T if c.tied else self.unembedding).astype(dtype), out)
 
   def _few_rows(self, hidden) -> bool:
-    """Whether weights are better the left-hand side of a product (layers.Turned): on a CPU, for the rows of a sampler."""
-    return jax.default_backend() == 'cpu' and hidden.ndim == 2 and len(hidden) <= FEW_ROWS and jax.sharding.get_abstract_mesh().size <= 1
+    """Whether weights are better the left-hand side of a product (layers.Turned): on one CPU, for a sampler's rows."""
+    one_cpu = jax.default_backend() == 'cpu' and jax.sharding.get_abstract_mesh().size <= 1
+    return one_cpu and hidden.ndim == 2 and len(hidden) <= FEW_ROWS

@@ -50,8 +50,9 @@ PRODUCT = 'product'  # what remat='dots' keeps: a policy does not see the produc
 
 
 class Turned(NamedTuple):
-  """A kernel as a sampler on a CPU holds it, outputs first: XLA packs the right-hand side of a product anew at every call,
-  which for a few rows takes longer than the product (32 x 576 by 576 x 1,536: 45 GFLOP/s, turned 65; 2 cores, 2026-11-26)."""
+  """A kernel as a sampler on a CPU holds it, outputs first: XLA packs the right-hand side of a product anew at every
+  call, which for a few rows takes longer than the product (32 x 576 by 576 x 1,536: 85 GFLOP/s, turned 117; 2 cores,
+  2026-11-26)."""
   kernel_OxI: jax.Array
 
 

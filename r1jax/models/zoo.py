@@ -37,9 +37,11 @@ _MODELS = {
         rope_scaling=RopeScaling('yarn', **{**_YARN, 'factor': 4.0, 'original_length': 64})),
     'smollm2-135m': _SMOLLM2,  # HuggingFaceTB/SmolLM2-135M
     'smollm2-135m-instruct': _SMOLLM2,  # HuggingFaceTB/SmolLM2-135M-Instruct
-    'qwen2.5-0.5b': dict(_QWEN, vocab_size=151936, dim=896, layers=24, heads=14, kv_heads=2, ffn_dim=4864, tied=True, max_length=32768),
+    'qwen2.5-0.5b': dict(_QWEN, vocab_size=151936, dim=896, layers=24, heads=14, kv_heads=2, ffn_dim=4864, tied=True,
+                         max_length=32768),
     'qwen2.5-1.5b': _QWEN_1_5B,  # Qwen/Qwen2.5-1.5B, and so on
-    'qwen2.5-3b': dict(_QWEN, vocab_size=151936, dim=2048, layers=36, heads=16, kv_heads=2, ffn_dim=11008, tied=True, max_length=32768),
+    'qwen2.5-3b': dict(_QWEN, vocab_size=151936, dim=2048, layers=36, heads=16, kv_heads=2, ffn_dim=11008, tied=True,
+                       max_length=32768),
     'qwen2.5-7b': _QWEN_7B,
     'qwen2.5-math-1.5b': {**_QWEN_1_5B, **_MATH},
     'qwen2.5-math-7b': {**_QWEN_7B, **_MATH},

@@ -2,6 +2,7 @@
 
   python -m r1jax.plan --config=experiments/NAME.py[:ARG] [--topology=v5p:4x4x4] [--lengths=MEAN[:SIGMA]] [--json]
 
-chips.py what a chip can do; phases.py a config's phases; memory.py what lies on a device in each, by the compiler (a process
-a phase); roofline.py FLOPs, bytes and seconds by formula; run.py an RL stage's whole run by them; __main__.py the command.
+chips.py what a chip can do; phases.py a config's phases; memory.py what lies on a device in each, by the compiler (a
+process a phase); roofline.py FLOPs, bytes and seconds by formula; run.py an RL stage's whole run by them; __main__.py
+the command.
 """

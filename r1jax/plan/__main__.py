@@ -21,10 +21,14 @@ from r1jax.types import UserError
 
 _TOPOLOGY = flags.DEFINE_string('topology', None, "KIND:AxBxC; default: the config's own")
 _JSON = flags.DEFINE_bool('json', False, 'print one JSON object')
-_LENGTHS = flags.DEFINE_string('lengths', '', 'MEAN[:SIGMA]: tokens of completions, log-normal, cut at max_tokens; default: half of it, sigma 1')
-_VERDICT = flags.DEFINE_float('verdict_seconds', 0.0, 'of one judge on one completion, where rules run programs or ask a clock')
-_ONLY = flags.DEFINE_string('only', None, "STAGE/PHASE[,STAGE/PHASE]: plan these alone; STAGE/run: an RL stage's run by formula")
-_CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile here, print an entry each; for the command itself')
+_LENGTHS = flags.DEFINE_string('lengths', '', 'MEAN[:SIGMA]: tokens of completions, log-normal, cut at max_tokens; '
+                               'default: half of it, sigma 1')
+_VERDICT = flags.DEFINE_float('verdict_seconds', 0.0, 'of one judge on one completion, where rules run programs or ask '
+                              'a clock')
+_ONLY = flags.DEFINE_string('only', None, "STAGE/PHASE[,STAGE/PHASE]: plan these alone; STAGE/run: an RL stage's run "
+                            'by formula')
+_CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile here, print an entry each; for the '
+                             'command itself')
 
 KNOWN = 'R1JAX_PLAN_KNOWN'  # environment variable: where children tell each other what they have compiled
 _COMPILERS = {'tpu': ('libtpu', 'plan'), 'gpu': ('jax_plugins.xla_cuda13', 'plan-gpu')}  # platform -> package, extra
@@ -64,9 +68,11 @@ def main(argv: list[str]) -> int:
     print(f'r1jax: {e}', file=sys.stderr)
     return 2
   if _JSON.value:
-    print(json.dumps({'config': config.name, 'topology': where.name, 'chips': where.chips, 'phases': found, 'run': runs}))
+    print(json.dumps({'config': config.name, 'topology': where.name, 'chips': where.chips, 'phases': found,
+                      'run': runs}))
   else:
-    print('\n\n'.join([table(config.name, where, found)] * bool(found) + [run_table(entry, where) for entry in runs.values()]))
+    print('\n\n'.join([table(config.name, where, found)] * bool(found)
+                      + [run_table(entry, where) for entry in runs.values()]))
   if not all(entry['fits'] for entry in found):
     for entry in found:
       if not entry['fits']:
@@ -102,7 +108,8 @@ def _entry(config, phase, where) -> dict:
 def _in_child(argv, phase, where, known: str) -> dict:
   """Compiles in a process of its own: its environment, its memory, its crash."""
   command = [sys.executable, '-m', 'r1jax.plan', *argv[1:], f'--child={phase.stage}/{phase.phase}']
-  done = subprocess.run(command, env={**phases_lib.environment(where), KNOWN: known}, capture_output=True, text=True, check=False)
+  env = {**phases_lib.environment(where), KNOWN: known}
+  done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
   if done.returncode:
     said = [line for line in done.stderr.splitlines() if line.strip()] or ['it said nothing']
     last = next((line for line in reversed(said) if line.startswith('r1jax: ')), said[-1])
@@ -122,7 +129,8 @@ def table(name: str, where, found: list[dict]) -> str:
         f'{e["stage"] + "/" + e["phase"]:18} ' + ' '.join(
             f'{gib(hbm[k]):>8}' for k in ('params', 'optimizer', 'activations', 'cache', 'total'))
         + f'  of {gib(hbm["available"]):>8}  {"yes " if e["fits"] else "NO  "}  {e["flops"]:9.2e} '
-        f'{_seconds(e["roofline_seconds"]):>10} {e["bound"]:>13} {e["tokens_per_second"]:>10.3g} {e["mfu_bound"]:>11.1%}')
+        f'{_seconds(e["roofline_seconds"]):>10} {e["bound"]:>13} {e["tokens_per_second"]:>10.3g} '
+        f'{e["mfu_bound"]:>11.1%}')
   return '\n'.join(lines)
 
 
@@ -130,11 +138,13 @@ def run_table(run: dict, where) -> str:
   """An RL stage's run as text, beside the static way of the same run."""
   static, of = run['static'], run['lengths']
   rows = [(name, _seconds(run['seconds'][name]), _seconds(static['seconds'][name])) for name in run['seconds']]
-  rows += [(name, f'{run[key]:.2f}', f'{static[key]:.2f}') for name, key in (('rows at work', 'slot_use'), ('positions real', 'token_use'))]
+  shares = (('rows at work', 'slot_use'), ('positions real', 'token_use'))
+  rows += [(name, f'{run[key]:.2f}', f'{static[key]:.2f}') for name, key in shares]
   rows += [('binds', *(f"{way['bound']}, {way['bound_by']}" for way in (run, static)))]
   rows += [('the run', *(f"{way['days']:.3g} days" for way in (run, static))),
            ('', *(f"{way['chip_hours']:,.0f} chip-hours" for way in (run, static)))]
-  lines = [f"{run['stage']} on {where.name} ({where.chips} chips): {run['rollouts']:,} rollouts of {run['outputs']:,} outputs, planned {run['planned']}",
+  lines = [f"{run['stage']} on {where.name} ({where.chips} chips): {run['rollouts']:,} rollouts of "
+           f"{run['outputs']:,} outputs, planned {run['planned']}",
            f"log-normal lengths, mean {of['mean']:,.0f} tokens, median {of['median']:,.0f}, sigma {of['sigma']:g}, "
            f"{of['cut']:.1%} cut at {of['most']:,}; judging: {run['judging_assumes']}",
            f'{"a rollout":16} {"slots":>22} {"static waves, padded":>22}']
@@ -157,9 +167,11 @@ def advice(entry: dict) -> str:
     size = f'the compiler ran out: {entry["reason"]}'
   else:
     size = f'{hbm["total"] / GIB:.2f} GiB of {hbm["available"] / GIB:.2f}'
-  changes = {'params': "rl.ref_dtype='bfloat16' or rl.ref_memory='host', more chips, or more of them on config.mesh.fsdp or tensor",
+  changes = {'params': "rl.ref_dtype='bfloat16' or rl.ref_memory='host', more chips, or more of them on "
+                       'config.mesh.fsdp or tensor',
              'optimizer': "optimizer.dtype='bfloat16', or more chips on config.mesh.fsdp",
-             'cache': "a smaller `slots` of the stage (config.rl.slots, config.evaluate.slots), or more chips on config.mesh.tensor",
+             'cache': 'a smaller `slots` of the stage (config.rl.slots, config.evaluate.slots), or more chips on '
+                      'config.mesh.tensor',
              'activations': "config.remat='full', a smaller micro_tokens of the stage, a smaller config.logit_elements"}
   largest = max(changes, key=lambda k: hbm[k] if hbm[k] is not None else float('inf'))
   return f'{size}; most of it is {largest}: {changes[largest]}'

@@ -26,8 +26,8 @@ CHIPS = {
     'v5p': Chip(459e12, 95.74 * GIB, 2765e9, 600e9),
     'v6e': Chip(918e12, 31.25 * GIB, 1640e9, 400e9),
     'tpu7x': Chip(2307e12, 189.5 * GIB, 7380e9, 600e9, devices=2),
-    # NVIDIA's data sheets, 2026-11: dense bfloat16, NVLink in one direction, one 400 (A100: 200) Gb/s port a GPU. Memory
-    # is the whole of the device: JAX takes 75 % of it unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise.
+    # NVIDIA's data sheets, 2026-11: dense bfloat16, NVLink in one direction, one 400 (A100: 200) Gb/s port a GPU.
+    # Memory is the whole of the device: JAX takes 75 % of it unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise.
     'a100': Chip(312e12, 85100068864, 2039e9, 300e9, platform='gpu', network_bandwidth=25e9),
     'h100': Chip(989e12, 84942979072, 3352e9, 450e9, platform='gpu', network_bandwidth=50e9),
     'h200': Chip(989e12, 151397597184, 4800e9, 450e9, platform='gpu', network_bandwidth=50e9),
@@ -75,8 +75,9 @@ def topology(name: str) -> Topology:
   return Topology(name, kind, tuple(int(s) for s in sizes))
 
 
-# What XLA's GPU compiler asks of a device that is not there; the figures are those of xla/backends/gpu/target_config/specs
-# (openxla/xla, 2026-11). Chip -> major, cores, units a core, shared memory of a core, of a block at most, L2, GHz, name.
+# What XLA's GPU compiler asks of a device that is not there; the figures are those of
+# xla/backends/gpu/target_config/specs (openxla/xla, 2026-11). Chip -> major, cores, units a core, shared memory of a
+# core, of a block at most, L2, GHz, name.
 _GPUS = {
     'a100': (8, 108, 64, 167936, 166912, 41943040, 1.41, 'NVIDIA A100-SXM4-80GB'),
     'h100': (9, 132, 128, 233472, 232448, 52428800, 1.98, 'NVIDIA H100 80GB HBM3'),

@@ -1,7 +1,8 @@
 """What lies on one device while a phase runs: the programs of its stage, compiled, and all that waits beside them.
 
 Each program is the one that the stage itself runs (engine/rollout.Sampler, engine/update.Training). Its arguments, its
-results and its temporaries are the compiler's; what it does not take but the stage keeps meanwhile is counted from shapes.
+results and its temporaries are the compiler's; what it does not take but the stage keeps meanwhile is counted from
+shapes.
 """
 
 import hashlib
@@ -49,15 +50,17 @@ def training_of(config, c, run: str, model, mesh):
   """The update.Training of a stage that learns."""
   if run == 'rl':
     return objective.rl(config, c, model, mesh).training
-  return {'sft': objective.sft, 'preference': objective.preference, 'process': objective.process}[run](config, c, model, mesh)
+  make = {'sft': objective.sft, 'preference': objective.preference, 'process': objective.process}[run]
+  return make(config, c, model, mesh)
 
 
 def sampler_of(c, run: str, model, mesh) -> rollout.Sampler:
   """The sampler of a stage, as the stage makes it."""
   shared = dict(eos_ids=EOS, pad_id=PAD, temperature=c.temperature, top_p=c.get('top_p', 1.0))
   if run == 'rl':  # stages/policy.py
-    return rollout.Sampler(model, mesh, slots=min(c.slots or 512, c.groups * c.minibatches * c.samples), samples=c.samples,
-                           max_prompt=c.max_prompt, max_tokens=c.max_tokens, resume=c.carry > 0, **shared)
+    slots = min(c.slots or 512, c.groups * c.minibatches * c.samples)
+    return rollout.Sampler(model, mesh, slots=slots, samples=c.samples, max_prompt=c.max_prompt,
+                           max_tokens=c.max_tokens, resume=c.carry > 0, **shared)
   if run == 'search' and c.kind != 'rerank':  # stages/search.py: prefixes of any length are extended by one step
     samples = c.samples // c.keep if c.kind == 'beam' else c.expand
     return rollout.Sampler(model, mesh, slots=c.slots or c.batch * samples, samples=samples,
@@ -70,8 +73,9 @@ def sampler_of(c, run: str, model, mesh) -> rollout.Sampler:
 def of_update(c, run: str, training, judges: int) -> Held:
   """An optimiser step: micro-batches of the longest rows, what they ask of their prompts, the optimiser.
 
-  The reference's own pass is not compiled: where this holds the sums, float32, that holds the reference, which is no wider,
-  and a forward pass where this has a backward pass too. So it needs less, wherever the reference lies between passes.
+  The reference's own pass is not compiled: where this holds the sums, float32, that holds the reference, which is no
+  wider, and a forward pass where this has a backward pass too. So it needs less, wherever the reference lies between
+  passes.
 
   Args:
     judges: bytes of reward models.
@@ -90,8 +94,8 @@ def of_update(c, run: str, training, judges: int) -> Held:
 
 
 def of_sampling(phase: str, sampler: rollout.Sampler, state, judges: int) -> Held:
-  """A rollout: `phase` is 'prefill', of the prompts that come next while the slots are full, or 'decode', with the copying
-  of prompts into rows and of rows into a longer cache, which may need more than a chunk of decoding.
+  """A rollout: `phase` is 'prefill', of the prompts that come next while the slots are full, or 'decode', with the
+  copying of prompts into rows and of rows into a longer cache, which may need more than a chunk of decoding.
 
   Args:
     state: of the policy that is trained meanwhile; None where nothing is.
@@ -118,7 +122,8 @@ def of_sampling(phase: str, sampler: rollout.Sampler, state, judges: int) -> Hel
 def _same(trained, wanted) -> bool:
   """Whether a sampler works on the very arrays that are trained (Sampler.arrange)."""
   alike = lambda t, w: t.dtype == w.dtype and w.sharding.is_equivalent_to(t.sharding, len(w.shape))
-  return jax.tree.structure(trained) == jax.tree.structure(wanted) and jax.tree.all(jax.tree.map(alike, trained, wanted))
+  return (jax.tree.structure(trained) == jax.tree.structure(wanted)
+          and jax.tree.all(jax.tree.map(alike, trained, wanted)))
 
 
 def judges_of(inputs, model, mesh) -> int:
@@ -127,8 +132,9 @@ def judges_of(inputs, model, mesh) -> int:
 
 
 def memory_of(program, known: str) -> dict:
-  """{used: bytes on one device, reason: '' or why it does not compile, seconds}; from the directory `known` where an equal
-  program stands there: R1-Zero, R1 and its last stage run one and the same, but for numbers such as a learning rate.
+  """{used: bytes on one device, reason: '' or why it does not compile, seconds}; from the directory `known` where an
+  equal program stands there: R1-Zero, R1 and its last stage run one and the same, but for numbers such as a learning
+  rate.
   """
   start, lowered = time.monotonic(), program.lower()
   text = re.sub(r'dense<[^<>"\[\]]*> : tensor<(f32|i32)>', 'number', lowered.as_text())
@@ -162,4 +168,5 @@ def largest(held: Held, known: str) -> dict:
     if one['reason']:
       break
   worst = next((one for one in found if one['reason']), None) or max(found, key=lambda one: one['used'])
-  return {**worst, 'seconds': round(seconds, 1), 'programs': {one['name']: one['used'] for one in found if not one['reason']}}
+  return {**worst, 'seconds': round(seconds, 1),
+          'programs': {one['name']: one['used'] for one in found if not one['reason']}}

@@ -27,8 +27,9 @@ def phases(config) -> list[Phase]:
   sampled = ('prefill', 'decode')
   of = {'rl': (*sampled, 'update'), 'sft': ('update',), 'evaluate': sampled, 'reject': sampled, 'cold_start': sampled,
         'preference': ('update',), 'process': ('update',), 'search': sampled}
-  own = [spec for spec in config.stages if spec.get('config', spec['name']) == spec['name']]  # one that shares is planned once
-  asks = lambda spec: sampled if config[spec['name']].get('source') == 'policy' else ()  # its own samples are what it learns from
+  # One that shares its keys is planned once; one may learn from its own samples.
+  own = [spec for spec in config.stages if spec.get('config', spec['name']) == spec['name']]
+  asks = lambda spec: sampled if config[spec['name']].get('source') == 'policy' else ()
   return [Phase(spec['name'], phase) for spec in own for phase in (*asks(spec), *of.get(spec['run'], ()))]
 
 
@@ -66,7 +67,8 @@ def devices_of(where: Topology):
 
 
 def environment(where: Topology) -> dict[str, str]:
-  """Of the process that compiles. Several may load libtpu, as none of them drives a chip; no GPU is there to tune on."""
+  """Of the process that compiles. Several may load libtpu, as none of them drives a chip; no GPU is there to tune
+  on."""
   env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'TF_CPP_MIN_LOG_LEVEL': '3'}
   env.pop('XLA_FLAGS', None)
   if where.chip.platform == 'gpu':
@@ -104,7 +106,8 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dic
     state = memory.training_of(config, c, run, model, mesh).state if run == 'rl' else None
     held = memory.of_sampling(phase.phase, sampler, state, judges)
     width = sampler.widths[0]
-    work, tokens = ((roofline.prefill(sizes, sampler.prompts, width), sampler.prompts * width) if phase.phase == 'prefill' else
+    work, tokens = ((roofline.prefill(sizes, sampler.prompts, width), sampler.prompts * width)
+                    if phase.phase == 'prefill' else
                     (roofline.decode(sizes, sampler.slots, width, sampler.max_tokens), sampler.slots))
   return {'stage': phase.stage, 'phase': phase.phase, **_entry(held, memory.largest(held, known), work, tokens, where)}
 
@@ -118,8 +121,8 @@ def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: f
   reads = lambda source: c.max_tokens + c.max_prompt if source not in config else config[source].length
   found = run_lib.of_stage(run_lib.Stage(
       c, roofline.sizes_of(model.config, dict(mesh.shape)), where, config.remat != 'none', _moment_bytes(c),
-      objective.rl(config, c, model, mesh).shapes, sampler.slots, sampler.steps, sampler.prompts, sampler.widths[0], sampler.buckets,
-      model.config.attention.startswith('splash'),
+      objective.rl(config, c, model, mesh).shapes, sampler.slots, sampler.steps, sampler.prompts, sampler.widths[0],
+      sampler.buckets, model.config.attention.startswith('splash'),
       tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES), verdict_seconds),
                            run_lib.lengths(lengths, c.max_tokens))
   paper = {'paper': run_lib.PAPER} if model_of(config, stage) == 'deepseek-v3-base' else {}

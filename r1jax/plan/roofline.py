@@ -62,7 +62,8 @@ def decode(s: Sizes, rows: int, prompt: int, length: int) -> Work:
 
 
 def decode_step(s: Sizes, rows: int, columns: float) -> Work:
-  """One token for every row; `columns` of the cache are read, over all rows. Rows that have ended are multiplied, too."""
+  """One token for every row; `columns` of the cache are read, over all rows. Rows that have ended are multiplied,
+  too."""
   flops = 2 * (s.active + s.vocabulary) * rows + s.decode_attention * columns
   local = rows / s.batch_shards
   weights = s.params * BF16 / _decode_shards(s)
@@ -88,7 +89,8 @@ def gradient(s: Sizes, rows: int, length: int, prompt: int, *, remat: bool) -> W
 
 
 def prompts(s: Sizes, number: int, width: int, *, remat: bool) -> Work:
-  """What a step spends on its prompts: once forward for the rows behind them, once more forward and back with what those ask."""
+  """What a step spends on its prompts: once forward for the rows behind them, once more forward and back with what
+  those ask."""
   once, tokens = reference(s, number, width, 0), number * width
   forward, passes = _forward(s, tokens, width / 2), 4 if remat else 3
   local, gathered = tokens / s.batch_shards, s.params * BF16 / s.model_shards
@@ -101,8 +103,8 @@ def prompts(s: Sizes, number: int, width: int, *, remat: bool) -> Work:
 def reference(s: Sizes, rows: int, length: int, prompt: int) -> Work:
   """Log-probs alone, of rows as `gradient` takes them: once forward."""
   tokens = rows * length
-  flops, local, gathered = _forward(s, tokens, length / 2 + prompt) + 2 * s.vocabulary * tokens, tokens / s.batch_shards, (
-      s.params * BF16 / s.model_shards)
+  flops = _forward(s, tokens, length / 2 + prompt) + 2 * s.vocabulary * tokens
+  local, gathered = tokens / s.batch_shards, s.params * BF16 / s.model_shards
   return Work(flops, flops, gathered + _activation_bytes(s, local), _spread(s) * gathered + _tensor_bytes(s, local))
 
 
@@ -111,7 +113,8 @@ def optimizer(s: Sizes, moment_bytes: int = F32) -> Work:
   return Work(0, 0, s.params * (3 * F32 + 4 * moment_bytes) / _shards(s), 0)
 
 
-def update(s: Sizes, rows: int, length: int, prompt: int, micro_batches: int, *, remat: bool, moment_bytes: int = F32) -> Work:
+def update(s: Sizes, rows: int, length: int, prompt: int, micro_batches: int, *, remat: bool,
+           moment_bytes: int = F32) -> Work:
   """One optimiser step on `rows` outputs of `length` tokens, cut into so many equal micro-batches; prompts left out."""
   one = gradient(s, rows / micro_batches, length, prompt, remat=remat)
   return total([one] * micro_batches + [optimizer(s, moment_bytes)])

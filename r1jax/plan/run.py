@@ -1,9 +1,9 @@
 """A whole RL run by formula: completions of lengths that differ, through the slots, the micro-batches and back.
 
-Lengths are quantiles of a log-normal distribution, so that a plan says the same each time. Slots are played through chunk
-by chunk as engine/rollout.Rollout fills them, micro-batches are cut by the function that the stage calls; each program
-then takes what plan/roofline.py says, at 100 % of peak, one after the other. Beside it the same run the static way: waves
-of 32 groups until the longest ends, and an update that is padded to max_tokens.
+Lengths are quantiles of a log-normal distribution, so that a plan says the same each time. Slots are played through
+chunk by chunk as engine/rollout.Rollout fills them, micro-batches are cut by the function that the stage calls; each
+program then takes what plan/roofline.py says, at 100 % of peak, one after the other. Beside it the same run the static
+way: waves of 32 groups until the longest ends, and an update that is padded to max_tokens.
 """
 
 import collections
@@ -20,7 +20,8 @@ from r1jax.types import UserError
 
 STATIC_GROUPS = 32  # of a wave
 JUDGES = 64  # processes that judge, a host
-PAPER = dict(hours=198, chips=512, kind='h800', source='secondary: version 2 of the paper as others quote it')  # R1-Zero
+PAPER = dict(hours=198, chips=512, kind='h800',  # R1-Zero
+             source='secondary: version 2 of the paper as others quote it')
 
 
 class Lengths(NamedTuple):
@@ -42,19 +43,22 @@ def lengths(text: str, most: int) -> Lengths:
   except ValueError:
     raise UserError(f'--lengths={text!r} is not of the form MEAN[:SIGMA], in tokens') from None
   if not 1 <= found.mean < 0.99 * most or found.sigma < 0:
-    raise UserError(f'--lengths={text!r}: the mean must lie between 1 and 99 % of max_tokens={most}, sigma be at least 0')
+    raise UserError(f'--lengths={text!r}: the mean must lie between 1 and 99 % of max_tokens={most}, '
+                    'sigma be at least 0')
   return found
 
 
 def quantiles(n: int, asked: Lengths) -> np.ndarray:
-  """[n] int64: lengths in an order in which every stretch has about the mean of all, so that no order of groups is lucky."""
+  """[n] int64: lengths in an order in which every stretch has about the mean of all, so that no order of groups is
+  lucky."""
   normal = np.array([statistics.NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
   drawn = lambda mu: np.clip(np.rint(np.exp(mu + asked.sigma * normal)), 1, asked.most)
   low, high = -1.0, math.log(asked.most) + 10 * asked.sigma + 1  # of the logarithm of the median before the cut
   for _ in range(60):
     middle = (low + high) / 2
     low, high = (middle, high) if drawn(middle).mean() < asked.mean else (low, middle)
-  stride = next(k for k in range(max(round(n * 0.618), 1), 2 * n) if math.gcd(k, n) == 1)  # the golden section spreads best
+  # The golden section spreads best.
+  stride = next(k for k in range(max(round(n * 0.618), 1), 2 * n) if math.gcd(k, n) == 1)
   return drawn(high)[np.arange(n) * stride % n].astype(np.int64)
 
 
@@ -82,15 +86,17 @@ class Filled(NamedTuple):
     return self.live / max(self.steps * rows, 1)
 
 
-def through_slots(lengths_B: np.ndarray, *, rows: int, chunk: int, ahead: int, step: Callable[[int, int, float, int], None]) -> Filled:
+def through_slots(lengths_B: np.ndarray, *, rows: int, chunk: int, ahead: int,
+                  step: Callable[[int, int, float, int], None]) -> Filled:
   """Outputs through slots, a chunk at a time, as Rollout does it.
 
   Args:
     lengths_B: in the order in which they are begun.
-    rows, chunk: S, and decode steps of a chunk at most; it ends early when a sixteenth of the rows have ended and others wait.
+    rows, chunk: S, and decode steps of a chunk at most; it ends early when a sixteenth of the rows have ended and
+      others wait.
     ahead: chunks dispatched before the results of one are read.
-    step: called of each chunk with (steps; of the live rows: how many, tokens chosen so far in the middle of the chunk, those
-      of the longest at its end).
+    step: called of each chunk with (steps; of the live rows: how many, tokens chosen so far in the middle of the chunk,
+      those of the longest at its end).
   """
   waiting, flying = collections.deque(lengths_B.tolist()), collections.deque()
   left, said = np.zeros((2, rows), np.int64)  # tokens to come, tokens chosen
@@ -116,8 +122,8 @@ def through_slots(lengths_B: np.ndarray, *, rows: int, chunk: int, ahead: int, s
 
 
 def in_waves(lengths_B: np.ndarray, *, rows: int, step: Callable[[int, int, float, int], None]) -> Filled:
-  """The static way: `rows` outputs at a time until the longest of them ends; rows that have ended go on costing. step: as of
-  through_slots, called of each wave."""
+  """The static way: `rows` outputs at a time until the longest of them ends; rows that have ended go on costing. step:
+  as of through_slots, called of each wave."""
   steps = live = refills = 0
   for start in range(0, len(lengths_B), rows):
     wave = lengths_B[start:start + rows]
@@ -159,10 +165,11 @@ def of_stage(s: Stage, asked: Lengths) -> dict:
     way['judging'] = _judging(s, outputs, way)
   real, places = int(lengths_B.sum()), {'now': now.pop('places'), 'before': outputs * c.max_tokens}
   summary = lambda way, positions: {
-      **_whole(way, rollouts, s.where), 'slot_use': way['filled'], 'decode_steps': way['steps'], 'token_use': real / positions}
+      **_whole(way, rollouts, s.where), 'slot_use': way['filled'], 'decode_steps': way['steps'],
+      'token_use': real / positions}
   return {'planned': 'by formula, 100 % of peak', 'outputs': outputs, 'rollouts': rollouts,
-          'lengths': {'mean': float(lengths_B.mean()), 'median': float(np.median(lengths_B)), 'sigma': asked.sigma, 'most': asked.most,
-                      'cut': float((lengths_B == asked.most).mean())},
+          'lengths': {'mean': float(lengths_B.mean()), 'median': float(np.median(lengths_B)), 'sigma': asked.sigma,
+                      'most': asked.most, 'cut': float((lengths_B == asked.most).mean())},
           'judging_assumes': _assumed(s), **summary(now, places['now']), 'static': summary(before, places['before'])}
 
 
@@ -173,7 +180,8 @@ def _whole(way: dict, rollouts: int, where: Topology) -> dict:
   seconds['total'] = sum(seconds.values())
   binds = max(parts, key=lambda name: seconds[name])
   days = seconds['total'] * rollouts / 86400
-  return {'seconds': seconds, 'days': days, 'chip_hours': days * 24 * where.chips, 'bound': binds, 'bound_by': parts[binds].bound}
+  return {'seconds': seconds, 'days': days, 'chip_hours': days * 24 * where.chips, 'bound': binds,
+          'bound_by': parts[binds].bound}
 
 
 # --- now
@@ -189,7 +197,8 @@ def _rollout(s: Stage, lengths_B: np.ndarray) -> dict:
       columns = s.slots * next((b for b in s.buckets if b >= s.width + longest), s.buckets[-1])
     decode.add(roofline.decode_step(s.sizes, s.slots, columns), s.where, n)
 
-  filled = through_slots(lengths_B, rows=s.slots, chunk=s.chunk, ahead=1 if s.where.chip.platform != 'cpu' else 0, step=step)
+  ahead = 1 if s.where.chip.platform != 'cpu' else 0
+  filled = through_slots(lengths_B, rows=s.slots, chunk=s.chunk, ahead=ahead, step=step)
   decode.add(roofline.admit(s.sizes, s.slots, s.width), s.where, filled.refills)
   return {'prefill': prefill, 'decode': decode, 'steps': filled.steps, 'filled': filled.slot_use(s.slots)}
 
@@ -229,7 +238,8 @@ def _static_update(s: Stage, outputs: int) -> dict:
   c, reference, update = s.c, Spent(), Spent()
   rows = outputs // c.minibatches
   cuts = -(-rows // s.shapes[max(s.shapes)].rows)
-  update.add(roofline.update(s.sizes, rows, c.max_tokens, s.width, cuts, remat=s.remat, moment_bytes=s.moment_bytes), s.where, c.minibatches)
+  step = roofline.update(s.sizes, rows, c.max_tokens, s.width, cuts, remat=s.remat, moment_bytes=s.moment_bytes)
+  update.add(step, s.where, c.minibatches)
   passes = (c.kl_coef > 0) + (c.old_logps == 'trainer')
   reference.add(roofline.reference(s.sizes, rows / cuts, c.max_tokens, s.width), s.where, passes * cuts * c.minibatches)
   return {'reference': reference, 'update': update}
@@ -255,6 +265,7 @@ def _hosts(where: Topology) -> int:
 
 
 def _assumed(s: Stage) -> str:
-  said = (f'{s.verdict_seconds:g} s a verdict on {JUDGES} judges of each of {_hosts(s.where)} hosts' if s.verdict_seconds else
+  said = (f'{s.verdict_seconds:g} s a verdict on {JUDGES} judges of each of {_hosts(s.where)} hosts'
+          if s.verdict_seconds else
           'rules without a clock take no time that does not hide (--verdict_seconds=X for others)')
   return said + (f'; {len(s.reward_models)} reward models read all completions' if s.reward_models else '')

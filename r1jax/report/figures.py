@@ -84,11 +84,16 @@ FIGURES = (
            (Panel('Accuracy', 'accuracy/train', share=True),), 'section 2.3.4'),
     Figure('seconds', 'Time per step', 'Where the time of a step goes; steps over four times the median, such as the'
            ' first with its compilation, are left out.', (Panel('Seconds per step', '', stack=True),)),
+    Figure('use', 'Slots and positions in use', 'Share of the rows of a rollout that were still decoding, over its'
+           ' steps, and of the positions of an update that hold a token: the rest is computed for nothing.',
+           (Panel('In use', r'(rollout/slot_use|update/token_use)', share=True),)),
     Figure('throughput', 'Throughput', 'Tokens sampled and trained on per second, against steps.',
            (Panel('Tokens per second', r'(rollout|update)/tokens_per_second', spiky=True),)),
 )
 
-PHASES = ('rollout', 'rewards', 'update')
+PHASES = ('rollout', 'rewards', 'update')  # of rows that have no spans
+SPANS = {'rollout': ('weights', 'admit', 'decode'), 'judging': ('judge_wait',), 'reference': ('reference',),
+         'update': ('update',), 'metrics': ('metrics',), 'evaluation': ('evaluate',), 'checkpoints': ('checkpoint',)}
 LIGHT = dict(paper='#ffffff', ink='#2b2f36', faint='#6b7280', grid='#e7e9ed',
              lines=('#2563b8', '#d1652a', '#2a8f6b', '#8558b8', '#b58a12', '#4b5563', '#b03a5b', '#2b8fa3'))
 DARK = dict(paper='#181b20', ink='#d9dde3', faint='#9aa3af', grid='#2a2f37',
@@ -134,11 +139,15 @@ def curves(panel: Panel, run: str, rows: list[dict]) -> list[Curve]:
 
 def phases(rows: list[dict]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
   """Steps, and the seconds of each phase at them; 'rest' is what of step/seconds no phase accounts for."""
-  rows = [row for row in rows if any(load.number(row.get(f'{name}/seconds')) is not None for name in (*PHASES, 'step'))]
+  spans = {name: [f'time/{span}' for span in of] for name, of in SPANS.items()}
+  if not any(name in row for row in rows for of in spans.values() for name in of):
+    spans = {name: [f'{name}/seconds'] for name in PHASES}
+  wanted = ['step/seconds', *sum(spans.values(), [])]
+  rows = [row for row in rows if any(load.number(row.get(name)) is not None for name in wanted)]
   rows = list({row['step']: row for row in rows}.values())
-  column = lambda name: np.array([load.number(row.get(f'{name}/seconds')) or 0.0 for row in rows], float)
-  found = {name: column(name) for name in PHASES if column(name).any()}
-  rest = np.maximum(column('step') - sum(found.values(), np.zeros(len(rows))), 0)
+  column = lambda names: np.array([sum(load.number(row.get(name)) or 0.0 for name in names) for row in rows], float)
+  found = {name: column(of) for name, of in spans.items() if column(of).any()}
+  rest = np.maximum(column(['step/seconds']) - sum(found.values(), np.zeros(len(rows))), 0)
   if rest.any():
     found['rest' if found else 'step'] = rest
   return np.array([row['step'] for row in rows]), found
@@ -265,7 +274,8 @@ def _bars(axes, runs: list[tuple[str, list[dict]]], theme: dict) -> dict:
     total = sum(seconds.values(), np.zeros(1))
     usual = total <= LONG * np.median(total)
     means.append({name: values[usual].mean() for name, values in seconds.items()})
-  names = [name for name in (*PHASES, 'rest', 'step') if any(name in mean for mean in means)]
+  order = dict.fromkeys((*SPANS, *PHASES, 'rest', 'step'))
+  names = [name for name in order if any(name in mean for mean in means)]
   left, legend = np.zeros(len(runs)), {}
   for index, name in enumerate(names):
     width = np.array([mean.get(name, 0.0) for mean in means])

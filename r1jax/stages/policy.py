@@ -63,7 +63,8 @@ class Policy:
     self._logps = {T: built.logps[T].compile() for T in wanted}
     copy = jax.jit(lambda params: params_lib.kept_as(params, c.ref_dtype))
     renewed = self._reference and c.ref_every
-    self._copy = mesh_lib.Program(copy, (self.training.state.params,), mesh, mesh_lib.RULES).compile() if renewed else None
+    copying = mesh_lib.Program(copy, (self.training.state.params,), mesh, mesh_lib.RULES)
+    self._copy = copying.compile() if renewed else None
     self._lengths: dict[int, float] = {}  # question -> mean tokens of its completions when it was last asked
     self._carried: list[Request] = []
     self._row_of: dict[int, int] = {}  # of groups that are not finished

@@ -52,7 +52,7 @@ def check(config, name: str) -> None:
     raise UserError(f'{name}.carry={c.carry} and {name}.slots={c.slots} must be >= 0')
   if c.carry and c.old_logps == 'trainer':
     raise UserError(f"{name}.carry={c.carry} trains on tokens of earlier policies, which only the sampler has seen: "
-                    f"{name}.old_logps={c.old_logps!r} must be 'sampler'")
+                    f"{name}.old_logps must be 'sampler', not {c.old_logps!r}")
   objective.check(c, mesh, c.max_tokens)
   prompts.render(c.template, '')
   weights = _weights(config, c)

@@ -1,0 +1,52 @@
+"""One new token a row behind prompts, by the parts of engine/rollout.py: what tests of models compare with whole
+rows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from r1jax.engine import rollout
+from r1jax.models import attention
+from r1jax.types import Prompts
+
+
+def right_padded(prompts, width: int) -> Prompts:
+  """Lists of ids -> Prompts."""
+  return Prompts(*(jnp.asarray(x) for x in rollout.padded(prompts, len(prompts), width, 0)))
+
+
+def stepwise(model, params, prompts: Prompts, prompt_B, tail_BxT, *, columns: int = 32, apart: bool = False):
+  """[B, T, D]: hidden states of tail tokens fed one by one, row b behind prompt prompt_B[b]; the last three in a second
+  chunk, so that they see what `append` has stored."""
+  prefix = rollout.prefill(model.apply, params, prompts)
+  (B, T), dim = tail_BxT.shape, model.config.dim
+  free = jnp.zeros(B, jnp.int32)
+  slots = rollout.Slots(model.empty_cache(B, columns, apart=apart), jnp.zeros((B, dim), model.config.dtype), free, free,
+                        free, jnp.ones(B, bool))
+  cache = rollout.admit(slots, prefix, jnp.asarray(prompt_B, jnp.int32), free, free, free).cache
+  out, at = [], 0
+  for n in (max(T - 3, 0), min(T, 3)):
+    recent = model.empty_cache(B, max(n, 1), apart=apart).kv
+    for i in range(n):
+      step = attention.Step(cache.columns_S, jnp.int32(i), jnp.ones(B, bool))
+      hidden, recent = model.apply({'params': params}, tail_BxT[:, at], cache.columns_S + i, cache, recent, step,
+                                   method='decode')
+      out.append(hidden)
+      at += 1
+    if n and apart:
+      both = zip(zip(*cache.kv), zip(*recent))
+      layers = [attention.append(old, new, cache.columns_S, stacked=False) for old, new in both]
+      cache = cache._replace(kv=tuple(zip(*layers)), columns_S=cache.columns_S + n)
+    elif n:
+      kv = attention.append(cache.kv, recent, cache.columns_S, stacked=True)
+      cache = cache._replace(kv=kv, columns_S=cache.columns_S + n)
+  return jnp.stack(out, axis=1)
+
+
+def teacher_forced(model, params, prompts: Prompts, prompt_B, tail_BxT):
+  """The same by whole rows behind a shared prefix."""
+  prefix = rollout.prefill(model.apply, params, prompts)
+  at = prompts.lengths_N[jnp.asarray(prompt_B)][:, None] + jnp.arange(tail_BxT.shape[1])
+  found, _ = model.apply({'params': params}, tail_BxT, at.astype(jnp.int32), prefix=prefix,
+                         prompt_B=jnp.asarray(prompt_B), method='hidden')
+  return found
