@@ -244,7 +244,8 @@ def toy_steps(what, micro_tokens, devices):
 
 @pytest.mark.parametrize('what', MODES + ['sft'], ids=str)
 def test_a_step_does_not_depend_on_how_the_batch_is_cut_up(what):
-  """Gradients to 5e-6 of the largest (the prompts' part comes by a pass of its own), parameters after a step of AdamW to 1e-5, for budgets of tokens x devices.
+  """Gradients to 5e-6 of the largest (the prompts' part comes by a pass of its own), parameters after a step of AdamW to
+  1e-5, for budgets of tokens x devices.
 
   They are compared with the gradient of numerator / denominator of the whole batch, taken without update.py.
   """

@@ -107,7 +107,7 @@ def _in_process(config, c, mesh):
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=1, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=mesh_lib.batch_shards(mesh), temperature=0.0, top_p=1.0, seed=0, name='judge')
-  params = common.load_sampling_params(model, step_dir, mesh)
+  params = generator.arrange(common.load_sampling_params(model, step_dir, mesh))  # once, not for every question
 
   def ask(prompt: str) -> str:
     ids = tokenizer.encode(prompts.render(c.template, prompt))

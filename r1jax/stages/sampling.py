@@ -40,6 +40,10 @@ class Generator:
         model, mesh, slots=slots or batch * samples, samples=samples, max_prompt=max_prompt, max_tokens=max_tokens,
         eos_ids=tuple(tokenizer.eos_ids), pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p)
 
+  def arrange(self, params):
+    """Weights as __call__ does it for itself: for who calls often."""
+    return self._sampler.arrange(params)
+
   def __call__(self, params, rows: list[dict], first: int = 0) -> Iterator[Sampled]:
     """A batch of questions after the other, while those behind it are sampled already.
 
