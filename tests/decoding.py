@@ -26,21 +26,25 @@ def stepwise(model, params, prompts: Prompts, prompt_B, tail_BxT, *, columns: in
   cache = rollout.admit(slots, prefix, jnp.asarray(prompt_B, jnp.int32), free, free, free).cache
   out, at = [], 0
   for n in (max(T - 3, 0), min(T, 3)):
-    recent = model.empty_cache(B, max(n, 1), apart=apart).kv
-    for i in range(n):
-      step = attention.Step(cache.columns_S, jnp.int32(i), jnp.ones(B, bool))
-      hidden, recent = model.apply({'params': params}, tail_BxT[:, at], cache.columns_S + i, cache, recent, step,
-                                   method='decode')
-      out.append(hidden)
-      at += 1
-    if n and apart:
+    if not n:
+      continue
+
+    def one(recent, x, cache=cache):
+      i, token_B = x
+      step = attention.Step(cache.columns_S, i, jnp.ones(B, bool))
+      hidden, recent = model.apply({'params': params}, token_B, cache.columns_S + i, cache, recent, step, method='decode')
+      return recent, hidden
+
+    recent, hidden_nxBxD = jax.lax.scan(one, model.empty_cache(B, n, apart=apart).kv,
+                                        (jnp.arange(n, dtype=jnp.int32), tail_BxT[:, at:at + n].T))
+    if apart:
       both = zip(zip(*cache.kv), zip(*recent))
-      layers = [attention.append(old, new, cache.columns_S, stacked=False) for old, new in both]
-      cache = cache._replace(kv=tuple(zip(*layers)), columns_S=cache.columns_S + n)
-    elif n:
+      kv = tuple(zip(*[attention.append(old, new, cache.columns_S, stacked=False) for old, new in both]))
+    else:
       kv = attention.append(cache.kv, recent, cache.columns_S, stacked=True)
-      cache = cache._replace(kv=kv, columns_S=cache.columns_S + n)
-  return jnp.stack(out, axis=1)
+    cache, at = cache._replace(kv=kv, columns_S=cache.columns_S + n), at + n
+    out.append(hidden_nxBxD)
+  return jnp.concatenate(out).swapaxes(0, 1)
 
 
 def teacher_forced(model, params, prompts: Prompts, prompt_B, tail_BxT):

@@ -189,14 +189,15 @@ def test_layers_apart_and_turned_kernels_are_the_same_model():
   prompts = decoding.right_padded([rng.integers(3, 512, n) for n in (6, 4)], 6)
   tail = jnp.asarray(rng.integers(3, 512, (2, 5)), jnp.int32)
   whole = jax.jit(lambda p: model.apply({'params': p}, prompts.tokens_NxP, method='hidden'))
-  wanted, stepped = whole(params), decoding.stepwise(model, params, prompts, [0, 1], tail)
+  steps = jax.jit(lambda p, apart: decoding.stepwise(model, p, prompts, [0, 1], tail, apart=apart), static_argnums=1)
+  wanted, stepped = whole(params), steps(params, False)
   for turn in (False, True):
     held = split_layers(model, params, turn=turn)
     is_turned = lambda x: isinstance(x, layers.Turned)
     kernels = sum(map(is_turned, jax.tree.leaves(held, is_leaf=is_turned)))
     assert kernels == turn * 7 * model.config.layers  # q k v o gate up down
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), whole(held), wanted)
-    np.testing.assert_allclose(decoding.stepwise(model, held, prompts, [0, 1], tail, apart=True), stepped, atol=1e-5)
+    np.testing.assert_allclose(steps(held, True), stepped, atol=1e-5)
 
 
 @pytest.mark.parametrize('name', ['nano', 'nano-llama'])

@@ -14,6 +14,7 @@ from r1jax.engine import packing
 from r1jax.engine import update
 from r1jax.models import moe
 from r1jax.models.decoder import Prefix
+from r1jax.models.layers import constrain
 from r1jax.types import NOWHERE, Completion, Max, Sum, UserError
 
 
@@ -33,6 +34,8 @@ def completion_logps(apply, params, prefix: Prefix, tokens_RxT, lengths_R, promp
   """(logps_RxT, entropy_RxT) of completions behind their prompts by teacher forcing, nats: what the sampler should have
   said."""
   T = tokens_RxT.shape[1]
+  # Whole on every device: XLA's TPU compiler aborts on numbers taken from other devices' rows by number (2026-11-26).
+  prefix = prefix._replace(lengths_N=constrain(prefix.lengths_N, None))
   hidden_RxTxD = prefix.hidden_NxD[prompt_R][:, None]
   # The last token predicts nothing; its place is computed all the same, so that T stays a multiple of a block.
   if T > 1:

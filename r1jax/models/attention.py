@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from r1jax.models import decode_kernel
-from r1jax.models.layers import spec_for, wide
+from r1jax.models.layers import constrain, spec_for, wide
 from r1jax.types import NOWHERE
 
 PATHS = ('xla', 'splash', 'splash_interpret', 'cudnn')
@@ -82,9 +82,10 @@ def attend(q_BxHxTxd: jax.Array, k_BxKxTxd: jax.Array, v_BxKxTxe: jax.Array, see
   scale = q_BxHxTxd.shape[-1]**-0.5 if scale is None else scale
   k, v = k_BxKxTxd, v_BxKxTxe
   with jax.named_scope('attention'):
-    if prefix is not None:
+    if prefix is not None:  # prompts are fetched once; rows taken from other devices' would be summed over all of them
+      whole = (constrain(shared, None, 'kv_heads', None, None) for shared in prefix)
       k, v = (jnp.concatenate([jnp.take(shared, seen.prompt_B, axis=0), own], axis=2)
-              for shared, own in zip(prefix, (k, v)))
+              for shared, own in zip(whole, (k, v)))
     if path == 'xla':
       return _xla(q_BxHxTxd, k, v, seen.mask_BxTxS, scale)
     if path == 'cudnn':
