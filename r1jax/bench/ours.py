@@ -1,7 +1,7 @@
 """Rows of r1jax: a rollout, the reference's log-probs and an update, by the classes that a run uses (stages/policy.py).
 
-Workloads with drawn lengths (W3) also have the static way: 16 rows at a time until the longest ends, and an update
-padded to the longest there may be. It lives here alone, and shares with the other way every program that it can.
+Workloads with drawn lengths (W3) also have the static way: 16 rows at a time until the longest ends, in a cache and an
+update padded to the longest there may be. It lives here alone, and shares with the other way every program that it can.
 """
 
 import contextlib
@@ -26,10 +26,11 @@ from r1jax.types import Request
 
 
 class Static(policy.Policy):
-  """The static way: rows wait for the longest beside them, outputs are padded to max_tokens."""
+  """The static way: rows wait for the longest beside them, cache and outputs are padded to max_tokens."""
 
   def __init__(self, *args):
     super().__init__(*args)
+    self._sampler.buckets = self._sampler.buckets[-1:]
     longest = max(self._shapes)
     self._shapes = {longest: self._shapes[longest]}
 

@@ -78,13 +78,29 @@ def admit(slots: Slots, prefix: Prefix, source_S, sample_S, length_S, limit_S) -
     return jax.lax.dynamic_update_slice(stored, kept, (0,) * stored.ndim)
 
   kv = attention.as_stored(prefix.kv_LxNx)
-  stored = tuple(tuple(put(layer, kept[i], 0) for i, layer in enumerate(whole)) if isinstance(whole, tuple)
-                 else put(whole, kept, 1) for whole, kept in zip(slots.cache.kv, kv))
+  if isinstance(slots.cache.kv[0], tuple) and jax.sharding.get_abstract_mesh().size <= 1:
+    stored = _put_rows(slots.cache.kv, kv, source_S)
+  else:
+    stored = tuple(tuple(put(layer, kept[i], 0) for i, layer in enumerate(whole)) if isinstance(whole, tuple)
+                   else put(whole, kept, 1) for whole, kept in zip(slots.cache.kv, kv))
   pick = lambda new, old: jnp.where(per_row(new_S, old.ndim, 0), new.astype(old.dtype), old)
   return Slots(Cache(stored, pick(prefix.lengths_N[source], slots.cache.columns_S)),
                pick(prefix.hidden_NxD[source], slots.hidden_SxD),
                pick(sample_S, slots.sample_S), pick(length_S, slots.length_S), pick(limit_S, slots.limit_S),
                slots.done_S & ~new_S)
+
+
+def _put_rows(stored, kept_LxNx, source_S):
+  """On one device: row by row, so that what is not touched is not copied."""
+  rows_S = jnp.argsort(source_S < 0, stable=True)
+
+  def one(i, stored):
+    s = rows_S[i]
+    parts = tuple(jax.lax.dynamic_index_in_dim(whole, source_S[s], axis=1) for whole in kept_LxNx)  # [L, 1, ...]
+    return tuple(tuple(jax.lax.dynamic_update_slice(layer, part[n].astype(layer.dtype), (s, 0, 0, 0))
+                       for n, layer in enumerate(layers)) for layers, part in zip(stored, parts))
+
+  return jax.lax.fori_loop(0, jnp.sum(source_S >= 0), one, stored)
 
 
 def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int, eos_ids, pad_id: int,
@@ -165,7 +181,8 @@ class Sampler:
     small = mesh_lib.platform(mesh) == 'cpu'  # elsewhere a kernel reads what is filled, in blocks
     most = max_prompt + max_tokens + steps
     multiple, ratio = (16, 1.5) if small else (128, 2.0)
-    self.buckets = buckets(max(max_prompt + steps, most // 8), most, multiple=multiple, ratio=ratio)
+    first = max_prompt + steps
+    self.buckets = buckets(first, most, multiple=multiple, ratio=max(ratio, (most / first)**(1 / 7)))
     self.widths = tuple(sorted({max_prompt, *self.buckets})) if resume else (max_prompt,)  # of what is prefilled
     self._compiled, self._arrange = {}, None
     # Traced once each, asked for by every program.
@@ -213,7 +230,7 @@ class Sampler:
     return self._model.empty_cache(self.slots, self.steps, apart=self._apart).kv
 
   def program(self, name: str, *sizes: int) -> mesh_lib.Program:
-    """'empty' (columns), 'prefill' (width), 'admit' (width, columns), 'decode' (columns), 'grow' (from, to)."""
+    """'empty' (columns), 'prefill' (width), 'admit' (width, columns), 'decode' (columns), 'resize' (from, to)."""
     where = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
     make = lambda f, args, **kw: mesh_lib.Program(
         jax.jit(f, keep_unused=True, **kw), args, self.mesh, mesh_lib.DECODE_RULES)
@@ -235,10 +252,10 @@ class Sampler:
       slots = self.slots_shapes(columns)
       args = (slots, self.prefix_shapes(width), *[rows] * 4)
       return make(admit, args, donate_argnums=0, out_shardings=where(slots))
-    if name == 'grow':
+    if name == 'resize':
       before, after = (self.slots_shapes(columns) for columns in sizes)
-      pad = lambda x, s: jnp.pad(x, [(0, n - m) for m, n in zip(x.shape, s.shape)])
-      return make(lambda slots: jax.tree.map(pad, slots, after), (before,), out_shardings=where(after))
+      fit = lambda x, s: jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, n - m, 0) for m, n in zip(x.shape, s.shape)])
+      return make(lambda slots: jax.tree.map(fit, slots, after), (before,), out_shardings=where(after))
     slots = self.slots_shapes(*sizes)
     key = jax.eval_shape(lambda: jax.random.key(0))
     args = (self.params_shapes(), slots, jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
@@ -249,7 +266,9 @@ class Sampler:
   def compile(self) -> 'Sampler':
     """Every program that a rollout may need, so that none is compiled in the loop."""
     wanted = [('empty', self.buckets[0]), *(('prefill', width) for width in self.widths)]
-    wanted += [('decode', b) for b in self.buckets] + [('grow', a, b) for a, b in zip(self.buckets, self.buckets[1:])]
+    wanted += [('decode', b) for b in self.buckets]
+    for less, more in zip(self.buckets, self.buckets[1:]):
+      wanted += [('resize', less, more), ('resize', more, less)]
     wanted += [('admit', width, b) for b in self.buckets for width in self.widths if width <= b]
     for what in wanted:
       if what not in self._compiled:
@@ -330,7 +349,7 @@ class Rollout:
       if len(given) == self._groups or (self._most is not None and self.steps >= self._most):
         break
       with self._clock.span('admit'):
-        self._refill()
+        self._refill(len(flying))
       with self._clock.span('decode'):
         flying.append(self._dispatch(len(flying)))
         if len(flying) > ahead:
@@ -380,8 +399,8 @@ class Rollout:
 
   # --- one chunk
 
-  def _refill(self) -> None:
-    """Puts waiting samples into free rows, as long as there are both."""
+  def _refill(self, flying: int) -> None:
+    """Puts waiting samples into free rows, as long as there are both; flying: as of _dispatch."""
     while (self._left or self._waiting) and None in self._rows:
       if not self._left:
         width, batch = self._waiting.popleft()
@@ -399,23 +418,25 @@ class Rollout:
         sample[s] = self._requests[row.number].samples[row.member]
         length[s] = sum(len(t) for t, _ in self._parts[row.number][row.member])
         limit[s] = self._limit(row.number, row.member)
-      self._grow(int(max(self._columns[s] for s, row in enumerate(self._rows) if row)))
+      self._resize(flying)
       bucket = self._sampler.buckets[self._bucket]
       self._slots = self._sampler.run(('admit', width, bucket), self._slots, prefix,
                                       *mesh_lib.put((source, sample, length, limit), self._sampler.mesh))
 
-  def _grow(self, columns: int) -> None:
-    """A cache that holds so many columns and one chunk more."""
-    sizes = self._sampler.buckets
-    while sizes[self._bucket] < columns + self._sampler.steps and self._bucket + 1 < len(sizes):
-      self._slots = self._sampler.run(('grow', *sizes[self._bucket:self._bucket + 2]), self._slots)
-      self._bucket += 1
+  def _resize(self, flying: int) -> None:
+    """The smallest cache that holds what live rows have and one chunk more; flying: as of _dispatch."""
+    sizes, live = self._sampler.buckets, [s for s, row in enumerate(self._rows) if row]
+    columns = int(max(self._columns[live], default=0)) + (flying + 1) * self._sampler.steps
+    wanted = next((n for n, size in enumerate(sizes) if size >= columns), len(sizes) - 1)
+    while self._bucket != wanted:
+      next_ = self._bucket + (1 if wanted > self._bucket else -1)
+      self._slots = self._sampler.run(('resize', sizes[self._bucket], sizes[next_]), self._slots)
+      self._bucket = next_
 
   def _dispatch(self, flying: int):
     """Starts a chunk; `flying` chunks whose results are not read yet have moved rows further than is known."""
-    live = [s for s, row in enumerate(self._rows) if row]
-    self._grow(int(max(self._columns[live], default=0)) + flying * self._sampler.steps)
-    enough = max(1, self._sampler.slots // 16) if self._left or self._waiting else self._sampler.slots + 1
+    self._resize(flying)
+    enough = max(1, self._sampler.slots // 8) if self._left or self._waiting else self._sampler.slots + 1
     what = ('decode', self._sampler.buckets[self._bucket])
     self._slots, chunk = self._sampler.run(what, self._params, self._slots, self._key, np.int32(enough))
     return chunk, list(self._rows)

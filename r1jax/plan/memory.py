@@ -115,7 +115,7 @@ def of_sampling(phase: str, sampler: rollout.Sampler, state, judges: int) -> Hel
   parts = [Part('decode', sampler.program('decode', bucket), beside + prefix),
            Part('admit', sampler.program('admit', fitting, bucket), beside + weights)]
   if len(sampler.buckets) > 1:
-    parts.append(Part('grow', sampler.program('grow', sampler.buckets[-2], bucket), beside + weights + prefix))
+    parts.append(Part('resize', sampler.program('resize', sampler.buckets[-2], bucket), beside + weights + prefix))
   return Held(parts, trained + weights, moments, slots + prefix)
 
 
