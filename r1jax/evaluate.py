@@ -11,10 +11,11 @@ import sys
 
 from r1jax import metrics
 from r1jax.data import tasks
+from r1jax.engine import compile_cache
 from r1jax.engine import mesh as mesh_lib
 from r1jax.stages import common
-# The first two: public here.
-from r1jax.stages.evaluate import Evaluator, as_metrics, majority, pass_at_k, scores, write
+from r1jax.stages.evaluate import Evaluator, as_metrics, scores, write
+from r1jax.stages.evaluate import majority, pass_at_k  # public here
 from r1jax.types import UserError
 
 
@@ -36,6 +37,7 @@ def main(argv: list[str]) -> int:
   parser.add_argument('--dtype', default='float32')
   a = parser.parse_args(argv[1:])
   try:
+    compile_cache.use('auto')
     mesh = mesh_lib.create({'data': -1})
     attention = common.attention_path('auto', a.dtype, mesh)
     model, tokenizer, step_dir = common.load_model(a.checkpoint, dtype=a.dtype, attention=attention)

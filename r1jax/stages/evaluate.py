@@ -9,7 +9,6 @@ import os
 import numpy as np
 
 from r1jax.engine import checkpoint
-from r1jax.engine import params as params_lib
 from r1jax.data import formats
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
