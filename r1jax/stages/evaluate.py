@@ -183,7 +183,7 @@ def check(config, name: str) -> None:
 
 def _rows(c) -> list[dict]:
   return [{**row, 'task': tasks.name_of(c.task.source)}
-          for row in tasks.asked(c.task, split='heldout', template=c.template)]
+          for row in judging.questions(c.task, split='heldout', template=c.template)]
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:

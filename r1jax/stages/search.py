@@ -27,6 +27,7 @@ from r1jax.stages import reward_model
 from r1jax import rewards
 from r1jax.stages import common
 from r1jax.data import tasks
+from r1jax.stages import judging
 from r1jax.rewards import pool
 from r1jax.types import Request, UserError
 
@@ -46,7 +47,7 @@ def check(config, name: str) -> None:
 
 def _rows(c) -> list[dict]:
   return [{**row, 'task': tasks.name_of(c.task.source)}
-          for row in tasks.asked(c.task, split=c.split, template=c.template)]
+          for row in judging.questions(c.task, split=c.split, template=c.template)]
 
 
 @dataclasses.dataclass
