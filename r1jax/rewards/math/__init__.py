@@ -223,6 +223,20 @@ def score(completion: str, row: dict) -> Score:
   return pool.shared().score([('math', completion, row)])[0] if verdict is None else verdict
 
 
+@functools.lru_cache(maxsize=65536)
+def _equivalent(a: str, b: str, kind: str) -> bool:
+  try:
+    gold, _ = _gold(a, kind, None)
+    return _decide(b, gold, kind, Fraction(0), a) is True
+  except ValueError:
+    return False
+
+
+def equivalent(a: str, b: str, row: dict) -> bool:
+  """Whether two answers to a row are one, as far as that can be said without sympy: what a vote may count together."""
+  return a == b or _equivalent(a, b, row['answer_type'])
+
+
 def normalise(answer: str | None, answer_type: str) -> str | None:
   """One string per equivalence class, to vote over: 1/2, \\frac{1}{2} and 0.5 are one candidate.
 
