@@ -10,9 +10,11 @@ any working directory and for a copy of the folder under any name. One process s
 
 from ml_collections import ConfigDict
 
-# prefill: opens every answer on the model's behalf; rewards count it in. answer_type: of a file's rows that name none.
-# chinese: the share of generated sums that are asked in Chinese.
-_TASK = dict(source='', size=0, params={}, prefill='', answer_type='', chinese=0.0)
+# prefill: opens every answer on the model's behalf; rewards count it in. chinese: the share of generated sums that are
+# asked in Chinese. Of a file: answer_type of rows that name none; columns, where names are none of data/columns.py's;
+# strict: a row that cannot be asked is an error; split: 'base', 'train' or 'heldout', else it is asked whole.
+_TASK = dict(source='', size=0, params={}, prefill='', answer_type='auto', chinese=0.0,
+             columns=dict(question='', answer=''), strict=False, split='')
 
 
 def defaults() -> ConfigDict:

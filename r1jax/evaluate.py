@@ -11,11 +11,20 @@ import sys
 
 from r1jax import metrics
 from r1jax.data import tasks
+from r1jax.engine import compile_cache
 from r1jax.engine import mesh as mesh_lib
 from r1jax.stages import common
-# The first two: public here.
-from r1jax.stages.evaluate import Evaluator, as_metrics, majority, pass_at_k, scores, write
+from r1jax.stages.evaluate import Evaluator, as_metrics, scores, write
+from r1jax.stages.evaluate import majority, pass_at_k  # public here
 from r1jax.types import UserError
+
+
+def _columns(text: str) -> dict[str, str]:
+  """'question=NAME,answer=NAME' as a map."""
+  pairs = [pair.split('=', 1) for pair in text.split(',') if pair]
+  if any(len(pair) != 2 for pair in pairs):
+    raise UserError(f'--columns={text!r}: wants question=NAME,answer=NAME')
+  return dict(pairs)
 
 
 def main(argv: list[str]) -> int:
@@ -33,9 +42,12 @@ def main(argv: list[str]) -> int:
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--template', default='',
                       help="how questions are put; default: the task's own, table 1's for most")
+  parser.add_argument('--answer_type', default='auto', help="of a file's rows that name none")
+  parser.add_argument('--columns', default='', help='question=NAME,answer=NAME: of a file with other names')
   parser.add_argument('--dtype', default='float32')
   a = parser.parse_args(argv[1:])
   try:
+    compile_cache.use('auto')
     mesh = mesh_lib.create({'data': -1})
     attention = common.attention_path('auto', a.dtype, mesh)
     model, tokenizer, step_dir = common.load_model(a.checkpoint, dtype=a.dtype, attention=attention)
@@ -51,7 +63,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f'--tasks: {" and ".join(twice)} would both be written as {asked[twice[0]]!r}: '
                         'evaluate them in two work dirs')
       for source, name in asked.items():
-        rows, template = tasks.named(source)
+        rows, template = tasks.named(source, answer_type=a.answer_type, columns=_columns(a.columns))
         template = a.template or template
         rows = [{**row, 'task': name} for row in rows]
         evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=a.samples,

@@ -10,12 +10,12 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 
 from absl import flags
 import jax
 
 from r1jax.engine import checkpoint
+from r1jax.engine import compile_cache
 from r1jax.engine import profile
 from r1jax import options
 from r1jax import pipeline
@@ -99,31 +99,6 @@ def _cluster() -> str:
   return next((name for name, there in shown.items() if there and name in env), '')
 
 
-def _cache_compiled(setting: str) -> None:
-  """Keeps what XLA compiles on disk (config.compile_cache), so that no later start waits for it again."""
-  named = os.environ.get('JAX_COMPILATION_CACHE_DIR')
-  if named is not None:
-    log.info('compiled programs: JAX_COMPILATION_CACHE_DIR=%s', named)
-    return
-  if not setting:
-    log.info("compiled programs: kept nowhere, as compile_cache=''")
-    return
-  if setting == 'auto':
-    setting = os.path.join(os.environ.get('XDG_CACHE_HOME') or '~/.cache', 'r1jax', 'xla')
-  directory = os.path.abspath(os.path.expanduser(setting))
-  try:
-    os.makedirs(directory, exist_ok=True)
-    with tempfile.TemporaryFile(dir=directory):
-      pass
-  except OSError as e:
-    log.warning('compiled programs: kept nowhere, as compile_cache=%s cannot be written to (%s)', directory, e.strerror)
-    return
-  jax.config.update('jax_compilation_cache_dir', directory)
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)  # what compiles faster is not worth a file
-  jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
-  log.info('compiled programs: kept in %s', directory)
-
-
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
   logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
@@ -134,7 +109,7 @@ def main(argv: list[str]) -> int:
     config = options.parse(argv, needed=('workdir',))
     profile.steps = profile.parse(_PROFILE.value) if _PROFILE.value else None
     _join_hosts()
-    _cache_compiled(config.get('compile_cache', 'auto'))
+    compile_cache.use(config.get('compile_cache', 'auto'))
     if _UNSAFE.value:
       os.environ[boxes.FLAG_SET] = '1'  # rewards run in processes of their own
     if config.keep_freed_memory:

@@ -34,7 +34,7 @@ def experiment(arg=None, **changes):
 
 
 NANO = dict(source='fresh', model='nano', sizes=dict(vocab_size=96), prompts=3, samples=4, prompt_tokens=8,
-            max_tokens=48, micro_tokens=96, decode={})
+            max_tokens=32, micro_tokens=64, decode={})
 
 
 def nano(tmp_path, **changes):
@@ -159,7 +159,7 @@ def test_the_static_way_wastes_rows_and_positions(drawn):
   assert static['slot_use'] == pytest.approx(load.lengths.sum() / (4 * static['decode_steps']))
   assert static['token_use'] < row['token_use'] and static['slot_use'] < row['slot_use']
   real = load.lengths.sum() + 3 * 8
-  assert static['token_use'] == pytest.approx(real / (3 * 8 + 12 * 48))
+  assert static['token_use'] == pytest.approx(real / (3 * 8 + 12 * 32))
 
 
 def test_lengths_are_dealt_out_anew_every_rollout(drawn):
@@ -201,8 +201,8 @@ def test_the_table_reads_well():
                'W1 update: its products alone 100 GFLOP/s (numpy), r1jax 50 (50%)',
                'W1 rollout: its products alone 40 GFLOP/s (jax), r1jax 10 (25%); memory 10 GB/s, r1jax 5',
                'W1 choosing, ms: choose 3', 'W1 tunix: other numbers',
-               'W2 decode step of 256 rows that fill 16: 12 ms with 1,024 columns (a cache of 128); 10 ms with 64 columns '
-               '(a cache of 8); 1.20'):
+               'W2 decode step of 256 rows that fill 16: 12 ms with 1,024 columns (a cache of 128); 10 ms with 64 '
+               'columns (a cache of 8); 1.20'):
     assert line in text.splitlines()
 
 

@@ -134,3 +134,15 @@ def test_command_writes_scores_and_refuses_in_one_line(tmp_path, nano, capsys):
   assert not (tmp_path / 'q.jsonl').is_dir() and capsys.readouterr().out.startswith('{"task": "q"')
   assert command.main(['x', *flags, '--max_prompt=200', '--tasks=nothing']) == 2
   assert "no task 'nothing'" in capsys.readouterr().err
+
+
+def test_a_vote_is_by_equivalence_and_the_winners_verdict_counts():
+  """Right answers that are spelled in other ways than the gold one, or than each other, are one candidate; so are wrong
+  ones that a rule finds equal."""
+  row = {'answer': r'11\sqrt2', 'answer_type': 'expr'}
+  said = lambda answer, correct: {'answer': answer, 'correct': correct}
+  right = [said(r'11\sqrt{2}', True), said(r'\sqrt{2}\cdot 11', True)]
+  wrong = [said('5', False), said('5.0', False), said('10/2', False)]
+  voted = lambda samples: evaluate._voted_right({'samples': samples}, row)
+  assert voted(right * 2) and voted(right + wrong[:1]) and not voted(right + wrong[:2] + [said('5', False)])
+  assert voted([wrong[0], *right, wrong[2]]) and not voted([said(None, False)] * 3)

@@ -10,6 +10,7 @@ import jax
 import pytest
 
 from r1jax import main
+from r1jax.engine import compile_cache
 from r1jax.engine import profile
 from r1jax.types import UserError
 
@@ -92,13 +93,13 @@ def test_compiled_programs_are_kept_in_the_users_cache(cache, monkeypatch, tmp_p
   caplog.set_level(logging.INFO, 'r1jax')
   monkeypatch.setenv('HOME', str(tmp_path / 'home'))
   monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
-  main._cache_compiled('auto')
+  compile_cache.use('auto')
   assert cache.pop('jax_compilation_cache_dir') == str(tmp_path / 'home/.cache/r1jax/xla')
   assert set(cache) == {'jax_persistent_cache_min_compile_time_secs', 'jax_persistent_cache_min_entry_size_bytes'}
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
-  main._cache_compiled('auto')
+  compile_cache.use('auto')
   assert cache['jax_compilation_cache_dir'] == str(tmp_path / 'xdg/r1jax/xla')
-  main._cache_compiled(str(tmp_path / 'own'))
+  compile_cache.use(str(tmp_path / 'own'))
   assert cache['jax_compilation_cache_dir'] == str(tmp_path / 'own') and (tmp_path / 'own').is_dir()
   assert len(caplog.messages) == 3 and str(tmp_path / 'own') in caplog.messages[-1]
 
@@ -106,11 +107,11 @@ def test_compiled_programs_are_kept_in_the_users_cache(cache, monkeypatch, tmp_p
 def test_compiled_programs_are_kept_nowhere(cache, monkeypatch, tmp_path, caplog):
   """Where the setting is empty, the directory refuses, or JAX's own variable names another."""
   (tmp_path / 'file').write_text('')
-  main._cache_compiled(str(tmp_path / 'file/below'))
+  compile_cache.use(str(tmp_path / 'file/below'))
   assert len(caplog.records) == 1 and 'cannot be written to (Not a directory)' in caplog.messages[0]
-  main._cache_compiled('')
+  compile_cache.use('')
   monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', 'elsewhere')
-  main._cache_compiled('auto')
+  compile_cache.use('auto')
   assert cache == {}
 
 

@@ -12,6 +12,7 @@ from r1jax.engine import params as params_lib
 from r1jax.engine import objective
 from r1jax.engine import packing
 from r1jax.engine import rollout
+from r1jax.engine import slots as slots_lib
 from r1jax.models import attention, deepseek_v3, layers, moe, zoo
 from r1jax.types import NOWHERE, Prompts, Request
 
@@ -155,7 +156,7 @@ def test_a_grpo_step_moves_the_bias_by_load_alone():
     rows = objective.outputs([completions[b] for b in some], [b // G for b in some], [1.0 - 2 * (b % G) for b in some],
                              built.shapes[size], 0, reference=True)
     micro_batches.append((size, mesh_lib.put(rows, mesh)))
-  prompts = mesh_lib.put(Prompts(*rollout.padded(asked, *built.prompts, 0)), mesh)
+  prompts = mesh_lib.put(Prompts(*slots_lib.padded(asked, *built.prompts, 0)), mesh)
   with mesh_lib.use_mesh(mesh):
     laid_out = jax.device_put(jax.tree.map(np.array, params), training.shardings.params)  # it is donated
     state, means = training.step(training.fresh(laid_out), micro_batches, prompts)

@@ -107,17 +107,18 @@ def test_smollm2_greedy_text_equals_transformers(smollm2):
   model, params, tokenizer, theirs, their_tokenizer = smollm2
   texts = set()
   for template in ('chatml', 'r1_zero'):
-    rows = [{'id': i, 'question': q} for i, q in enumerate(QUESTIONS)]
+    asked_in = QUESTIONS[::2]
+    rows = [{'id': i, 'question': q} for i, q in enumerate(asked_in)]
     batch = prompts.encode(rows, tokenizer, template=template, max_prompt=160)
     sampler = rollout.Sampler(
         model, mesh_lib.create({}, jax.devices()[:1]), slots=len(rows), samples=1, max_prompt=160, max_tokens=16,
         eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=0.0).compile()
     out = dict(sampler(params, [Request(i, ids, (i,)) for i, ids in enumerate(batch)], jax.random.key(0)))
-    asked = their_tokenizer([prompts.render(template, q) for q in QUESTIONS], return_tensors='pt', padding=True,
+    asked = their_tokenizer([prompts.render(template, q) for q in asked_in], return_tensors='pt', padding=True,
                             padding_side='left')
     wanted = theirs.generate(**asked, do_sample=False, max_new_tokens=16, eos_token_id=list(tokenizer.eos_ids),
                              pad_token_id=tokenizer.pad_id)[:, asked.input_ids.shape[1]:].tolist()
-    for i, question in enumerate(QUESTIONS):
+    for i, question in enumerate(asked_in):
       (said,) = out[i]
       got = said.tokens.tolist()
       ended = [t in tokenizer.eos_ids for t in wanted[i]]
@@ -125,7 +126,7 @@ def test_smollm2_greedy_text_equals_transformers(smollm2):
       assert got == wanted[i][:length], (question, tokenizer.decode(got), tokenizer.decode(wanted[i]))
       assert said.stopped == any(ended)
       texts.add(tokenizer.decode(got))
-  assert len(texts) == 2 * len(QUESTIONS)
+  assert len(texts) == 2 * len(asked_in)
 
 
 @pytest.mark.parametrize('family, tied', [('Llama', True), ('Llama', False), ('Qwen2', True), ('Qwen2', False)])

@@ -209,8 +209,9 @@ def test_killed_anywhere_it_ends_the_same(whole, tmp_path):
       lambda: step('2_rl') >= 3,  # between checkpoints of RL
       lambda: step('2_rl') >= 7,  # just before the last one
   ]
-  for reached in points[:3]:
-    assert interrupt(workdir, reached) == -signal.SIGKILL
+  assert [interrupt(workdir, reached) for reached in points[:2]] == [-signal.SIGKILL] * 2
+  assert interrupt(workdir, points[2], signal.SIGTERM) == 143  # this one saves what it has
+  assert step('2_rl') in {int(p.name) for p in (workdir / '2_rl/checkpoints').iterdir() if p.name.isdigit()}
   assert run(workdir, check=False, env={'KILL': '2'}).returncode == -signal.SIGKILL  # in the middle of a rollout
   assert interrupt(workdir, points[3]) == -signal.SIGKILL
   run(workdir)
@@ -226,10 +227,17 @@ def alone(workdir, start, *, env=None, code=0, **overrides):
   assert out.returncode == code, out.stderr[-3000:]
 
 
-def test_what_a_rollout_leaves_the_next_goes_on_with(whole, tmp_path):
+@pytest.fixture(scope='module')
+def carried(whole, tmp_path_factory):
+  """RL alone with rl.carry, which nobody interrupts; what each of its rollouts was asked and gave is in `notes`."""
+  place = tmp_path_factory.mktemp('carried')
+  alone(place / '1_whole', whole / '1_base', env={'NOTES': str(place / 'notes')})
+  return place
+
+
+def test_what_a_rollout_leaves_the_next_goes_on_with(carried):
   """rl.carry: each group and each sample once, tokens and log-probs kept."""
-  alone(tmp_path / 'run', whole / '1_base', env={'NOTES': str(tmp_path / 'notes')})
-  notes = [json.loads(line) for line in (tmp_path / 'notes').read_text().splitlines()]
+  notes = [json.loads(line) for line in (carried / 'notes').read_text().splitlines()]
   assert [len(note['given']) for note in notes] == [4] * 4 and [len(note['left']) for note in notes] == [2] * 4
   given, left = [group for note in notes for group, _ in note['given']], {group for group, *_ in notes[-1]['left']}
   assert len(set(given)) == 16 and not set(given) & left
@@ -245,18 +253,17 @@ def test_what_a_rollout_leaves_the_next_goes_on_with(whole, tmp_path):
           assert [of[:len(part[0])] for of in completion] == part
           cut += len(part[0]) < len(completion[0])
   assert cut  # some were left in the middle
-  found = rows(tmp_path / 'run/metrics.jsonl')
+  found = rows(carried / '1_whole/metrics.jsonl')
   assert [r['step'] for r in found] == list(range(1, 9)) and all(np.isfinite(r['loss']) for r in found)
 
 
-def test_what_was_left_is_gone_on_with_after_a_kill_too(whole, tmp_path):
-  one, two = tmp_path / '1_whole', tmp_path / '2_killed'
-  alone(one, whole / '1_base')
+def test_what_was_left_is_gone_on_with_after_a_kill_too(whole, carried):
+  one, two = carried / '1_whole', carried / '2_killed'
   alone(two, whole / '1_base', env={'KILL': '3'}, code=-signal.SIGKILL)
   assert 0 < len(rows(two / 'metrics.jsonl')) < 8 and any((two / 'carried').iterdir())
   alone(two, whole / '1_base')
   assert rows(one / 'metrics.jsonl') == rows(two / 'metrics.jsonl')
-  x, y = (weights(tmp_path, stage.name, 8) for stage in (one, two))
+  x, y = (weights(carried, stage.name, 8) for stage in (one, two))
   assert x.keys() == y.keys() and len(x) > 20
   for name in x:
     np.testing.assert_array_equal(x[name], y[name], err_msg=name)
@@ -264,14 +271,6 @@ def test_what_was_left_is_gone_on_with_after_a_kill_too(whole, tmp_path):
   assert files == sorted(p.name for p in (two / 'samples').iterdir()) and len(files) == 4
   for name in files:
     assert (one / 'samples' / name).read_bytes() == (two / 'samples' / name).read_bytes(), name
-
-
-def test_sigterm_saves_and_the_next_start_goes_on(whole, tmp_path):
-  workdir = tmp_path / 'run'
-  code = interrupt(workdir, lambda: len(rows(workdir / '2_rl/metrics.jsonl')) > 2, signal.SIGTERM)
-  assert code == 143
-  run(workdir)
-  assert_same(whole, workdir)
 
 
 def test_a_torn_checkpoint_is_set_aside_for_the_one_before(whole, tmp_path):

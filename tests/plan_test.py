@@ -198,14 +198,13 @@ def libtpu():
     pytest.skip("compiling for TPU needs the extra plan: pip install -e '.[plan]'")
 
 
-@pytest.mark.parametrize('topology', ['v5e:2x2', 'v5p:2x2x1'])
-@pytest.mark.parametrize('model, mesh', [
-    ('nano-llama', (2, 2, 1)), ('nano-qwen', (4, 1, 1)), ('nano-deepseek', (2, 1, 2))])
-def test_tiny_families_compile_for_tpu(topology, model, mesh):
+@pytest.mark.parametrize('topology, model, mesh, wanted', [
+    ('v5p:2x2x1', 'nano-llama', (2, 2, 1), 'rl/prefill,rl/decode'), ('v5e:2x2', 'nano-qwen', (2, 2, 1), 'rl/update'),
+    ('v5e:2x2', 'nano-deepseek', (2, 1, 2), 'rl/prefill,rl/decode'),
+    ('v5p:2x2x1', 'nano-deepseek', (2, 1, 2), 'rl/update')])
+def test_tiny_families_compile_for_tpu(topology, model, mesh, wanted):
   """All phases in one process, to save time; the command takes one for each."""
   libtpu()
-  # Compiling takes long: each family's update for one of the two, its sampler for the other.
-  wanted = 'rl/update' if (model == 'nano-deepseek') == topology.startswith('v5p') else 'rl/prefill,rl/decode'
   args = [*NANO, f'--config.base.model={model}', f'--topology={topology}', '--config.mesh.data=1', f'--child={wanted}',
           *(f'--config.mesh.{axis}={n}' for axis, n in zip(('fsdp', 'tensor', 'expert'), mesh)),
           '--config.dtype=bfloat16']
@@ -227,13 +226,12 @@ def gpu():
     pytest.skip("compiling for GPU needs the extra plan-gpu: pip install -e '.[plan-gpu]'")
 
 
-@pytest.mark.parametrize('topology', ['h100:1x4', 'a100:2x2'])
-def test_a_tiny_family_compiles_for_gpu(topology):
+def test_a_tiny_family_compiles_for_gpu():
   """By XLA's attention: cuDNN's wants the 0.9 GB of nvidia-cudnn-cu13."""
   gpu()
-  done = run(*NANO, '--config.base.model=nano-qwen', f'--topology={topology}', '--config.mesh.data=1',
+  done = run(*NANO, '--config.base.model=nano-qwen', '--topology=h100:2x2', '--config.mesh.data=1',
              '--config.mesh.fsdp=2', '--config.mesh.tensor=2', '--config.dtype=bfloat16', '--config.attention=xla',
-             '--json', '--only=rl/update' if topology == 'h100:1x4' else '--only=rl/prefill,rl/decode')
+             '--json', '--only=rl/decode,rl/update')
   assert done.returncode == 0, done.stderr
   plan = json.loads(done.stdout)
   assert plan['chips'] == 4 and all(entry['fits'] and entry['hbm_bytes']['total'] > 0 for entry in plan['phases'])
@@ -255,6 +253,7 @@ def test_what_does_not_fit_exits_3_and_says_what_to_change():
   assert done.returncode == 3 and 'does not fit v5e:1x1' in done.stderr and 'config.' in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 def test_a_model_of_1_5_billion_compiles_for_its_topology():
   """What its sampler runs; the update takes minutes to compile: README.md has its last result."""
   libtpu()

@@ -4,7 +4,6 @@ The strings are those that the models' own chat templates give for one user turn
 from public copies of their tokenizer_config.json.
 """
 
-import numpy as np
 import pytest
 
 from r1jax.data import prompts

@@ -262,7 +262,8 @@ def test_a_stage_is_made_again_alone(run, no_report):
     ('r1', 'no-language', ['rl', 'evaluate']), ('distill', 'tiny', ['base', 'student', 'evaluate']),
     ('table6', 'tiny', ['base', 'rl', 'distilled', 'evaluate']),
     ('search', 'prm', ['steps', 'rerank', 'beam', 'rl', 'evaluate']),
-    ('search', 'mcts', ['steps', 'search', 'actor', 'value', 'before', 'after', 'evaluate'])])
+    pytest.param('search', 'mcts', ['steps', 'search', 'actor', 'value', 'before', 'after', 'evaluate'],
+                 marks=pytest.mark.slow)])
 def test_what_starts_from_a_finished_run(run, no_report, tmp_path, monkeypatch, name, arg, stages):
   _, workdir = run
   config = load(name).get_config(arg)

@@ -15,6 +15,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import params as params_lib
 from r1jax.engine import rollout
+from r1jax.engine import slots as slots_lib
 from r1jax.models import zoo
 from r1jax.types import NOWHERE, Completion, Prompts, Request
 
@@ -239,7 +240,7 @@ def at_one():
 
 
 def prompts_of(rows=PROMPTS, width=P, pad=PAD):
-  return Prompts(*map(jnp.asarray, rollout.padded([np.asarray(ids) for ids in rows], len(rows), width, pad)))
+  return Prompts(*map(jnp.asarray, slots_lib.padded([np.asarray(ids) for ids in rows], len(rows), width, pad)))
 
 
 def rows_of(said, width=T, fill=PAD):
@@ -257,7 +258,7 @@ def trainer(name, temperature=1.0):
 
   @jit
   def logps(params, prompts, tokens, lengths, prompt_R):
-    prefix = rollout.prefill(model.apply, params, prompts)
+    prefix = slots_lib.prefill(model.apply, params, prompts)
     return objective.completion_logps(model.apply, params, prefix, tokens, lengths, prompt_R, temperature=temperature,
                                       chunk=16)
 
@@ -329,14 +330,14 @@ def test_completions_of_one_token():
 
 
 def test_prompt_positions():
-  got = rollout.prompt_positions(prompts_of([[1, 2, 3], [4]], width=3))
+  got = slots_lib.prompt_positions(prompts_of([[1, 2, 3], [4]], width=3))
   np.testing.assert_array_equal(got, [[0, 1, 2], [0, NOWHERE, NOWHERE]])
 
 
 def test_padding_on_the_right_changes_nothing():
   """Neither that of prompts nor that of completions: nobody looks at it, whatever it holds."""
   model, params = family('nano')
-  prefix, other = (jit(functools.partial(rollout.prefill, model.apply))(params, prompts_of(pad=pad))
+  prefix, other = (jit(functools.partial(slots_lib.prefill, model.apply))(params, prompts_of(pad=pad))
                    for pad in (PAD, 99))
   np.testing.assert_array_equal(prefix.hidden_NxD, other.hidden_NxD)
   for n, ids in enumerate(PROMPTS):

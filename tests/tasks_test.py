@@ -81,7 +81,7 @@ def test_jsonl(tmp_path):
   path = write(tmp_path / 'a.jsonl', '{"question": "1 + 1", "answer": 2}', '',
                '{"question": "eins?", "answer": "ä", "id": "x", "answer_type": "text", "more": [1]}')
   assert tasks.load(f'jsonl:{path}', size=0, seed=0) == [
-      {'id': '1', 'question': '1 + 1', 'answer': '2', 'answer_type': 'text', 'where': f'{path}:1'},
+      {'id': '1', 'question': '1 + 1', 'answer': '2', 'answer_type': 'int', 'where': f'{path}:1'},
       {'id': 'x', 'question': 'eins?', 'answer': 'ä', 'answer_type': 'text', 'more': [1], 'where': f'{path}:3'}]
   declared = tasks.load(f'jsonl:{path}', size=0, seed=0, params={'answer_type': 'int', 'language': 'de'})
   # A row's own word counts.
@@ -112,15 +112,15 @@ def test_rows_for_a_generative_judge_are_for_rejection_sampling_alone(tmp_path):
 
 @pytest.mark.parametrize('line, message', [
     ('{"question": "1", "answer": "1"', r'a\.jsonl:2: not JSON'),
-    ('{"question": "1"}', r'a\.jsonl:2: no answer in this row'),
-    ('{"id": "1"}', r'a\.jsonl:2: no question and no answer'),
-    ('[1, 2]', r'a\.jsonl:2: no question and no answer'),
+    ('{"question": "1"}', r'a\.jsonl:2: no answer in this row, has question'),
+    ('{"id": "1"}', r'a\.jsonl:2: no question in this row'),
+    ('[1, 2]', r'a\.jsonl:2: no object in this row'),
     (b'\xff\xfe\x00{', r'a\.jsonl:2: not JSON'),
 ])
 def test_a_corrupt_line_names_file_and_line(tmp_path, line, message):
   path = write(tmp_path / 'a.jsonl', '{"question": "1 + 1", "answer": "2"}', line)
   with pytest.raises(UserError, match=message):
-    tasks.load(f'jsonl:{path}', size=0, seed=0)
+    tasks.load(f'jsonl:{path}', size=0, seed=0, strict=True)
 
 
 def test_an_empty_data_set(tmp_path):

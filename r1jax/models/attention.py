@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from r1jax.models import decode_kernel
-from r1jax.models.layers import constrain, spec_for, wide
+from r1jax.models.layers import constrain, spec_for
 from r1jax.types import NOWHERE
 
 PATHS = ('xla', 'splash', 'splash_interpret', 'cudnn')

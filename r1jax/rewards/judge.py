@@ -45,7 +45,8 @@ Reply 2:
 
 End with one line: VERDICT: 1 or VERDICT: 2'''
 
-_VERDICT = re.compile(r'VERDICT:\s*\**(SAME|DIFFERENT|1|2)\b', re.IGNORECASE)
+# As models write it: **VERDICT:** SAME, VERDICT：SAME, VERDICT: "SAME", VERDICT: Reply 1.
+_VERDICT = re.compile(r'VERDICT[*_`]*\s*[:：][\s*_`"\'({]*(?:Reply\s*)?(SAME|DIFFERENT|1|2)\b', re.IGNORECASE)
 MAX_CHARS = 20000  # of an answer: what is longer is cut, as no judge reads it
 
 

@@ -48,7 +48,7 @@ def check(config, name: str) -> None:
 def _rows(c, source: str, rng: random.Random) -> list[dict]:
   """The questions of a source as they are put, each source its own: row['asked'] is the question alone."""
   first = sum(c[other].questions for other in list(SOURCES)[:list(SOURCES).index(source)])
-  rows = tasks.asked(c.task, split='train', template='r1_zero', size=first + c[source].questions)[first:]
+  rows = judging.questions(c.task, split='train', template='r1_zero', size=first + c[source].questions)[first:]
   put = {'few_shot': lambda row: _shown(row, c.few_shot, rng), 'reflection': lambda row: _reflecting(row, c.reflection),
          'zero': lambda row: row}[source]
   return [{**put(row), 'asked': row['question']} for row in rows]

@@ -9,7 +9,6 @@ import os
 import numpy as np
 
 from r1jax.engine import checkpoint
-from r1jax.engine import params as params_lib
 from r1jax.data import formats
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
@@ -36,7 +35,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
   return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
-def majority(answers: list[str | None], equal=None) -> str | None:
+def majority(answers: list, equal=None):
   """The answer most samples agree on; ties go to the one that came first, None does not vote.
 
   Args:
@@ -131,11 +130,25 @@ def _mean(values) -> float | None:
   return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
+def same_answer(row: dict):
+  """(sample, sample) -> whether their answers are one candidate in a vote.
+
+  Right answers are, as all of them equal the gold one; wrong ones where their rule says that they are equal, or their
+  texts are. So the winner's own verdict counts, however it and the gold answer are spelled.
+  """
+  equivalent = getattr(rewards.get(row.get('reward', 'math')), 'equivalent', lambda a, b, row: a == b)
+
+  def equal(a: dict, b: dict) -> bool:
+    if a['correct'] or b['correct']:
+      return a['correct'] and b['correct']
+    return equivalent(a['answer'], b['answer'], row)
+
+  return equal
+
+
 def _voted_right(record: dict, row: dict) -> bool:
-  # Answers are in canonical form already, so the same text means the same class.
-  answer = majority([s['answer'] for s in record['samples']])
-  gold = rewards.get(row.get('reward', 'math')).normalise(row['answer'], row['answer_type'])
-  return answer is not None and answer == gold
+  winner = majority([s if s['answer'] is not None else None for s in record['samples']], same_answer(row))
+  return winner is not None and winner['correct']
 
 
 def _can_vote(row: dict) -> bool:
@@ -184,7 +197,7 @@ def check(config, name: str) -> None:
 
 def _rows(c) -> list[dict]:
   return [{**row, 'task': tasks.name_of(c.task.source)}
-          for row in tasks.asked(c.task, split='heldout', template=c.template)]
+          for row in judging.questions(c.task, split='heldout', template=c.template)]
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from r1jax import rewards
+from r1jax.data import tasks
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax.rewards import format as format_lib
@@ -219,6 +220,27 @@ class Verdicts:
     """[n, k]: text_facts of all n completions, from all hosts."""
     rows, values = counted.result()
     return mesh_lib.gather_rows(values, rows, n) if self._divided else values
+
+
+def questions(task, **asked) -> list[dict]:
+  """tasks.asked, but for rows of a file whose gold answer or tests cannot be read: they are left out, and the log says
+  how many and why.
+
+  Raises:
+    UserError: as of tasks.asked; without any row that can be read, for the first.
+  """
+  rows = tasks.asked(task, **asked)
+  if not task.source.startswith(('jsonl:', 'parquet:')) or task.get('strict'):
+    return rows  # `start` stops at the first that cannot be read
+  ruled = [number for number, row in enumerate(rows) if row.get('grader') != 'judge']
+  bad = {ruled[number]: reason for number, reason in pool_lib.unreadable([rows[number] for number in ruled])}
+  if len(bad) == len(rows):
+    number, reason = next(iter(bad.items()))
+    raise UserError(f'{pool_lib.where(rows[number])}: {reason}')
+  if bad:
+    log.warning('%s: %d of %d rows left out, as no reward could grade them: %s', task.source, len(bad), len(rows),
+                '; '.join(f'{pool_lib.where(rows[number])}: {reason}' for number, reason in list(bad.items())[:3]))
+  return [row for number, row in enumerate(rows) if number not in bad]
 
 
 def applies(name: str, row: dict) -> bool:

@@ -14,6 +14,7 @@ from r1jax.engine import objective
 from r1jax.engine import packing
 from r1jax.engine import params as params_lib
 from r1jax.engine import rollout
+from r1jax.engine import slots as slots_lib
 from r1jax.engine import update
 from r1jax.stages import common
 from r1jax.stages import monitor
@@ -115,7 +116,8 @@ class Policy:
     with clock.span('reference'):
       reference = self._device_reference(state)
       for part in np.split(shuffled, c.minibatches):
-        tokens, lengths = rollout.padded([batch.prompts[i] for i in part], *self._prompts_shape, self._tokenizer.pad_id)
+        asked = [batch.prompts[i] for i in part]
+        tokens, lengths = slots_lib.padded(asked, *self._prompts_shape, self._tokenizer.pad_id)
         prompts = mesh_lib.put(Prompts(tokens, lengths), self._mesh)
         members = [(k, i * G + g) for k, i in enumerate(part) for g in range(G)]
         cut = packing.micro_batches([len(batch.completions[b].tokens) for _, b in members], self._shapes)
@@ -196,7 +198,7 @@ class Policy:
     said = dict(self._sampler(state.params, requests, key, most_steps=min(tokens, T)))
     completions = [Completion(x.tokens[:T], x.logps[:T], x.stopped) for i in range(groups) for x in said[i]]
     rows = self._outputs(completions, [i for i in range(groups) for _ in range(some)], T, False)
-    tokens_, lengths = rollout.padded(self._encoded[:groups], *self._prompts_shape, self._tokenizer.pad_id)
+    tokens_, lengths = slots_lib.padded(self._encoded[:groups], *self._prompts_shape, self._tokenizer.pad_id)
     prompts = mesh_lib.put(Prompts(tokens_, lengths), self._mesh)
     (_, rows_, _), = self._with_logps(state.params, prompts, [(T, mesh_lib.put(rows, self._mesh), [])], 'old_RxT')
     mask = (np.arange(T) < rows.lengths_R[:, None]).astype(np.float32)

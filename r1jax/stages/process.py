@@ -24,7 +24,7 @@ from r1jax.stages import reject
 from r1jax.stages import reward_model
 from r1jax.stages import sft
 from r1jax.stages import common
-from r1jax.data import tasks
+from r1jax.stages import judging
 from r1jax.rewards import pool
 from r1jax.types import UserError
 
@@ -91,7 +91,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
   """{id, ids, ends, labels} of each of the policy's samples: its question, token ids of prompt and answer, where steps
   end, what they are."""
-  asked = tasks.asked(c.task, split='train', template=c.template)
+  asked = judging.questions(c.task, split='train', template=c.template)
   batches = common.Batches(common.host_directory(workdir))
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,

@@ -41,7 +41,7 @@ def check(config, name: str) -> None:
   c = config[name]
   mesh_lib.create(config.mesh)
   prompts.render(c.template, '')
-  asked = tasks.asked(c.task, split='train', template=c.template, judged=True)
+  asked = judging.questions(c.task, split='train', template=c.template, judged=True)
   if c.general.source and c.general.source != 'scenarios' and not os.path.exists(c.general.source):
     raise UserError(f"{name}.general.source={c.general.source!r} is neither 'scenarios' nor a JSONL of "
                     '{"prompt", "completion"}')
@@ -58,7 +58,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Samples from inputs['checkpoint'], filters, mixes, writes; returns the counts of the card."""
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  rows = tasks.asked(c.task, split='train', template=c.template, judged=True)
+  rows = judging.questions(c.task, split='train', template=c.template, judged=True)
   judge = judge_lib.create(c.judge.to_dict(), _in_process(config, c.judge, mesh))
   ruled = [row for row in rows if row.get('grader') != 'judge']
   asked = rows if judge else ruled

@@ -74,7 +74,7 @@ def _weights(config, c) -> dict[str, float]:
 def _rows(c) -> tuple[list[dict], list[dict]]:
   """(questions that reason, general ones)."""
   at = dict(split='train', template=c.template)
-  return tasks.asked(c.task, **at), tasks.general(c.general, seed=c.task.seed, **at) if c.general.source else []
+  return judging.questions(c.task, **at), tasks.general(c.general, seed=c.task.seed, **at) if c.general.source else []
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:

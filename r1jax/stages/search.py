@@ -27,6 +27,7 @@ from r1jax.stages import reward_model
 from r1jax import rewards
 from r1jax.stages import common
 from r1jax.data import tasks
+from r1jax.stages import judging
 from r1jax.rewards import pool
 from r1jax.types import Request, UserError
 
@@ -46,7 +47,7 @@ def check(config, name: str) -> None:
 
 def _rows(c) -> list[dict]:
   return [{**row, 'task': tasks.name_of(c.task.source)}
-          for row in tasks.asked(c.task, split=c.split, template=c.template)]
+          for row in judging.questions(c.task, split=c.split, template=c.template)]
 
 
 @dataclasses.dataclass
@@ -266,18 +267,22 @@ def _record(row: dict, found: list[tuple[str, float, int]], judges: pool.Pool) -
   """As in samples.jsonl, best first; 'chosen': the first is right; 'voted': the answer with the most score is."""
   grader = rewards.get(row.get('reward', 'math'))
   verdicts = judges.score([(row.get('reward', 'math'), text, row) for text, _, _ in found])
-  samples, votes = [], {}
+  samples, votes, same = [], [], evaluate.same_answer(row)  # votes: [first sample of an answer, its score]
   for (text, score, n), verdict in zip(found, verdicts):
     answer = grader.extract(text, row)
     answer = None if answer is None else grader.normalise(answer, row['answer_type'])
     samples.append({'text': text, 'tokens': n, 'finish': 'stop', 'answer': answer, 'correct': verdict.value == 1.0,
                     'reason': verdict.reason, 'score': score})
     if answer is not None:
-      votes[answer] = votes.get(answer, 0.0) + score
-  best = max(votes, key=votes.get) if votes else None
+      entry = next((entry for entry in votes if same(entry[0], samples[-1])), None)
+      if entry is None:
+        votes.append([samples[-1], score])
+      else:
+        entry[1] += score
+  best = max(votes, key=lambda entry: entry[1])[0] if votes else None
   return {'task': row['task'], 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'], 'samples': samples,
           'chosen': bool(samples and samples[0]['correct']),
-          'voted': any(s['answer'] == best and s['correct'] for s in samples) if best is not None else False}
+          'voted': bool(best and best['correct'])}
 
 
 def _outcomes(root: Node, prompt: list[int], row: dict, tokenizer, judges: pool.Pool) -> list[dict]:

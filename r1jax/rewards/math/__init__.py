@@ -17,7 +17,8 @@ from r1jax.rewards.math import compound
 from r1jax.rewards.math import expressions
 from r1jax.rewards.math import numeric
 from r1jax.rewards.math.parts import outside
-from r1jax.rewards.math.reading import MAX_CHARS, Quantity, choice, number, plain, quantity, same_quantity, words
+from r1jax.rewards.math.reading import (MAX_CHARS, Based, Quantity, based, choice, number, plain, quantity,
+                                        same_quantity, words)
 
 NUMBERS = ('int', 'rational', 'decimal')
 TYPES = (*NUMBERS, 'choice', 'text', 'expr', *compound.KINDS)
@@ -63,14 +64,26 @@ def _last_box(text: str) -> str | None:
 
 
 # --- the gold answer ---
+_WORD = re.compile(r'\\(?:text|mathrm|textrm|textbf|textit|mbox)\s*\{\s*[A-Za-z][A-Za-z\s\'-]+\}')
+
+
+def _expression_or_number(answer: str):
+  """Of the type 'expr': a Based or a Quantity where it is a number as it stands, else None."""
+  return based(answer) or quantity(answer, 'expr', bare=False)
+
+
 @functools.lru_cache(maxsize=65536)
 def _gold(answer: str, kind: str, tolerance):
   """(gold as it is compared, tolerance), read once a question rather than once a sample."""
   if kind not in TYPES:
     raise ValueError(f'answer_type={kind!r} is not supported; there are {", ".join(TYPES)}')
-  read = quantity(answer, bare=False) if kind == 'expr' else _read(answer, kind)
+  read = _expression_or_number(answer) if kind == 'expr' else _read(answer, kind)
   if read is None and kind == 'expr':
+    if _WORD.fullmatch(answer.strip(' $')):
+      raise ValueError(f"{answer=} is a word, and no expression: its answer_type is 'text'")
     read = expressions.measured(answer)
+    if read and expressions.SUBSCRIBED.search(read[0]):
+      raise ValueError(f'{answer=}: a number in a base stands alone')
     if read and re.search(r'(?<![\\A-Za-z])(?:sqrt|sin|cos|tan|log|ln|exp|frac|pi)[({]', read[0]):
       raise ValueError(f'{answer=} names a function without its backslash')
     if read and (expressions.depth(read[0]) < 0 or {'=', ',', ';', '<', '>'} & set(outside(read[0]))):
@@ -115,8 +128,13 @@ def decide(completion: str, row: dict) -> Score | None:
 
 
 def _decide(said: str, gold, kind: str, slack, answer: str) -> bool | None:
+  if isinstance(gold, Based):  # the question says in which base; without one the digits stand for it
+    found = based(said)
+    return found == gold if found else plain(said).upper() == gold.digits
   if isinstance(gold, Quantity):
-    found = quantity(said, bare=False) if kind == 'expr' else quantity(said, kind)
+    found = quantity(said, kind, bare=kind != 'expr')
+    if found is None and (in_ten := based(said)) and in_ten.base == 10:
+      found = quantity(in_ten.digits, kind)
     return found is not None and same_quantity(gold, found, slack)
   read = _read(said, kind)
   if read is None or read == gold:
@@ -205,6 +223,20 @@ def score(completion: str, row: dict) -> Score:
   return pool.shared().score([('math', completion, row)])[0] if verdict is None else verdict
 
 
+@functools.lru_cache(maxsize=65536)
+def _equivalent(a: str, b: str, kind: str) -> bool:
+  try:
+    gold, _ = _gold(a, kind, None)
+    return _decide(b, gold, kind, Fraction(0), a) is True
+  except ValueError:
+    return False
+
+
+def equivalent(a: str, b: str, row: dict) -> bool:
+  """Whether two answers to a row are one, as far as that can be said without sympy: what a vote may count together."""
+  return a == b or _equivalent(a, b, row['answer_type'])
+
+
 def normalise(answer: str | None, answer_type: str) -> str | None:
   """One string per equivalence class, to vote over: 1/2, \\frac{1}{2} and 0.5 are one candidate.
 
@@ -215,10 +247,12 @@ def normalise(answer: str | None, answer_type: str) -> str | None:
     raise ValueError(f'{answer_type=} is not supported; there are {", ".join(TYPES)}')
   if answer is None:
     return None
-  read = quantity(answer, bare=False) if answer_type == 'expr' else None
+  read = _expression_or_number(answer) if answer_type == 'expr' else None
   read = _read(answer, answer_type) if read is None else read
   if read is None:
     return ' '.join(answer.split())
+  if isinstance(read, Based):
+    return f'{read.digits}_{read.base}'
   if isinstance(read, Quantity):
     return str(read.value)
   if answer_type == 'expr':
@@ -253,7 +287,7 @@ def probes(row: dict) -> list[tuple[str, str, dict]]:
   if row['answer_type'] == 'equation':  # 0 = 0 has no multiple but itself
     return [('math', form.ideal(rf'{gold.parts[0]}+0={gold.parts[1]}', row=row), {**row, 'prefill': ''})]
   items = []
-  for leaf in [gold[0]] if row['answer_type'] == 'expr' and not isinstance(gold, Quantity) else _leaves(gold):
+  for leaf in [gold[0]] if row['answer_type'] == 'expr' and not isinstance(gold, (Quantity, Based)) else _leaves(gold):
     if number(leaf) is None and leaf not in ('oo', '-oo') and not (len(leaf) == 1 and leaf.isalpha()):
       leaf = expressions.latex(leaf)
       items.append(('math', form.ideal(leaf), {'answer': f'{leaf}+0', 'answer_type': 'expr'}))
@@ -265,6 +299,6 @@ def _leaves(gold):
   if isinstance(gold, compound.Parts):
     rows = gold.parts if gold.kind != 'matrix' else [cell for row in gold.parts for cell in row]
     return [leaf for part in rows for leaf in ([part] if isinstance(part, str) else _leaves(part))]
-  if isinstance(gold, tuple) and not isinstance(gold, Quantity):
+  if isinstance(gold, tuple) and not isinstance(gold, (Quantity, Based)):
     return [end for piece in gold for end in (piece.lo, piece.hi)]
   return []

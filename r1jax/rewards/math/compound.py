@@ -38,6 +38,7 @@ def _tuple(text: str) -> Parts | None:
     if not all(re.fullmatch(NAME, name) for name in names):
       return None
     text = sides[1].strip()
+  text = re.sub(r'^\s*[A-Z](?:_\w)?\s*(?=\()', '', text)  # P(15, -29)
   inner = enclosed(text) if not text.startswith('\\{') else None
   parts = listed(text if inner is None else inner)
   if parts is None or (inner is None and text.startswith('\\{')):
@@ -62,7 +63,7 @@ _TRANSPOSED = re.compile(r'\^\s*(?:\{\s*(?:T|\\top|\\mathsf\s*\{T\})\s*\}|T|\\to
 
 
 def _matrix(text: str) -> Parts | None:
-  text = re.sub(rf'^\s*{NAME}\s*=\s*', '', text)
+  text = re.sub(rf'^\s*(?:{NAME}|\\(?:mathbf|vec|boldsymbol|bm)\s*\{{\s*{NAME}\s*\}})(?:\^\{{-1\}})?\s*=\s*', '', text)
   turned = bool(_TRANSPOSED.search(text))
   text = _TRANSPOSED.sub('', text).strip()
   rows = _environment(text) if '\\begin' in text else _nested(text, turned)
@@ -87,7 +88,8 @@ def _environment(text: str) -> list[list[str]] | None:
     return None
   body = re.sub(r'\\hline', '', inner[begin.end():-len(f'\\end{{{begin[1]}}}')]).strip()
   rows = [row.split('&') for row in re.split(r'\\\\(?:\[[^\]]*\])?|\\cr(?![A-Za-z])', body.removesuffix('\\\\'))]
-  return [[f'({factor})({cell.strip()})' for cell in row] for row in rows] if factor else rows
+  times = factor if factor in ('-', '+', '') else f'({factor})'
+  return [[f'{times}({cell.strip()})' for cell in row] for row in rows] if factor else rows
 
 
 def _nested(text: str, turned: bool) -> list[list[str]] | None:

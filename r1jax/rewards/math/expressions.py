@@ -30,11 +30,51 @@ _TOWER = re.compile(
     r'\^\s*(?:\{[^{}]*(?:\^|\}\s*\^)|(?:[A-Za-z0-9]|\\[A-Za-z]+)\s*\^)|\^\s*\{?\s*-?[0-9]{4}|[0-9]{101}|!\s*!')
 
 
+# What sympy's reader drops: 4343_6 is 4343 to it.
+SUBSCRIBED = re.compile(r'[0-9)}]\s*_')
+_UPRIGHT = re.compile(r'\\(?:mathrm|rm|text|operatorname)\s*\{\s*([eidj])\s*\}')
+
+
+_NAMED = re.compile(r'\\operatorname\*?\s*\{\s*(ln|log|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|exp|sinh|cosh|tanh)\s*\}')
+_SUPERSCRIPTS = {ord(c): f'^{{{n}}}' for n, c in enumerate('⁰¹²³⁴⁵⁶⁷⁸⁹')}
+
+
+def _roots(text: str) -> str:
+  """sqrt(3), √3 and \\sqrt[3]2 with braces round what is under the root."""
+  text = re.sub(r'(?<![\\A-Za-z])sqrt\s*(?=[({0-9])|√\s*', r'\\sqrt ', text)
+  text = re.sub(r'\\sqrt\s*(\[[0-9n]+\])?\s*([0-9]+(?![0-9])|[A-Za-z])', lambda m: _root(m), text)
+  out, start = [], 0
+  for match in re.finditer(r'\\sqrt\s*(\[[0-9n]+\])?\s*\(', text):
+    if match.start() < start:
+      continue
+    end = _closes(text, match.end())
+    if end < 0:
+      break
+    out += [text[start:match.start()], f'\\sqrt{match[1] or ""}{{', text[match.end():end], '}']
+    start = end + 1
+  return ''.join(out) + text[start:]
+
+
+def _root(match) -> str:
+  # \\sqrt12 is the root of 1, times 2, in TeX; of 12 as it is meant where it was typed as √12 or sqrt 12.
+  return match[0] if match[0].startswith('\\sqrt') and not match[0][5:6].isspace() and not match[1] else (
+      f'\\sqrt{match[1] or ""}{{{match[2]}}}')
+
+
+def _closes(text: str, start: int) -> int:
+  level = 1
+  for i in range(start, len(text)):
+    level += {'(': 1, ')': -1}.get(text[i], 0)
+    if not level:
+      return i
+  return -1
+
+
 def measured(answer: str) -> tuple[str, str] | None:
   """(expression as `latex` gives it, unit behind it or '')."""
   if len(answer) > MAX_CHARS:
     return None
-  text, unit = without_unit(plain(answer))
+  text, unit = without_unit(_UPRIGHT.sub(r' \1 ', plain(answer)))
   text = latex(text)
   return text and (text, unit)
 
@@ -48,8 +88,11 @@ def latex(answer: str) -> str | None:
   """An expression as it is handed to math-verify: decimals as fractions, so that 1.414214 is not the root of 2."""
   if len(answer) > MAX_CHARS:
     return None
-  text = _DRESS.sub('', plain(answer))
+  text = _DRESS.sub('', _UPRIGHT.sub(r' \1 ', plain(answer)))
   text = re.sub(r'\\[cdt](frac|binom)(?![A-Za-z])', r'\\\1', text)
+  text = _NAMED.sub(r'\\\1 ', text)
+  if not text.isascii() or 'sqrt' in text:
+    text = _roots(text.translate(_SUPERSCRIPTS))
   text = re.sub(r'\\(?:cdot|times)\s*i(?![A-Za-z])', 'i', text).strip()
   text = _TYPED.sub(lambda m: r'\pi ' if m[0] == 'pi' else f'^{{{m[1]}}}', text)
   text = text[ASSIGNED.match(text).end():] if ASSIGNED.match(text) else text
@@ -71,6 +114,8 @@ def depth(text: str) -> int:
 def admissible(said: str, gold: str) -> bool:
   """Whether a prediction may reach sympy at all."""
   marks = lambda text: set(_MARKS.findall(text))
+  if SUBSCRIBED.search(said):
+    return False
   if _FUNCTION.search(said) and not _FUNCTION.search(gold) and not _VARIABLE.search(re.sub(r'\\[A-Za-z]+', ' ', gold)):
     return False
   return (len(said) <= max(400, 4 * len(gold)) and 0 <= depth(said) <= MAX_DEPTH and marks(said) <= marks(gold)

@@ -9,21 +9,33 @@ from typing import NamedTuple
 
 MAX_CHARS, MAX_DIGITS = 2000, 1000  # CPython's int() raises over 4300 digits, and is quadratic below
 
-_MINUS = str.maketrans(dict.fromkeys('\u2212\u2013\uff0d\ufe63', '-'))
+# What Chinese and Japanese prompts bring: （B）, 1，-2, x＝5, １８.
+_ASCII = str.maketrans({**{chr(c): chr(c - 0xfee0) for c in range(0xff01, 0xff5f)}, '\u3000': ' ', '\u3001': ',',
+                        **dict.fromkeys('\u2212\u2013\uff0d\ufe63', '-')})
 _WRAPPER = re.compile(r'\\(?:boxed|text|textbf|textrm|textit|mathrm|mathbf|mbox|boldsymbol|bm)\s*\{')
+_STYLE = re.compile(r'\\(?:bf|rm|it|sf|tt|bfseries|displaystyle|textstyle|color\s*\{\s*\w+\s*\})(?![A-Za-z])\s*')
+_DOUBLED = re.compile(r'\\\\(?=[A-Za-z%$({\[,;!])')  # a backslash that was escaped twice
 _BRACE = re.compile(r'\\.|[{}]', re.DOTALL)
 
 
 def plain(answer: str) -> str:
-  """`answer` without what only dresses it: $, \\( \\), \\text{}, bold, spacing, a final period, a Unicode minus."""
-  text, before = answer.translate(_MINUS).replace('\\$', '$'), None
+  """`answer` without what only dresses it: $, \\( \\), \\text{}, bold, colour, spacing, a final period, braces around
+  all; full-width signs and a Unicode minus as ASCII, backslashes that were doubled as one."""
+  text, before = answer.translate(_ASCII), None
+  if '\\\\' in text and '\\begin' not in text:
+    text = _DOUBLED.sub(r'\\', text)
+  text = text.replace('\\$', '$')
   while text != before:
     before = text
     text = text.strip(' \t\r\n$*`~').rstrip('.。').removesuffix('\\')
     for dress in ('\\(', '\\[', '\\displaystyle', '\\,', '\\!', '\\;'):
       text = text.removeprefix(dress)
-    for dress in ('\\)', '\\]', '\\,', '\\!', '\\;'):
+    for dress in ('\\)', '\\]', '\\,', '\\!', '\\;', '\\quad', '\\qquad'):
       text = text.removesuffix(dress)
+    if style := _STYLE.match(text):
+      text = text[style.end():]
+    if text.startswith('{') and closing(text, 1) == len(text) - 1:
+      text = text[1:-1]
     wrapper = _WRAPPER.match(text)
     if wrapper and closing(text, wrapper.end()) == len(text) - 1:
       text = text[wrapper.end():-1]
@@ -41,18 +53,21 @@ def closing(text: str, start: int) -> int:
 
 
 # --- numbers ---
-_SIGN, _INT = r'([+-]?)\s*', r'(?:[1-9][0-9]{0,2}(?:(?:,\\!\s?|\{,\}|\\,|,)[0-9]{3})+|[0-9]+)'
+_SIGN, _INT = r'([+-]?)\s*', r'(?:[1-9][0-9]{0,2}(?:(?:,\\!\s?|\{,\}|\\[,\s]|,)[0-9]{3})+|[0-9]+)'
 _DECIMAL = rf'{_SIGN}({_INT}(?:\.[0-9]*)?|\.[0-9]+)'
 _FRAC = rf'\\[cdt]?frac\s*(?:\{{\s*([+-]?\s*{_INT})\s*\}}|([0-9]))\s*(?:\{{\s*([+-]?\s*{_INT})\s*\}}|([0-9]))'
 _LITERAL = re.compile(_DECIMAL)
-_SLASH = re.compile(rf'{_SIGN}({_INT})\s*/\s*({_INT})')
-_FRACTION = re.compile(rf'{_SIGN}({_INT})?\s*{_FRAC}')
+_SPACED = re.compile(r'[1-9][0-9]{0,2}(?: [0-9]{3})+')
+_SLASH = re.compile(rf'{_SIGN}(?:([0-9]+)(?:\s|\\\s)+)?({_INT})\s*/\s*({_INT})')
+_FRACTION = re.compile(rf'{_SIGN}({_INT})?(?:\s|\\\s)*{_FRAC}')
+_REPEATING = re.compile(r'([+-]?)\s*([0-9]*)\.([0-9]*)\s*(?:\\overline\s*\{\s*([0-9]+)\s*\}|\\dot\s*\{?\s*([0-9])\s*\}?)')
 _SCIENTIFIC = re.compile(rf'{_DECIMAL}(?:[eE]|\s*(?:\\times|\\cdot|×|\*)\s*10\s*\^\s*)'
                          r'(?:\{\s*([+-]?[0-9]{1,4})\s*\}|([+-]?[0-9]{1,4}))')
 _DIGITS = re.compile(r'-?[0-9]{1,18}')
 # x = 5, x_1 = 5, f(x) = x^2, f^{-1}(x) = x, P(A) = 1/2, AB = 5, \\angle ABC = 60, dy/dx = 2x
 ASSIGNED = re.compile(
     r"(?:\\angle\s*[A-Z]{1,3}|\\frac\s*\{d[a-z]?\}\{d[a-z]\}|\\(?:theta|alpha|beta|phi|lambda|mu|omega)|[A-Z]{2,3}|"
+    r"\\text\s*\{[A-Za-z\s]+\}|(?:[A-Za-z]\s*[+-]\s*)+[A-Za-z]|"
     r"[A-Za-z](?:_(?:\w|\{\w{1,5}\}))?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z](?:,\s*[A-Za-z])*\))?)\s*=(?!=)\s*")
 
 # --- units ---
@@ -60,16 +75,25 @@ _POWER = r'(?:\s*\^\s*(?:[23]|\{\s*[23]\s*\})|²|³)?'
 _WORDS = (r'(?:[cmk]?m|[km]?g|meters?|metres?|centimeters?|kilometers?|miles?|inch(?:es)?|feet|foot|ft|yards?|liters?|'
           r'litres?|ml|kilograms?|grams?|pounds?|seconds?|sec|s|minutes?|min|hours?|hrs?|h|days?|weeks?|months?|'
           r'years?|dollars?|cents?|degrees?|units?|mph|people|ways?)')
-_SCALES = {'thousand', 'million', 'billion', 'trillion', 'hundred', 'dozen', 'half', 'squared', 'cubed', 'factorial',
-           'pi', 'i', 'e', 'x', 'y', 'n', 'times', 'and', 'or'}  # words that change a number are no units of it
+# Words that change a number are no units of it; as _unit gives them, without a plural's s.
+_SCALES = set('''
+    ten hundred thousand million billion trillion k bn mn mil dozen
+    half halve third quarter fourth fifth sixth seventh eighth ninth tenth hundredth thousandth millionth
+    double triple twice time plus minus negative over less more squared square cubed cube root factorial base mod
+    percent pct pi i e j x y n and or'''.split())
 _ALIASES = {name: names.split()[0] for names in (
     'cm centimeter centimetre', 'mm millimeter', 'm meter metre', 'km kilometer kilometre', 'kg kilogram', 'g gram',
     'ft foot feet', 'in inch inche inches', 'h hr hour', 'min minute', 's sec second', 'mph mile_per_hour',
     'l liter litre', 'lb pound', 'degree deg') for name in names.split()}
 _PERCENT = re.compile(r'\s*(?:\\?%|\\text\s*\{\s*(?:\\?%|percent|pct)\s*\}|(?:percent|pct))\Z')
 _DEGREE = re.compile(r'(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\Z')
-_IN_TEXT = re.compile(r'\\(?:text|mathrm|textrm|textbf|textnormal|mbox)\{\s*((?:(?:square|cubic|sq\.?)\s+)?'
-                      rf'[A-Za-z]{{1,14}}(?:(?:\s+per\s+|/)[A-Za-z]{{1,14}})?{_POWER})\s*\}}({_POWER})\Z')
+_IN_TEXT = re.compile(r'\(?\\(?:text|mathrm|textrm|textbf|textnormal|mbox)\s*\{[\s~]*\(?((?:(?:square|cubic|sq\.?)\s+)?'
+                      rf'[A-Za-z]{{1,14}}(?:(?:\s+per\s+|/|\s+)[A-Za-z]{{1,14}})?{_POWER})\)?[\s~.]*\}}({_POWER})\)?\Z')
+# 18 eggs, 元; a number is what is asked, and no word that changes one.
+_COUNTED = re.compile(r'(?<=[0-9])\s+([A-Za-z]{2,14}(?:\s+[A-Za-z]{2,14})?)\Z|'
+                      r'(?<=[0-9])\s*([\u4e00-\u9fff]{1,3})\Z')
+_MULTIPLES = set('十百千万亿兆半成倍分折点零一二三四五六七八九又')
+_CURRENCY = re.compile(r'(?:US\s*)?(?:\$|£|€|¥|￥|\\pounds|USD|EUR|GBP|RMB)\s*')
 _BARE = re.compile(rf'(?<=[0-9}}\s])((?:(?:square|cubic|sq\.?)\s+)?{_WORDS}(?:(?:\s+per\s+|/){_WORDS})?{_POWER})\Z')
 
 
@@ -90,14 +114,15 @@ def _unit(words: str) -> str:
 def without_unit(text: str) -> tuple[str, str]:
   """(text, unit) where a unit in \\text{} may stand behind an expression; the unit is '' where none does."""
   match = _IN_TEXT.search(text)
-  return (text[:match.start()].strip(), _unit(match[1] + match[2])) if match else (text, '')
+  unit = _unit(match[1] + match[2]) if match else ''
+  return (text, '') if set(unit.split()) & _SCALES else (text[:match.start()].strip() if match else text, unit)
 
 
 def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool = True) -> Quantity | None:
   """`answer` as the exact number that it spells, or None: 1+4 and 10/2 are questions, no numbers.
 
-  kind: 'int' takes 5 and 5.0; 'rational' also 1/2, \\frac12, 2\\frac{1}{2}, 0.5; 'decimal' also 1.5e-3 and
-  1.5 \\times 10^{-3}. A percent sign, a degree sign or one unit may follow; without `units`, none may; without `bare`,
+  kind: 'int' takes 5 and 5.0; 'rational' also 1/2, \\frac12, 2\\frac{1}{2}, 0.5; 'expr' also 1.5 \\times 10^{-3};
+  'decimal' also 1.5e-3, which in an expression is 1.5 times e less 3. A percent sign, a degree sign or one unit may follow; without `units`, none may; without `bare`,
   only one in \\text{}: 2m may be twice m.
   """
   if _DIGITS.fullmatch(answer):  # nearly all there are
@@ -107,6 +132,8 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
   text = plain(answer)
   text = plain(text[assigned.end():]) if (assigned := ASSIGNED.match(text)) else text
   unit, percent = 'dollar' if '\\$' in answer else '', False
+  if units and (currency := _CURRENCY.match(text)):
+    text = text[currency.end():]
   if not units:
     pass
   elif match := _PERCENT.search(text):
@@ -117,6 +144,10 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
     text, unit = text[:match.start()], _unit(match[1] + match[2])
   elif bare and (match := _BARE.search(text)):
     text, unit = text[:match.start()], _unit(match[1])
+  elif bare and (match := _COUNTED.search(text)):
+    if set(match[2] or '') & _MULTIPLES:
+      return None
+    text, unit = text[:match.start()], _unit(match[1] or match[2])
   if set(unit.split()) & _SCALES:
     return None
   text = plain(re.sub(r'\\(?:left|right)(?![A-Za-z])', '', text))
@@ -130,7 +161,7 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
   return Quantity(value, unit, percent)
 
 
-def number(answer: str, kind: str = 'decimal') -> Fraction | None:
+def number(answer: str, kind: str = 'expr') -> Fraction | None:
   """The value of a number that stands alone, with nothing behind it."""
   found = quantity(answer, kind, units=False)
   return None if found is None else found.value
@@ -151,24 +182,38 @@ def same_quantity(gold: Quantity, said: Quantity, slack: Fraction = Fraction(0))
 
 
 def _value(text: str, kind: str) -> Fraction | None:
+  if _SPACED.fullmatch(text):  # 1 234 567
+    text = text.replace(' ', '')
   if match := _LITERAL.fullmatch(text):
     value = _exact(*match.groups())
     return value if kind != 'int' or value.denominator == 1 else None
   if kind == 'int':
     return None
   if match := _SLASH.fullmatch(text):
-    return _ratio(match[1], match[2], match[3])
+    return _mixed(*match.groups())
   if match := _FRACTION.fullmatch(text):
     sign, whole, a, c, b, d = match.groups()
-    value = _ratio(sign, a or c, b or d)
-    if whole and value is not None:  # 2\frac{1}{2}; but 2\frac{3}{2} and 2\frac{-1}{2} are products
-      proper = 0 < abs(value) < 1 and not re.search('[+-]', a or c) and not re.search('[+-]', b or d)
-      value = value + _exact(sign, whole) if proper else None
-    return value
-  if kind == 'decimal' and (match := _SCIENTIFIC.fullmatch(text)):
+    return _mixed(sign, whole, a or c, b or d)
+  if match := _REPEATING.fullmatch(text):
+    sign, whole, before, repeated, dotted = match.groups()
+    period = repeated or dotted
+    value = Fraction(int(f'{whole}{before}{period}') - int(f'{whole}{before}' or '0'),
+                     10**len(before) * (10**len(period) - 1))
+    return -value if sign == '-' else value
+  match = _SCIENTIFIC.fullmatch(text) if kind in ('decimal', 'expr') else None
+  if match and (kind == 'decimal' or not re.search('[eE]', text)):
     value, power = _exact(match[1], match[2]), int(match[3] or match[4])
     return value * Fraction(10) ** power if abs(power) <= MAX_DIGITS else None
   return None
+
+
+def _mixed(sign: str, whole: str | None, top: str, bottom: str) -> Fraction | None:
+  """1/2, and 2\\frac{1}{2}; but 2\\frac{3}{2} and 2\\frac{-1}{2} are products."""
+  value = _ratio(sign, top, bottom)
+  if whole and value is not None:
+    proper = 0 < abs(value) < 1 and not re.search('[+-]', top) and not re.search('[+-]', bottom)
+    value = value + _exact(sign, whole) if proper else None
+  return value
 
 
 def _exact(sign: str, digits: str) -> Fraction:
@@ -184,13 +229,49 @@ def _ratio(sign: str, top: str, bottom: str) -> Fraction | None:
   return -a / b if sign == '-' else a / b
 
 
+# --- numbers in a base ---
+_BASE_NAMES = dict(zip('two three four five six seven eight nine ten eleven twelve sixteen binary ternary octal decimal '
+                       'hexadecimal'.split(), (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 2, 3, 8, 10, 16)))
+_BASED = re.compile(r'([+-]?)(?:\(\s*([0-9A-Fa-f]+)\s*\)|([0-9A-Fa-f]+))\s*_\s*'
+                    r'(?:([2-9])|\{\s*(?:base\s*)?([0-9]{1,2})\s*\}|'
+                    r'\{?\s*\\(?:text|mathrm|textrm|mbox)\s*\{\s*(?:base\s*)?([a-z]+|[0-9]{1,2})\s*\}\s*\}?)')
+
+
+class Based(NamedTuple):
+  """A number as it is written in a base: 4343_6."""
+  digits: str
+  base: int
+
+
+def based(answer: str) -> Based | None:
+  """4343_6, (4343)_{6}, 4343_{\\text{six}}; None for what has no base, or a digit that its base has not."""
+  text = re.sub(r'\\(?:left|right)(?![A-Za-z])', '', plain(answer)) if len(answer) <= MAX_CHARS else ''
+  match = _BASED.fullmatch(text)
+  if not match:
+    return None
+  sign, enclosed, bare, digit, braced, word = match.groups()
+  name = digit or braced or word
+  base = int(name) if name.isdigit() else _BASE_NAMES.get(name, 0)
+  digits = (enclosed or bare).upper()
+  if not 2 <= base <= 36 or any(int(d, 36) >= base for d in digits):
+    return None
+  return Based(('-' if sign == '-' else '') + (digits.lstrip('0') or '0'), base)
+
+
 # --- letters and words ---
 _CHOICE = re.compile(r'\(?\s*([A-Za-z])\s*\)?\s*[.):]?')
+# With its option behind: (B) 12, B. 12, \\textbf{(B)}\\ 12; not "a dog", and not "A or B".
+_WITH_OPTION = re.compile(r'(?:\\(?:text|textbf|mathbf|mathrm|textrm)\s*\{\s*)?(?:\(\s*([A-Z])\s*\)|([A-Z])\s*[.):])'
+                          r'\s*\}?[.:]?(?:\s|\\\s|\\q?quad|~|:)*(.*)', re.DOTALL)
+_ANOTHER = re.compile(r'(?<![A-Za-z\\])\(?[A-Z]\s*[.)]|\b(?:or|and)\b')
 
 
 def choice(answer: str) -> str | None:
-  match = _CHOICE.fullmatch(plain(answer)) if len(answer) <= MAX_CHARS else None
-  return match[1].upper() if match else None
+  text = plain(answer) if len(answer) <= MAX_CHARS else ''
+  if match := _CHOICE.fullmatch(text):
+    return match[1].upper()
+  match = _WITH_OPTION.fullmatch(text)
+  return (match[1] or match[2]) if match and not _ANOTHER.search(match[3]) else None
 
 
 def words(answer: str) -> str | None:

@@ -1,13 +1,14 @@
 """Outputs and returned values against what was expected; outside of every box."""
 
 import math
+import re
 
 
 def same_output(output: bytes, expected: str, tolerance: float = 0.0) -> bool:
   """The same lines, but for white space at their ends and empty lines at the end of all.
 
-  With a tolerance, tokens that are both numbers may differ by so much, absolutely or relatively. A prefix of the right
-  output is wrong (open-r1 lets it pass).
+  With a tolerance, numbers may differ by so much, absolutely or relatively, unless both are written as whole ones: the
+  tolerance is of floats. A prefix of the right output is wrong (open-r1 lets it pass).
   """
   said = _lines(output.decode('utf-8', 'replace'))
   wanted = _lines(expected)
@@ -17,7 +18,7 @@ def same_output(output: bytes, expected: str, tolerance: float = 0.0) -> bool:
     return False
   for a, b in zip(said, wanted):
     a, b = a.split(), b.split()
-    if len(a) != len(b) or not all(x == y or _near(_number(x), _number(y), tolerance) for x, y in zip(a, b)):
+    if len(a) != len(b) or not all(x == y or _near(x, y, tolerance) for x, y in zip(a, b)):
       return False
   return True
 
@@ -29,17 +30,20 @@ def _lines(text: str) -> list[str]:
   return lines
 
 
-def _number(token: str) -> float | None:
+_WHOLE = re.compile('[+-]?[0-9]+')
+
+
+def _near(said: str, wanted: str, tolerance: float) -> bool:
+  if _WHOLE.fullmatch(said) and _WHOLE.fullmatch(wanted):
+    return said.removeprefix('+') == wanted.removeprefix('+')
   try:
-    return float(token)
+    return _close(float(said), float(wanted), tolerance)
   except ValueError:
-    return None
-
-
-def _near(a, b, tolerance: float) -> bool:
-  if a is None or b is None or not (math.isfinite(a) and math.isfinite(b)):
     return False
-  return abs(a - b) <= tolerance * max(1.0, abs(b))
+
+
+def _close(a: float, b: float, tolerance: float) -> bool:
+  return math.isfinite(a) and math.isfinite(b) and abs(a - b) <= tolerance * max(1.0, abs(b))
 
 
 def same_value(value, expected, tolerance: float = 1e-6) -> bool:
@@ -49,11 +53,10 @@ def same_value(value, expected, tolerance: float = 1e-6) -> bool:
   """
   if isinstance(expected, bool) or isinstance(value, bool):
     return isinstance(expected, bool) and isinstance(value, bool) and value == expected
-  if isinstance(expected, float) and isinstance(value, (int, float)):
-    try:
-      return value == expected or _near(float(value), expected, tolerance)
-    except OverflowError:
-      return False
+  if isinstance(expected, float) and isinstance(value, float):
+    return value == expected or _close(value, expected, tolerance)
+  if isinstance(expected, float) and isinstance(value, int):
+    return value == expected
   if isinstance(expected, int) and isinstance(value, (int, float)):
     return value == expected
   if isinstance(expected, (list, tuple)):

@@ -1,0 +1,184 @@
+"""A gold answer as a file has it -> the answer itself, and its type where the row names none ('auto').
+
+The type follows from the gold answer and the question's options, by the rules in `infer`, never from what a model says.
+Published layouts: GSM8K's `####`, a \\boxed{} in a worked solution (MATH, NuminaMath), a list of one answer.
+"""
+
+import math
+import re
+
+NUMBERS = ('int', 'rational', 'decimal')
+TYPES = (*NUMBERS, 'choice', 'text', 'expr', 'set', 'tuple', 'interval', 'matrix', 'equation')
+
+
+def gold(value) -> str:
+  """The answer in a cell of a file, as text.
+
+  Raises:
+    ValueError: there is none, or several; with the reason.
+  """
+  if isinstance(value, (list, tuple)):
+    if len(value) != 1:
+      raise ValueError('several answers' if value else 'no answer')
+    return gold(value[0])
+  if isinstance(value, bytes):
+    try:
+      value = value.decode()
+    except UnicodeDecodeError as e:
+      raise ValueError('bytes that are no UTF-8 as answer') from e
+  if value is None or (isinstance(value, float) and math.isnan(value)):
+    raise ValueError('no answer')
+  if isinstance(value, dict):
+    raise ValueError('an object as answer')
+  if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+    value = int(value)  # pandas makes 27.0 of 27 where a column has a gap
+  text = str(value)
+  if '####' in text:
+    text = text.rpartition('####')[2]
+  elif (box := last_box(text)) is not None:
+    text = box
+  text = text.strip()
+  if not text:
+    raise ValueError('no answer')
+  return text
+
+
+_BRACES = re.compile(r'\\boxed\s*\{|\\fbox\s*\{|\\.|[{}]', re.DOTALL)
+
+
+def last_box(text: str) -> str | None:
+  """What stands in the last balanced \\boxed{}; None without one. The outermost, where they nest."""
+  if '\\boxed' not in text and '\\fbox' not in text:
+    return None
+  stack, box = [], None
+  for match in _BRACES.finditer(text):
+    token = match[0]
+    if token == '}' and stack:
+      is_box, start = stack.pop()
+      box = text[start:match.start()] if is_box else box
+    elif token[-1] == '{' and token != '\\{':
+      stack.append((token != '{', match.end()))
+  return box
+
+
+# --- its type
+_DRESS = re.compile(r'\\(?:left|right|displaystyle|bigl?|bigr?|Bigl?|Bigr?)(?![A-Za-z])|\\[,!;:]|\\\s|~|\\q?quad(?![A-Za-z])')
+_SIGNED = r'[+-]?\s*'
+_DIGITS = r'(?:[0-9]{1,3}(?:(?:,|\{,\}|\\,|,\\!)[0-9]{3})+|[0-9]+)'
+_UNIT = (r'(?:\s*(?:\\?%|°|\^\s*\{?\s*\\circ\s*\}?|\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\s*\^\s*\{?[23]\}?)?|'
+         r'(?<=[0-9\s])[a-z]{2,14}(?:\s+[a-z]{2,14})?|[\u4e00-\u9fff]{1,3}))?')
+_MONEY = r'(?:\\?\$|£|€|¥)?\s*'
+_NAMED = r"(?:[A-Za-z](?:_(?:\w|\{\w+\}))?|\\[a-z]+|[A-Z]{2,3}|\|[A-Z]{1,3}\|)"
+_INT = re.compile(rf'{_MONEY}{_SIGNED}{_DIGITS}(?:\.0+)?{_UNIT}')
+_RATIONAL = re.compile(rf'{_MONEY}{_SIGNED}(?:{_DIGITS}\s*)?(?:{_DIGITS}\s*/\s*{_DIGITS}|'
+                       rf'\\[cdt]?frac\s*(?:\{{\s*{_SIGNED}{_DIGITS}\s*\}}|[0-9])\s*(?:\{{\s*{_DIGITS}\s*\}}|[0-9])){_UNIT}')
+_DECIMAL = re.compile(rf'{_MONEY}{_SIGNED}(?:{_DIGITS}?\.[0-9]+|{_DIGITS}\.)(?:[eE]{_SIGNED}[0-9]+|'
+                      rf'\s*(?:\\times|\\cdot|×)\s*10\s*\^\s*\{{?\s*{_SIGNED}[0-9]+\s*\}}?)?{_UNIT}')
+_CHOICE = re.compile(r'(?:\\(?:text|textbf|mathbf|mathrm)\s*\{\s*)?\(?\s*([A-J])\s*\)?\.?\s*\}?\.?')
+_OPTIONS = [re.compile(rf'(?:^|[\s({{]){letter}\s*[).:\]}}]') for letter in 'AB']
+_RELATION = re.compile(r'\\(?:le|leq|ge|geq|lt|gt|ne|neq|leqslant|geqslant)(?![A-Za-z])|[<>≤≥≠]')
+_INFINITE = re.compile(r'\\infty|∞|\\cup(?![A-Za-z])|∪|\\mathbb\s*\{?\s*R')
+_ASSIGNED = re.compile(rf'\s*{_NAMED}\s*(?:\([a-z](?:,\s*[a-z])*\))?\s*=(?!=)\s*')
+_WORD = re.compile(r'[A-Za-z]{3,}')
+_FUNCTIONS = {'sin', 'cos', 'tan', 'log', 'exp', 'sqrt', 'cot', 'sec', 'csc', 'arcsin', 'arccos', 'arctan', 'max', 'min'}
+_TEXT = re.compile(r'\\(?:text|mathrm|textbf|textit|textrm|mbox)\s*\{([^{}]*)\}')
+
+
+def infer(answer: str, question: str = '') -> str:
+  """One of TYPES, by the first rule that holds (docs/rewards.md has them as a table).
+
+  choice     one letter A to J, and the question lists options
+  matrix     a LaTeX matrix or array
+  int, rational, decimal    a number, perhaps named (x = 5), with a unit, a currency, a percent or degree sign
+  interval   a relation (x > 2), an infinity or a union, a half-open bracket; (a, b) where the question speaks of intervals
+  tuple      (a, b); x = 1, y = 2: several names
+  set        \\{a, b\\}; a, b; a \\pm b; a or b: several values of one thing
+  equation   two sides with letters on both, y = 2x + 1
+  expr       letters, numbers and LaTeX that can be worked out
+  text       all else: words, times, ratios
+  """
+  text = _DRESS.sub(' ', answer.replace('$', ' ') if not answer.startswith('\\$') else answer).strip().rstrip('.')
+  text = re.sub(r'^\\[\(\[]|\\[\)\]]$', '', text).strip()
+  if (match := _CHOICE.fullmatch(text)) and all(option.search(question) for option in _OPTIONS):
+    return 'choice'
+  if re.search(r'\\begin\s*\{(?:[pbBvV]?matrix|smallmatrix|array)\}', text):
+    return 'matrix'
+  named = _ASSIGNED.match(text)
+  value = text[named.end():].strip() if named else text
+  for kind, pattern in (('int', _INT), ('rational', _RATIONAL), ('decimal', _DECIMAL)):
+    if pattern.fullmatch(value):
+      return kind
+  if re.fullmatch(r'\(?[0-9A-Za-z]+\)?\s*_\s*\{?.{1,20}', text) and text[0] in '0123456789(':
+    return 'expr'  # a number in a base
+  return _of_parts(text, question) or ('equation' if _is_equation(text) else 'expr' if _is_algebra(value) else 'text')
+
+
+def _of_parts(text: str, question: str) -> str | None:
+  bracketed = bool(re.fullmatch(r'[\[(\]].*[\])\[]', text, re.DOTALL)) and not text.startswith('(-') or bool(
+      re.fullmatch(r'[\[(].*,.*[\])]', text, re.DOTALL))
+  parts = top_level(text[1:-1] if bracketed else text)
+  if _RELATION.search(text) or _INFINITE.search(text):
+    return 'interval' if not _words(text) or 'mathbb' in text else None
+  if bracketed and len(parts) == 2 and (text[0] + text[-1]) in ('[)', '(]', '[]', ']['):
+    return 'interval' if not _words(text) else None
+  if bracketed and len(parts) > 1 and _one_pair(text):
+    if len(parts) == 2 and text[0] == '(' and re.search(r'interval|domain|range of|solution set|inequalit', question, re.I):
+      return 'interval'
+    return 'tuple' if not _words(text) else None
+  if text.startswith(('\\{', '\\lbrace')):
+    return 'set' if not _words(text) else None
+  if text.startswith('\\langle'):
+    return 'tuple'
+  listed = re.split(r'\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\s(?:and|or)\s', text)
+  parts = [part for piece in listed for part in top_level(piece)] if not bracketed else [text]
+  if len(parts) > 1 or '\\pm' in text or '±' in text:
+    names = [match[0].replace(' ', '') for part in parts if (match := _ASSIGNED.match(part))]
+    if any(_words(_ASSIGNED.sub('', part, count=1)) for part in parts):
+      return None
+    return 'tuple' if len({name.partition('_')[0] for name in names}) > 1 else 'set'
+  return None
+
+
+def top_level(text: str) -> list[str]:
+  """The parts of `text` between commas (and semicolons) outside of brackets; thousands stay together."""
+  parts, level, start = [], 0, 0
+  for i, char in enumerate(text):
+    level += (char in '([{') - (char in ')]}')
+    grouped = char == ',' and re.match(r'[0-9]{3}(?![0-9])', text[i + 1:]) and text[i - 1:i].isdigit()
+    if char in ',;' and level == 0 and not grouped and text[i - 1:i] != '\\':
+      parts.append(text[start:i])
+      start = i + 1
+  parts = [part.strip() for part in (*parts, text[start:])]
+  return parts if all(parts) else [text]
+
+
+def _one_pair(text: str) -> bool:
+  """Whether the first bracket closes with the last."""
+  level = 0
+  for i, char in enumerate(text):
+    level += (char in '([{') - (char in ')]}')
+    if level == 0:
+      return i == len(text) - 1
+  return False
+
+
+def _words(text: str) -> bool:
+  """Whether there is prose in it."""
+  said = ' '.join(_TEXT.findall(text)) + ' ' + re.sub(r'\\[A-Za-z]+', ' ', _TEXT.sub(' ', text))
+  return any(word.lower() not in _FUNCTIONS | {'and'} for word in _WORD.findall(said))
+
+
+def _is_equation(text: str) -> bool:
+  sides = re.split(r'(?<![<>!:=])=(?!=)', text)
+  letters = [set(re.sub(r'\\[A-Za-z]+|[ei](?![A-Za-z])', ' ', side)) & set('abcdfghjklmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ')
+             for side in sides]
+  return len(sides) == 2 and not _words(text) and bool(letters[0] or letters[1]) and bool(
+      letters[0] and letters[1] and not re.fullmatch(r'\s*[A-Za-z]\s*\([a-z]\)\s*', sides[0]) or
+      re.fullmatch(r'\s*0\s*', sides[1]) and len(letters[0]) > 1)
+
+
+def _is_algebra(text: str) -> bool:
+  if _words(text) or not re.search(r'[0-9A-Za-z]', text) or re.search(r'[0-9]\s*:\s*[0-9]|[?!]\s*$|[\u0400-\uffff]', text):
+    return bool(re.search(r'[0-9]!$', text)) and not _words(text)
+  bare = re.sub(r'\\[A-Za-z]+', ' ', text)
+  return bool(re.search(r'\\[a-z]|[0-9^*/+()√-]', text) or re.fullmatch(r'\s*[A-Za-z]\s*', bare)) and '=' not in text

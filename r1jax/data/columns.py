@@ -1,0 +1,112 @@
+"""A row of somebody's file -> {question, answer, ...}, by the names that published sets use or by those that are given.
+
+  question   question, problem, prompt, input, query, instruction, messages, conversations
+  answer     answer, final_answer, expected_answer, ground_truth, target, reward_model.ground_truth, solution, output
+
+A dot leads into an object. The first name that a row has counts; null is absent. Of messages the first of a user's.
+"""
+
+from r1jax.data import answers
+from r1jax.types import UserError
+
+QUESTION = ('question', 'problem', 'prompt', 'input', 'query', 'instruction', 'messages', 'conversations')
+ANSWER = ('answer', 'final_answer', 'expected_answer', 'ground_truth', 'target', 'reward_model.ground_truth', 'solution',
+          'output')
+
+
+class LeftOut(ValueError):
+  """A row that cannot be asked; the text is the reason, the same for all rows of its kind."""
+
+
+def without_null(value):
+  """What parquet writes for a field that some rows lack is taken out, at every depth."""
+  if isinstance(value, dict):
+    return {k: without_null(v) for k, v in value.items() if v is not None}
+  if isinstance(value, list):
+    return [without_null(v) for v in value]
+  return value
+
+
+def check(columns: dict) -> None:
+  """Raises UserError for what is no map from question and answer to names of columns."""
+  wrong = [k for k, v in columns.items() if k not in ('question', 'answer') or not isinstance(v, str) or not v]
+  if wrong:
+    raise UserError(f'task.columns={dict(columns)}: wants names of columns for question and answer')
+
+
+def normal(row, columns: dict | None = None, defaults: dict | None = None) -> dict:
+  """The row with `question`, `answer` and `answer_type`; its other fields stay.
+
+  Args:
+    columns: {'question': NAME, 'answer': NAME}, where names differ.
+    defaults: fields that rows have unless they say otherwise.
+
+  Raises:
+    LeftOut: no question, no answer, or one that is neither text nor number.
+  """
+  if not isinstance(row, dict):
+    raise LeftOut('no object')
+  row, columns = without_null(row), columns or {}
+  question = _question(_first(row, (columns['question'],) if 'question' in columns else QUESTION))
+  found = {**(defaults or {}), **row, 'question': question}
+  if row.get('tests') and 'answer' not in columns:
+    answer = row.get('answer')
+    return {'reward': 'code', **found, 'answer': answer if isinstance(answer, str) else '', 'answer_type': 'text'}
+  value = _first(row, (columns['answer'],) if 'answer' in columns else ANSWER)
+  if value is None:
+    value = _from_messages(row)
+  try:
+    answer = answers.gold(value)
+  except ValueError as e:
+    raise LeftOut(str(e)) from e
+  kind = found.get('answer_type')
+  if kind not in answers.TYPES:  # 'auto', none, or a word of the data set's own
+    kind = answers.infer(answer, question)
+  return {**found, 'answer': answer, 'answer_type': kind}
+
+
+def _first(row: dict, names):
+  for name in names:
+    value = row
+    for part in name.split('.'):
+      value = value.get(part) if isinstance(value, dict) else None
+    if value is not None:
+      return value
+  return None
+
+
+def _question(value) -> str:
+  if isinstance(value, bytes):
+    try:
+      value = value.decode()
+    except UnicodeDecodeError as e:
+      raise LeftOut('bytes that are no UTF-8 as question') from e
+  if isinstance(value, list):
+    said = [m for m in value if isinstance(m, dict) and _role(m) in ('user', 'human')]
+    value = _content(said[0]) if said else None
+  if value is None or (isinstance(value, str) and not value.strip()):
+    raise LeftOut('no question')
+  if not isinstance(value, str):
+    raise LeftOut(f'a question of type {type(value).__name__}')
+  try:
+    value.encode()
+  except UnicodeEncodeError as e:
+    raise LeftOut('half a surrogate pair in the question') from e
+  return value
+
+
+def _from_messages(row: dict):
+  """The box in the last thing that an assistant said."""
+  for name in ('messages', 'conversations'):
+    said = [m for m in row.get(name) or [] if isinstance(m, dict) and _role(m) in ('assistant', 'gpt')]
+    if said and (box := answers.last_box(str(_content(said[-1])))) is not None:
+      return box
+  return None
+
+
+def _role(message: dict):
+  return message.get('role') or message.get('from')
+
+
+def _content(message: dict):
+  return message.get('content') if message.get('content') is not None else message.get('value')

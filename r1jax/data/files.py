@@ -1,0 +1,76 @@
+"""Rows of a user's file: JSON lines, one JSON array, parquet; .gz and .zst of the first two; a folder of such files."""
+
+import gzip
+import json
+import os
+
+from r1jax.types import UserError
+
+ENDINGS = ('.jsonl', '.json', '.ndjson', '.jsonl.gz', '.json.gz', '.jsonl.zst', '.json.zst', '.parquet')
+
+
+def read(path: str) -> list[tuple[int, str, object]]:
+  """(number, file and line or row, value) of each; blank lines left out. A folder's files in the order of their names.
+
+  Raises:
+    UserError: missing, empty or of another kind, or a line that is no JSON.
+  """
+  if not os.path.exists(path):
+    raise UserError(f'no file {path}')
+  if os.path.isdir(path):
+    names = sorted(name for name in os.listdir(path) if name.endswith(ENDINGS))
+    if not names:
+      raise UserError(f'{path} is a folder without a file that ends in {", ".join(ENDINGS)}')
+    return [row for name in names for row in read(os.path.join(path, name))]
+  rows = _parquet(path) if path.endswith('.parquet') else _json(path)
+  if not rows:
+    raise UserError(f'{path} is empty')
+  return rows
+
+
+def _json(path: str) -> list[tuple[int, str, object]]:
+  data = _bytes(path)
+  if data[:64].lstrip(b'\xef\xbb\xbf \t\r\n')[:1] == b'[':
+    try:
+      found = json.loads(data)
+    except ValueError as e:
+      raise UserError(f'{path}: neither a JSON array nor one object a line ({e})') from e
+    return [(number, f'{path}: row {number}', row) for number, row in enumerate(found, 1)]
+  rows = []
+  for number, line in enumerate(data.split(b'\n'), 1):  # json finds the encoding of each line
+    if not line.strip():
+      continue
+    try:
+      rows.append((number, f'{path}:{number}', json.loads(line)))
+    except ValueError as e:
+      raise UserError(f'{path}:{number}: not JSON ({e})') from e
+  return rows
+
+
+def _bytes(path: str) -> bytes:
+  with open(path, 'rb') as f:
+    data = f.read()
+  try:
+    if data[:2] == b'\x1f\x8b':
+      return gzip.decompress(data)
+    if data[:4] == b'\x28\xb5\x2f\xfd':
+      try:
+        import zstandard
+      except ImportError as e:
+        raise UserError(f"{path}: reading .zst needs the package zstandard: pip install 'r1jax[data]'") from e
+      return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+  except (OSError, EOFError, ValueError) as e:
+    raise UserError(f'{path} is compressed, and cannot be read ({e})') from e
+  return data
+
+
+def _parquet(path: str) -> list[tuple[int, str, object]]:
+  try:
+    import pyarrow.parquet
+  except ImportError as e:
+    raise UserError("reading parquet needs the package pyarrow: pip install 'r1jax[data]'") from e
+  try:
+    rows = pyarrow.parquet.read_table(path).to_pylist()
+  except (OSError, ValueError) as e:
+    raise UserError(f'{path} is no parquet file ({str(e).splitlines()[0]})') from e
+  return [(number, f'{path}: row {number}', row) for number, row in enumerate(rows, 1)]

@@ -1,0 +1,136 @@
+"""Files as they are published, of our own writing: read with no option but their path."""
+
+import gzip
+import json
+import logging
+
+from ml_collections import ConfigDict
+import pytest
+
+from r1jax.data import tasks
+from r1jax.types import UserError
+
+
+def lines(*rows):
+  return '\n'.join(json.dumps(row) for row in rows).encode()
+
+
+SAID = [{'role': 'system', 'content': 'Be brief.'}, {'role': 'user', 'content': 'What is 3 + 4?'},
+        {'role': 'assistant', 'content': r'<think> 7 </think> It is \boxed{7}.'}]
+LAYOUTS = {  # name: (row, question, answer, type)
+    'gsm8k': ({'question': 'Tom has 3 eggs and buys 4. How many?', 'answer': '3 + 4 = <<3+4=7>>7 eggs.\n#### 7'},
+              'Tom has 3 eggs and buys 4. How many?', '7', 'int'),
+    'math': ({'problem': 'Halve 1.', 'level': 'Level 1', 'type': 'Algebra', 'solution': r'It is $\boxed{\frac12}$.'},
+             'Halve 1.', r'\frac12', 'rational'),
+    'math-500': ({'problem': 'Solve x^2=3, x>0.', 'solution': r'\boxed{\sqrt3}', 'answer': r'\sqrt3', 'subject': 'Algebra',
+                  'unique_id': 'a/1'}, 'Solve x^2=3, x>0.', r'\sqrt3', 'expr'),
+    'numina': ({'problem': 'Add 3 and 4.', 'solution': r'so \boxed{7}', 'source': 'olympiads',
+                'messages': [{'content': 'Add 3 and 4.', 'role': 'user'}, {'content': '7', 'role': 'assistant'}]},
+               'Add 3 and 4.', '7', 'int'),
+    'openr1': ({'problem': 'Add 3 and 4.', 'solution': 'long', 'answer': '7', 'problem_type': 'Algebra',
+                'question_type': 'math-word-problem', 'messages': SAID, 'is_reasoning_complete': [True, None]},
+               'Add 3 and 4.', '7', 'int'),
+    'deepscaler': ({'problem': 'Add 3 and 4.', 'answer': '7', 'solution': 'We add.'}, 'Add 3 and 4.', '7', 'int'),
+    'dapo': ({'data_source': 'math_dapo', 'prompt': [{'content': 'Add 3 and 4.', 'role': 'user'}], 'ability': 'MATH',
+              'reward_model': {'ground_truth': '34', 'style': 'rule-lighteval/MATH_v2'}, 'extra_info': {'index': 'x'}},
+             'Add 3 and 4.', '34', 'int'),
+    'aime': ({'ID': '2024-I-1', 'Problem': 'x', 'problem': 'Add 3 and 4.', 'answer': 7.0}, 'Add 3 and 4.', '7', 'int'),
+    'olympiad': ({'question': 'Add 3 and 4.', 'final_answer': ['7'], 'answer_type': 'Numerical', 'unit': None},
+                 'Add 3 and 4.', '7', 'int'),
+    'limo': ({'question': 'Add.', 'solution': 'so', 'answer': '(1, 2)'}, 'Add.', '(1, 2)', 'tuple'),
+    'expected': ({'query': 'Add 3 and 4.', 'expected_answer': '7'}, 'Add 3 and 4.', '7', 'int'),
+    'messages': ({'messages': SAID}, 'What is 3 + 4?', '7', 'int'),
+    'conversations': ({'conversations': [{'from': 'human', 'value': 'What is 3 + 4?'}, {'from': 'gpt', 'value': r'\boxed{7}'}]},
+                      'What is 3 + 4?', '7', 'int'),
+    'alpaca': ({'instruction': 'Name the largest planet.', 'output': 'Jupiter'}, 'Name the largest planet.', 'Jupiter',
+               'text')}
+
+
+@pytest.mark.parametrize('name', LAYOUTS)
+@pytest.mark.parametrize('kind', ['jsonl', 'json', 'jsonl.gz', 'parquet'])
+def test_a_published_layout_is_read_as_it_is(tmp_path, name, kind):
+  row, question, answer, answer_type = LAYOUTS[name]
+  path = tmp_path / f'data.{kind}'
+  if kind == 'parquet':
+    pa = pytest.importorskip('pyarrow')
+    import pyarrow.parquet
+    pyarrow.parquet.write_table(pa.Table.from_pylist([row] * 2), path)
+  else:
+    data = json.dumps([row] * 2, indent=1).encode() if kind == 'json' else lines(row, row)
+    path.write_bytes(gzip.compress(data) if kind.endswith('gz') else data)
+  found = tasks.load(f"{'parquet' if kind == 'parquet' else 'jsonl'}:{path}", size=0, seed=0)
+  assert [(r['question'], r['answer'], r['answer_type']) for r in found] == [(question, answer, answer_type)] * 2
+
+
+def test_a_folder_of_shards(tmp_path):
+  for n in (2, 1):
+    (tmp_path / f'part-{n}.jsonl').write_bytes(lines({'question': f'q{n}', 'answer': n}))
+  (tmp_path / 'README.md').write_text('not data')
+  assert [r['question'] for r in tasks.load(f'jsonl:{tmp_path}', size=0, seed=0)] == ['q1', 'q2']
+  (tmp_path / 'empty').mkdir()
+  with pytest.raises(UserError, match='is a folder without a file that ends in'):
+    tasks.load(f"jsonl:{tmp_path / 'empty'}", size=0, seed=0)
+
+
+def test_what_is_left_out_is_said_with_counts_and_places(tmp_path, caplog):
+  caplog.set_level(logging.INFO, 'r1jax')
+  path = tmp_path / 'a.jsonl'
+  path.write_bytes(lines({'question': 'a', 'answer': 1}, {'question': 'b'}, {'question': 'c', 'answer': ['1', '2']},
+                         {'question': 5, 'answer': 1}, {'question': '\ud83d', 'answer': 1}, [1],
+                         {'question': 'g', 'answer': None}, {'question': 'a', 'answer': r'\sqrt2'}))
+  assert [r['where'] for r in tasks.load(f'jsonl:{path}', size=0, seed=0)] == [f'{path}:1', f'{path}:8']
+  assert caplog.messages == [
+      f'{path}: 2 rows: 1 int, 1 expr', f'{path}: 1 questions stand there more than once',
+      f'{path}: 2 rows left out: no answer ({path}:2, {path}:7)', f'{path}: 1 rows left out: several answers ({path}:3)',
+      f'{path}: 1 rows left out: a question of type int ({path}:4)',
+      f'{path}: 1 rows left out: half a surrogate pair in the question ({path}:5)',
+      f'{path}: 1 rows left out: no object ({path}:6)']
+  with pytest.raises(UserError, match=r'a.jsonl:2: no answer in this row, has question: .*task.strict=False'):
+    tasks.load(f'jsonl:{path}', size=0, seed=0, strict=True)
+
+
+def test_columns_may_be_named(tmp_path):
+  path = tmp_path / 'a.jsonl'
+  path.write_bytes(lines({'Aufgabe': '3 + 4', 'data': {'value': 7}}))
+  with pytest.raises(UserError, match=r'a.jsonl:1: no question in this row, has Aufgabe, data: name the columns'):
+    tasks.load(f'jsonl:{path}', size=0, seed=0)
+  row, = tasks.load(f'jsonl:{path}', size=0, seed=0, columns={'question': 'Aufgabe', 'answer': 'data.value'})
+  assert (row['question'], row['answer'], row['answer_type']) == ('3 + 4', '7', 'int')
+  with pytest.raises(UserError, match='wants names of columns for question and answer'):
+    tasks.load(f'jsonl:{path}', size=0, seed=0, columns={'gold': 'x'})
+
+
+def test_null_is_absent_at_every_depth(tmp_path):
+  path = tmp_path / 'a.jsonl'
+  path.write_bytes(lines({'question': 'a', 'answer': 1, 'answer_type': None, 'reward': None, 'tolerance': None},
+                         {'question': 'b', 'answer': None, 'tests': [{'stdin': '1', 'stdout': '1', 'checker': None}],
+                          'limits': {'seconds': None}}))
+  a, b = tasks.load(f'jsonl:{path}', size=0, seed=0, params={'answer_type': 'decimal'})
+  assert a['answer_type'] == 'decimal' and not {'reward', 'tolerance'} & set(a)
+  assert b['reward'] == 'code' and b['tests'] == [{'stdin': '1', 'stdout': '1'}] and b['limits'] == {}
+
+
+def test_a_file_is_asked_whole_unless_a_split_is_named(tmp_path):
+  path = tmp_path / 'a.jsonl'
+  path.write_bytes(lines(*({'question': f'What is {n} + 1?', 'answer': n + 1} for n in range(30))))
+  task = ConfigDict(dict(source=f'jsonl:{path}', size=0, seed=0, params={}, split=''))
+  assert len(tasks.asked(task, split='heldout', template='r1')) == len(tasks.asked(task, split='train', template='r1')) == 30
+  task.split = 'train'
+  assert 0 < len(tasks.asked(task, split='heldout', template='r1')) < 15
+
+
+@pytest.mark.parametrize('data, said', [
+    (b'\x1f\x8bnonsense', 'is compressed, and cannot be read'), (b'[{"question": 1}', 'neither a JSON array nor one object'),
+    (b'{"question": "a"', r'a.jsonl:1: not JSON'), (b'', 'is empty'), (b'[]', 'is empty'),
+    (b'\xff\xfe{\x00}\x00', 'not JSON')])
+def test_what_is_no_such_file_is_one_line(tmp_path, data, said):
+  (tmp_path / 'a.jsonl').write_bytes(data)
+  with pytest.raises(UserError, match=said) as e:
+    tasks.load(f"jsonl:{tmp_path / 'a.jsonl'}", size=0, seed=0)
+  assert '\n' not in str(e.value)
+
+
+def test_a_type_that_is_none_is_a_mistake(tmp_path):
+  (tmp_path / 'a.jsonl').write_bytes(lines({'question': 'a', 'answer': 1}))
+  with pytest.raises(UserError, match="answer_type='integer': 'auto' or one of int, rational"):
+    tasks.load(f"jsonl:{tmp_path / 'a.jsonl'}", size=0, seed=0, params={'answer_type': 'integer'})
