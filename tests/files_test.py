@@ -134,3 +134,22 @@ def test_a_type_that_is_none_is_a_mistake(tmp_path):
   (tmp_path / 'a.jsonl').write_bytes(lines({'question': 'a', 'answer': 1}))
   with pytest.raises(UserError, match="answer_type='integer': 'auto' or one of int, rational"):
     tasks.load(f"jsonl:{tmp_path / 'a.jsonl'}", size=0, seed=0, params={'answer_type': 'integer'})
+
+
+def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
+  """By the package datasets, here of a folder; and without it one line says what to install."""
+  pytest.importorskip('datasets', reason="data sets of the hub need the extra hub: pip install -e '.[hub]'")
+  monkeypatch.setenv('HF_DATASETS_OFFLINE', '1')
+  monkeypatch.setenv('HF_DATASETS_CACHE', str(tmp_path / 'cache'))
+  (tmp_path / 'set').mkdir()
+  (tmp_path / 'set/train.jsonl').write_bytes(lines({'problem': '3 + 4', 'answer': '7'}, {'problem': 'b', 'answer': None}))
+  row, = tasks.load(f"hf:{tmp_path / 'set'}", size=0, seed=0)
+  assert (row['question'], row['answer'], row['answer_type']) == ('3 + 4', '7', 'int')
+  with pytest.raises(UserError, match='cannot be read'):
+    tasks.load('hf:nobody/nothing', size=0, seed=0)
+
+
+def test_without_its_package_the_hub_is_one_line(monkeypatch):
+  monkeypatch.setitem(__import__('sys').modules, 'datasets', None)
+  with pytest.raises(UserError, match=r"pip install 'r1jax\[hub\]'"):
+    tasks.load('hf:a/b', size=0, seed=0)

@@ -62,7 +62,8 @@ def last_box(text: str) -> str | None:
 
 
 # --- its type
-_DRESS = re.compile(r'\\(?:left|right|displaystyle|bigl?|bigr?|Bigl?|Bigr?)(?![A-Za-z])|\\[,!;:]|\\\s|~|\\q?quad(?![A-Za-z])')
+_DRESS = re.compile(r'\\(?:left|right|displaystyle|bigl?|bigr?|Bigl?|Bigr?)(?![A-Za-z])|\\[,!;:]|\\\s|~|'
+                    r'\\q?quad(?![A-Za-z])')
 _SIGNED = r'[+-]?\s*'
 _DIGITS = r'(?:[0-9]{1,3}(?:(?:,|\{,\}|\\,|,\\!)[0-9]{3})+|[0-9]+)'
 _UNIT = (r'(?:\s*(?:\\?%|°|\^\s*\{?\s*\\circ\s*\}?|\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\s*\^\s*\{?[23]\}?)?|'
@@ -70,17 +71,21 @@ _UNIT = (r'(?:\s*(?:\\?%|°|\^\s*\{?\s*\\circ\s*\}?|\\(?:text|mathrm|mbox|textrm
 _MONEY = r'(?:\\?\$|£|€|¥)?\s*'
 _NAMED = r"(?:[A-Za-z](?:_(?:\w|\{\w+\}))?|\\[a-z]+|[A-Z]{2,3}|\|[A-Z]{1,3}\|)"
 _INT = re.compile(rf'{_MONEY}{_SIGNED}{_DIGITS}(?:\.0+)?{_UNIT}')
-_RATIONAL = re.compile(rf'{_MONEY}{_SIGNED}(?:{_DIGITS}\s*)?(?:{_DIGITS}\s*/\s*{_DIGITS}|'
-                       rf'\\[cdt]?frac\s*(?:\{{\s*{_SIGNED}{_DIGITS}\s*\}}|[0-9])\s*(?:\{{\s*{_DIGITS}\s*\}}|[0-9])){_UNIT}')
+_RATIONAL = re.compile(rf'{_MONEY}{_SIGNED}(?:{_DIGITS}\s*)?(?:{_DIGITS}\s*/\s*{_DIGITS}|\\[cdt]?frac\s*'
+                       rf'(?:\{{\s*{_SIGNED}{_DIGITS}\s*\}}|[0-9])\s*(?:\{{\s*{_DIGITS}\s*\}}|[0-9])){_UNIT}')
 _DECIMAL = re.compile(rf'{_MONEY}{_SIGNED}(?:{_DIGITS}?\.[0-9]+|{_DIGITS}\.)(?:[eE]{_SIGNED}[0-9]+|'
                       rf'\s*(?:\\times|\\cdot|×)\s*10\s*\^\s*\{{?\s*{_SIGNED}[0-9]+\s*\}}?)?{_UNIT}')
 _CHOICE = re.compile(r'(?:\\(?:text|textbf|mathbf|mathrm)\s*\{\s*)?\(?\s*([A-J])\s*\)?\.?\s*\}?\.?')
 _OPTIONS = [re.compile(rf'(?:^|[\s({{]){letter}\s*[).:\]}}]') for letter in 'AB']
 _RELATION = re.compile(r'\\(?:le|leq|ge|geq|lt|gt|ne|neq|leqslant|geqslant)(?![A-Za-z])|[<>≤≥≠]')
+_OF_INTERVALS = re.compile('interval|domain|range of|solution set|inequalit', re.IGNORECASE)
 _INFINITE = re.compile(r'\\infty|∞|\\cup(?![A-Za-z])|∪|\\mathbb\s*\{?\s*R')
 _ASSIGNED = re.compile(rf'\s*{_NAMED}\s*(?:\([a-z](?:,\s*[a-z])*\))?\s*=(?!=)\s*')
 _WORD = re.compile(r'[A-Za-z]{3,}')
-_FUNCTIONS = {'sin', 'cos', 'tan', 'log', 'exp', 'sqrt', 'cot', 'sec', 'csc', 'arcsin', 'arccos', 'arctan', 'max', 'min'}
+_VARIABLES = set('abcdfghjklmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ')
+_NO_ALGEBRA = re.compile(r'[0-9]\s*:\s*[0-9]|[?!]\s*$|[\u0400-\uffff]')
+_FUNCTIONS = {'sin', 'cos', 'tan', 'log', 'exp', 'sqrt', 'cot', 'sec', 'csc', 'arcsin', 'arccos', 'arctan', 'max',
+              'min'}
 _TEXT = re.compile(r'\\(?:text|mathrm|textbf|textit|textrm|mbox)\s*\{([^{}]*)\}')
 
 
@@ -90,7 +95,7 @@ def infer(answer: str, question: str = '') -> str:
   choice     one letter A to J, and the question lists options
   matrix     a LaTeX matrix or array
   int, rational, decimal    a number, perhaps named (x = 5), with a unit, a currency, a percent or degree sign
-  interval   a relation (x > 2), an infinity or a union, a half-open bracket; (a, b) where the question speaks of intervals
+  interval   a relation (x > 2), an infinity or a union, a half-open bracket; (a, b) where the question speaks of them
   tuple      (a, b); x = 1, y = 2: several names
   set        \\{a, b\\}; a, b; a \\pm b; a or b: several values of one thing
   equation   two sides with letters on both, y = 2x + 1
@@ -122,7 +127,7 @@ def _of_parts(text: str, question: str) -> str | None:
   if bracketed and len(parts) == 2 and (text[0] + text[-1]) in ('[)', '(]', '[]', ']['):
     return 'interval' if not _words(text) else None
   if bracketed and len(parts) > 1 and _one_pair(text):
-    if len(parts) == 2 and text[0] == '(' and re.search(r'interval|domain|range of|solution set|inequalit', question, re.I):
+    if len(parts) == 2 and text[0] == '(' and _OF_INTERVALS.search(question):
       return 'interval'
     return 'tuple' if not _words(text) else None
   if text.startswith(('\\{', '\\lbrace')):
@@ -170,15 +175,14 @@ def _words(text: str) -> bool:
 
 def _is_equation(text: str) -> bool:
   sides = re.split(r'(?<![<>!:=])=(?!=)', text)
-  letters = [set(re.sub(r'\\[A-Za-z]+|[ei](?![A-Za-z])', ' ', side)) & set('abcdfghjklmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ')
-             for side in sides]
+  letters = [set(re.sub(r'\\[A-Za-z]+|[ei](?![A-Za-z])', ' ', side)) & _VARIABLES for side in sides]
   return len(sides) == 2 and not _words(text) and bool(letters[0] or letters[1]) and bool(
       letters[0] and letters[1] and not re.fullmatch(r'\s*[A-Za-z]\s*\([a-z]\)\s*', sides[0]) or
       re.fullmatch(r'\s*0\s*', sides[1]) and len(letters[0]) > 1)
 
 
 def _is_algebra(text: str) -> bool:
-  if _words(text) or not re.search(r'[0-9A-Za-z]', text) or re.search(r'[0-9]\s*:\s*[0-9]|[?!]\s*$|[\u0400-\uffff]', text):
-    return bool(re.search(r'[0-9]!$', text)) and not _words(text)
+  if _words(text) or not re.search(r'[0-9A-Za-z]', text) or _NO_ALGEBRA.search(text):
+    return bool(re.search(r'[0-9A-Za-z)]!$', text)) and not _words(text)
   bare = re.sub(r'\\[A-Za-z]+', ' ', text)
   return bool(re.search(r'\\[a-z]|[0-9^*/+()√-]', text) or re.fullmatch(r'\s*[A-Za-z]\s*', bare)) and '=' not in text

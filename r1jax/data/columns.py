@@ -10,8 +10,8 @@ from r1jax.data import answers
 from r1jax.types import UserError
 
 QUESTION = ('question', 'problem', 'prompt', 'input', 'query', 'instruction', 'messages', 'conversations')
-ANSWER = ('answer', 'final_answer', 'expected_answer', 'ground_truth', 'target', 'reward_model.ground_truth', 'solution',
-          'output')
+ANSWER = ('answer', 'final_answer', 'expected_answer', 'ground_truth', 'target', 'reward_model.ground_truth',
+          'solution', 'output')
 
 
 class LeftOut(ValueError):

@@ -10,11 +10,14 @@ ENDINGS = ('.jsonl', '.json', '.ndjson', '.jsonl.gz', '.json.gz', '.jsonl.zst', 
 
 
 def read(path: str) -> list[tuple[int, str, object]]:
-  """(number, file and line or row, value) of each; blank lines left out. A folder's files in the order of their names.
+  """(number, file and line or row, value) of each; blank lines left out. A folder's files in the order of their names;
+  hf:OWNER/NAME[/CONFIG][@SPLIT]: of the hub.
 
   Raises:
     UserError: missing, empty or of another kind, or a line that is no JSON.
   """
+  if path.startswith('hf:'):
+    return _hub(path)
   if not os.path.exists(path):
     raise UserError(f'no file {path}')
   if os.path.isdir(path):
@@ -74,3 +77,21 @@ def _parquet(path: str) -> list[tuple[int, str, object]]:
   except (OSError, ValueError) as e:
     raise UserError(f'{path} is no parquet file ({str(e).splitlines()[0]})') from e
   return [(number, f'{path}: row {number}', row) for number, row in enumerate(rows, 1)]
+
+
+def _hub(source: str) -> list[tuple[int, str, object]]:
+  try:
+    import datasets
+  except ImportError as e:
+    raise UserError(f"{source}: data sets of the hub need the package datasets: pip install 'r1jax[hub]'") from e
+  name, _, split = source.removeprefix('hf:').partition('@')
+  config = None
+  if not os.path.isdir(name) and name.count('/') == 2:
+    name, _, config = name.rpartition('/')
+  try:
+    data = datasets.load_dataset(name, config, split=split or 'train')
+  except Exception as e:  # pylint: disable=broad-except  it raises many kinds; the way out is the same
+    said = next(iter(str(e).splitlines()), '')
+    raise UserError(f'{source} cannot be read ({type(e).__name__}: {said}): without a network it must lie in the cache '
+                    'of datasets') from e
+  return [(number, f'{source}: row {number}', row) for number, row in enumerate(data, 1)]

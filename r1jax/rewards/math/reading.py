@@ -60,7 +60,8 @@ _LITERAL = re.compile(_DECIMAL)
 _SPACED = re.compile(r'[1-9][0-9]{0,2}(?: [0-9]{3})+')
 _SLASH = re.compile(rf'{_SIGN}(?:([0-9]+)(?:\s|\\\s)+)?({_INT})\s*/\s*({_INT})')
 _FRACTION = re.compile(rf'{_SIGN}({_INT})?(?:\s|\\\s)*{_FRAC}')
-_REPEATING = re.compile(r'([+-]?)\s*([0-9]*)\.([0-9]*)\s*(?:\\overline\s*\{\s*([0-9]+)\s*\}|\\dot\s*\{?\s*([0-9])\s*\}?)')
+_REPEATING = re.compile(r'([+-]?)\s*([0-9]*)\.([0-9]*)\s*'
+                        r'(?:\\overline\s*\{\s*([0-9]+)\s*\}|\\dot\s*\{?\s*([0-9])\s*\}?)')
 _SCIENTIFIC = re.compile(rf'{_DECIMAL}(?:[eE]|\s*(?:\\times|\\cdot|×|\*)\s*10\s*\^\s*)'
                          r'(?:\{\s*([+-]?[0-9]{1,4})\s*\}|([+-]?[0-9]{1,4}))')
 _DIGITS = re.compile(r'-?[0-9]{1,18}')
@@ -122,7 +123,8 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
   """`answer` as the exact number that it spells, or None: 1+4 and 10/2 are questions, no numbers.
 
   kind: 'int' takes 5 and 5.0; 'rational' also 1/2, \\frac12, 2\\frac{1}{2}, 0.5; 'expr' also 1.5 \\times 10^{-3};
-  'decimal' also 1.5e-3, which in an expression is 1.5 times e less 3. A percent sign, a degree sign or one unit may follow; without `units`, none may; without `bare`,
+  'decimal' also 1.5e-3, which in an expression is 1.5 times e less 3. A percent sign, a degree sign or one unit may
+  follow, and a currency stand before; without `units`, none may; without `bare`,
   only one in \\text{}: 2m may be twice m.
   """
   if _DIGITS.fullmatch(answer):  # nearly all there are
@@ -230,8 +232,8 @@ def _ratio(sign: str, top: str, bottom: str) -> Fraction | None:
 
 
 # --- numbers in a base ---
-_BASE_NAMES = dict(zip('two three four five six seven eight nine ten eleven twelve sixteen binary ternary octal decimal '
-                       'hexadecimal'.split(), (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 2, 3, 8, 10, 16)))
+_BASE_NAMES = dict(zip('two three four five six seven eight nine ten eleven twelve sixteen'.split(),
+                       (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16)))
 _BASED = re.compile(r'([+-]?)(?:\(\s*([0-9A-Fa-f]+)\s*\)|([0-9A-Fa-f]+))\s*_\s*'
                     r'(?:([2-9])|\{\s*(?:base\s*)?([0-9]{1,2})\s*\}|'
                     r'\{?\s*\\(?:text|mathrm|textrm|mbox)\s*\{\s*(?:base\s*)?([a-z]+|[0-9]{1,2})\s*\}\s*\}?)')
