@@ -122,7 +122,7 @@ def test_a_file_is_asked_whole_unless_a_split_is_named(tmp_path):
 @pytest.mark.parametrize('data, said', [
     (b'\x1f\x8bnonsense', 'is compressed, and cannot be read'), (b'[{"question": 1}', 'neither a JSON array nor one object'),
     (b'{"question": "a"', r'a.jsonl:1: not JSON'), (b'', 'is empty'), (b'[]', 'is empty'),
-    (b'\xff\xfe{\x00}\x00', 'not JSON')])
+    (b'\xff\xfe\x00{', 'not JSON')])
 def test_what_is_no_such_file_is_one_line(tmp_path, data, said):
   (tmp_path / 'a.jsonl').write_bytes(data)
   with pytest.raises(UserError, match=said) as e:

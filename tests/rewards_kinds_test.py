@@ -57,6 +57,7 @@ KINDS = {
         (r'\ln 2', 'expr', [r'\operatorname{ln} 2', r'\ln(2)', r'\operatorname{ln}(2)'], [r'\log_{10} 2', '2', r'\ln 3'])],
     'roots and powers as they are typed': [
         (r'\sqrt{3}', 'expr', ['sqrt(3)', '√3', r'\sqrt3', r'\sqrt 3'], ['sqrt(2)', '√2', '3', r'\sqrt[3]{3}']),
+        ('3*sqrt(2)', 'expr', [r'3\sqrt2', r'\sqrt{18}', '3√2'], ['sqrt(3)*2', '3*2']),
         ('x^2', 'expr', ['x²', 'x^{2}', 'x*x'], ['x³', '2x', 'x']),
         (r'\sqrt[3]{2}', 'expr', [r'\sqrt[3]2', r'2^{1/3}', r'\sqrt[3]{2}'], [r'\sqrt2', r'\sqrt[3]3'])],
     'what is asked for may be named': [

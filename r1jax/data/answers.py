@@ -175,10 +175,12 @@ def _words(text: str) -> bool:
 
 def _is_equation(text: str) -> bool:
   sides = re.split(r'(?<![<>!:=])=(?!=)', text)
-  letters = [set(re.sub(r'\\[A-Za-z]+|[ei](?![A-Za-z])', ' ', side)) & _VARIABLES for side in sides]
-  return len(sides) == 2 and not _words(text) and bool(letters[0] or letters[1]) and bool(
-      letters[0] and letters[1] and not re.fullmatch(r'\s*[A-Za-z]\s*\([a-z]\)\s*', sides[0]) or
-      re.fullmatch(r'\s*0\s*', sides[1]) and len(letters[0]) > 1)
+  if len(sides) != 2 or _words(text) or re.fullmatch(r'\s*[A-Za-z]\s*\([a-z]\)\s*', sides[0]):
+    return False
+  left, right = (set(re.sub(r'\\[A-Za-z]+|[ei](?![A-Za-z])', ' ', side)) & _VARIABLES for side in sides)
+  # m + n = 18 states a value; x^2 + y^2 = 4 and 2x + 3y = 5 do not.
+  return bool(left and right) or len(left) > 1 and bool(
+      re.search(r'\^|[0-9]\s*[A-Za-z]', sides[0]) or sides[1].strip() == '0')
 
 
 def _is_algebra(text: str) -> bool:

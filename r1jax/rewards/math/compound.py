@@ -10,7 +10,7 @@ from typing import Callable
 from r1jax.rewards.math import intervals
 from r1jax.rewards.math.expressions import depth, latex
 from r1jax.rewards.math.parts import MAX_PARTS, NAME, NAMED, Parts, enclosed, leaf_of, listed, outside, read_set, split
-from r1jax.rewards.math.reading import MAX_CHARS, plain
+from r1jax.rewards.math.reading import MAX_CHARS, number, plain
 
 KINDS = ('set', 'tuple', 'interval', 'matrix', 'equation')
 
@@ -38,7 +38,7 @@ def _tuple(text: str) -> Parts | None:
     if not all(re.fullmatch(NAME, name) for name in names):
       return None
     text = sides[1].strip()
-  text = re.sub(r'^\s*[A-Z](?:_\w)?\s*(?=\()', '', text)  # P(15, -29)
+  text = re.sub(r'^\s*[A-Z](?:_\w)?\s*=?\s*(?=\()', '', text)  # P(15, -29), P = (15, -29)
   inner = enclosed(text) if not text.startswith('\\{') else None
   parts = listed(text if inner is None else inner)
   if parts is None or (inner is None and text.startswith('\\{')):
@@ -88,8 +88,17 @@ def _environment(text: str) -> list[list[str]] | None:
     return None
   body = re.sub(r'\\hline', '', inner[begin.end():-len(f'\\end{{{begin[1]}}}')]).strip()
   rows = [row.split('&') for row in re.split(r'\\\\(?:\[[^\]]*\])?|\\cr(?![A-Za-z])', body.removesuffix('\\\\'))]
-  times = factor if factor in ('-', '+', '') else f'({factor})'
-  return [[f'{times}({cell.strip()})' for cell in row] for row in rows] if factor else rows
+  return [[_times(factor, cell.strip()) for cell in row] for row in rows] if factor else rows
+
+
+def _times(factor: str, cell: str) -> str:
+  """A cell of a matrix that stands behind a factor; a number stays one."""
+  if factor == '+':
+    return cell
+  if factor == '-':
+    plainly = number(cell) is not None
+    return f'-({cell})' if not plainly else cell[1:].strip() if cell.startswith('-') else f'-{cell}'
+  return f'({factor})({cell})'
 
 
 def _nested(text: str, turned: bool) -> list[list[str]] | None:
