@@ -55,7 +55,7 @@ WORKLOADS = {
         trl=dict(micro_batch=256, checkpointing=False), tunix=dict(prompts=16, remat='none')),
     'W3': dict(
         sizes=_LLAMA, unroll=4, prompts=32, samples=16, prompt_tokens=32, max_tokens=256, slots=16,
-        lengths=dict(mean=64.0, sigma=0.8), micro_tokens=1024, keep_freed_memory=True),
+        lengths=dict(mean=64.0, sigma=0.8), micro_tokens=768, keep_freed_memory=True),
     'W4': dict(
         source='fresh', model='qwen2.5-1.5b', prompts=64, samples=8, prompt_tokens=128, max_tokens=512,
         accelerator=True, dtype='bfloat16', remat='full', micro_tokens=64 * 512, logit_elements=1 << 29),

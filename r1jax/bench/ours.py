@@ -31,6 +31,7 @@ class Static(policy.Policy):
   def __init__(self, *args):
     super().__init__(*args)
     self._sampler.buckets = self._sampler.buckets[-1:]
+    self._sampler.compile()
     longest = max(self._shapes)
     self._shapes = {longest: self._shapes[longest]}
 
