@@ -22,7 +22,8 @@ LAYOUTS = {  # name: (row, question, answer, type)
               'Tom has 3 eggs and buys 4. How many?', '7', 'int'),
     'math': ({'problem': 'Halve 1.', 'level': 'Level 1', 'type': 'Algebra', 'solution': r'It is $\boxed{\frac12}$.'},
              'Halve 1.', r'\frac12', 'rational'),
-    'math-500': ({'problem': 'Solve x^2=3, x>0.', 'solution': r'\boxed{\sqrt3}', 'answer': r'\sqrt3', 'subject': 'Algebra',
+    'math-500': ({'problem': 'Solve x^2=3, x>0.', 'solution': r'\boxed{\sqrt3}', 'answer': r'\sqrt3',
+                  'subject': 'Algebra',
                   'unique_id': 'a/1'}, 'Solve x^2=3, x>0.', r'\sqrt3', 'expr'),
     'numina': ({'problem': 'Add 3 and 4.', 'solution': r'so \boxed{7}', 'source': 'olympiads',
                 'messages': [{'content': 'Add 3 and 4.', 'role': 'user'}, {'content': '7', 'role': 'assistant'}]},
@@ -40,7 +41,8 @@ LAYOUTS = {  # name: (row, question, answer, type)
     'limo': ({'question': 'Add.', 'solution': 'so', 'answer': '(1, 2)'}, 'Add.', '(1, 2)', 'tuple'),
     'expected': ({'query': 'Add 3 and 4.', 'expected_answer': '7'}, 'Add 3 and 4.', '7', 'int'),
     'messages': ({'messages': SAID}, 'What is 3 + 4?', '7', 'int'),
-    'conversations': ({'conversations': [{'from': 'human', 'value': 'What is 3 + 4?'}, {'from': 'gpt', 'value': r'\boxed{7}'}]},
+    'conversations': ({'conversations': [{'from': 'human', 'value': 'What is 3 + 4?'}, {'from': 'gpt',
+     'value': r'\boxed{7}'}]},
                       'What is 3 + 4?', '7', 'int'),
     'alpaca': ({'instruction': 'Name the largest planet.', 'output': 'Jupiter'}, 'Name the largest planet.', 'Jupiter',
                'text')}
@@ -81,7 +83,8 @@ def test_what_is_left_out_is_said_with_counts_and_places(tmp_path, caplog):
   assert [r['where'] for r in tasks.load(f'jsonl:{path}', size=0, seed=0)] == [f'{path}:1', f'{path}:8']
   assert caplog.messages == [
       f'{path}: 2 rows: 1 int, 1 expr', f'{path}: 1 questions stand there more than once',
-      f'{path}: 2 rows left out: no answer ({path}:2, {path}:7)', f'{path}: 1 rows left out: several answers ({path}:3)',
+      f'{path}: 2 rows left out: no answer ({path}:2, {path}:7)',
+      f'{path}: 1 rows left out: several answers ({path}:3)',
       f'{path}: 1 rows left out: a question of type int ({path}:4)',
       f'{path}: 1 rows left out: half a surrogate pair in the question ({path}:5)',
       f'{path}: 1 rows left out: no object ({path}:6)']
@@ -114,13 +117,15 @@ def test_a_file_is_asked_whole_unless_a_split_is_named(tmp_path):
   path = tmp_path / 'a.jsonl'
   path.write_bytes(lines(*({'question': f'What is {n} + 1?', 'answer': n + 1} for n in range(30))))
   task = ConfigDict(dict(source=f'jsonl:{path}', size=0, seed=0, params={}, split=''))
-  assert len(tasks.asked(task, split='heldout', template='r1')) == len(tasks.asked(task, split='train', template='r1')) == 30
+  assert len(tasks.asked(task, split='heldout', template='r1')) == len(tasks.asked(task, split='train',
+   template='r1')) == 30
   task.split = 'train'
   assert 0 < len(tasks.asked(task, split='heldout', template='r1')) < 15
 
 
 @pytest.mark.parametrize('data, said', [
-    (b'\x1f\x8bnonsense', 'is compressed, and cannot be read'), (b'[{"question": 1}', 'neither a JSON array nor one object'),
+    (b'\x1f\x8bnonsense', 'is compressed, and cannot be read'), (b'[{"question": 1}',
+     'neither a JSON array nor one object'),
     (b'{"question": "a"', r'a.jsonl:1: not JSON'), (b'', 'is empty'), (b'[]', 'is empty'),
     (b'\xff\xfe\x00{', 'not JSON')])
 def test_what_is_no_such_file_is_one_line(tmp_path, data, said):
@@ -142,7 +147,8 @@ def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
   monkeypatch.setenv('HF_DATASETS_OFFLINE', '1')
   monkeypatch.setenv('HF_DATASETS_CACHE', str(tmp_path / 'cache'))
   (tmp_path / 'set').mkdir()
-  (tmp_path / 'set/train.jsonl').write_bytes(lines({'problem': '3 + 4', 'answer': '7'}, {'problem': 'b', 'answer': None}))
+  (tmp_path / 'set/train.jsonl').write_bytes(lines({'problem': '3 + 4', 'answer': '7'}, {'problem': 'b',
+   'answer': None}))
   row, = tasks.load(f"hf:{tmp_path / 'set'}", size=0, seed=0)
   assert (row['question'], row['answer'], row['answer_type']) == ('3 + 4', '7', 'int')
   with pytest.raises(UserError, match='cannot be read'):
@@ -153,3 +159,32 @@ def test_without_its_package_the_hub_is_one_line(monkeypatch):
   monkeypatch.setitem(__import__('sys').modules, 'datasets', None)
   with pytest.raises(UserError, match=r"pip install 'r1jax\[hub\]'"):
     tasks.load('hf:a/b', size=0, seed=0)
+
+
+def test_the_types_of_a_row_of_its_task_and_of_its_answer(tmp_path):
+  path = tmp_path / 'a.jsonl'
+  path.write_bytes(lines({'question': 'a', 'answer': '7', 'answer_type': 'Numerical'},
+                         {'question': 'b', 'answer': '7', 'answer_type': 'text'},
+                         {'question': 'c', 'answer': ['1', '2'], 'answer_type': 'set'},
+                         {'question': 'd', 'solution': 'We see at once ' + 'that it holds. ' * 20}))
+  kinds = lambda **params: [r['answer_type'] for r in tasks.load(f'jsonl:{path}', size=0, seed=0, params=params)]
+  assert kinds() == ['int', 'text', 'set']  # the last would never be equal to anything
+  assert kinds(answer_type='decimal') == ['decimal', 'text', 'set', 'decimal']
+  assert tasks.load(f'jsonl:{path}', size=0, seed=0)[2]['answer'] == '1, 2'
+
+
+def test_rows_that_no_reward_could_grade_are_left_out_of_a_file(tmp_path, caplog):
+  from r1jax.stages import judging
+  path = tmp_path / 'a.jsonl'
+  path.write_bytes(lines({'question': 'a', 'answer': '7'}, {'question': 'b', 'answer': 'x}', 'answer_type': 'expr'},
+                         {'question': 'c', 'answer': r'\sqrt2'}))
+  task = ConfigDict(dict(source=f'jsonl:{path}', size=0, seed=0, params={}, strict=False))
+  asked = lambda: [row['question'] for row in judging.questions(task, split='train', template='r1')]
+  assert asked() == ['a', 'c']
+  assert f'1 of 3 rows left out, as no reward could grade them: {path}:2: ' in caplog.text
+  task.strict = True
+  assert asked() == ['a', 'b', 'c']  # judging.start stops at the second
+  path.write_bytes(lines({'question': 'b', 'answer': 'x}', 'answer_type': 'expr'}))
+  task.strict = False
+  with pytest.raises(UserError, match=r'a.jsonl:1: .*no single expression'):
+    asked()

@@ -14,7 +14,8 @@ from r1jax.types import UserError
     ('VERDICT: SAME', 'SAME'), ('so...\nVERDICT: **different**', 'DIFFERENT'),
     ('VERDICT: SAME\nno: VERDICT: DIFFERENT', 'DIFFERENT'), ('<think> VERDICT: SAME </think> I cannot say', None),
     ('SAME', None), ('', None), ('VERDICT: 2', '2'), ('VERDICT: SAMELY', None), ('**VERDICT:** SAME', 'SAME'),
-    ('VERDICT：SAME', 'SAME'), ('VERDICT: "SAME"', 'SAME'), ('VERDICT: Reply 1', '1'), ('__VERDICT__: `DIFFERENT`', 'DIFFERENT'),
+    ('VERDICT：SAME', 'SAME'), ('VERDICT: "SAME"', 'SAME'), ('VERDICT: Reply 1', '1'), ('__VERDICT__: `DIFFERENT`',
+     'DIFFERENT'),
     ('my verdict is SAME', None),
 ])
 def test_the_last_verdict_counts_and_none_is_none(reply, verdict):

@@ -9,7 +9,8 @@ from r1jax.rewards.sandbox import compare
 
 KINDS = {
     'upright i and e are numbers, no units': [
-        (r'6+9\mathrm{i}', 'expr', ['6+9i', r'6+9\mathrm{i}', r'9i+6', r'6+9\text{i}'], ['15', '6', '6+9', r'6-9\mathrm{i}']),
+        (r'6+9\mathrm{i}', 'expr', ['6+9i', r'6+9\mathrm{i}', r'9i+6', r'6+9\text{i}'], ['15', '6', '6+9',
+         r'6-9\mathrm{i}']),
         (r'2\sqrt{3}', 'expr', [r'2\sqrt{3}', r'2\sqrt3\text{ cm}', r'\sqrt{12}'],
          [r'2\sqrt{3}\mathrm{i}', r'2\sqrt{3}\mathrm{e}', r'2\sqrt{3}\text{ million}', r'2\sqrt{3}\text{ thousand}']),
         (r'1-5\mathrm{i}', 'expr', ['1-5i', r'-5\mathrm{i}+1'], ['-4', '1']),
@@ -26,8 +27,10 @@ KINDS = {
         ('1A_{16}', 'expr', ['1a_{16}', '(1A)_{16}'], ['1A_{15}', '26', '1B_{16}']),
         ('15', 'int', ['15', '15_{10}', r'15_{\text{ten}}'], ['15_6', '15_{16}', '1111_2'])],
     'parts and multiples are no units': [
-        ('5', 'int', ['5', r'5\text{ eggs}', '5 eggs', r'5 \text{ square feet}', r'\text{5 apples}', '5 元', '£5', '€ 5', '5 USD'],
-         [r'5\text{ hundredths}', r'5\text{ thirds}', r'5\text{ k}', r'5\text{ thousand}', '5 million', '5 or 6', '5 dozen',
+        ('5', 'int', ['5', r'5\text{ eggs}', '5 eggs', r'5 \text{ square feet}', r'\text{5 apples}', '5 元', '£5',
+                      '€ 5', '5 USD'],
+         [r'5\text{ hundredths}', r'5\text{ thirds}', r'5\text{ k}', r'5\text{ thousand}', '5 million', '5 or 6',
+          '5 dozen',
           '5 hundred', r'5\text{ halves}', '5 万', '5 tenths', 'five']),
         ('12', 'int', [r'12 \mathrm{~min}', r'12 \text { days}', r'12\ \text{days}', r'12\text{ (days)}', '12 min'],
          [r'12 \mathrm{~i}', r'12\text{ and }13', '12 plus 1']),
@@ -35,14 +38,16 @@ KINDS = {
     'words are no products of letters': [
         (r'\text{east}', 'text', ['east', r'\text{East}', 'East'], ['seat', 'west', 'e a s t'])],
     'a choice may bring its option': [
-        ('B', 'choice', ['B', '(B)', r'\textbf{(B)}\ 12', 'B. 12', '(B) 12', 'B: twelve', r'\text{(B) }12', '（B）', 'b', 'B) 12'],
+        ('B', 'choice', ['B', '(B)', r'\textbf{(B)}\ 12', 'B. 12', '(B) 12', 'B: twelve', r'\text{(B) }12', '（B）', 'b',
+                         'B) 12'],
          ['C. 12', 'A', 'B or C', '(A) 12', 'Bob', 'a B', '12', '(A) 1 (B) 12', 'BC'])],
     'full-width signs are signs': [
         ('18', 'int', ['１８', '＋18', 'x＝18', '18。'], ['１９', '-18', '－１８']),
         ('(1,-2)', 'tuple', ['（1，-2）', '(1，−2)', '（１，－２）'], ['（1，2）', '（-2，1）']),
         ('12.5', 'decimal', ['12.5％', '12．5'], ['12，5', '125'])],
     'style is no part of an answer': [
-        ('18', 'int', ['{18}', r'18 \quad', r'\color{red}{18}', r'\bf 18', r'{\bf 18}', r'\\text{18}', r'\displaystyle 18', '**18**'],
+        ('18', 'int', ['{18}', r'18 \quad', r'\color{red}{18}', r'\bf 18', r'{\bf 18}', r'\\text{18}',
+                       r'\displaystyle 18', '**18**'],
          ['{19}', r'\color{red}{19}', '{1}8 8'])],
     'repeating decimals are numbers': [
         (r'\frac{1}{3}', 'rational', [r'0.\overline{3}', r'.\overline{3}', r'0.\dot{3}', r'0.3\overline{3}'],
@@ -52,16 +57,19 @@ KINDS = {
         ('1234567', 'int', [r'1\ 234\ 567', '1,234,567', r'1\,234\,567', '1 234 567', '1{,}234{,}567'],
          ['1 234', '1234 567 8', '123 4567'])],
     'mixed numbers': [
-        ('3.5', 'rational', [r'3\ \frac12', '3 1/2', r'3\frac{1}{2}', '7/2'], [r'3\cdot\frac12', '31/2', '3/2', '3 3/2'])],
+        ('3.5', 'rational', [r'3\ \frac12', '3 1/2', r'3\frac{1}{2}', '7/2'], [r'3\cdot\frac12', '31/2', '3/2',
+         '3 3/2'])],
     'names of functions': [
-        (r'\ln 2', 'expr', [r'\operatorname{ln} 2', r'\ln(2)', r'\operatorname{ln}(2)'], [r'\log_{10} 2', '2', r'\ln 3'])],
+        (r'\ln 2', 'expr', [r'\operatorname{ln} 2', r'\ln(2)', r'\operatorname{ln}(2)'], [r'\log_{10} 2', '2',
+         r'\ln 3'])],
     'roots and powers as they are typed': [
         (r'\sqrt{3}', 'expr', ['sqrt(3)', '√3', r'\sqrt3', r'\sqrt 3'], ['sqrt(2)', '√2', '3', r'\sqrt[3]{3}']),
         ('3*sqrt(2)', 'expr', [r'3\sqrt2', r'\sqrt{18}', '3√2'], ['sqrt(3)*2', '3*2']),
         ('x^2', 'expr', ['x²', 'x^{2}', 'x*x'], ['x³', '2x', 'x']),
         (r'\sqrt[3]{2}', 'expr', [r'\sqrt[3]2', r'2^{1/3}', r'\sqrt[3]{2}'], [r'\sqrt2', r'\sqrt[3]3'])],
     'what is asked for may be named': [
-        ('18', 'int', [r'\text{Area} = 18', 'm+n=18', 'x = 18', r'\text{Total cost}=18'], ['2x=18', '6=18', 'm+n=19', '18=m+1']),
+        ('18', 'int', [r'\text{Area} = 18', 'm+n=18', 'x = 18', r'\text{Total cost}=18'], ['2x=18', '6=18', 'm+n=19',
+         '18=m+1']),
         ('(15,-29)', 'tuple', ['P(15,-29)', '(15, -29)', 'P = (15,-29)'], ['P(-29,15)', 'P(15,29)'])],
     'a matrix may have a sign and a name': [
         (r'\begin{pmatrix}-1\\-2\end{pmatrix}', 'matrix',
@@ -85,7 +93,12 @@ def verdicts():
     return dict(zip(CASES, judges.score(items)))
 
 
-@pytest.mark.parametrize('case', CASES, ids=lambda case: f'{case[0]}: {case[1]} is {"" if case[4] else "not "}{case[3]}')
+def name_of(case):
+  kind, gold, _, said, right = case
+  return f'{kind}: {gold} is {"" if right else "not "}{said}'
+
+
+@pytest.mark.parametrize('case', CASES, ids=name_of)
 def test_verdict(verdicts, case):
   assert verdicts[case].value == case[4], verdicts[case]
 

@@ -14,6 +14,9 @@ ANSWER = ('answer', 'final_answer', 'expected_answer', 'ground_truth', 'target',
           'solution', 'output')
 
 
+LONGEST = 200  # characters of an answer in words
+
+
 class LeftOut(ValueError):
   """A row that cannot be asked; the text is the reason, the same for all rows of its kind."""
 
@@ -42,7 +45,7 @@ def normal(row, columns: dict | None = None, defaults: dict | None = None) -> di
     defaults: fields that rows have unless they say otherwise.
 
   Raises:
-    LeftOut: no question, no answer, or one that is neither text nor number.
+    LeftOut: no question, no answer, or none that an answer could equal.
   """
   if not isinstance(row, dict):
     raise LeftOut('no object')
@@ -55,13 +58,18 @@ def normal(row, columns: dict | None = None, defaults: dict | None = None) -> di
   value = _first(row, (columns['answer'],) if 'answer' in columns else ANSWER)
   if value is None:
     value = _from_messages(row)
+  # 'auto', none, or a word of the data set's own: the task's, else what the answer looks like.
+  kind = next((kind for kind in (row.get('answer_type'),
+                                 (defaults or {}).get('answer_type')) if kind in answers.TYPES), '')
   try:
-    answer = answers.gold(value)
+    if kind == 'set' and isinstance(value, list):
+      answer = ', '.join(map(answers.gold, value))
+    else:
+      answer = answers.gold(value)
   except ValueError as e:
     raise LeftOut(str(e)) from e
-  kind = found.get('answer_type')
-  if kind not in answers.TYPES:  # 'auto', none, or a word of the data set's own
-    kind = answers.infer(answer, question)
+  if not kind and (kind := answers.infer(answer, question)) == 'text' and len(answer) > LONGEST:
+    raise LeftOut(f'prose of more than {LONGEST} characters as answer, without a box')  # no answer would ever equal it
   return {**found, 'answer': answer, 'answer_type': kind}
 
 
