@@ -45,3 +45,18 @@ def test_an_unknown_template_and_a_long_prompt_are_refused():
   assert [ids.tolist() for ids in made] == [[97, 98, 99]]
   with pytest.raises(UserError, match='row a has 3 tokens, the limit max_prompt=2'):
     prompts.encode([row], Letters, template='plain', max_prompt=2)
+
+
+def test_too_long_a_question_is_left_out_and_said(caplog):
+  class Words:
+    def encode(self, text):
+      return text.split()
+
+  rows = [{'id': 'a', 'question': 'one two'}, {'id': 'b', 'question': 'one two three', 'where': 'f.jsonl:2'},
+          {'id': 'c', 'question': '1 2', 'prefill': ' 3'}]
+  fitting = lambda n: [r['id'] for r in prompts.fitting(rows, Words(), template='plain', max_prompt=n)]
+  assert fitting(3) == ['a', 'b', 'c'] and not caplog.messages
+  assert fitting(2) == ['a']
+  assert caplog.messages == ['2 of 3 questions are longer than max_prompt=2 tokens (f.jsonl:2, row c): left out']
+  with pytest.raises(UserError, match='3 of 3 questions .*: raise max_prompt'):
+    fitting(1)

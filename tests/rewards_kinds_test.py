@@ -124,7 +124,8 @@ def test_a_tolerance_is_of_floats(said, expected, tolerance, right):
 
 
 @pytest.mark.parametrize('value, expected, right', [
-    (998244352, 998244353.0, False), (3, 3.0, True), (2.9999999999, 3.0, True), (2.9999999999, 3, False), (3.0, 3, True)])
+    (998244352, 998244353.0, False), (3, 3.0, True), (2.9999999999, 3.0, True), (2.9999999999, 3, False),
+    (3.0, 3, True)])
 def test_a_returned_whole_number_has_no_tolerance(value, expected, right):
   assert compare.same_value(value, expected) == right
 

@@ -317,3 +317,12 @@ def test_reasoning_gym_has_more_than_one_right_answer():
   assert gym.score(rf'<think> a </think> \boxed{{{swapped}}}', row).value == 1 and swapped != row['answer']
   with pytest.raises(ValueError, match="needs 'gym'"):
     gym.check_row({'gym': {'task': 'countdown'}})
+
+
+def test_questions_that_two_files_share_are_found_by_ten_words():
+  long = 'Natalia sold clips to 48 of her friends in April, and then she sold half as many in May.'
+  row = lambda question: {'question': question}
+  rows = [row(long), row('What is 1 + 1?'), row('Name a prime.')]
+  others = [row(f'Read this: {long.upper()} How many?'), row('what is 1 + 1'), row('What is 1 + 2?'), row('Another one.'),
+            row('Natalia sold clips to 48 of her enemies in April, and then she sold half as few in May.')]
+  assert tasks.shared(rows, others) == 2 and tasks.shared([], others) == 0

@@ -1,8 +1,12 @@
 """A task's row and a template -> token ids."""
 
+import logging
+
 import numpy as np
 
 from r1jax.types import UserError
+
+log = logging.getLogger('r1jax')
 
 # Table 1 of the paper, to the letter; {question} stands where it prints "prompt".
 R1_ZERO = (
@@ -62,3 +66,21 @@ def encode(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> li
                       'raise max_prompt or leave the row out')
     out.append(np.asarray(ids, np.int32))
   return out
+
+
+def fitting(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> list[dict]:
+  """Rows whose prompt has no more than max_prompt tokens; the log says how many are left out, and which.
+
+  Raises:
+    UserError: none has.
+  """
+  length = lambda row: len(tokenizer.encode(render(template, row['question'], row.get('prefill', ''))))
+  kept = [row for row in rows if length(row) <= max_prompt]
+  if len(kept) < len(rows):
+    fits = {id(row) for row in kept}
+    first = [str(row.get('where') or f"row {row['id']}") for row in rows if id(row) not in fits][:3]
+    said = f'{len(rows) - len(kept)} of {len(rows)} questions are longer than {max_prompt=} tokens ({", ".join(first)})'
+    if not kept:
+      raise UserError(f'{said}: raise max_prompt')
+    log.warning('%s: left out', said)
+  return kept

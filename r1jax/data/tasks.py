@@ -142,6 +142,19 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
   return [{**row, 'format': formats.of_template(template).name} for row in rows]
 
 
+def shared(rows: list[dict], others: list[dict], n: int = 10) -> int:
+  """How many of `others` ask what stands in `rows`: n words one after the other in common, as decontamination by 10-grams
+  looks for it; a shorter question by all of its words."""
+  grams = lambda row: _grams(row['question'], n)
+  known = set().union(*map(grams, rows)) if rows else set()
+  return sum(not known.isdisjoint(grams(row)) for row in others)
+
+
+def _grams(text: str, n: int) -> set[tuple[str, ...]]:
+  words = re.findall(r'\w+', text.casefold())
+  return {tuple(words[i:i + n]) for i in range(max(1, len(words) - n + 1))}
+
+
 def general(c, *, seed: int, split: str, template: str) -> list[dict]:
   """Questions without a right answer: c.source 'scenarios', whose rows say what they are about, so that a rule can
   judge answers to them, or 'jsonl:FILE' of {"question"} and, if it may do harm, "scenario": "harm". c.size: 0 for all.

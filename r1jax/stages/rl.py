@@ -6,6 +6,7 @@ policy moves away from the one that sampled, and old log-probabilities matter.
 
 import contextlib
 import functools
+import logging
 import os
 
 import jax
@@ -29,6 +30,8 @@ from r1jax.stages import policy
 from r1jax.stages import reward_model
 from r1jax.stages import statistics
 from r1jax.types import UserError
+
+log = logging.getLogger('r1jax')
 
 
 def check(config, name: str) -> None:
@@ -63,7 +66,19 @@ def check(config, name: str) -> None:
                       'or the weight 0')
   if c.general.source and not 0 < c.general.share < 1:
     raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
-  judging.Scorer(weights, '', sum(_rows(c), []), max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer).close()
+  rows = _rows(c)
+  judging.Scorer(weights, '', sum(rows, []), max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer).close()
+  _warn_if_shared(config.evaluate.task, c, rows[0], name)
+
+
+def _warn_if_shared(measured, c, rows: list[dict], name: str) -> None:
+  """Where both the questions that are learned from and those of the evaluation come from files."""
+  if not (tasks.is_file(c.task.source) and tasks.is_file(measured.source)):
+    return
+  both = tasks.shared(rows, tasks.asked(measured, split='heldout', template=c.template))
+  if both:
+    log.warning('%s: %d questions of evaluate.task.source=%s share ten words in a row with those of %s', name, both,
+                measured.source, c.task.source)
 
 
 def _weights(config, c) -> dict[str, float]:
@@ -86,6 +101,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   common.save_model(workdir, model, tokenizer)
   weights, (reasoning, general) = _weights(config, c), _rows(c)
+  if tasks.is_file(c.task.source):
+    reasoning = prompts.fitting(reasoning, tokenizer, template=c.template, max_prompt=c.max_prompt)
   rows, per_rollout = reasoning + general, c.groups * c.minibatches
   order = questions.Order(len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share,
                           first=c.general.from_step)
