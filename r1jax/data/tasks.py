@@ -133,7 +133,9 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
     size: instead of the task's own.
     judged: rows with "grader": "judge", which no rule can grade, are among them; else they are left out.
   """
-  params = {**task.params.to_dict(), **({'answer_type': task.answer_type} if task.get('answer_type') else {})}
+  params = task.params.to_dict()
+  if task.get('answer_type', 'auto') not in ('auto', ''):
+    params['answer_type'] = task.answer_type
   if is_file(task.source):  # what a user brings is asked whole
     split = task.get('split') or None
   rows = load(task.source, size=task.size if size is None else size, seed=task.seed, split=split, params=params,
