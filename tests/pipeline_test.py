@@ -210,9 +210,9 @@ def test_killed_anywhere_it_ends_the_same(whole, tmp_path):
       lambda: step('2_rl') >= 7,  # just before the last one
   ]
   assert [interrupt(workdir, reached) for reached in points[:2]] == [-signal.SIGKILL] * 2
+  assert run(workdir, check=False, env={'KILL': '2'}).returncode == -signal.SIGKILL  # in the middle of a rollout
   assert interrupt(workdir, points[2], signal.SIGTERM) == 143  # this one saves what it has
   assert step('2_rl') in {int(p.name) for p in (workdir / '2_rl/checkpoints').iterdir() if p.name.isdigit()}
-  assert run(workdir, check=False, env={'KILL': '2'}).returncode == -signal.SIGKILL  # in the middle of a rollout
   assert interrupt(workdir, points[3]) == -signal.SIGKILL
   run(workdir)
   assert_same(whole, workdir)
