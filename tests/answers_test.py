@@ -7,6 +7,7 @@ import pytest
 from r1jax.data import answers
 from r1jax.rewards import math as math_lib
 from r1jax.rewards import pool
+from r1jax.rewards.math import compound
 
 OPTIONS = 'Which is it? (A) 1 (B) 2 (C) 3'
 
@@ -69,3 +70,4 @@ def test_what_is_inferred_can_be_read():
 
 def test_there_is_one_list_of_types():
   assert answers.TYPES == math_lib.TYPES and answers.NUMBERS == math_lib.NUMBERS
+  assert set(compound.KINDS) < set(answers.TYPES)

@@ -107,7 +107,7 @@ def _from_messages(row: dict):
   """The box in the last thing that an assistant said."""
   for name in ('messages', 'conversations'):
     said = [m for m in row.get(name) or [] if isinstance(m, dict) and _role(m) in ('assistant', 'gpt')]
-    if said and (box := answers.last_box(str(_content(said[-1])))) is not None:
+    if said and (box := answers.last_box(str(_content(said[-1])), frames=True)) is not None:
       return box
   return None
 

@@ -10,6 +10,7 @@ import functools
 from fractions import Fraction
 import re
 
+from r1jax.data import answers
 from r1jax.rewards import CORRECT, NO_ANSWER, Score, WRONG, error
 from r1jax.rewards import format as form
 from r1jax.rewards import pool
@@ -20,15 +21,13 @@ from r1jax.rewards.math.parts import outside
 from r1jax.rewards.math.reading import (MAX_CHARS, Based, Quantity, based, choice, number, plain, quantity,
                                         same_quantity, words)
 
-NUMBERS = ('int', 'rational', 'decimal')
-TYPES = (*NUMBERS, 'choice', 'text', 'expr', *compound.KINDS)
+NUMBERS, TYPES = answers.NUMBERS, answers.TYPES
 
 # Right, and only if math-verify works.
 CANARY = (r'<think> a </think> <answer> \boxed{\sqrt{3}/2} </answer>',
           {'answer': r'\frac{\sqrt{3}}{2}', 'answer_type': 'expr', 'grader': 'math-verify'})
 
 # --- where the answer stands ---
-_BRACES = re.compile(r'\\boxed\s*\{|\\.|[{}]', re.DOTALL)
 
 
 def extract(completion: str, row: dict) -> str | None:
@@ -40,27 +39,11 @@ def extract(completion: str, row: dict) -> str | None:
   text = form.summary(completion, row)
   if text is None:
     return None
-  box = _last_box(text) if '\\boxed' in text else None
+  box = answers.last_box(text)
   if box is not None:
     return box.strip() or None
   answer = form.last_answer(text)
   return None if answer is None else answer.strip() or None
-
-
-def _last_box(text: str) -> str | None:
-  """One pass: 10,000 boxes that never close take no longer than any other text.
-
-  What closes last is the outermost, so \\boxed{6=\\boxed{5}} says 6=5.
-  """
-  stack, box = [], None
-  for match in _BRACES.finditer(text):
-    token = match[0]
-    if token == '}' and stack:
-      is_box, start = stack.pop()
-      box = text[start:match.start()] if is_box else box
-    elif token[-1] == '{' and token != '\\{':
-      stack.append((token != '{', match.end()))
-  return box
 
 
 # --- the gold answer ---
