@@ -143,6 +143,6 @@ def test_a_vote_is_by_equivalence_and_the_winners_verdict_counts():
   said = lambda answer, correct: {'answer': answer, 'correct': correct}
   right = [said(r'11\sqrt{2}', True), said(r'\sqrt{2}\cdot 11', True)]
   wrong = [said('5', False), said('5.0', False), said('10/2', False)]
-  voted = lambda samples: evaluate._voted_right({'samples': samples}, row)
+  voted = lambda samples: evaluate.voted_right(samples, row)
   assert voted(right * 2) and voted(right + wrong[:1]) and not voted(right + wrong[:2] + [said('5', False)])
   assert voted([wrong[0], *right, wrong[2]]) and not voted([said(None, False)] * 3)

@@ -243,17 +243,16 @@ def read_file(path: str, defaults: dict | None = None, *, columns: dict | None =
   if defaults.get('answer_type', 'text') not in answers.TYPES:
     raise UserError(f"answer_type={defaults['answer_type']!r}: 'auto' or one of {', '.join(answers.TYPES)}")
   columns_lib.check(columns or {})
-  rows, left_out = [], {}
+  rows, left_out, first = [], {}, None
   for number, where, row in files.read(path):
     try:
       rows.append({'id': str(number), **columns_lib.normal(row, columns, defaults), 'where': where})
     except columns_lib.LeftOut as e:
       left_out.setdefault(str(e), []).append(where)
-  if left_out and (strict or not rows):
-    reason, places = next(iter(left_out.items()))
-    has = next((f", has {', '.join(map(str, row))[:80]}" for _, where, row in files.read(path)
-                if where == places[0] and isinstance(row, dict)), '')
-    raise UserError(f"{places[0]}: {reason} in this row{has}: name the columns in task.columns"
+      first = first or (where, str(e), f", has {', '.join(map(str, row))[:80]}" if isinstance(row, dict) else '')
+  if first and (strict or not rows):
+    where, reason, has = first
+    raise UserError(f'{where}: {reason} in this row{has}: name the columns in task.columns'
                     + (', or task.strict=False leaves such rows out' if strict else ''))
   _say_what_was_read(path, rows, left_out)
   return rows

@@ -41,17 +41,21 @@ def majority(answers: list, equal=None):
   Args:
     equal: (a, b) -> bool, when two answers are the same one; default: the same text.
   """
-  equal = equal or (lambda a, b: a == b)
+  return _weightiest(answers, equal or (lambda a, b: a == b), [1] * len(answers))
+
+
+def _weightiest(answers: list, equal, weights):
+  """`majority` of votes that weigh more or less."""
   classes = []  # [first answer, votes]
-  for answer in answers:
+  for answer, weight in zip(answers, weights):
     if answer is None:
       continue
     for entry in classes:
       if equal(entry[0], answer):
-        entry[1] += 1
+        entry[1] += weight
         break
     else:
-      classes.append([answer, 1])
+      classes.append([answer, weight])
   return max(classes, key=lambda entry: entry[1])[0] if classes else None
 
 
@@ -112,7 +116,7 @@ def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> 
   stderr = float(per_question.std(ddof=1) / len(records)**0.5) if len(records) > 1 else None
   out = {'task': task, 'n_questions': len(records), 'n_samples': n, 'pass@1': float(right.mean()),
          'pass@1_stderr': stderr, f'pass@{n}': float(np.mean([pass_at_k(n, int(c), n) for c in right.sum(axis=1)])),
-         f'cons@{n}': float(np.mean([_voted_right(r, row) for r, row in zip(records, rows)]))
+         f'cons@{n}': float(np.mean([voted_right(r['samples'], row) for r, row in zip(records, rows)]))
                       if _can_vote(rows[0]) else None,
          'errors': float(np.mean([s['reason'].startswith(('error', 'timeout'))
                                   for r in records for s in r['samples']])),
@@ -146,8 +150,10 @@ def same_answer(row: dict):
   return equal
 
 
-def _voted_right(record: dict, row: dict) -> bool:
-  winner = majority([s if s['answer'] is not None else None for s in record['samples']], same_answer(row))
+def voted_right(samples: list[dict], row: dict, weights=None) -> bool:
+  """Whether the answer that most samples agree on is right; weights: of their votes, 1 each if not given."""
+  votes = [s if s['answer'] is not None else None for s in samples]
+  winner = _weightiest(votes, same_answer(row), weights or [1] * len(samples))
   return winner is not None and winner['correct']
 
 

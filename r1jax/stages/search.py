@@ -267,22 +267,15 @@ def _record(row: dict, found: list[tuple[str, float, int]], judges: pool.Pool) -
   """As in samples.jsonl, best first; 'chosen': the first is right; 'voted': the answer with the most score is."""
   grader = rewards.get(row.get('reward', 'math'))
   verdicts = judges.score([(row.get('reward', 'math'), text, row) for text, _, _ in found])
-  samples, votes, same = [], [], evaluate.same_answer(row)  # votes: [first sample of an answer, its score]
+  samples = []
   for (text, score, n), verdict in zip(found, verdicts):
     answer = grader.extract(text, row)
     answer = None if answer is None else grader.normalise(answer, row['answer_type'])
     samples.append({'text': text, 'tokens': n, 'finish': 'stop', 'answer': answer, 'correct': verdict.value == 1.0,
                     'reason': verdict.reason, 'score': score})
-    if answer is not None:
-      entry = next((entry for entry in votes if same(entry[0], samples[-1])), None)
-      if entry is None:
-        votes.append([samples[-1], score])
-      else:
-        entry[1] += score
-  best = max(votes, key=lambda entry: entry[1])[0] if votes else None
   return {'task': row['task'], 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'], 'samples': samples,
           'chosen': bool(samples and samples[0]['correct']),
-          'voted': bool(best and best['correct'])}
+          'voted': evaluate.voted_right(samples, row, [s['score'] for s in samples])}
 
 
 def _outcomes(root: Node, prompt: list[int], row: dict, tokenizer, judges: pool.Pool) -> list[dict]:
