@@ -11,7 +11,7 @@ import time
 import pytest
 
 from r1jax.rewards import sandbox
-from r1jax.rewards.sandbox import boxes, compare, inside, languages, programs, seccomp, selftest
+from r1jax.rewards.sandbox import boxes, compare, inside, languages, programs, seccomp, selftest, values
 from r1jax.rewards.sandbox import Limits
 from r1jax.types import UserError
 
@@ -163,7 +163,7 @@ def test_check_sees_values_and_never_the_program():
   test = {'call': 'f', 'check': check}
   assert verdict('def f(x): return {x: (x, [x])}', test) == 'AC'
   assert verdict('def f(x): return {x: [x, [x]]}', test) == 'WA'  # a tuple was wanted
-  assert verdict('class Yes(dict):\n  __eq__ = lambda *a: True\ndef f(x): return Yes()', test) == 'RE'
+  assert verdict('class Yes(dict):\n  __eq__ = lambda *a: True\ndef f(x): return Yes()', test) == 'WA'  # what it holds gets out
   assert verdict('import os\nos.write(3, b"5")\nos._exit(0)', test) == 'RE'
   assert verdict('import os\nos.write(3, b"[[]]")\nos._exit(0)', test) == 'WA'
   with pytest.raises(ValueError, match='does not accept its own reference f'):
@@ -176,12 +176,12 @@ def test_check_sees_values_and_never_the_program():
     {'__r1jax__': 'complex', 'items': ['a']}])
 def test_forged_tags_are_no_values(value):
   with pytest.raises(ValueError, match='no value'):
-    compare.untagged([value])
+    compare.untagged(values.dumps([value]))
 
 
 def test_values_survive_the_way_out():
   for value in (1, [1, (2, {3})], {'a': {1: 'b'}}, (1 + 2j, None), [float('inf')]):
-    assert compare.untagged(compare.tagged(value)) == value
+    assert compare.untagged(values.dumps(values.plain(value))) == value
 
 
 def test_a_prefix_of_the_right_output_is_wrong():
@@ -202,7 +202,7 @@ def test_one_test_does_not_cost_the_others():
   code = 'x = input()\nif x == "loop":\n  while True: pass\nif x == "die": import os; os.kill(-1, 9)\nprint(x)'
   tests = [{'stdin': x, 'stdout': x} for x in ('a', 'loop', 'b', 'die', 'c')]
   judged = sandbox.judge(code, 'python', tests, Limits(seconds=1.0))
-  assert judged == ['AC', 'TLE', 'AC', 'RE', 'AC'] or boxes.level() == 'strong'
+  assert judged == ['AC', 'TLE', 'AC', 'RE', 'AC']
   limits = Limits(seconds=1.0, total_seconds=1.5)
   assert sandbox.judge(code, 'python', [{'stdin': 'loop', 'stdout': ''}] * 4, limits) == ['TLE'] * 4
 

@@ -7,6 +7,7 @@ A dot leads into an object. The first name that a row has counts; null is absent
 """
 
 from r1jax.data import answers
+from r1jax.data import programs
 from r1jax.types import UserError
 
 QUESTION = ('question', 'problem', 'prompt', 'input', 'query', 'instruction', 'messages', 'conversations')
@@ -50,11 +51,13 @@ def normal(row, columns: dict | None = None, defaults: dict | None = None) -> di
   if not isinstance(row, dict):
     raise LeftOut('no object')
   row, columns = without_null(row), columns or {}
+  if 'answer' not in columns and (program := _program(row)) is not None:
+    question = _question(_first(row, (columns['question'],)) if 'question' in columns else program['question'])
+    answer = row.get('answer')
+    return {'reward': 'code', **(defaults or {}), **program, 'question': question,
+            'answer': answer if isinstance(answer, str) else '', 'answer_type': 'text'}
   question = _question(_first(row, (columns['question'],) if 'question' in columns else QUESTION))
   found = {**(defaults or {}), **row, 'question': question}
-  if row.get('tests') and 'answer' not in columns:
-    answer = row.get('answer')
-    return {'reward': 'code', **found, 'answer': answer if isinstance(answer, str) else '', 'answer_type': 'text'}
   value = _first(row, (columns['answer'],) if 'answer' in columns else ANSWER)
   if value is None:
     value = _from_messages(row)
@@ -71,6 +74,15 @@ def normal(row, columns: dict | None = None, defaults: dict | None = None) -> di
   if not kind and (kind := answers.infer(answer, question)) == 'text' and len(answer) > LONGEST:
     raise LeftOut(f'prose of more than {LONGEST} characters as answer, without a box')  # no answer would ever equal it
   return {**found, 'answer': answer, 'answer_type': kind}
+
+
+def _program(row: dict) -> dict | None:
+  try:
+    return programs.find(row)
+  except programs.Unreadable as e:
+    raise LeftOut(str(e)) from e
+  except (TypeError, KeyError, AttributeError) as e:
+    raise LeftOut(f'tests of no known form ({type(e).__name__})') from e
 
 
 def _first(row: dict, names):

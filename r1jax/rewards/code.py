@@ -4,11 +4,14 @@ A row has 'tests' (sandbox/__init__.py says of what form), 'code_language' (defa
 (fields of sandbox.Limits) and 'share': of the tests, how many must pass (default all, 1.0).
 """
 
+import hashlib
+import json
 import re
 
 from r1jax.rewards import CORRECT, NO_ANSWER, Score, error
 from r1jax.rewards import format as form
 from r1jax.rewards import sandbox
+from r1jax.rewards.sandbox import boxes
 from r1jax.rewards.sandbox import languages
 from r1jax.rewards.sandbox import selftest
 from r1jax.types import UserError
@@ -17,7 +20,9 @@ IDEAL_SCORE = None  # nobody here can say what a right program is
 # Right, and only if the box works.
 CANARY = ('<think> a </think>\n```python\nprint(int(input()) + 1)\n```', {'tests': [{'stdin': '1', 'stdout': '2'}]})
 
-_FENCE = re.compile(r'[ \t]*```[ \t]*([\w+#]*)')
+# A fence may stand behind the tag that opens the answer, and be closed before the one that ends it.
+_OPEN = re.compile(r'([ \t]*)(?:.*<answer>[ \t]*)?(`{3,}|~{3,})[ \t]*([^`\n]*)')
+_CLOSE = re.compile(r'[ \t]*(`{3,}|~{3,})[ \t]*(?:</answer>.*)?')
 
 
 def language_of(row: dict) -> str:
@@ -36,24 +41,26 @@ def extract(completion: str, row: dict) -> str | None:
     return None
   language = language_of(row)
   blocks = _blocks(text)
-  named = [code for label, code in blocks if label and _known(label) == language]
+  named = [code for label, code in blocks if label and (_known(label) == language or (label, language) == ('c', 'cpp'))]
   plain = [code for label, code in blocks if not label]  # behind the program often stands what it prints
   code = named[-1] if named else plain[-1] if plain else form.last_answer(text)
   return code if code and code.strip() else None
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:
-  """(label, content) of the fenced blocks that close; one pass over the lines."""
-  found, label, kept = [], None, []
+  """(label, content) of the fenced blocks that close, without the fence's own indent; one pass over the lines."""
+  found, opened, kept = [], None, []
   for line in text.splitlines(keepends=True):
-    fence = _FENCE.match(line)
-    if label is None:
-      label, kept = (fence[1], []) if fence else (None, [])
-    elif fence and not line.strip().strip('`'):
-      found.append((label, ''.join(kept)))
-      label = None
+    if opened is None:
+      opened, kept = _OPEN.match(line), []
+      continue
+    close = _CLOSE.fullmatch(line.rstrip())
+    if close and close[1].startswith(opened[2]):
+      found.append((opened[3].strip().strip('{.}'), ''.join(kept)))
+      opened = None
     else:
-      kept.append(line)
+      indent = 0 if '<answer>' in opened[0] else len(opened[1])
+      kept.append(line[min(indent, len(line) - len(line.lstrip(' \t'))):])
   return found
 
 
@@ -116,6 +123,38 @@ def check_row(row: dict) -> None:
     limits(row)
   except (UserError, TypeError, AttributeError) as e:
     raise ValueError(str(e)) from e
+
+
+def probes(row: dict) -> list[tuple[str, str, dict]]:
+  """What must be right for the row to be asked: the program that it brings along, on its own tests.
+
+  Raises:
+    ValueError: as of check_row.
+  """
+  check_row(row)
+  sources = [row.get('reference'), *(test.get('reference') for test in row['tests'])]
+  source = next((s for s in sources if isinstance(s, str) and s.strip()), None)
+  if source is None:
+    source = next((test['check'] for test in row['tests'] if 'check' in test and
+                   re.search(rf'def +{re.escape(test["call"].rpartition(".")[2])}\b', test['check'])), None)
+  if source is None:
+    return []
+  boxes.level()  # UserError where programs cannot be run: no fault of the row's
+  fence = '`' * 12
+  given = {k: v for k, v in row.items() if k not in ('prefill', 'format')}
+  return [('code', f'<think> </think>\n{fence}{language_of(row)}\n{source}\n{fence}', given)]
+
+
+def unread(row: dict, verdict: Score) -> str:
+  """Why a row cannot be asked whose own program got this verdict."""
+  del row
+  return f"its tests do not accept its own reference ({verdict.reason})"
+
+
+def key(row: dict) -> str:
+  """The same for rows with the same tests and reference."""
+  said = json.dumps([row.get('reference'), row.get('tests'), row.get('limits'), row.get('share')], default=str)
+  return hashlib.sha256(said.encode('utf-8', 'replace')).hexdigest()
 
 
 def start() -> None:

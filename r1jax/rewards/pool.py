@@ -27,7 +27,9 @@ from r1jax.rewards import Score
 START_SECONDS = 60.0  # for the first verdict of a worker: it imports sympy
 GRACE_SECONDS = 2.0  # past the parent's deadline, a worker ends itself
 MEMORY_BYTES = 2 << 30  # a worker's address space; an import of math-verify takes a tenth of it
-STAYS = ('question', 'expression')  # what of a row no judge reads
+log = logging.getLogger('r1jax')
+
+STAYS = ('question', 'expression', 'reference', 'where')  # what of a row no judge reads
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # '-c' puts the current directory first on the path, where a file named math.py may lie.
@@ -226,27 +228,44 @@ def unreadable(rows: list[dict]) -> list[tuple[int, str]]:
       if 'grader' in row:
         raise ValueError("'grader' is not a row's to choose")
       if hasattr(module, 'probes'):
-        if _known(row) in _sound:
+        if _known(row, module) in _sound:
           continue
         probes = module.probes(row)
         items += probes
         owners += [(number, module)] * len(probes)
         if not probes:
-          _sound.add(_known(row))
+          _sound.add(_known(row, module))
       elif hasattr(module, 'check_row'):
         module.check_row(row)
     except (ValueError, TypeError) as e:
       found[number] = str(e)
+  items, owners = _spread(items, owners)
   if items:
     with Pool(workers=os.cpu_count() or 2, deadline=10.0) as pool:
       for (number, module), verdict in zip(owners, pool.score(items)):
         if verdict != rewards.CORRECT:
           found.setdefault(number, module.unread(rows[number], verdict))
-    _sound.update(_known(rows[number]) for number, _ in owners if number not in found)
+    _sound.update(_known(rows[number], module) for number, module in owners if number not in found)
   return sorted(found.items())
 
 
-def _known(row: dict) -> tuple:
+PROGRAMS = 1000  # of a file that brings right programs along, so many are run on their own tests
+
+
+def _spread(items: list, owners: list) -> tuple[list, list]:
+  """All, but of programs at most PROGRAMS, spread evenly; how many is said."""
+  programs = [i for i, (name, _, _) in enumerate(items) if name == 'code']
+  if len(programs) <= PROGRAMS:
+    return items, owners
+  chosen = {programs[i * len(programs) // PROGRAMS] for i in range(PROGRAMS)}
+  log.info('%d of the %d rows with a right program of their own are tried on it', PROGRAMS, len(programs))
+  kept = [i for i, item in enumerate(items) if item[0] != 'code' or i in chosen]
+  return [items[i] for i in kept], [owners[i] for i in kept]
+
+
+def _known(row: dict, module) -> tuple:
+  if hasattr(module, 'key'):
+    return row['reward'], module.key(row)
   return row.get('reward', 'math'), str(row.get('answer')), row.get('answer_type'), str(row.get('tolerance'))
 
 

@@ -3,15 +3,19 @@
   judge(code, 'python', [{'stdin': '2 3', 'stdout': '5'}]) -> [Verdict.AC]
 
 A test is one of
-  {'stdin', 'stdout'}             a whole program; 'tolerance': numbers may differ by so much
+  {'stdin', 'stdout'}             a whole program; 'tolerance': floats may differ by so much
   {'stdin', 'checker'}            the same with a special checker {'language', 'code'}, which runs in a box of its own,
                                   reads {"stdin", "output", "expected"} as JSON and prints AC for what is right
-  {'call', 'args', 'expected'}    a function, or a method of class Solution; 'inplace': i judges argument i afterwards
-  {'call', 'check'}               as in HumanEval: `check` is Python that defines check(candidate) and a reference of
-                                  the function; it sees, in a box of its own, what the program's function returned
+  {'call', 'args', 'expected'}    a function, or a method of class Solution; args a list, or an object for a call by
+                                  keyword; 'inplace': i judges argument i afterwards; 'types', 'returns': annotations
+                                  that name ListNode or TreeNode, where the program's own need not say so
+  {'call', 'check'}               as in HumanEval: `check` is Python that defines check(candidate); it sees, in a box of
+                                  its own, what the program's function returned for the arguments that it gives to
+                                  'reference', source of a right one (else `check` defines it, or accepts anything)
+'compare' of the first and third: one or several of 'tokens', 'any_case', 'any_order', 'any_order_within' (compare.py).
 
 boxes.py how a program is confined, selftest.py whether it holds; inside.py what runs in there; seccomp.py,
-languages.py, drivers.py; programs.py compiles and runs; checkers.py and compare.py look at what came out.
+solution.py, values.py what Python does there; languages.py, drivers.py; programs.py compiles and runs; checkers.py and compare.py look at what came out.
 """
 
 import json
@@ -20,6 +24,7 @@ import re
 from r1jax.rewards.sandbox import checkers
 from r1jax.rewards.sandbox import compare
 from r1jax.rewards.sandbox import languages
+from r1jax.rewards.sandbox import values
 from r1jax.rewards.sandbox.boxes import level
 from r1jax.rewards.sandbox.programs import Program, Reply
 from r1jax.rewards.sandbox.verdicts import Limits, Result, Verdict
@@ -64,6 +69,9 @@ def check_test(test: dict) -> str:
   has = lambda **kinds: all(isinstance(test.get(name), kind) for name, kind in kinds.items())
   if not isinstance(test.get('tolerance', 0.0), (int, float)):
     raise UserError(f'tolerance={test["tolerance"]!r} is not a number')
+  if (unknown := set(_how(test)) - set(compare.HOW)) or (test.get('compare') and test.get('check')):
+    raise UserError(f"compare={test['compare']!r}: " + (f'one or several of {", ".join(compare.HOW)}' if unknown else
+                                                        "'check' says itself what is right"))
   if has(stdin=str, checker=dict) and {'language', 'code'} <= set(test['checker']):
     languages.require(test['checker']['language'])
     return 'stdin'
@@ -71,22 +79,40 @@ def check_test(test: dict) -> str:
     return 'stdin'
   if has(call=str, check=str):
     return 'check'
-  if has(call=str, args=(list, tuple)) and 'expected' in test:
+  if has(call=str, args=(list, tuple, dict)) and 'expected' in test:
     return 'call'
   raise UserError("a test has 'stdin' and 'stdout', texts, or 'call', 'args' and 'expected'; "
                   f'this one has {sorted(test)}')
 
 
+def _how(test: dict) -> tuple[str, ...]:
+  how = test.get('compare') or ()
+  return tuple(how.replace(',', ' ').split()) if isinstance(how, str) else tuple(how)
+
+
 def _test(program: Program, test: dict, limits: Limits) -> Result:
   form = check_test(test)
   if form == 'stdin':
-    reply = program.run(test['stdin'])
+    expected = test.get('stdout') or ''
+    reply = program.run(test['stdin'], output_bytes=_room(expected))
+    return reply if isinstance(reply, Result) else _verdict(reply, test, form, limits)
+  inplace, args = test.get('inplace', -1), test.get('args')
+  if form == 'check':
+    calls = checkers.calls(test['check'], test['call'], test.get('reference', ''))
+  elif isinstance(args, dict):
+    calls = [{'items': [[], values.plain(args)]} if program.name == 'python' else list(args.values())]
   else:
-    calls = checkers.calls(test['check'], test['call']) if form == 'check' else compare.tagged([list(test['args'])])
-    inplace = test.get('inplace', -1)
-    reply = program.run('' if program.name == 'python' else f'{inplace} {json.dumps(calls)}',
-                        {'name': test['call'], 'calls': calls, 'inplace': inplace})
+    calls = values.plain([list(args)])
+  call = {'name': test['call'], 'calls': calls, 'inplace': inplace, 'seen': form == 'check',
+          'types': test.get('types'), 'returns': test.get('returns')}
+  stdin = '' if program.name == 'python' else f'{inplace} {json.dumps(calls)}'
+  reply = program.run(stdin, call, output_bytes=_room(json.dumps(values.plain(test.get('expected')))))
   return reply if isinstance(reply, Result) else _verdict(reply, test, form, limits)
+
+
+def _room(expected: str) -> int:
+  """Bytes that a program may say where so much is expected: white space, and a mistake, may be said beside it."""
+  return 2 * len(expected.encode('utf-8', 'replace')) + (64 << 10)
 
 
 def _verdict(reply: Reply, test: dict, form: str, limits: Limits) -> Result:
@@ -106,14 +132,14 @@ def _verdict(reply: Reply, test: dict, form: str, limits: Limits) -> Result:
   if form == 'stdin':
     if 'checker' in test:
       return out(checkers.special(test['checker'], test['stdin'], reply.stdout, test.get('stdout')))
-    return right(compare.same_output(reply.stdout, test['stdout'], test.get('tolerance', 0.0)))
+    return right(compare.same_output(reply.stdout, test['stdout'], test.get('tolerance', 0.0), _how(test)))
   try:
-    tags = json.loads(reply.returned)
-    values = compare.untagged(tags)
-  except (ValueError, RecursionError):
+    nodes = {'ListNode': values.ListNode, 'TreeNode': values.TreeNode} if form == 'check' else None
+    found = compare.untagged(reply.returned.decode(errors='replace'), nodes)
+  except ValueError:
     return out(Verdict.RE, 'it ended without a result')
-  if not isinstance(values, list) or (form == 'call' and len(values) != 1):
+  if not isinstance(found, list) or (form == 'call' and len(found) != 1):
     return out(Verdict.RE, 'it ended with another result than its own')
   if form == 'check':
-    return out(checkers.checked(test['check'], tags))
-  return right(compare.same_value(values[0], test['expected'], test.get('tolerance', 1e-6)))
+    return out(checkers.checked(test['check'], reply.returned.decode()))
+  return right(compare.same_value(found[0], test['expected'], test.get('tolerance', 1e-6), _how(test)))

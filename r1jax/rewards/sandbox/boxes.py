@@ -33,7 +33,9 @@ FLAG_SET = 'R1JAX_FLAG_RUN_MODEL_CODE_WITHOUT_ISOLATION'  # how main tells its w
 FIRST_UID, SLOTS = 63000, 512
 PATH = '/usr/local/bin:/usr/bin:/bin'
 _ENVIRONMENT = {'PATH': PATH, 'HOME': '/tmp', 'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0'}
-_INSIDE, _LANDLOCK = (os.path.join(os.path.dirname(__file__), name) for name in ('inside.py', 'landlock.py'))
+_HERE = os.path.dirname(__file__)
+_INSIDE = [os.path.join(_HERE, name) for name in ('values.py', 'solution.py', 'inside.py')]
+_LANDLOCK = os.path.join(_HERE, 'landlock.py')
 _DESCRIPTORS = (('', 'fd'), ('/0', 'stdin'), ('/1', 'stdout'), ('/2', 'stderr'))
 _DEVICES = ('/dev/null', '/dev/random', '/dev/urandom')
 
@@ -285,14 +287,16 @@ class Box:
 
 @functools.lru_cache(maxsize=None)
 def _inside() -> str:
-  """inside.py compiled for the interpreter that will run it: 8 ms less a box."""
-  with open(_INSIDE, 'rb') as f:
-    digest = hashlib.sha256(f.read() + interpreter().encode()).hexdigest()[:16]
+  """What runs in a box, one file, compiled for the interpreter that will run it: 8 ms less a box."""
+  source = '\n'.join(open(path, encoding='utf-8').read() for path in _INSIDE)
+  digest = hashlib.sha256((source + interpreter()).encode()).hexdigest()[:16]
   path = os.path.join(cache_directory(), f'inside-{digest}.pyc')
   with locked('inside'):  # threads of one process too
     if not os.path.exists(path):
+      with open(f'{path}.py', 'w', encoding='utf-8') as f:
+        f.write(source)
       compile_ = 'import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], doraise=True)'
-      subprocess.run([interpreter(), '-I', '-S', '-c', compile_, _INSIDE, f'{path}.new'], check=True)
+      subprocess.run([interpreter(), '-I', '-S', '-c', compile_, f'{path}.py', f'{path}.new'], check=True)
       os.chmod(f'{path}.new', 0o644)
       os.rename(f'{path}.new', path)
   return path

@@ -8,67 +8,91 @@ the calls that it makes; and once on what the program returned for those calls, 
 import functools
 import json
 
+from r1jax.rewards.sandbox import values
 from r1jax.rewards.sandbox.programs import Program, Reply, output_of
 from r1jax.rewards.sandbox.verdicts import Limits, Verdict
 
-_COMMON = '''
-import json as _json, random as _random, sys as _sys
-def _tag(v):
-  if isinstance(v, list):
-    return [_tag(x) for x in v]
-  if isinstance(v, (tuple, set, frozenset)):
-    return {'__r1jax__': 'tuple' if isinstance(v, tuple) else 'set', 'items': [_tag(x) for x in v]}
-  if isinstance(v, dict):
-    return {'__r1jax__': 'dict', 'items': [[_tag(k), _tag(x)] for k, x in v.items()]}
-  if isinstance(v, complex):
-    return {'__r1jax__': 'complex', 'items': [v.real, v.imag]}
-  return v
-def _untag(v):
-  if isinstance(v, list):
-    return [_untag(x) for x in v]
-  if isinstance(v, dict):
-    items = [_untag(x) for x in v['items']]
-    return complex(*items) if v['__r1jax__'] == 'complex' else {'tuple': tuple, 'set': set, 'dict': dict}[v['__r1jax__']](items)
-  return v
+with open(values.__file__, encoding='utf-8') as _file:
+  _VALUES = _file.read()
+
+# {0} check, {1} source of values.py, {2} the reference or '', {3} name of the function; all but the first as literals.
+_COMMON = """
+import random as _random, sys as _sys
+_values = {{'__name__': 'values'}}
+exec({1}, _values)
+_nodes = {{name: globals().get(name) or _values[name] for name in ('ListNode', 'TreeNode')}}
 _random.seed(0)
-'''
-_RECORD = _COMMON + '''
-_calls = []
-def _candidate(*args):
-  _calls.append(_tag(args)['items'])
-  return %(call)s(*args)
+"""
+_RECORD = """{0}
+""" + _COMMON + """
+_own = dict(globals())
+exec({2}, _own)
+_calls, _name = [], {3}.rpartition('.')[2]
+if {2} or _name in _own or 'Solution' in _own:
+  _right = _own[_name] if _name in _own else getattr(_own['Solution'](), _name)
+else:
+  class _Any:  # without a reference: what is equal to all that it is compared with
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = lambda self, other: True
+    __hash__ = None
+  _right = lambda *args, **kwargs: _Any()
+def _candidate(*args, **kwargs):
+  _calls.append({{'items': [_values['plain'](list(args)), _values['plain'](kwargs)]}})
+  return _right(*args, **kwargs)
 check(_candidate)
-_sys.stdout.write(_json.dumps(_calls))
-'''
-_REPLAY = _COMMON + '''
-_values = iter(_untag(_json.loads(_sys.stdin.read())))
-def _candidate(*_):
-  return next(_values)
+_sys.stdout.write(_values['dumps'](_calls))
+"""
+_REPLAY = """{0}
+""" + _COMMON + """
+_found = iter(_values['loads'](_sys.stdin.read()))
+def _changed(old, new):
+  if isinstance(old, list):
+    old[:] = new
+  elif isinstance(old, (dict, set)):
+    old.clear()
+    old.update(new)
+  elif hasattr(old, '__dict__') and type(old) is type(new):
+    old.__dict__.update(new.__dict__)
+def _candidate(*args, **kwargs):
+  returned, changed = next(_found)
+  given = (*args, *kwargs.values())
+  for at, new in changed:
+    _changed(given[at], _values['fancy'](new, _nodes))
+  return _values['fancy'](returned, _nodes)
 try:
   check(_candidate)
   print('AC')
 except Exception as e:
   print('WA', type(e).__name__)
-'''
+"""
 
 
 @functools.lru_cache(maxsize=4096)
-def calls(check: str, call: str) -> list:
-  """Arguments, as tagged JSON, of the calls that check makes when the candidate is the reference it was written with.
+def calls(check: str, call: str, reference: str = '') -> list:
+  """Arguments, as tagged JSON, of the calls that check makes of the reference (of its own, without one; of what is
+  equal to anything, where there is none either).
 
   Raises:
-    ValueError: it does not accept its own reference.
+    ValueError: it does not accept it, or calls nothing.
   """
-  output = output_of(check + _RECORD % {'call': call}, '')
+  output = output_of(_RECORD.format(check, repr(_VALUES), repr(reference), repr(call)), '', output_bytes=64 << 20)
   try:
-    return json.loads(output or '')
+    found = json.loads(output or '')
   except ValueError as e:
-    raise ValueError(f'check(candidate) does not accept its own reference {call}') from e
+    raise ValueError(f'check(candidate) does not accept its own reference {call}' if reference or _defines(check, call)
+                     else f"check(candidate) cannot be tried without a right {call}: give the test its 'reference'") from e
+  if not found:
+    raise ValueError(f'check(candidate) never calls {call}')
+  return found
 
 
-def checked(check: str, values: list) -> Verdict:
-  """What check says of values returned earlier. A check that fails in another way than that says nothing."""
-  return _word(output_of(check + _REPLAY, json.dumps(values)))
+def _defines(check: str, call: str) -> bool:
+  return 'class Solution' in check or f'def {call.rpartition(".")[2]}' in check
+
+
+def checked(check: str, returned: str) -> Verdict:
+  """What check says of values returned earlier, tagged JSON. A check that fails in another way than that says
+  nothing."""
+  return _word(output_of(_REPLAY.format(check, repr(_VALUES), '', ''), returned))
 
 
 def special(checker: dict, stdin: str, output: bytes, expected: str | None) -> Verdict:

@@ -131,9 +131,73 @@ int main() {
 '''
 
 
+_LIST = """
+struct ListNode { int val; ListNode *next; ListNode() : val(0), next(nullptr) {} ListNode(int x) : val(x), next(nullptr) {}
+  ListNode(int x, ListNode *next) : val(x), next(next) {} };
+"""
+_TREE = """
+struct TreeNode { int val; TreeNode *left, *right; TreeNode() : val(0), left(nullptr), right(nullptr) {}
+  TreeNode(int x) : val(x), left(nullptr), right(nullptr) {}
+  TreeNode(int x, TreeNode *left, TreeNode *right) : val(x), left(left), right(right) {} };
+"""
+# As values.py reads and writes them: a list, and a tree level by level, with null where no child is.
+_LIST_JSON = r"""
+template <> struct Json<ListNode*> {
+  static ListNode* read(In& in) {
+    ListNode *head = nullptr, **end = &head;
+    for (int v : r1jax_driver::read<vector<int>>(in)) { *end = new ListNode(v); end = &(*end)->next; }
+    return head;
+  }
+  static void write(string& out, ListNode* const& head) {
+    vector<int> values;
+    for (ListNode* at = head; at && values.size() < 1000000; at = at->next) values.push_back(at->val);
+    r1jax_driver::write(out, values);
+  }
+};
+"""
+_TREE_JSON = r"""
+template <> struct Json<TreeNode*> {
+  static TreeNode* read(In& in) {
+    vector<TreeNode*> made; in.need('[');
+    if (in.next(']')) return nullptr;
+    do {
+      in.space();
+      if (in.text.compare(in.at, 4, "null") == 0) { in.at += 4; made.push_back(nullptr); }
+      else made.push_back(new TreeNode(r1jax_driver::read<int>(in)));
+    } while (in.next(','));
+    in.need(']');
+    size_t next = 1;
+    for (TreeNode* node : made) if (node) {
+      node->left = next < made.size() ? made[next] : nullptr; next++;
+      node->right = next < made.size() ? made[next] : nullptr; next++;
+    }
+    return made[0];
+  }
+  static void write(string& out, TreeNode* const& root) {
+    vector<TreeNode*> all{root};
+    for (size_t i = 0; i < all.size() && all.size() < 1000000; i++) if (all[i]) { all.push_back(all[i]->left); all.push_back(all[i]->right); }
+    while (!all.empty() && !all.back()) all.pop_back();
+    out += '[';
+    for (size_t i = 0; i < all.size(); i++) { if (i) out += ','; out += all[i] ? to_string(all[i]->val) : "null"; }
+    out += ']';
+  }
+};
+"""
+
+
 def cpp(code: str, call: str) -> str:
   """A whole program that calls `call`, a free function or a method of the class Solution."""
+  call = call.rpartition('.')[2]
   if not re.fullmatch(r'[A-Za-z_]\w*', call):
     raise ValueError(f'{call!r} is no name of a function')
   target = f'&Solution::{call}' if re.search(r'\b(?:class|struct)\s+Solution\b', code) else f'&{call}'
-  return _HEAD.replace('using', '#include <unistd.h>\nusing', 1) + code + _DRIVER.replace('TARGET', target)
+  bare = re.sub(r'//[^\n]*|/\*.*?\*/', '', code, flags=re.S)  # LeetCode shows the nodes in a comment
+  given, json_of = '', ''
+  for name, struct, json_ in (('ListNode', _LIST, _LIST_JSON), ('TreeNode', _TREE, _TREE_JSON)):
+    if re.search(rf'\b{name}\b', bare):
+      json_of += json_
+      if not re.search(rf'\b(?:struct|class)\s+{name}\s*\{{', bare):
+        given += struct
+  head = _HEAD.replace('using', '#include <unistd.h>\nusing', 1).replace('#line', f'{given}#line', 1)
+  driver = _DRIVER.replace('template <class R, class F, class... A> void invoke', json_of + 'template <class R, class F, class... A> void invoke', 1)
+  return head + code + driver.replace('TARGET', target)

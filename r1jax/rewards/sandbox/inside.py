@@ -9,7 +9,6 @@ test comes only when the one before it is done, so there is nothing to steal.
 # 10 ms instead of 40.
 from binascii import a2b_base64, b2a_base64
 import _ctypes
-import _json
 import _signal as signal
 import os
 import resource
@@ -17,35 +16,16 @@ import select
 import sys
 import time
 
+if __name__ != '__main__':  # in the box they stand in one file (boxes._inside)
+  from r1jax.rewards.sandbox.solution import run_source
+  from r1jax.rewards.sandbox.values import dumps, loads
+
 CHUNK = 1 << 16  # bytes read at once
 TICK = 0.01  # seconds between two looks at memory
-SYNTAX = 77  # exit code for source that does not compile
-FILES = 2000  # a box with more files than this is thrown away, not cleaned
+FILES = 2000  # a program that makes more is stopped; a box with more is thrown away, not cleaned
 TAIL = 4000  # bytes of stderr that are kept
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 _PRCTL = _ctypes.dlsym(_ctypes.dlopen(None, 0), 'prctl')
-
-
-class _Json:
-  """What json.JSONDecoder hands to its scanner in C."""
-  strict, object_hook, object_pairs_hook, parse_float, parse_int, memo = False, None, None, float, int, {}
-  parse_constant = staticmethod(float)
-
-
-_scan = _json.make_scanner(_Json)
-
-
-def loads(text):
-  return _scan(text, 0)[0]
-
-
-def _unknown(value):
-  raise TypeError(f'{type(value).__name__} is not JSON')
-
-
-def dumps(value):
-  encoder = _json.make_encoder(None, _unknown, _json.encode_basestring_ascii, None, ':', ',', False, False, True)
-  return ''.join(encoder(value, 0))
 
 
 def prctl(option, value):
@@ -147,6 +127,7 @@ def run(job, given, settings):
     rest = rest[os.write(stdin, rest):]
   os.lseek(stdin, 0, os.SEEK_SET)
   pipes = [os.pipe() for _ in range(3)]
+  before = _inodes(settings['home'])
   begin = time.monotonic()
   pid = os.fork()
   if pid == 0:
@@ -155,7 +136,7 @@ def run(job, given, settings):
   for _, write in pipes:
     os.close(write)
   kept = [Kept(r) for r, _ in pipes]
-  status, seen = _watch(pid, kept, limits, settings, begin)
+  status, seen = _watch(pid, kept, limits, settings, begin, before)
   wall = time.monotonic() - begin
   code, cpu = _end(pid, settings)
   for one in kept:
@@ -166,6 +147,8 @@ def run(job, given, settings):
       status = 'output'
   collecting = job.get('collect') and (code == 0 or job.get('always'))
   files = _collected(settings['home'], tuple(job['collect'])) if collecting else {}
+  if status == 'exit' and settings['level'] == 'strong' and _inodes(settings['home']) > FILES + before:
+    status = 'disk'
   clean = _clean(settings['writable'])
   parts = [one.end(most) for one, most in zip(kept, (1 << 62, TAIL, 1 << 62))]
   for one in kept:
@@ -191,7 +174,7 @@ def _collected(home, ends):
   return files
 
 
-def _watch(pid, kept, limits, settings, begin):
+def _watch(pid, kept, limits, settings, begin, inodes):
   """Reads what the child says until it ends or breaks a limit: (what ended it, seconds of CPU as seen from outside)."""
   poll, child = select.poll(), os.pidfd_open(pid)
   by_fd = {one.fd: one for one in kept}
@@ -220,7 +203,8 @@ def _watch(pid, kept, limits, settings, begin):
         status = 'cpu'
       elif _memory(pids) > limits['memory_bytes']:
         status = 'memory'
-      elif settings['level'] != 'strong' and _disk(settings['writable']) > limits['disk_bytes']:
+      elif (_inodes(settings['home']) > FILES + inodes if settings['level'] == 'strong'
+            else _disk(settings['writable']) > limits['disk_bytes']):
         status = 'disk'
   os.close(child)
   return status, sum(seen.values())
@@ -286,6 +270,12 @@ def _memory(pids):
     except (OSError, StopIteration):  # it hides its memory: every page of all of them counts
       return total
   return shares
+
+
+def _inodes(home):
+  """Files of the box's own file system, whose bytes the kernel counts."""
+  found = os.statvfs(home)
+  return found.f_files - found.f_ffree
 
 
 def _disk(roots):
@@ -387,7 +377,7 @@ def _child(job, given, settings, stdin, writes):
     if 'source' in given:
       os.environ.clear()
       os.environ.update(settings['environment'])
-      _python(given['source'].decode('utf-8', 'surrogatepass'), loads(given['call'].decode()))
+      run_source(given['source'].decode('utf-8', 'surrogatepass'), loads(given['call'].decode()))
     else:
       environment = {**settings['environment'], **job.get('environment', {})}
       os.environ['PATH'] = environment['PATH']
@@ -414,97 +404,6 @@ def _limit(limits, settings):
     if most != resource.RLIM_INFINITY:
       soft, hard = min(soft, most), min(hard, most)
     resource.setrlimit(which, (soft, hard))
-
-
-def _python(source, call):
-  """Runs Python source as the main program of this very process: no interpreter is started again."""
-  files = [open(0, 'r', encoding='utf-8', errors='replace', closefd=False),
-           open(1, 'w', encoding='utf-8', errors='replace', closefd=False),
-           open(2, 'w', encoding='utf-8', errors='backslashreplace', buffering=1, closefd=False)]
-  sys.stdin, sys.stdout, sys.stderr = files
-  sys.__stdin__, sys.__stdout__, sys.__stderr__ = files
-  sys.argv = ['solution.py']
-  module = type(sys)('__main__')
-  module.__dict__['__builtins__'] = __builtins__
-  if call:
-    module.__name__ = 'solution'
-  sys.modules['__main__'] = module
-  try:
-    code = compile(source, 'solution.py', 'exec', dont_inherit=True)
-  except BaseException:  # pylint: disable=broad-except; SyntaxError, and what a parser dies of
-    sys.excepthook(*sys.exc_info())
-    sys.stderr.flush()
-    os._exit(SYNTAX)
-  status = 0
-  try:
-    exec(code, module.__dict__)
-    if call:
-      _call(module.__dict__, call)
-  except SystemExit as e:
-    status = e.code if isinstance(e.code, int) else int(e.code is not None)
-  except BaseException:  # pylint: disable=broad-except
-    sys.excepthook(*sys.exc_info())
-    status = 1
-  try:
-    if 'threading' in sys.modules:
-      sys.modules['threading']._shutdown()
-    import atexit
-    atexit._run_exitfuncs()
-    files[1].flush()
-    if sys.stdout is not files[1]:
-      sys.stdout.flush()
-  except BaseException:  # pylint: disable=broad-except
-    status = status or 1
-  os._exit(status & 255)
-
-
-def _call(names, call, depth=200, write=os.write):
-  """Calls what the test names with each of its arguments, and hands out what came back as tagged JSON."""
-  owner = names['Solution']() if call['name'] not in names and 'Solution' in names else None
-  target = getattr(owner, call['name']) if owner is not None else names[call['name']]
-  results = []
-  for args in call['calls']:
-    args = [_fancy(a) for a in args]
-    returned = target(*args)
-    results.append(_plain(args[call['inplace']] if call['inplace'] >= 0 else returned, depth))
-  data = dumps(results).encode()
-  while data:
-    data = data[write(3, data):]
-
-
-def _plain(value, depth):
-  """Exact types only: a subclass with an __eq__ or __iter__ of its own does not get out."""
-  kind = type(value)
-  if depth < 0:
-    raise ValueError('the returned value is nested too deeply')
-  if value is None or kind in (bool, int, float, str):
-    return value
-  if kind is list:
-    return [_plain(v, depth - 1) for v in value]
-  if kind in (tuple, set, frozenset):
-    name = 'tuple' if kind is tuple else 'set'
-    return {'__r1jax__': name, 'items': [_plain(v, depth - 1) for v in value]}
-  if kind is dict:
-    return {'__r1jax__': 'dict', 'items': [[_plain(k, depth - 1), _plain(v, depth - 1)] for k, v in value.items()]}
-  if kind is complex:
-    return {'__r1jax__': 'complex', 'items': [value.real, value.imag]}
-  raise TypeError(f'a {kind.__name__} is not a value that can be returned')
-
-
-def _fancy(value):
-  """Arguments as they were: the inverse of _plain."""
-  if isinstance(value, list):
-    return [_fancy(v) for v in value]
-  if isinstance(value, dict):
-    kind, items = value.get('__r1jax__'), [_fancy(v) for v in value.get('items', ())]
-    if kind == 'dict':
-      return {k: v for k, v in items}
-    if kind == 'complex':
-      return complex(*items)
-    if kind in ('tuple', 'set'):
-      return tuple(items) if kind == 'tuple' else set(items)
-    return {k: _fancy(v) for k, v in value.items()}
-  return value
 
 
 def _confine(settings):

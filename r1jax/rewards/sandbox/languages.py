@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 from typing import NamedTuple
@@ -34,14 +35,14 @@ _JAVA = (*ETC, *(f'/etc/java-{n}-openjdk' for n in (11, 17, 21, 25)))
 
 LANGUAGES = {
     # Runs in the supervisor's own interpreter (inside.py), so nothing is started and nothing must be installed.
-    'python': Language('solution.py', (), (), (), (), 'python3', aliases=('py', 'python3')),
-    'cpp': Language('main.cpp', _CXX, ('prog',), ('/prog/prog',), ('g++',), 'g++', aliases=('c++', 'cc'), etc=ETC),
+    'python': Language('solution.py', (), (), (), (), 'python3', aliases=('py', 'pypy')),
+    'cpp': Language('main.cpp', _CXX, ('prog',), ('/prog/prog',), ('g++',), 'g++', aliases=('c++', 'cc', 'g++', 'cxx'), etc=ETC),
     'java': Language(
         'Main.java', ('/usr/bin/javac', '-nowarn', '-d', '/tmp', '/tmp/Main.java'), ('.class',),
         ('/usr/bin/java', '-Xss64m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', '/prog', 'Main'),
         ('java', 'javac'), 'default-jdk-headless', address_space=False, etc=_JAVA, managed=True),
     'javascript': Language('main.js', (), (), ('/usr/bin/node', '--stack-size=16000', '/tmp/main.js'), ('node',),
-                           'nodejs', address_space=False, aliases=('js', 'node'), etc=ETC),
+                           'nodejs', address_space=False, aliases=('js', 'node', 'nodejs'), etc=ETC),
     'typescript': Language(
         'main.ts', ('{tsc}', '--outDir', '/tmp', '--target', 'es2020', '--module', 'commonjs', '--skipLibCheck',
                     '/tmp/main.ts'),
@@ -50,7 +51,7 @@ LANGUAGES = {
     'csharp': Language('main.cs', ('/usr/bin/mcs', '-out:/tmp/main.exe', '/tmp/main.cs'), ('main.exe',),
                        ('/usr/bin/mono', '/prog/main.exe'), ('mcs', 'mono'), 'mono-mcs mono-runtime',
                        address_space=False, aliases=('c#', 'cs'), etc=('/etc/mono', *ETC), managed=True),
-    'php': Language('main.php', (), (), ('/usr/bin/php', '/tmp/main.php'), ('php',), 'php-cli', aliases=('php8',),
+    'php': Language('main.php', (), (), ('/usr/bin/php', '/tmp/main.php'), ('php',), 'php-cli', aliases=(),
                     etc=ETC),
     'bash': Language('main.sh', (), (), ('/bin/bash', '/tmp/main.sh'), ('bash',), 'bash', aliases=('sh', 'shell'),
                      etc=ETC),
@@ -63,10 +64,11 @@ def find(name: str) -> str:
   Raises:
     UserError: there is no such language.
   """
-  lower = name.lower()
-  for canonical, language in LANGUAGES.items():
-    if lower == canonical or lower in language.aliases:
-      return canonical
+  lower = re.sub(r'[\s{}.]', '', str(name).lower()).removeprefix('gnu')
+  for key in (lower, lower.rstrip('0123456789')):  # python3.11, C++17, {.python}, GNU C++20 (64)
+    for canonical, language in LANGUAGES.items():
+      if key == canonical or key in language.aliases:
+        return canonical
   raise UserError(f'no language {name!r}: one of {", ".join(LANGUAGES)}')
 
 

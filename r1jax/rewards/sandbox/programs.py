@@ -50,14 +50,15 @@ class Program:
     if self._row.compile:
       self._readable, self.failed = _compiled(self.name, self._source, limits, self._level)
 
-  def run(self, stdin: str = '', call: dict | None = None) -> Reply | Result:
-    """One test: the program's Reply, or a Result where there is none to have."""
+  def run(self, stdin: str = '', call: dict | None = None, *, output_bytes: int = 0) -> Reply | Result:
+    """One test: the program's Reply, or a Result where there is none to have. output_bytes: of what may be said, if more
+    than the limits have; call: solution.call_functions."""
     if self._left <= 0:
       return Result(Verdict.TLE, 0.0, 'the time of all tests together is used up')
     why = ''
     for _ in range(2):  # an infrastructure failure is no fault of the program: once more, then IE
       try:
-        return self._ask(stdin, call)
+        return self._ask(stdin, call, output_bytes)
       except BoxFailed as e:
         self.close()
         why = str(e)
@@ -66,14 +67,14 @@ class Program:
         return Result(Verdict.TLE, self._limits.seconds, 'the box did not answer in time')
     return Result(Verdict.IE, 0.0, why)
 
-  def _ask(self, stdin, call) -> Reply:
+  def _ask(self, stdin, call, output_bytes) -> Reply:
     if self._box is None:
       self._box = boxes.Box(self._level, disk_bytes=self._limits.disk_bytes, readable=self._readable,
                             etc=() if self.name == 'cpp' else self._row.etc, managed=self._row.managed)
     limits = self._limits
     job, given = {'limits': {
         'seconds': limits.seconds, 'wall_seconds': limits.wall_seconds, 'memory_bytes': limits.memory_bytes,
-        'output_bytes': limits.output_bytes, 'disk_bytes': limits.disk_bytes, 'processes': limits.processes,
+        'output_bytes': max(limits.output_bytes, output_bytes), 'disk_bytes': limits.disk_bytes, 'processes': limits.processes,
         'address_space': self._row.address_space}}, {'stdin': stdin.encode('utf-8', 'surrogatepass')}
     if self.name == 'python':
       given |= {'source': self._source.encode('utf-8', 'surrogatepass'), 'call': json.dumps(call).encode()}
@@ -98,10 +99,10 @@ class Program:
     self.close()
 
 
-def output_of(code: str, stdin: str, limits: Limits = Limits()) -> str | None:
-  """What a Python program of ours prints in a box of its own; None unless it ends well."""
+def output_of(code: str, stdin: str, limits: Limits = Limits(), output_bytes: int = 0) -> str | None:
+  """What a Python program of ours prints in a box of its own, with LeetCode's names; None unless it ends well."""
   with Program(code, 'python', limits) as program:
-    reply = program.run(stdin)
+    reply = program.run(stdin, {}, output_bytes=output_bytes)
   ended = isinstance(reply, Reply) and (reply.status, reply.code) == ('exit', 0)
   return reply.stdout.decode(errors='replace') if ended else None
 
