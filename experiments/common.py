@@ -12,9 +12,11 @@ from ml_collections import ConfigDict
 
 # prefill: opens every answer on the model's behalf; rewards count it in. chinese: the share of generated sums that are
 # asked in Chinese. Of a file: answer_type of rows that name none; columns, where names are none of data/columns.py's;
-# strict: a row that cannot be asked is an error; split: 'base', 'train' or 'heldout', else it is asked whole.
+# strict: a row that cannot be asked is an error; split: 'base', 'train' or 'heldout', else it is asked whole; holdout: the
+# share of it that an evaluation with the same holdout asks, and training does not. reward: what grades it, instead of
+# what its rows ask for. rl.task may be a list of such tasks; share: of its questions in each rollout.
 _TASK = dict(source='', size=0, params={}, prefill='', answer_type='auto', chinese=0.0,
-             columns=dict(question='', answer=''), strict=False, split='')
+             columns=dict(question='', answer=''), strict=False, split='', holdout=0.0, reward='', share=0.0)
 
 
 def defaults() -> ConfigDict:
@@ -36,7 +38,9 @@ def defaults() -> ConfigDict:
   config.stages = ()
   config.checkpoints = dict(every=50, keep=3)  # in optimiser steps
   # Weights; 0: off. The paper's R1 adds language; it has none of the last three (r1jax/rewards/length.py).
-  config.rewards = dict(accuracy=1.0, format=1.0, language=0.0, truncated=0.0, overlong=0.0, repetition=0.0)
+  # Others by 'FILE.py:NAME', a function (completion, row) -> number, or by the name of an entry point 'r1jax.rewards'.
+  config.rewards = ConfigDict(allow_dotted_keys=True)
+  config.rewards.update(accuracy=1.0, format=1.0, language=0.0, truncated=0.0, overlong=0.0, repetition=0.0)
   config.rewards.update(helpful=0.0, harmless=0.0, process=0.0)  # by models: R1's last stage; section 4.2
 
   rl = ConfigDict()
@@ -44,7 +48,7 @@ def defaults() -> ConfigDict:
   rl.task = dict(_TASK, seed=1)
   # Questions without a rule ('scenarios', jsonl:FILE): this share of the groups from a step on; for reward models.
   rl.general = dict(source='', size=0, share=0.0, from_step=0)
-  rl.rewards = ConfigDict()  # this stage's own weights; empty: config.rewards
+  rl.rewards = ConfigDict(allow_dotted_keys=True)  # this stage's own weights; empty: config.rewards
   rl.steps = 10400  # v2, unverified
   rl.groups = 32  # questions an optimiser step; v2, unverified
   rl.samples = 16  # G; v2, unverified

@@ -1,9 +1,13 @@
 """The command line's config: --config=experiments/NAME.py[:ARG] and --config.KEY=VALUE, every mistake one line."""
 
+import ast
+import functools
 import importlib.util
 import os
+import sys
 
 from absl import flags
+from ml_collections import ConfigDict
 from ml_collections import config_flags
 
 from r1jax.types import UserError
@@ -17,14 +21,21 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
   Raises:
     UserError: an unknown flag or key, no such file, a value of another kind.
   """
-  for arg in argv[1:]:
+  whole, others = [], []
+  for arg in argv:
+    key, _, value = arg.removeprefix('--config.').partition('=')
     if arg.startswith('--config.'):
-      _check_key(arg[len('--config.'):].partition('=')[0], argv)
+      _check_key(key, argv)
+    is_whole = arg.startswith('--config.') and value.strip()[:1] in ('{', '[', '(') and _literal(value) is not None
+    (whole if is_whole else others).append((key, value) if is_whole else arg)
+  given, sys.argv = sys.argv, others  # ml_collections looks there for what is overridden
   try:
-    rest = flags.FLAGS(argv)
+    rest = flags.FLAGS(others)
   except Exception as e:
     # absl and ml_collections raise many kinds; a config file that fails, any: its last line says why.
     raise UserError(str(e).strip().splitlines()[-1]) from e
+  finally:
+    sys.argv = given
   if not flags.FLAGS['config'].present or not all(flags.FLAGS[name].value for name in needed):
     raise UserError(' and '.join(['--config=experiments/NAME.py[:ARG]', *(f'--{name}=DIR' for name in needed)])
                     + (' are needed' if needed else ' is needed'))
@@ -34,7 +45,42 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
     CONFIG.value.to_dict()
   except OSError as e:
     raise UserError(f'no config file {_config_file(argv)}') from e
+  for key, value in whole:
+    _set_whole(CONFIG.value, key, _literal(value))
   return CONFIG.value
+
+
+def _literal(text: str):
+  try:
+    return ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return None
+
+
+def _set_whole(config, key: str, value) -> None:
+  """A dict is added to what stands there, key by key; a list of tasks takes the place of a task; a tuple that of another.
+
+  Raises:
+    UserError: a key that it has not got, but for rewards, where 'FILE.py:NAME' and entry points come in; another kind.
+  """
+  *path, last = key.split('.')
+  parent = functools.reduce(lambda node, part: node[part], path, config)
+  there = parent[last]
+  with config.unlocked(), config.ignore_type():
+    if isinstance(there, ConfigDict) and isinstance(value, dict):
+      if last == 'rewards':
+        parent[last] = ConfigDict({**there.to_dict(), **value}, allow_dotted_keys=True)
+        return
+      unknown = [k for k in value if k not in there] if last != 'params' else []
+      if unknown:
+        raise UserError(f'unknown config key {key}.{unknown[0]!s}: {key} has {", ".join(sorted(there.keys()))}')
+      there.update(value)
+    elif last == 'task' and isinstance(value, (list, tuple)) and all(isinstance(one, dict) for one in value):
+      parent[last] = [dict(one) for one in value]
+    elif isinstance(there, ConfigDict) or isinstance(there, tuple) != isinstance(value, (tuple, list)):
+      raise UserError(f'{key}={value!r} is of another kind than {type(there).__name__}')
+    else:
+      parent[last] = tuple(value) if isinstance(there, tuple) else value
 
 
 def _config_file(argv: list[str]) -> str:

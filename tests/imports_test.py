@@ -14,7 +14,7 @@ PACKAGE = 'r1jax'
 
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
-    'vocabulary': {'types', 'metrics', 'report', 'options'},
+    'vocabulary': {'types', 'metrics', 'report', 'options', 'own'},
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages'},

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import sys
 
 from r1jax.types import UserError
 
@@ -35,7 +36,7 @@ def _json(path: str) -> list[tuple[int, str, object]]:
   data = _bytes(path)
   if data[:64].lstrip(b'\xef\xbb\xbf \t\r\n')[:1] == b'[':
     try:
-      found = json.loads(data)
+      found = _loads(data)
     except ValueError as e:
       raise UserError(f'{path}: neither a JSON array nor one object a line ({e})') from e
     return [(number, f'{path}: row {number}', row) for number, row in enumerate(found, 1)]
@@ -44,10 +45,25 @@ def _json(path: str) -> list[tuple[int, str, object]]:
     if not line.strip():
       continue
     try:
-      rows.append((number, f'{path}:{number}', json.loads(line)))
+      rows.append((number, f'{path}:{number}', _loads(line)))
     except ValueError as e:
       raise UserError(f'{path}:{number}: not JSON ({e})') from e
   return rows
+
+
+def _loads(text: bytes):
+  """json.loads, whole numbers of more than 4,300 digits included: what a user's own file may hold."""
+  try:
+    return json.loads(text)
+  except json.JSONDecodeError:
+    raise
+  except ValueError:
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+      return json.loads(text)
+    finally:
+      sys.set_int_max_str_digits(before)
 
 
 def _bytes(path: str) -> bytes:

@@ -9,10 +9,12 @@ Sources:
   jsonl:PATH, parquet:PATH   a file or folder of rows as they are published (files.py has the kinds, columns.py the
                              names); what grades them, answer_type, is inferred where a row names none (answers.py)
   hf:OWNER/NAME[/CONFIG][@SPLIT]   the same of a data set of the hub, by the package datasets; split train if not said
+  FILE.py:NAME         what the function NAME of a user's own file returns or yields: rows as a file has them
   tfds:NAME[@SPLIT]    a tensorflow-datasets data set already on this machine, read without TensorFlow
 
 Generated rows are split by a hash of what they ask, so 'base', 'train' and 'heldout' never share a problem, whichever
-seed or size made them. A file is asked whole, unless task.split names one of them.
+seed or size made them. A file is asked whole, unless task.split names one of them, or task.holdout a share of it that only an
+evaluation asks.
 """
 
 import collections
@@ -22,6 +24,9 @@ import logging
 import os
 import re
 
+from ml_collections import ConfigDict
+
+from r1jax import own
 from r1jax.data import answers
 from r1jax.data import columns as columns_lib
 from r1jax.data import files
@@ -33,6 +38,10 @@ log = logging.getLogger('r1jax')
 
 # Shares of 100: which split a problem's hash falls into.
 SPLITS = {'base': range(0, 70), 'train': range(70, 90), 'heldout': range(90, 100)}
+
+# Keys of a config's task; experiments/common.py says what they are.
+DEFAULTS = dict(source='', size=0, seed=1, params={}, prefill='', answer_type='auto', chinese=0.0,
+                columns=dict(question='', answer=''), strict=False, split='', holdout=0.0, reward='', share=0.0)
 
 # Tasks that python -m r1jax.evaluate knows by name: what load takes, and the template they are asked in.
 TASKS = {
@@ -61,7 +70,7 @@ def split_of(text: str) -> str:
 
 def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None,
          prefill: str = '', chinese: float = 0.0, judged: bool = False, columns: dict | None = None,
-         strict: bool = False) -> list[dict]:
+         strict: bool = False, holdout: float = 0.0) -> list[dict]:
   """`size` rows of a source (0: all that a file has), in an order that depends on nothing but these arguments.
 
   `params`: of a generated source its own; of a file, fields that its rows have unless they say otherwise (answer_type).
@@ -69,27 +78,35 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   that are asked in Chinese, always the same ones (all others, and all else, in English unless a row says). `judged`:
   rows with "grader": "judge", which no rule can grade, are among them; else they are left out. `columns`: of a file,
   the names of its question and answer. `strict`: a row that cannot be asked is an error; else it is left out, and the
-  log says how many and why.
+  log says how many and why. `holdout`: of a file, the share that split 'heldout' has, and 'train' has not.
 
   Raises:
     UserError: unknown source or split, too few problems, an empty or corrupt file.
   """
   if split is not None and split not in SPLITS:
     raise UserError(f'no split {split!r}: one of {", ".join(SPLITS)}')
+  if not 0 <= holdout < 1 or (holdout and split not in ('train', 'heldout')):
+    raise UserError(f'holdout={holdout} of a file must lie in [0, 1), and goes with no split of its own')
   kind, _, name = source.partition(':')
   if kind == 'reasoning_gym':
     rows = _reasoning_gym(name, size, seed, split, dict(params or {}))
     rows = [_in_chinese(row) if _asked_in_chinese(row, chinese) else row for row in rows]
     return [{**row, 'prefill': prefill} for row in rows] if prefill else rows
+  if own.names(source):
+    kind = 'own'
   from_file = functools.partial(read_file, columns=columns, strict=strict)
   from_hub = lambda name, defaults: from_file(f'hf:{name}', defaults)
-  readers = {'jsonl': from_file, 'parquet': from_file, 'hf': from_hub, 'tfds': _tfds, 'champ': _champ,
+  readers = {'own': lambda _, given: _own(source, given, columns, strict), 'jsonl': from_file, 'parquet': from_file, 'hf': from_hub, 'tfds': _tfds, 'champ': _champ,
              'humaneval': _humaneval, 'scenarios': lambda *_: scenarios.questions()}
   if kind not in readers:
     raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', "
-                    "'parquet:PATH', 'hf:OWNER/NAME' or 'tfds:NAME'")
+                    "'parquet:PATH', 'hf:OWNER/NAME', 'tfds:NAME' or 'FILE.py:NAME'")
   rows = readers[kind](name, dict(params or {}))
-  rows = [r for r in rows if split is None or split_of(r.get('expression') or r['question']) == split]
+  asks = lambda row: row.get('expression') or row['question']
+  if holdout:
+    rows = [r for r in rows if (digest_of(asks(r)) % 10000 < 10000 * holdout) == (split == 'heldout')]
+  else:
+    rows = [r for r in rows if split is None or split_of(asks(r)) == split]
   if rows and not judged:
     rows = [row for row in rows if row.get('grader') != 'judge']
     if not rows:
@@ -105,16 +122,24 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
 
 def is_file(source: str) -> bool:
   """Whether it is rows that a user brings: asked whole, typed row by row, unreadable ones left out."""
-  return source.startswith(('jsonl:', 'parquet:', 'hf:'))
+  return source.startswith(('jsonl:', 'parquet:', 'hf:')) or own.names(source)
 
 
 def name_of(source: str) -> str:
   """What metrics and directories call a source: 'chain_sum' for reasoning_gym:chain_sum,
   'sums' for jsonl:/data/sums.jsonl."""
   kind, _, name = source.partition(':')
-  if kind in ('jsonl', 'parquet'):
+  if own.names(source):
+    name = source.rpartition(':')[2]
+  elif kind in ('jsonl', 'parquet'):
     name = os.path.splitext(os.path.basename(name))[0]
   return re.sub(r'[^A-Za-z0-9_-]+', '_', name or kind)
+
+
+def names_of(several: list) -> list[str]:
+  """name_of each task's source, with a number behind those that come again."""
+  names = [name_of(task.source) for task in several]
+  return [name if names.count(name) == 1 else f'{name}_{names[:i].count(name) + 1}' for i, name in enumerate(names)]
 
 
 def _asked_in_chinese(row: dict, share: float) -> bool:
@@ -136,12 +161,45 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
   params = task.params.to_dict()
   if task.get('answer_type', 'auto') not in ('auto', ''):
     params['answer_type'] = task.answer_type
-  if is_file(task.source):  # what a user brings is asked whole
+  if task.get('reward'):
+    params['reward'] = task.reward
+  holdout = task.get('holdout', 0.0)
+  if is_file(task.source) and (task.get('split') or not holdout):  # what a user brings is asked whole
+    if holdout and task.get('split'):
+      raise UserError(f'task.split={task.split!r} and task.holdout={holdout}: one of them')
     split = task.get('split') or None
   rows = load(task.source, size=task.size if size is None else size, seed=task.seed, split=split, params=params,
               prefill=task.get('prefill', ''), chinese=task.get('chinese', 0.0), judged=judged,
-              columns={k: v for k, v in task.get('columns', {}).items() if v}, strict=task.get('strict', False))
+              columns={k: v for k, v in task.get('columns', {}).items() if v}, strict=task.get('strict', False),
+              holdout=holdout if is_file(task.source) else 0.0)
   return [{**row, 'format': formats.of_template(template).name} for row in rows]
+
+
+def several(task) -> list[ConfigDict]:
+  """A stage's task as a list of one, or those of its list, each with all keys of DEFAULTS.
+
+  Raises:
+    UserError: a key that no task has, none at all, or shares that some name and some do not, or that do not add up to 1.
+  """
+  if not isinstance(task, (list, tuple)):
+    return [task]
+  found = []
+  for one in task:
+    one = dict(one)
+    if unknown := set(one) - set(DEFAULTS):
+      raise UserError(f'task has no {sorted(unknown)[0]!r}: {", ".join(DEFAULTS)}')
+    found.append(ConfigDict({**DEFAULTS, **one, 'columns': {**DEFAULTS['columns'], **dict(one.get('columns', {}))}}))
+  shares = [one.share for one in found]
+  if not found or (any(shares) and (not all(s > 0 for s in shares) or abs(sum(shares) - 1) > 1e-6)):
+    raise UserError(f'the shares of the tasks are {shares}: all positive, 1 together, or none, for all rows alike')
+  return found
+
+
+def only(task):
+  """The task of a stage that has but one. UserError for a list."""
+  if isinstance(task, (list, tuple)):
+    raise UserError(f'a list of {len(task)} tasks: only a stage of RL asks several, here give one')
+  return task
 
 
 def shared(rows: list[dict], others: list[dict], n: int = 10) -> int:
@@ -233,8 +291,8 @@ def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: d
 
 
 def read_file(path: str, defaults: dict | None = None, *, columns: dict | None = None,
-              strict: bool = False) -> list[dict]:
-  """Rows of a user's file, each with question, answer and answer_type; `id` defaults to the row's number.
+              strict: bool = False, rows: list | None = None) -> list[dict]:
+  """Rows of a user's file (or `rows` as files.read gives them), each with question, answer and answer_type; `id` defaults to the row's number.
 
   Raises:
     UserError: missing or empty file, a line that is no JSON, no row that can be asked; with `strict`, one that cannot.
@@ -243,8 +301,8 @@ def read_file(path: str, defaults: dict | None = None, *, columns: dict | None =
   if defaults.get('answer_type', 'text') not in answers.TYPES:
     raise UserError(f"answer_type={defaults['answer_type']!r}: 'auto' or one of {', '.join(answers.TYPES)}")
   columns_lib.check(columns or {})
-  rows, left_out, first = [], {}, None
-  for number, where, row in files.read(path):
+  given, rows, left_out, first = files.read(path) if rows is None else rows, [], {}, None
+  for number, where, row in given:
     try:
       rows.append({'id': str(number), **columns_lib.normal(row, columns, defaults), 'where': where})
     except columns_lib.LeftOut as e:
@@ -271,6 +329,21 @@ def _say_what_was_read(path: str, rows: list[dict], left_out: dict[str, list[str
 def json_lines(path: str) -> list[tuple[int, object]]:
   """(number of its line or row, value) of each row of a user's file. UserError as of files.read."""
   return [(number, row) for number, _, row in files.read(path)]
+
+
+def _own(source: str, params: dict, columns: dict | None, strict: bool) -> list[dict]:
+  """Rows that a user's function makes: called with the task's params, but for those that are fields of rows."""
+  fields = {name: params.pop(name) for name in ('answer_type', 'reward') if name in params}
+  try:
+    made = list(own.function(source)(**params))
+  except UserError:
+    raise
+  except Exception as e:  # pylint: disable=broad-except  it is a user's
+    raise UserError(f'{source} with {params} failed ({type(e).__name__}: {e})') from e
+  if not made:
+    raise UserError(f'{source} with {params} gives no rows')
+  rows = [(number, f'{source}: row {number}', row) for number, row in enumerate(made, 1)]
+  return read_file(source, fields, columns=columns, strict=strict, rows=rows)
 
 
 def _package(name: str, package: str):

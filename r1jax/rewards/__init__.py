@@ -7,8 +7,12 @@ stood in the prompt after 'Assistant:'. A reward sees prefill + completion, tags
 import dataclasses
 import functools
 import importlib
+import importlib.metadata
+from math import isfinite  # `math` is a module of this package
 import pkgutil
 import types
+
+from r1jax import own
 
 _PARTS = ('pool', 'sandbox', 'judge')  # siblings that rewards stand on; they score nothing themselves
 _RULES = {'truncated': 'length', 'overlong': 'length', 'repetition': 'length'}  # rules that share a module
@@ -39,17 +43,57 @@ def error(what: object) -> Score:
 
 
 @functools.lru_cache(maxsize=None)
+def _installed() -> dict:
+  """Name -> entry point of the rewards that installed packages bring: group 'r1jax.rewards'."""
+  return {entry.name: entry for entry in importlib.metadata.entry_points(group='r1jax.rewards')}
+
+
+def _own(name: str) -> types.SimpleNamespace:
+  """A reward of a user's file or of an installed package: a function, or a module with one named score.
+
+  It is only ever called in a process of the pool, under its deadline, or under the function's own `deadline` in seconds.
+  """
+  if name in _installed():
+    found = _installed()[name].load()
+    found = getattr(found, 'score', found)
+  else:
+    found = own.function(name)
+
+  def score(completion: str, row: dict) -> Score:
+    said = found(completion, row)
+    if isinstance(said, Score):
+      value, reason = said.value, said.reason
+    else:
+      value, reason = said, 'measured'
+    if isinstance(value, bool) or isinstance(value, (int, float)) or hasattr(value, '__float__'):
+      if isfinite(float(value)):
+        return Score(float(value), reason)
+    return error(f'{name} gave {said!r}, no number')
+
+  seconds = getattr(found, 'deadline', None)
+  more = {'deadline': lambda row: float(seconds)} if seconds else {}
+  return types.SimpleNamespace(score=score, judge=score, decide=lambda completion, row: None, IDEAL_SCORE=None, OWN=True,
+                               **more)
+
+
+@functools.lru_cache(maxsize=None)
 def get(name: str) -> types.ModuleType | types.SimpleNamespace:
-  """The module r1jax.rewards.<name>, or a rule of one. ValueError, one line, when there is no such reward.
+  """The module r1jax.rewards.<name>, a rule of one, or a user's own 'FILE.py:NAME'.
+
+  Raises:
+    ValueError: no such reward; UserError: no such file, or no such function in it.
 
   Beside score, a reward may have: decide (the verdict where no clock is needed, else None) with judge (the rest, in a
   process that may be killed) and deadline(row) in seconds; check_row; start; extract and normalise; IDEAL_SCORE, what
   an ideal completion scores (1 if not said otherwise, None where nobody can say).
   """
+  if ':' in name or name in _installed():
+    return _own(name)
   if name in _RULES:
     module = get(_RULES[name])
     return types.SimpleNamespace(score=getattr(module, name), IDEAL_SCORE=module.IDEAL_SCORE)
   known = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS)
   if name not in known:
-    raise ValueError(f'no reward {name!r}; there are {", ".join(sorted((*known, *_RULES)))}')
+    raise ValueError(f'no reward {name!r}; there are {", ".join(sorted((*known, *_RULES, *_installed())))}, '
+                     "or 'FILE.py:NAME'")
   return importlib.import_module(f'{__name__}.{name}')

@@ -153,7 +153,7 @@ def unread(row: dict, verdict: Score) -> str:
 
 def key(row: dict) -> str:
   """The same for rows with the same tests and reference."""
-  said = json.dumps([row.get('reference'), row.get('tests'), row.get('limits'), row.get('share')], default=str)
+  said = repr([row.get('reference'), row.get('tests'), row.get('limits'), row.get('share')])
   return hashlib.sha256(said.encode('utf-8', 'replace')).hexdigest()
 
 

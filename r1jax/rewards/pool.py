@@ -8,6 +8,7 @@ imports the main program, and jax with it, in every worker.
 
 import atexit
 from concurrent import futures
+import contextlib
 import functools
 import json
 import logging
@@ -23,6 +24,7 @@ import time
 
 from r1jax import rewards
 from r1jax.rewards import Score
+from r1jax.rewards.sandbox import values
 
 START_SECONDS = 60.0  # for the first verdict of a worker: it imports sympy
 GRACE_SECONDS = 2.0  # past the parent's deadline, a worker ends itself
@@ -43,8 +45,8 @@ class Worker:
   def __init__(self):
     self.process, self.checked = None, set()  # rewards whose canary was known in this batch
 
-  def ask(self, item: tuple[str, str, dict], seconds: float) -> Score:
-    """The child's score. TimeoutError after `seconds`; EOFError if the child died. It must be killed after either."""
+  def ask(self, item: tuple[str, str, dict], seconds: float, *, load: bool = False) -> Score:
+    """The child's score; with `load`, right as soon as it has imported the reward. TimeoutError after `seconds`; EOFError if the child died. It must be killed after either."""
     if self.process is None:
       self.process = subprocess.Popen([sys.executable, '-c', _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       stderr=subprocess.DEVNULL, bufsize=0)
@@ -52,8 +54,10 @@ class Worker:
         os.set_blocking(pipe.fileno(), False)
     name, completion, row = item
     row = {k: v for k, v in row.items() if k not in STAYS}
-    request = {'name': name, 'completion': completion, 'row': row, 'seconds': seconds}
-    reply = self._exchange(json.dumps(request, default=str).encode() + b'\n', time.monotonic() + seconds)
+    request = {'name': name, 'completion': completion, 'row': row, 'seconds': seconds, 'load': load}
+    with long_numbers():
+      request = json.dumps(request, default=str)
+    reply = self._exchange(request.encode() + b'\n', time.monotonic() + seconds)
     return Score(**json.loads(reply))
 
   def _exchange(self, request: bytes, end: float) -> bytes:
@@ -174,14 +178,17 @@ class Pool:
   def _check(self, worker: Worker, name: str):
     """A known-right completion, once a batch and after each start: were the judge broken, every batch would read as a
     policy that knows nothing. A worker that died between batches gets a second life."""
-    canary = getattr(rewards.get(name), 'CANARY', None)
-    for _ in range(2 if canary else 0):
+    canary, own = getattr(rewards.get(name), 'CANARY', None), getattr(rewards.get(name), 'OWN', False)
+    for _ in range(2 if canary or own else 0):
       try:
-        verdict = worker.ask((name, *canary), max(START_SECONDS, self.deadline))
+        verdict = worker.ask((name, *(canary or ('', {}))), max(START_SECONDS, self.deadline), load=own)
         break
       except (TimeoutError, EOFError) as e:
         worker.kill()
         verdict = rewards.error(e)
+    if own and verdict != rewards.CORRECT:
+      worker.kill()
+      raise RuntimeError(f'the reward {name!r} cannot be loaded by a judge: {verdict.reason}')
     if canary and verdict != rewards.CORRECT:
       worker.kill()
       raise RuntimeError(f'a known-right answer was judged {verdict.reason!r}: the reward {name!r} does not work here')
@@ -197,6 +204,17 @@ class Pool:
 
   def __exit__(self, *_):
     self.close()
+
+
+@contextlib.contextmanager
+def long_numbers():
+  """Whole numbers of more than 4,300 digits may be written and read: of a user's own rows."""
+  before = sys.get_int_max_str_digits()
+  sys.set_int_max_str_digits(0)
+  try:
+    yield
+  finally:
+    sys.set_int_max_str_digits(before)
 
 
 def _next(waiting: queue.SimpleQueue) -> int | None:
@@ -285,6 +303,7 @@ def serve():
   """The child: judges what comes until its input ends."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
   signal.signal(signal.SIGALRM, signal.SIG_DFL)
+  values.no_digit_limit()  # tests may hold long numbers; what takes long is killed
   most = resource.getrlimit(resource.RLIMIT_AS)[1]
   limit = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
   resource.setrlimit(resource.RLIMIT_AS, (limit, most))  # the boxes that it starts take the hard limit again
@@ -296,7 +315,8 @@ def serve():
     # Should the parent be killed, nobody keeps the clock: the kernel then ends a judge that hangs.
     signal.setitimer(signal.ITIMER_REAL, request['seconds'] + GRACE_SECONDS)
     try:
-      verdict = rewards.get(request['name']).judge(request['completion'], request['row'])
+      reward = rewards.get(request['name'])
+      verdict = rewards.CORRECT if request['load'] else reward.judge(request['completion'], request['row'])
     except MemoryError:
       os._exit(1)
     except Exception as e:  # pylint: disable=broad-except

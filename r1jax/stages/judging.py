@@ -223,12 +223,18 @@ class Verdicts:
 
 
 def questions(task, **asked) -> list[dict]:
-  """tasks.asked, but for rows of a file whose gold answer or tests cannot be read: they are left out, and the log says
+  """Of a stage's task, or of all tasks of its list, one after the other: each row then says which as `task`.
+
+  tasks.asked, but for rows of a file whose gold answer or tests cannot be read: they are left out, and the log says
   how many and why.
 
   Raises:
     UserError: as of tasks.asked; without any row that can be read, for the first.
   """
+  if isinstance(task, (list, tuple)):
+    several = tasks.several(task)
+    return [{**row, 'task': name} for one, name in zip(several, tasks.names_of(several))
+            for row in questions(one, **asked)]
   rows = tasks.asked(task, **asked)
   if not tasks.is_file(task.source) or task.get('strict'):
     return rows  # `start` stops at the first that cannot be read
@@ -262,9 +268,9 @@ def start(names: set[str], rows: list[dict]) -> None:
   Raises:
     UserError: one cannot work here; with file and line, for the first row whose gold answer or tests cannot be read.
   """
-  for name in sorted(names):
-    getattr(rewards.get(name), 'start', lambda: None)()
   try:
+    for name in sorted(names):
+      getattr(rewards.get(name), 'start', lambda: None)()
     pool_lib.check_rows(rows)
   except ValueError as e:
     raise UserError(str(e)) from e

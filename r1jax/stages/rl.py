@@ -4,6 +4,7 @@ One rollout serves `minibatches` optimiser steps (paper v2: 8,192 outputs, 16 mi
 policy moves away from the one that sampled, and old log-probabilities matter.
 """
 
+import collections
 import contextlib
 import functools
 import logging
@@ -73,12 +74,13 @@ def check(config, name: str) -> None:
 
 def _warn_if_shared(measured, c, rows: list[dict], name: str) -> None:
   """Where both the questions that are learned from and those of the evaluation come from files."""
-  if not (tasks.is_file(c.task.source) and tasks.is_file(measured.source)):
+  sources = ', '.join(task.source for task in tasks.several(c.task))
+  if not (any(tasks.is_file(task.source) for task in tasks.several(c.task)) and tasks.is_file(measured.source)):
     return
   both = tasks.shared(rows, tasks.asked(measured, split='heldout', template=c.template))
   if both:
     log.warning('%s: %d questions of evaluate.task.source=%s share ten words in a row with those of %s', name, both,
-                measured.source, c.task.source)
+                measured.source, sources)
 
 
 def _weights(config, c) -> dict[str, float]:
@@ -89,7 +91,19 @@ def _weights(config, c) -> dict[str, float]:
 def _rows(c) -> tuple[list[dict], list[dict]]:
   """(questions that reason, general ones)."""
   at = dict(split='train', template=c.template)
-  return judging.questions(c.task, **at), tasks.general(c.general, seed=c.task.seed, **at) if c.general.source else []
+  seed = tasks.several(c.task)[0].seed
+  return judging.questions(c.task, **at), tasks.general(c.general, seed=seed, **at) if c.general.source else []
+
+
+def _shares(c, reasoning: list[dict]) -> tuple[tuple[int, float], ...]:
+  """(rows, share of the groups) of each of several tasks; () of one, or where all rows are alike."""
+  several = tasks.several(c.task)
+  if not any(task.get('share', 0.0) for task in several) or len(several) == 1:
+    return ()
+  counts = collections.Counter(row['task'] for row in reasoning)
+  if empty := [name for name in tasks.names_of(several) if not counts[name]]:
+    raise UserError(f'no question of task {empty[0]!r} is left to ask: take it out of the list')
+  return tuple((counts[name], task.share) for name, task in zip(tasks.names_of(several), several))
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -101,11 +115,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   common.save_model(workdir, model, tokenizer)
   weights, (reasoning, general) = _weights(config, c), _rows(c)
-  if tasks.is_file(c.task.source):
+  if any(tasks.is_file(task.source) for task in tasks.several(c.task)):
     reasoning = prompts.fitting(reasoning, tokenizer, template=c.template, max_prompt=c.max_prompt)
+  named = tasks.names_of(tasks.several(c.task))
   rows, per_rollout = reasoning + general, c.groups * c.minibatches
   order = questions.Order(len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share,
-                          first=c.general.from_step)
+                          first=c.general.from_step, tasks=_shares(c, reasoning))
   scorer = judging.Scorer(weights, place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded)
@@ -149,6 +164,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       with clock.span('metrics'):
         text_facts = verdicts.gathered(counted, len(batch.completions))
         facts = statistics.facts(batch.completions, judged, advantages_NxG, text_facts, general=bool(general))
+        facts |= statistics.by_task(named, [rows[row].get('task') for row in batch.rows for _ in range(c.samples)], judged)
         record.samples(step + c.minibatches, number, batch, rows, verdicts, judged, advantages_NxG)
       with clock.span('update'):
         means = [{k: float(v) for k, v in mean.items()} for mean in means]

@@ -46,7 +46,7 @@ def check(config, name: str) -> None:
 
 
 def _rows(c) -> list[dict]:
-  return [{**row, 'task': tasks.name_of(c.task.source)}
+  return [{**row, 'task': tasks.name_of(tasks.only(c.task).source)}
           for row in judging.questions(c.task, split=c.split, template=c.template)]
 
 

@@ -57,6 +57,14 @@ def facts(completions: list[Completion], judged: Judged, advantages_NxG: np.ndar
   }
 
 
+def by_task(names: list[str], asked: list[str], judged: Judged) -> dict[str, float]:
+  """Accuracy of each of several tasks; `asked`: the task of each completion. NaN of one that was not asked."""
+  correct = judged.by_name.get('accuracy')
+  if len(names) < 2 or correct is None:
+    return {}
+  return {f'accuracy/{name}': _mean(correct[np.asarray(asked) == name]) for name in names}
+
+
 def _mean(values) -> float:
   """Mean of those that are no NaN; NaN of none (the same names on every host)."""
   values = np.asarray(values, np.float64)
