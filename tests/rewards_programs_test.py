@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import leetcode_programs
 from r1jax.rewards import code, pool
 from r1jax.rewards import sandbox
 from r1jax.rewards.sandbox import Limits, values
@@ -217,3 +218,17 @@ def test_names_of_languages(name, language):
 def test_values_come_back_as_they_were(value):
   again = values.fancy(json.loads(values.dumps(values.plain(value))))
   assert again == value and type(again) is type(value)
+
+
+def test_two_hundred_programs_and_their_broken_twins():
+  items, wanted = [], []
+  for source, name, tests, (old, new) in leetcode_programs.PROGRAMS:
+    assert source.count(old) == 1, source
+    row = {'reward': 'code', 'tests': [call(name, args, expected) for args, expected in tests]}
+    for one, right in ((source, 1.0), (source.replace(old, new), 0.0)):
+      items.append(('code', f'<think> t </think>\n```python\n{one}\n```', row))
+      wanted.append(right)
+  with pool.Pool(workers=2) as judges:
+    scores = judges.score(items)
+  wrong = [(item[1], score.reason) for item, score, right in zip(items, scores, wanted) if score.value != right]
+  assert len(items) >= 400 and not wrong, wrong[:3]

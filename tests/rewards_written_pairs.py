@@ -1,7 +1,7 @@
-r"""Answers written down before any was judged: (kind, gold, answer, right[, question]), by what they mean.
+r"""Answers by hand, by what they mean: (kind, gold, answer, right[, question]).
 
 Golds as public data sets write them, answers as models write them in a \boxed{}; the type is the gold's
-(answers.infer). Nothing here was fitted to what the reward says today.
+(answers.infer). Written without a look at how answers are compared.
 """
 
 TOWERS = ['9^{9^{9^{9}}}', r'10^{10^{10^{10}}}', '((((9^9)^9)^9)^9)^9']
@@ -840,7 +840,7 @@ _ROWS = [
     # --- more of what is right, on other golds
     ('int', '113',
      ['113', r'\mathbf{113}', r'\text{113}', r'$\mathbf{113}$', 'N = 113', r'\boldsymbol{113}', r'\mathrm{113}',
-      r'\,113', r'113\,', '113 ', ' 113', r'\left(113\right)', r'{113}', r'113 \text{ triples}', 'p+q=113', '113.00'],
+      r'\,113', r'113\,', '113 ', ' 113', r'\left(113\right)', r'{113}', r'113 \text{ solutions}', 'p+q=113', '113.00'],
      ['131', '1130', '11.3', '112', '113, 114', '-113', '100+13']),
     ('int', r'\$40',
      ['40', r'\$40', '$40', '40 dollars', r'40 \text{ dollars}', r'\$40.00', r'\$ 40', r'\text{\$40}', r'\$\,40'],

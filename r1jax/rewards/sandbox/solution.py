@@ -63,11 +63,10 @@ def run_source(source, call):
     os._exit(SYNTAX)
   status = 0
   try:
-    if call is not None:
-      give_names(module.__dict__, code, source)
+    given = give_names(module.__dict__, code, source) if call is not None else {}
     exec(code, module.__dict__)
     if call:
-      call_functions(module.__dict__, call)
+      call_functions({name: v for name, v in module.__dict__.items() if given.get(name, module) is not v}, call)
   except SystemExit as e:
     status = e.code if isinstance(e.code, int) else int(e.code is not None)
   except BaseException:  # pylint: disable=broad-except
@@ -97,25 +96,32 @@ def _used(code):
 
 
 def give_names(names, code, source):
-  """Sets what the source uses of LeetCode's names; what it defines or imports itself comes later, and counts."""
-  for name in _used(code) - set(dir(sys.modules['builtins'])):
-    module = name if name in _MODULES and _dotted(source, name) else _module_of(name)
-    if name in _NODES:
-      names[name] = _NODES[name]
-    elif module is not None:
-      try:
-        found = __import__(module)
-      except ImportError:  # of sortedcontainers, where it is not installed
-        continue
-      names[name] = found if module == name and _dotted(source, name) else getattr(found, name, found)
+  """Sets what the source uses of LeetCode's names, and returns them; what it defines or imports itself comes later, and
+  counts."""
+  given = dict(_NODES)
+  for name in _used(code) - set(dir(sys.modules['builtins'])) - _NODES.keys():
+    attribute = _attribute(source, name) if name in _MODULES else ''
+    module = name if attribute else _module_of(name)
+    try:
+      found = module and __import__(module)
+    except ImportError:  # of sortedcontainers, where it is not installed
+      continue
+    # Of a module and a function of one name (bisect, datetime) the one that has what stands behind the dot.
+    if module:
+      given[name] = found if attribute and hasattr(found, attribute) else getattr(found, name, found)
+  names.update(given)
+  return given
 
 
-def _dotted(source, name):
-  """Whether `name.` stands in the source: then a module is meant, not a function of the same name."""
+def _attribute(source, name):
+  """What stands behind the first `name.` in the source; '' where nothing does."""
   at = source.find(name + '.')
   while at > 0 and (source[at - 1].isalnum() or source[at - 1] in '_.'):
     at = source.find(name + '.', at + 1)
-  return at >= 0
+  start = end = at + len(name) + 1
+  while at >= 0 and end < len(source) and (source[end].isalnum() or source[end] == '_'):
+    end += 1
+  return source[start:end]
 
 
 def _module_of(name):
@@ -131,13 +137,13 @@ def _module_of(name):
 def call_functions(names, call, depth=250, write=os.write):
   """Calls what the test names with each of its arguments, and hands out what came back as tagged JSON.
 
-  call: name; calls, each a list of arguments or the tag 'call' of those and a dict; inplace, the number of an argument
+  names: what the program defines, and none of those that it was given; call: name; calls, each a list of arguments or the tag 'call' of those and a dict; inplace, the number of an argument
   that is judged instead, or -1; types and returns, annotations of what a test writes as lists; seen: whether arguments
   that were changed are handed out, too.
   """
   name = call['name'].rpartition('.')[2]
   target = names[name] if name in names else getattr(names['Solution'](), name)
-  nodes = {kind: names.get(kind) or own for kind, own in _NODES.items()}
+  nodes = {kind: names.get(kind, own) for kind, own in _NODES.items()}
   typed = not call.get('seen')
   types, returns = _annotations(target, call) if typed else ({}, '')
   results = []
