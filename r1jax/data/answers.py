@@ -7,6 +7,8 @@ Published layouts: GSM8K's `####`, a \\boxed{} in a worked solution (MATH, Numin
 import math
 import re
 
+from r1jax.data import notation
+
 NUMBERS = ('int', 'rational', 'decimal')
 TYPES = (*NUMBERS, 'choice', 'text', 'expr', 'set', 'tuple', 'interval', 'matrix', 'equation')
 
@@ -66,6 +68,33 @@ def last_box(text: str, *, frames: bool = False) -> str | None:
   return box
 
 
+# What may stand between boxes that are one answer: $\\boxed{3}$ and $\\boxed{7}$, within a sentence.
+_BETWEEN = re.compile(r'(?:[\s$,;~]|\\q?quad(?![A-Za-z])|\\[,;:!)\](\[]|\b(?:and|or|also)\b|[和或与及、，]|'
+                      r'\\(?:text|mbox|mathrm)\s*\{\s*,?\s*(?:and|or|和|或)\s*\}|[A-Za-z](?:_\{?\w\}?)?\s*=)*')
+
+
+def last_boxes(text: str) -> list[str]:
+  """What stands in the last \\boxed{}, and in those before it that nothing but "and", "or", a comma or a name parts from
+  it."""
+  found, level, start = [], 0, 0
+  for match in _BOXED.finditer(text):  # outermost boxes alone
+    token = match[0]
+    if token.startswith('\\boxed') and not level:
+      start, level = match.start(), 1
+    elif token[-1] == '{' and token != '\\{' and level:
+      level += 1
+    elif token == '}' and level:
+      level -= 1
+      if not level:
+        found.append((start, match.end(), text[text.index('{', start) + 1:match.start()]))
+  last = found[-1:]
+  for box in reversed(found[:-1]):
+    if not _BETWEEN.fullmatch(text[box[1]:last[0][0]]):
+      break
+    last.insert(0, box)
+  return [inside for _, _, inside in last]
+
+
 # --- its type
 _DRESS = re.compile(r'\\(?:left|right|displaystyle|bigl?|bigr?|Bigl?|Bigr?)(?![A-Za-z])|\\[,!;:]|\\\s|~|'
                     r'\\q?quad(?![A-Za-z])')
@@ -74,7 +103,8 @@ _DIGITS = r'(?:[0-9]{1,3}(?:(?:,|\{,\}|\\,|,\\!)[0-9]{3})+|[0-9]+)'
 _UNIT = (r'(?:\s*(?:\\?%|°|\^\s*\{?\s*\\circ\s*\}?|\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\s*\^\s*\{?[23]\}?)?|'
          r'(?<=[0-9\s])[a-z]{2,14}(?:\s+[a-z]{2,14})?|[\u4e00-\u9fff]{1,3}))?')
 _MONEY = r'(?:\\?\$|£|€|¥)?\s*'
-_NAMED = r"(?:[A-Za-z](?:_(?:\w|\{\w+\}))?|\\[a-z]+|[A-Z]{2,3}|\|[A-Z]{1,3}\|)"
+_NAMED = (r"(?:[A-Za-z](?:_(?:\w|\{\w+\}))?|\\[a-z]+|[A-Z]{2,3}|\|\s*[A-Z]{1,3}\s*\||[A-Z]{1,2}\s*[:/]\s*[A-Z]{1,2}|"
+          r"\\overline\s*\{\s*[A-Z]{2}\s*\}|\\frac\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}\s*\{\s*\|?[A-Z]{1,3}\|?\s*\})")
 _INT = re.compile(rf'{_MONEY}{_SIGNED}{_DIGITS}(?:\.0+)?{_UNIT}')
 _RATIONAL = re.compile(rf'{_MONEY}{_SIGNED}(?:{_DIGITS}\s*)?(?:{_DIGITS}\s*/\s*{_DIGITS}|\\[cdt]?frac\s*'
                        rf'(?:\{{\s*{_SIGNED}{_DIGITS}\s*\}}|[0-9])\s*(?:\{{\s*{_DIGITS}\s*\}}|[0-9])){_UNIT}')
@@ -88,14 +118,14 @@ _INFINITE = re.compile(r'\\infty|∞|\\cup(?![A-Za-z])|∪|\\mathbb\s*\{?\s*R')
 _ASSIGNED = re.compile(rf'\s*{_NAMED}\s*(?:\([a-z](?:,\s*[a-z])*\))?\s*=(?!=)\s*')
 _WORD = re.compile(r'[A-Za-z]{3,}')
 _VARIABLES = set('abcdfghjklmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ')
-_NO_ALGEBRA = re.compile(r'[0-9]\s*:\s*[0-9]|[?!]\s*$|[\u0400-\uffff]')
+_NO_ALGEBRA = re.compile(r':|[?!]\s*$|[\u0400-\uffff]')
 _FUNCTIONS = {'sin', 'cos', 'tan', 'log', 'exp', 'sqrt', 'cot', 'sec', 'csc', 'arcsin', 'arccos', 'arctan', 'max',
               'min'}
 _TEXT = re.compile(r'\\(?:text|mathrm|textbf|textit|textrm|mbox)\s*\{([^{}]*)\}')
 
 
 def infer(answer: str, question: str = '') -> str:
-  """One of TYPES, by the first rule that holds (docs/rewards.md has them as a table).
+  """One of TYPES, by the first rule that holds (docs/data.md has them as a table).
 
   choice     one letter A to J, and the question lists options
   matrix     a LaTeX matrix or array
@@ -107,10 +137,13 @@ def infer(answer: str, question: str = '') -> str:
   expr       letters, numbers and LaTeX that can be worked out
   text       all else: words, times, ratios
   """
+  answer = notation.read(answer)
   text = _DRESS.sub(' ', answer.replace('$', ' ') if not answer.startswith('\\$') else answer).strip().rstrip('.')
   text = re.sub(r'^\\[\(\[]|\\[\)\]]$', '', text).strip()
   if (match := _CHOICE.fullmatch(text)) and all(option.search(question) for option in _OPTIONS):
     return 'choice'
+  if re.fullmatch(r'\\emptyset|\\varnothing|∅|\\\{\s*\\\}', text):
+    return 'set'
   if re.search(r'\\begin\s*\{(?:[pbBvV]?matrix|smallmatrix|array)\}', text):
     return 'matrix'
   named = _ASSIGNED.match(text)
@@ -124,8 +157,10 @@ def infer(answer: str, question: str = '') -> str:
 
 
 def _of_parts(text: str, question: str) -> str | None:
-  bracketed = bool(re.fullmatch(r'[\[(\]].*[\])\[]', text, re.DOTALL)) and not text.startswith('(-') or bool(
-      re.fullmatch(r'[\[(].*,.*[\])]', text, re.DOTALL))
+  bracketed = bool(re.fullmatch(r'[\[(\]].*[\])\[]', text, re.DOTALL)) and (text[0] + text[-1] in ('[)', '(]', '][')
+                                                                          or _one_pair(text))
+  if re.fullmatch(r'[A-Z](?:_\w)?\s*=?\s*\([^()]*,[^()]*\)', text):
+    return 'tuple'  # P(2, 3)
   parts = top_level(text[1:-1] if bracketed else text)
   if _RELATION.search(text) or _INFINITE.search(text):
     return 'interval' if not _words(text) or 'mathbb' in text else None
@@ -180,7 +215,8 @@ def _words(text: str) -> bool:
 
 def _is_equation(text: str) -> bool:
   sides = re.split(r'(?<![<>!:=])=(?!=)', text)
-  if len(sides) != 2 or _words(text) or re.fullmatch(r'\s*[A-Za-z]\s*\([a-z]\)\s*', sides[0]):
+  # f(x) and a_n are names of what stands on the other side.
+  if len(sides) != 2 or _words(text) or re.fullmatch(r'\s*[A-Za-z]\s*(?:\([a-z]\)|_\s*\{?\s*\w+\s*\}?)\s*', sides[0]):
     return False
   left, right = (set(re.sub(r'\\[A-Za-z]+|[ei](?![A-Za-z])', ' ', side)) & _VARIABLES for side in sides)
   # m + n = 18 states a value; x^2 + y^2 = 4 and 2x + 3y = 5 do not.

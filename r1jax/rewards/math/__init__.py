@@ -33,13 +33,17 @@ CANARY = (r'<think> a </think> <answer> \boxed{\sqrt{3}/2} </answer>',
 def extract(completion: str, row: dict) -> str | None:
   """The last balanced \\boxed{} after </think>, else the content of the last <answer>...</answer> there, else None.
 
-  Only the last box counts: math-verify merges several into a set and marks honest long reasoning wrong.
+  Only the last box counts: math-verify merges several into a set and marks honest long reasoning wrong. Where the gold
+  answer is of several values, boxes side by side are one answer (answers.last_boxes).
   A completion whose <think> never closes has no answer.
   """
   text = form.summary(completion, row)
   if text is None:
     return None
   box = answers.last_box(text)
+  if box is not None and row.get('answer_type') in ('set', 'tuple') and text.count('\\boxed') > 1:
+    boxes = answers.last_boxes(text)
+    box = ', '.join(boxes) if len(boxes) > 1 else box
   if box is not None:
     return box.strip() or None
   answer = form.last_answer(text)
@@ -115,13 +119,16 @@ def _decide(said: str, gold, kind: str, slack, answer: str) -> bool | None:
     found = based(said)
     return found == gold if found else plain(said).upper() == gold.digits
   if isinstance(gold, Quantity):
-    found = quantity(said, kind, bare=kind != 'expr')
+    # 35\\% may be said as 0.35.
+    found = quantity(said, 'rational' if gold.percent and kind == 'int' else kind, bare=kind != 'expr')
     if found is None and (in_ten := based(said)) and in_ten.base == 10:
       found = quantity(in_ten.digits, kind)
     return found is not None and same_quantity(gold, found, slack)
   read = _read(said, kind)
   if read is None or read == gold:
     return read is not None
+  if kind == 'text' and ':' in gold and gold.count(':') == read.count(':'):  # a ratio, part by part
+    return all(_quick(a, b, answer=a) is True for a, b in zip(gold.split(':'), read.split(':')))
   if kind == 'expr':
     if read[1] and gold[1] and read[1] != gold[1]:
       return False

@@ -98,7 +98,8 @@ def _times(factor: str, cell: str) -> str:
   if factor == '-':
     plainly = number(cell) is not None
     return f'-({cell})' if not plainly else cell[1:].strip() if cell.startswith('-') else f'-{cell}'
-  return f'({factor})({cell})'
+  a, b = number(factor), number(cell)
+  return f'({factor})({cell})' if a is None or b is None else str(a * b)
 
 
 def _nested(text: str, turned: bool) -> list[list[str]] | None:

@@ -1,6 +1,8 @@
 """Intervals of the real line and their unions: brackets, inequalities, the line without some points, set builders."""
 
 from fractions import Fraction
+import functools
+import itertools
 import re
 from typing import NamedTuple
 
@@ -36,17 +38,22 @@ _BUILT = re.compile(rf'\\\{{\s*{NAME}\s*(?:\\in\s*\\mathbb\s*\{{?R\}}?\s*)?(?:\\
                     re.DOTALL)
 
 
+_MEMBER = re.compile(rf'^\s*{NAME}\s*(?:\\in(?![A-Za-z])|∈)\s*')
+_BOTH = re.compile(r'\\text\s*\{\s*and\s*\}|\\(?:wedge|cap)(?![A-Za-z])|∩|(?<=[\s\d})\]])and(?=[\s\\])')
+
+
 def read_interval(text: str) -> tuple[Piece, ...] | None:
   if built := _BUILT.fullmatch(text.strip()):
     text = built[1].strip()
-  text = re.sub(rf'^\s*{NAME}\s*(?:\\in(?![A-Za-z])|∈)\s*', '', text)
+  text = _MEMBER.sub('', text)
   if re.fullmatch(r'\\emptyset|\\varnothing|∅|\\\{\s*\\\}', text.strip()):
     return ()
   pieces = []
   # Reversed brackets (]0,1[) do not nest, so unions are cut by their sign alone.
   for part in re.split(r'\\cup(?![A-Za-z])|∪|\\text\s*\{\s*or\s*\}|\\(?:lor|vee)(?![A-Za-z])|'
                        r'(?<=[\s\d})\]])or(?=[\s\\])|(?<=[)\]])\s*U\s*(?=[(\[])', text):
-    found = _piece(part.strip())
+    # x > -1 and x < 5: what all of them hold.
+    found = functools.reduce(_common, [_piece(_MEMBER.sub('', one.strip())) for one in _BOTH.split(part)])
     if found is None or len(pieces) > MAX_PARTS:
       return None
     pieces += found
@@ -60,13 +67,39 @@ def read_interval(text: str) -> tuple[Piece, ...] | None:
   return tuple(pieces)
 
 
+def _common(a: list[Piece] | None, b: list[Piece] | None) -> list[Piece] | None:
+  """What lies in both; None where an end is no number."""
+  if a is None or b is None or any(value(end) is None for piece in (*a, *b) for end in (piece.lo, piece.hi)):
+    return None
+  found = []
+  for p, q in itertools.product(a, b):
+    lo, lo_closed = max((value(x.lo), not x.lo_closed, x.lo, x.lo_closed) for x in (p, q))[2:]
+    hi, hi_closed = min((value(x.hi), x.hi_closed, x.hi, x.hi_closed) for x in (p, q))[2:]
+    if value(lo) < value(hi) or (value(lo) == value(hi) and lo_closed and hi_closed):
+      found.append(Piece(lo, lo_closed, hi, hi_closed))
+  return found
+
+
+def _outside(pieces: tuple[Piece, ...] | None) -> list[Piece] | None:
+  """The rest of the real line; None where an end is no number."""
+  if not pieces or any(value(end) is None for piece in pieces for end in (piece.lo, piece.hi)):
+    return None
+  rest, lo, closed = [], '-oo', False
+  for piece in merged(pieces):
+    if value(lo) < value(piece.lo):
+      rest.append(Piece(lo, closed, piece.lo, not piece.lo_closed))
+    lo, closed = piece.hi, not piece.hi_closed
+  return rest + ([Piece(lo, closed, 'oo', False)] if lo != 'oo' else [])
+
+
 def _piece(text: str) -> list[Piece] | None:
   if reals := _REALS.match(text):
     rest = text[reals.end():].strip()
     if not rest:
       return [Piece('-oo', False, 'oo', False)]
     without = re.match(r'\\(?:setminus|backslash)(?![A-Za-z])|\\\\|-|\\', rest)
-    return _without(read_set(rest[without.end():].strip())) if without else None
+    rest = rest[without.end():].strip() if without else ''
+    return _without(read_set(rest)) if rest.startswith('\\{') else _outside(read_interval(rest)) if rest else None
   if text.startswith('\\{'):
     points = read_set(text)
     if points is None or not points.parts or not all(isinstance(p, str) for p in points.parts):
@@ -85,7 +118,7 @@ def _piece(text: str) -> list[Piece] | None:
 
 
 def _inequality(terms, signs) -> list[Piece] | None:
-  variable = lambda term: bool(re.fullmatch(NAME, term)) and term not in ('e',)
+  variable = lambda term: bool(re.fullmatch(rf'{NAME}|[a-zA-Z]\s*\(\s*[a-z]\s*\)', term)) and term not in ('e',)
   if len(signs) != len(terms) - 1:
     return None
   if len(terms) == 3:

@@ -12,11 +12,15 @@ DIGITS = 40  # beyond one for each character of the longer answer: 1.41421356237
 MAX_EXPONENT, MAX_REACH, MAX_DIGITS = 10_000, 300, 1500
 _TOKEN = re.compile(r'\s*(?:(\d+(?:\.\d*)?|\.\d+)|\\([A-Za-z]+)|([A-Za-z])|(.))', re.DOTALL)
 _DRESS = re.compile(r'\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,!;:]|\\quad|\$|(?<=\d),(?=\d{3}(?!\d))|\{,\}')
-POINTS = 3  # at which variables are looked at
+POINTS = 5  # at which variables are looked at
 
 
 class Unread(Exception):
   """It is no plain arithmetic, or has no value there."""
+
+
+class OutOfDomain(Unread):
+  """It has no real value there, as a root or a logarithm of a negative number."""
 
 
 def same(gold: str, said: str) -> bool | None:
@@ -25,7 +29,7 @@ def same(gold: str, said: str) -> bool | None:
 
   if max(len(gold), len(said)) > LIMIT:
     return None
-  verdicts, reach = set(), 1.0
+  verdicts, reach, imaginary = set(), 1.0, bool(re.search(r'(?<![A-Za-z\\])i(?![A-Za-z])', gold))
   try:
     # How far exponents reach: 1 + 10^{-200} is 1 to as many digits as it has characters.
     for text in (gold, said):
@@ -38,7 +42,13 @@ def same(gold: str, said: str) -> bool | None:
       return None
     with mpmath.workdps(digits):
       for k in range(POINTS):
-        a, b = (_Reader(text, _Many(mpmath.mp, k)).value() for text in (gold, said))
+        try:
+          a = _Reader(gold, _Many(mpmath.mp, k)).value()
+        except OutOfDomain:
+          continue
+        if mpmath.im(a) and not imaginary:  # \\sqrt{2/k} speaks of positive k alone
+          continue
+        b = _Reader(said, _Many(mpmath.mp, k)).value()
         size, gap = max(abs(a), abs(b)), abs(a - b)
         if not mpmath.isfinite(size) or size < mpmath.mpf(10)**(DIGITS // 2 - digits):
           return None
@@ -89,13 +99,15 @@ class _Many:
 
   def letter(self, name: str):
     index = ord(name)
-    sign = -1 if self._point == 1 or (self._point == 2 and index % 2) else 1
+    sign = -1 if self._point == 1 or (self._point == 2 and index % 2) else 1  # at the others all are positive
     return sign * self._mp.exp(self._mp.mpf(index % 32 + 40 * (name < 'a')) / 37 + self._mp.mpf(self._point) / 5) / 2
 
   def function(self, name: str, argument):
     mp = self._mp
-    if abs(argument) > MAX_EXPONENT or (name == 'ln' and (mp.im(argument) or mp.re(argument) <= 0)):
+    if abs(argument) > MAX_EXPONENT:
       raise Unread
+    if name == 'ln' and (mp.im(argument) or mp.re(argument) <= 0):
+      raise OutOfDomain
     return getattr(mp, name)(argument)
 
   def power(self, base, exponent):
@@ -106,7 +118,7 @@ class _Many:
     whole = mp.isint(exponent)
     # Roots of negative numbers are a matter of convention: sympy's.
     if not whole and not mp.im(base) and mp.re(base) < 0:
-      raise Unread
+      raise OutOfDomain
     return base ** (int(mp.re(exponent)) if whole else exponent)
 
 

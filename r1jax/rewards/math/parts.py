@@ -3,8 +3,9 @@
 import re
 from typing import NamedTuple
 
+from r1jax.data.notation import closing
 from r1jax.rewards.math.expressions import depth
-from r1jax.rewards.math.reading import closing, plain
+from r1jax.rewards.math.reading import plain
 
 MAX_PARTS = 400
 

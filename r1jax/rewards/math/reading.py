@@ -7,6 +7,9 @@ from fractions import Fraction
 import re
 from typing import NamedTuple
 
+from r1jax.data import notation
+from r1jax.data.notation import closing
+
 MAX_CHARS, MAX_DIGITS = 2000, 1000  # CPython's int() raises over 4300 digits, and is quadratic below
 
 # What Chinese and Japanese prompts bring: （B）, 1，-2, x＝5, １８.
@@ -15,7 +18,6 @@ _ASCII = str.maketrans({**{chr(c): chr(c - 0xfee0) for c in range(0xff01, 0xff5f
 _WRAPPER = re.compile(r'\\(?:boxed|text|textbf|textrm|textit|mathrm|mathbf|mbox|boldsymbol|bm)\s*\{')
 _STYLE = re.compile(r'\\(?:bf|rm|it|sf|tt|bfseries|displaystyle|textstyle|color\s*\{\s*\w+\s*\})(?![A-Za-z])\s*')
 _DOUBLED = re.compile(r'\\\\(?=[A-Za-z%$({\[,;!])')  # a backslash that was escaped twice
-_BRACE = re.compile(r'\\.|[{}]', re.DOTALL)
 
 
 def plain(answer: str) -> str:
@@ -24,11 +26,11 @@ def plain(answer: str) -> str:
   text, before = answer.translate(_ASCII), None
   if '\\\\' in text and '\\begin' not in text:
     text = _DOUBLED.sub(r'\\', text)
-  text = text.replace('\\$', '$')
+  text = notation.read(text).replace('\\$', '$')
   while text != before:
     before = text
     text = text.strip(' \t\r\n$*`~').rstrip('.。').removesuffix('\\')
-    for dress in ('\\(', '\\[', '\\displaystyle', '\\,', '\\!', '\\;'):
+    for dress in ('\\(', '\\[', '\\displaystyle', '\\,', '\\!', '\\;', '\\:', '\\ ', '\\quad', '\\qquad'):
       text = text.removeprefix(dress)
     for dress in ('\\)', '\\]', '\\,', '\\!', '\\;', '\\quad', '\\qquad'):
       text = text.removesuffix(dress)
@@ -42,16 +44,6 @@ def plain(answer: str) -> str:
   return text
 
 
-def closing(text: str, start: int) -> int:
-  """Where the brace that was opened just before `start` closes; -1 if it does not."""
-  depth = 1
-  for match in _BRACE.finditer(text, start):
-    depth += {'{': 1, '}': -1}.get(match[0], 0)
-    if not depth:
-      return match.start()
-  return -1
-
-
 # --- numbers ---
 _SIGN, _INT = r'([+-]?)\s*', r'(?:[1-9][0-9]{0,2}(?:(?:,\\!\s?|\{,\}|\\[,\s]|,)[0-9]{3})+|[0-9]+)'
 _DECIMAL = rf'{_SIGN}({_INT}(?:\.[0-9]*)?|\.[0-9]+)'
@@ -59,16 +51,20 @@ _FRAC = rf'\\[cdt]?frac\s*(?:\{{\s*([+-]?\s*{_INT})\s*\}}|([0-9]))\s*(?:\{{\s*([
 _LITERAL = re.compile(_DECIMAL)
 _SPACED = re.compile(r'[1-9][0-9]{0,2}(?: [0-9]{3})+')
 _SLASH = re.compile(rf'{_SIGN}(?:([0-9]+)(?:\s|\\\s)+)?({_INT})\s*/\s*({_INT})')
-_FRACTION = re.compile(rf'{_SIGN}({_INT})?(?:\s|\\\s)*{_FRAC}')
+_FRACTION = re.compile(rf'{_SIGN}({_INT})?(?:\s|\\[\s,;!])*{_FRAC}')
 _REPEATING = re.compile(r'([+-]?)\s*([0-9]*)\.([0-9]*)\s*'
-                        r'(?:\\overline\s*\{\s*([0-9]+)\s*\}|\\dot\s*\{?\s*([0-9])\s*\}?)')
+                        r'(?:\\overline\s*\{\s*([0-9]+)\s*\}|\\dot\s*(?:\{\s*([0-9])\s*\}|([0-9]))'
+                        r'(?:([0-9]*)\\dot\s*(?:\{\s*([0-9])\s*\}|([0-9])))?)')
 _SCIENTIFIC = re.compile(rf'{_DECIMAL}(?:[eE]|\s*(?:\\times|\\cdot|×|\*)\s*10\s*\^\s*)'
                          r'(?:\{\s*([+-]?[0-9]{1,4})\s*\}|([+-]?[0-9]{1,4}))')
+_POWER_OF_TEN = re.compile(rf'{_SIGN}10\s*\^\s*(?:\{{\s*([+-]?[0-9]{{1,3}})\s*\}}|([0-9]))')
 _DIGITS = re.compile(r'-?[0-9]{1,18}')
 # x = 5, x_1 = 5, f(x) = x^2, f^{-1}(x) = x, P(A) = 1/2, AB = 5, \\angle ABC = 60, dy/dx = 2x
 ASSIGNED = re.compile(
     r"(?:\\angle\s*[A-Z]{1,3}|\\frac\s*\{d[a-z]?\}\{d[a-z]\}|\\(?:theta|alpha|beta|phi|lambda|mu|omega)|[A-Z]{2,3}|"
-    r"\\text\s*\{[A-Za-z\s]+\}|(?:[A-Za-z]\s*[+-]\s*)+[A-Za-z]|"
+    r"\\text\s*\{[A-Za-z\s]+\}|(?:[A-Za-z]\s*[+-]\s*)+[A-Za-z]|(?:[A-Z]{2,3}\s*[+-]\s*)+[A-Z]{2,3}|"
+    r"\|\s*(?:\\overline\s*\{)?[A-Z]{1,3}\}?\s*\||\\overline\s*\{\s*[A-Z]{2,3}\s*\}|[A-Z]{1,2}\s*[:/]\s*[A-Z]{1,2}|"
+    r"\\frac\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}|"
     r"[A-Za-z](?:_(?:\w|\{\w{1,5}\}))?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z](?:,\s*[A-Za-z])*\))?)\s*=(?!=)\s*")
 
 # --- units ---
@@ -79,7 +75,9 @@ _WORDS = (r'(?:[cmk]?m|[km]?g|meters?|metres?|centimeters?|kilometers?|miles?|in
 # Words that change a number are no units of it; as _unit gives them, without a plural's s.
 _SCALES = set('''
     ten hundred thousand million billion trillion k bn mn mil dozen
-    half halve third quarter fourth fifth sixth seventh eighth ninth tenth hundredth thousandth millionth
+    half halve third quarter fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth
+    fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth sixtieth seventieth
+    eightieth ninetieth hundredth thousandth millionth billionth score gross pair
     double triple twice time plus minus negative over less more squared square cubed cube root factorial base mod
     percent pct pi i e j x y n and or'''.split())
 _ALIASES = {name: names.split()[0] for names in (
@@ -89,12 +87,17 @@ _ALIASES = {name: names.split()[0] for names in (
 _PERCENT = re.compile(r'\s*(?:\\?%|\\text\s*\{\s*(?:\\?%|percent|pct)\s*\}|(?:percent|pct))\Z')
 _DEGREE = re.compile(r'(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\Z')
 _IN_TEXT = re.compile(r'\(?\\(?:text|mathrm|textrm|textbf|textnormal|mbox)\s*\{[\s~]*\(?((?:(?:square|cubic|sq\.?)\s+)?'
-                      rf'[A-Za-z]{{1,14}}(?:(?:\s+per\s+|/|\s+)[A-Za-z]{{1,14}})?{_POWER})\)?[\s~.]*\}}({_POWER})\)?\Z')
+                      rf'(?:[A-Za-z]{{1,14}}(?:(?:\s+per\s+|/|\s+)[A-Za-z]{{1,14}})?|[\u4e00-\u9fff]{{1,3}}){_POWER})\)?'
+                      rf'[\s~.]*\}}({_POWER})\)?\Z')
 # 18 eggs, 元; a number is what is asked, and no word that changes one.
-_COUNTED = re.compile(r'(?<=[0-9])\s+([A-Za-z]{2,14}(?:\s+[A-Za-z]{2,14})?)\Z|'
+_COUNTED = re.compile(r'(?<=[0-9])\s+\(?([A-Za-z]{2,14}(?:\s+[A-Za-z]{2,14})?)\)?\Z|'
                       r'(?<=[0-9])\s*([\u4e00-\u9fff]{1,3})\Z')
 _MULTIPLES = set('十百千万亿兆半成倍分折点零一二三四五六七八九又')
-_CURRENCY = re.compile(r'(?:US\s*)?(?:\$|£|€|¥|￥|\\pounds|USD|EUR|GBP|RMB)\s*')
+_TIMES = re.compile(r'(?<=[0-9])\s*(?:\\(?:text|mathrm)\s*\{\s*)?([百千万亿]{1,2})\s*\}?')
+_POWERS = {'百': 2, '千': 3, '万': 4, '亿': 8}
+_CURRENCY = re.compile(r'((?:US\s*)?\$|£|€|¥|￥|\\pounds|\\text\s*\{\s*(?:USD|EUR|GBP|RMB|CNY)\s*\}|USD|EUR|GBP|RMB|CNY)\s*')
+_MONEY = {'€': 'euro', 'eur': 'euro', '£': 'lb', '\\pounds': 'lb', 'gbp': 'lb', '¥': 'yuan', '￥': 'yuan', 'rmb': 'yuan',
+          'cny': 'yuan', '元': 'yuan', 'usd': 'dollar', '美元': 'dollar', '欧元': 'euro', '人民币': 'yuan', 'pound': 'lb'}
 _BARE = re.compile(rf'(?<=[0-9}}\s])((?:(?:square|cubic|sq\.?)\s+)?{_WORDS}(?:(?:\s+per\s+|/){_WORDS})?{_POWER})\Z')
 
 
@@ -109,7 +112,7 @@ def _unit(words: str) -> str:
   words = re.sub(r'[{}\s^]+', ' ', words.casefold().replace('²', ' 2').replace('³', ' 3')).strip()
   words = re.sub(r'^(square|sq\.?) (.*)', r'\2 2', re.sub(r'^cubic (.*)', r'\1 3', words))
   words = [w[:-1] if len(w) > 2 and w.endswith('s') else w for w in words.replace('/', ' per ').split()]
-  return ' '.join(_ALIASES.get(w, w) for w in words)
+  return ' '.join(_MONEY.get(w) or _ALIASES.get(w, w) for w in words)
 
 
 def without_unit(text: str) -> tuple[str, str]:
@@ -133,9 +136,13 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
     return None
   text = plain(answer)
   text = plain(text[assigned.end():]) if (assigned := ASSIGNED.match(text)) else text
+  power = 0
   unit, percent = 'dollar' if '\\$' in answer else '', False
   if units and (currency := _CURRENCY.match(text)):
     text = text[currency.end():]
+    unit = unit or _MONEY.get(re.sub(r'\\text|[{}\s]', '', currency[1]).lower(), '')  # a bare $ may be a formula's
+  if units and (times := _TIMES.search(text)):
+    text, power = text[:times.start()] + text[times.end():], sum(_POWERS[c] for c in times[1])
   if not units:
     pass
   elif match := _PERCENT.search(text):
@@ -153,9 +160,13 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
   if set(unit.split()) & _SCALES:
     return None
   text = plain(re.sub(r'\\(?:left|right)(?![A-Za-z])', '', text))
-  if text.startswith('(') and text.endswith(')') and not re.search('[()]', text[1:-1]):
-    text = plain(text[1:-1])
-  value = _value(text, kind)
+  if enclosed := re.fullmatch(r'([+-]?)\s*\(([^()]*)\)', text):
+    inner = plain(enclosed[2])
+    text = enclosed[1] + inner if not enclosed[1] or inner[:1] not in ('+', '-') else text
+  value = _value(text, 'decimal' if power and kind == 'int' else kind)
+  value = value if value is None else value * 10 ** power
+  if kind == 'int' and value is not None and value.denominator != 1:
+    value = None
   if value is None and kind == 'int' and percent:
     value = _value(text, 'decimal')
   if value is None or max(abs(value.numerator), value.denominator) >= 10**MAX_DIGITS:
@@ -173,9 +184,11 @@ def same_quantity(gold: Quantity, said: Quantity, slack: Fraction = Fraction(0))
   """Equal within `slack`. A unit or a percent sign that only one of the two has is dress; two units must be one."""
   if gold.unit and said.unit and gold.unit != said.unit:
     return False
+  near = lambda a, b, within: abs(a - b) <= within
+  if said.percent and not gold.percent and not gold.unit and gold.value.denominator != 1 and abs(gold.value) < 1:
+    return near(said.value / 100, gold.value, slack)  # 1/5 is no 1/5 of a hundredth
   if said.value == gold.value or not (slack or said.percent or gold.percent):  # nearly always: no arithmetic
     return said.value == gold.value
-  near = lambda a, b, within: abs(a - b) <= within
   if near(said.value, gold.value, slack):
     return True
   if gold.percent and not said.percent:
@@ -197,11 +210,13 @@ def _value(text: str, kind: str) -> Fraction | None:
     sign, whole, a, c, b, d = match.groups()
     return _mixed(sign, whole, a or c, b or d)
   if match := _REPEATING.fullmatch(text):
-    sign, whole, before, repeated, dotted = match.groups()
-    period = repeated or dotted
+    sign, whole, before, repeated, *dotted = match.groups()
+    period = repeated or ''.join(digits or '' for digits in dotted)
     value = Fraction(int(f'{whole}{before}{period}') - int(f'{whole}{before}' or '0'),
                      10**len(before) * (10**len(period) - 1))
     return -value if sign == '-' else value
+  if kind in ('decimal', 'expr') and (match := _POWER_OF_TEN.fullmatch(text)):
+    return _exact(match[1], '1') * Fraction(10) ** int(match[2] or match[3])
   match = _SCIENTIFIC.fullmatch(text) if kind in ('decimal', 'expr') else None
   if match and (kind == 'decimal' or not re.search('[eE]', text)):
     value, power = _exact(match[1], match[2]), int(match[3] or match[4])
@@ -276,6 +291,15 @@ def choice(answer: str) -> str | None:
   return (match[1] or match[2]) if match and not _ANOTHER.search(match[3]) else None
 
 
+_CLOCK = re.compile(r'(?<![0-9])([0-9]{1,2})(?::([0-9]{2}))?\s*([ap])\.?\s?m\b\.?')
+_HELD = re.compile(r'\\(?:text|mathrm|textrm|textbf|textit|mbox)\s*\{([^{}]*)\}')
+
+
 def words(answer: str) -> str | None:
+  """Words, times and ratios in one spelling: 4:30 \\text{ p.m.} is 4:30 PM, 3 : 4 is 3:4."""
   text = plain(answer) if len(answer) <= MAX_CHARS else ''
+  if ':' in text or '\\' in text:
+    text = plain(re.sub(r'\\[,;:\s]|~|\\q?quad(?![A-Za-z])', ' ', _HELD.sub(r' \1 ', text).replace('\\!', '')))
+    text = re.sub(r'\s*:\s*', ':', text)
+    text = _CLOCK.sub(lambda m: f'{m[1]}:{m[2] or "00"} {m[3]}m', text.casefold()).rstrip('.')
   return ' '.join(text.casefold().split()).strip('\'"') or None
