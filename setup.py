@@ -18,6 +18,7 @@ setup(
         'grain>=0.2.12,<0.3',
         'importlib-resources>=6,<8',  # tensorflow-datasets imports it and does not say so
         'jax>=0.10.0,<0.11',
+        'jinja2>=3.1,<4',
         'math-verify[antlr4_13_2]>=0.9,<0.10',
         'matplotlib>=3.9,<4',
         'ml-collections>=1.0,<2',

@@ -36,7 +36,7 @@ def test_a_question_may_hold_braces():
 def test_an_unknown_template_and_a_long_prompt_are_refused():
   class Letters:
     pad_id = 0
-    encode = staticmethod(lambda text: [ord(c) for c in text])
+    encode = encode_prompt = staticmethod(lambda text: [ord(c) for c in text])
 
   with pytest.raises(UserError, match="no template 'r2': one of r1_zero, r1, plain"):
     prompts.render('r2', Q)
@@ -51,6 +51,8 @@ def test_too_long_a_question_is_left_out_and_said(caplog):
   class Words:
     def encode(self, text):
       return text.split()
+
+    encode_prompt = encode
 
   rows = [{'id': 'a', 'question': 'one two'}, {'id': 'b', 'question': 'one two three', 'where': 'f.jsonl:2'},
           {'id': 'c', 'question': '1 2', 'prefill': ' 3'}]

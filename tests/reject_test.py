@@ -201,7 +201,7 @@ def test_shown_examples_must_be_whole(tmp_path):
 def test_sft_leaves_out_what_no_row_holds(caplog):
   class Letters:
     eos_ids = (1,)
-    encode = staticmethod(lambda text: [ord(c) for c in text])
+    encode = encode_prompt = staticmethod(lambda text: [ord(c) for c in text])
     find = staticmethod(lambda token: None)
   fitting = sft._fitting([('ab', 'c' * n) for n in (3, 5, 6, 20)], Letters(), 7, 'sft')
   # With the end; the last token of a row's eight is a target alone.

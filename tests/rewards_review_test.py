@@ -46,7 +46,7 @@ def test_a_tolerance_goes_with_the_percent(gold, tolerance, said, right):
   assert math.score(rf'\boxed{{{said}}}', row).value == right
 
 
-@pytest.mark.parametrize('gold', ['sin(2)', '3*frac{1}{2}'])
+@pytest.mark.parametrize('gold', ['3*frac{1}{2}', 'frac{1}{2}'])
 def test_a_gold_that_would_be_misread_is_refused(gold):
   with pytest.raises(ValueError, match='without its backslash'):
     math.check_row({'answer': gold, 'answer_type': 'expr'})

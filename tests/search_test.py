@@ -21,6 +21,8 @@ class Letters:
   def encode(self, text):
     return [ord(c) for c in text]
 
+  encode_prompt = encode
+
   def decode(self, ids):
     return ''.join(chr(i) for i in ids if i not in self.eos_ids)
 

@@ -81,10 +81,12 @@ def _gguf_tokenizer(path: str, fact: Callable, out: str) -> None:
            for token, kind in zip(tokens, fact('tokenizer.ggml.token_type')) if kind in (_CONTROL, _USER_DEFINED)]
   tokenizer.add_special_tokens([t for t in added if t.special])
   tokenizer.add_tokens([t for t in added if not t.special])
-  eos = fact('tokenizer.ggml.eos_token_id')
+  eos, bos = fact('tokenizer.ggml.eos_token_id'), fact('tokenizer.ggml.bos_token_id', -1)
   tokenizer.save(os.path.join(out, 'tokenizer.json'))
   checkpoint.write_json(os.path.join(out, 'tokenizer_r1jax.json'), {
       'eos_ids': [eos], 'pad_id': fact('tokenizer.ggml.padding_token_id', eos),
-      'chat_template': fact('tokenizer.chat_template', '') or None})
+      'chat_template': fact('tokenizer.chat_template', '') or None,
+      'bos_id': bos if bos >= 0 and fact('tokenizer.ggml.add_bos_token', False) else None,
+      'special': {} if bos < 0 else {'bos_token': tokens[bos]}})
 
 

@@ -197,13 +197,23 @@ def _import_tokenizer(directory: str, facts: dict, out: str) -> None:
   eos = eos if isinstance(eos, list) else [eos]
   if None in eos:
     raise UserError(f'no eos_token_id in {directory}/generation_config.json or config.json')
-  template = read_json(directory, 'tokenizer_config.json', needed=False).get('chat_template')
+  said = read_json(directory, 'tokenizer_config.json', needed=False)
+  template = said.get('chat_template')
+  if isinstance(template, list):  # several, by name
+    template = next((t['template'] for t in template if t.get('name') == 'default'), template[0]['template'])
   if os.path.exists(path := os.path.join(directory, 'chat_template.jinja')):
     with open(path, encoding='utf-8') as f:
       template = f.read()
   shutil.copyfile(os.path.join(directory, 'tokenizer.json'), os.path.join(out, 'tokenizer.json'))
   checkpoint.write_json(os.path.join(out, 'tokenizer_r1jax.json'), {
-      'eos_ids': eos, 'pad_id': eos[0] if pad is None else pad, 'chat_template': template})
+      'eos_ids': eos, 'pad_id': eos[0] if pad is None else pad, 'chat_template': template, 'special': _special(said)})
+
+
+def _special(said: dict) -> dict[str, str]:
+  """Texts of the tokens that chat templates name: in tokenizer_config.json a text, or an object with its content."""
+  names = ('bos_token', 'eos_token', 'pad_token', 'unk_token')
+  found = {name: said[name] for name in names if said.get(name)}
+  return {name: token['content'] if isinstance(token, dict) else token for name, token in found.items()}
 
 
 def read_json(directory: str, name: str, needed: bool = True) -> dict:
@@ -265,6 +275,8 @@ def _export_tokenizer(out: str, tokenizer) -> None:
   name = tokenizer.piece
   facts = {'tokenizer_class': 'PreTrainedTokenizerFast', 'eos_token': name(tokenizer.eos_ids[0]),
            'pad_token': name(tokenizer.pad_id), 'clean_up_tokenization_spaces': False, 'model_max_length': int(1e9)}
+  if tokenizer.special['bos_token']:
+    facts['bos_token'] = tokenizer.special['bos_token']
   if tokenizer.chat_template:
     facts['chat_template'] = tokenizer.chat_template
   checkpoint.write_json(os.path.join(out, 'tokenizer_config.json'), facts)

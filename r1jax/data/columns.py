@@ -54,10 +54,10 @@ def normal(row, columns: dict | None = None, defaults: dict | None = None) -> di
   if 'answer' not in columns and (program := _program(row)) is not None:
     question = _question(_first(row, (columns['question'],)) if 'question' in columns else program['question'])
     answer = row.get('answer')
-    return {'reward': 'code', **(defaults or {}), **program, 'question': question,
+    return {'reward': 'code', **(defaults or {}), **_system(row), **program, 'question': question,
             'answer': answer if isinstance(answer, str) else '', 'answer_type': 'text'}
   question = _question(_first(row, (columns['question'],) if 'question' in columns else QUESTION))
-  found = {**(defaults or {}), **row, 'question': question}
+  found = {**(defaults or {}), **_system(row), **row, 'question': question}
   value = _first(row, (columns['answer'],) if 'answer' in columns else ANSWER)
   if value is None:
     value = _from_messages(row)
@@ -113,6 +113,15 @@ def _question(value) -> str:
   except UnicodeEncodeError as e:
     raise LeftOut('half a surrogate pair in the question') from e
   return value
+
+
+def _system(row: dict) -> dict:
+  """{'system': what messages begin with}, where they do."""
+  for name in ('messages', 'conversations', 'prompt', 'question'):
+    first = row[name][0] if isinstance(row.get(name), list) and row[name] else None
+    if isinstance(first, dict) and _role(first) == 'system' and isinstance(_content(first), str):
+      return {'system': _content(first)}
+  return {}
 
 
 def _from_messages(row: dict):

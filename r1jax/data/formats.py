@@ -154,7 +154,7 @@ def of_template(template: str) -> Tagged | Marked | Opened:
 
 def encode(tokenizer, prompt: str, completion: str) -> tuple[list[int], list[int]]:
   """(prompt ids, completion ids): of a document only the second part is learned, its marks and its end among it."""
-  return tokenizer.encode(prompt), tokenizer.encode(completion) + [tokenizer.eos_ids[0]]
+  return tokenizer.encode_prompt(prompt), tokenizer.encode(completion) + [tokenizer.eos_ids[0]]
 
 
 def last_answer(text: str) -> str | None:

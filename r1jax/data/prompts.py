@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from r1jax.data import chat
 from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
@@ -36,19 +37,56 @@ TEMPLATES = {
 }
 
 
+CHAT = 'chat'  # the model's own chat template, of its tokenizer
+
+
 def render(template: str, question: str, prefill: str = '') -> str:
   """The prompt's text. `prefill` opens the answer on the model's behalf, and rewards count it in.
 
   Raises:
-    UserError: no such template.
+    UserError: no such template; 'chat', which only `for_model` can render.
   """
+  if template == CHAT and not question:
+    return prefill
   if template not in TEMPLATES:
-    raise UserError(f'no template {template!r}: one of {", ".join(TEMPLATES)}')
+    raise UserError(f'no template {template!r}: one of {", ".join(TEMPLATES)}; {CHAT!r}, the model\'s own, only where '
+                    'questions of a task are asked')
   return TEMPLATES[template].replace('{question}', question) + prefill
 
 
+def text(template: str, row: dict) -> str:
+  """The text of a row's prompt: as `for_model` rendered it, else by one of TEMPLATES."""
+  if 'rendered' in row:
+    return row['rendered'] + row.get('prefill', '')
+  return render(template, row['question'], row.get('prefill', ''))
+
+
+def ids(tokenizer, template: str, row: dict) -> list[int]:
+  """Token ids of a row's prompt, with the token that begins every text of the model, where it has one."""
+  return tokenizer.encode_prompt(text(template, row))
+
+
+def for_model(rows: list[dict], tokenizer, template: str) -> list[dict]:
+  """Rows with what only the model's tokenizer tells: of its chat template the prompt, and the format of answers to it.
+
+  A chat template that ends in <think> opens the reasoning (DeepSeek-R1's and its distills').
+  """
+  told = sum(bool(row.get('system')) for row in rows)
+  if told and template != CHAT:
+    log.warning('%d of %d questions have a system prompt, for which template %r has no place: left out', told, len(rows),
+                template)
+  if template != CHAT:
+    return rows
+  format_ = 'deepseek_r1' if chat.render(tokenizer, '', '').rstrip().endswith('<think>') else 'r1_zero'
+  log.info('chat: answers are read as format %r has them', format_)
+  return [{**row, 'format': format_, 'rendered': chat.render(tokenizer, row['question'], row.get('system', ''))}
+          for row in rows]
+
+
 def fixed_parts(template: str) -> list[str]:
-  """What stands before and after the question."""
+  """What stands before and after the question, but of a chat template, which only its tokenizer knows."""
+  if template == CHAT:
+    return []
   return [part for part in TEMPLATES[template].split('{question}') if part]
 
 
@@ -60,11 +98,11 @@ def encode(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> li
   """
   out = []
   for row in rows:
-    ids = tokenizer.encode(render(template, row['question'], row.get('prefill', '')))
-    if len(ids) > max_prompt:
-      raise UserError(f'the prompt of row {row["id"]} has {len(ids)} tokens, the limit max_prompt={max_prompt}: '
+    found = ids(tokenizer, template, row)
+    if len(found) > max_prompt:
+      raise UserError(f'the prompt of row {row["id"]} has {len(found)} tokens, the limit max_prompt={max_prompt}: '
                       'raise max_prompt or leave the row out')
-    out.append(np.asarray(ids, np.int32))
+    out.append(np.asarray(found, np.int32))
   return out
 
 
@@ -74,8 +112,7 @@ def fitting(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> l
   Raises:
     UserError: none has.
   """
-  length = lambda row: len(tokenizer.encode(render(template, row['question'], row.get('prefill', ''))))
-  kept = [row for row in rows if length(row) <= max_prompt]
+  kept = [row for row in rows if len(ids(tokenizer, template, row)) <= max_prompt]
   if len(kept) < len(rows):
     fits = {id(row) for row in kept}
     first = [str(row.get('where') or f"row {row['id']}") for row in rows if id(row) not in fits][:3]

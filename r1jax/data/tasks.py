@@ -41,7 +41,7 @@ SPLITS = {'base': range(0, 70), 'train': range(70, 90), 'heldout': range(90, 100
 
 # Keys of a config's task; experiments/common.py says what they are.
 DEFAULTS = dict(source='', size=0, seed=1, params={}, prefill='', answer_type='auto', chinese=0.0,
-                columns=dict(question='', answer=''), strict=False, split='', holdout=0.0, reward='', share=0.0)
+                columns=dict(question='', answer=''), strict=False, split='', holdout=0.0, reward='', system='', share=0.0)
 
 # Tasks that python -m r1jax.evaluate knows by name: what load takes, and the template they are asked in.
 TASKS = {
@@ -172,7 +172,8 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
               prefill=task.get('prefill', ''), chinese=task.get('chinese', 0.0), judged=judged,
               columns={k: v for k, v in task.get('columns', {}).items() if v}, strict=task.get('strict', False),
               holdout=holdout if is_file(task.source) else 0.0)
-  return [{**row, 'format': formats.of_template(template).name} for row in rows]
+  told = {'system': task.system} if task.get('system') else {}
+  return [{**told, **row, 'format': formats.of_template(template).name} for row in rows]
 
 
 def several(task) -> list[ConfigDict]:

@@ -17,7 +17,16 @@ _USER_DEFINED = sentencepiece_model_pb2.ModelProto.SentencePiece.USER_DEFINED
 
 
 class Tokenizer:
-  """Text <-> token ids. `eos_ids` end a completion, `pad_id` fills (no mask is ever made from it)."""
+  """Text <-> token ids.
+
+  Attributes:
+    eos_ids: each ends a completion.
+    pad_id: fills; no mask is ever made from it.
+    bos_id: the token that begins every text of this model; None where it was trained without one (Llama 3's has one, the
+      published DeepSeek-V3's writes it in its chat template alone).
+    chat_template: a jinja text, or None.
+    special: {'bos_token': ..., 'eos_token': ...}, texts that chat templates ask for.
+  """
 
   def __init__(self, directory: str):
     """Reads tokenizer.model or tokenizer.json, and tokenizer_r1jax.json (eos and pad ids), from a directory.
@@ -49,6 +58,20 @@ class Tokenizer:
     else:
       raise UserError(f'no tokenizer in {directory}: expected tokenizer.model or tokenizer.json there')
     self.chat_template = facts.get('chat_template')
+    self.bos_id = facts['bos_id'] if 'bos_id' in facts else self._begins_with()
+    self.special = {'bos_token': '', 'eos_token': self.piece(self.eos_ids[0]), **facts.get('special', {})}
+
+  def _begins_with(self) -> int | None:
+    """What the library itself puts before a text."""
+    if self._hf is None:
+      return None
+    bare, whole = (self._hf.encode('a', add_special_tokens=adds).ids for adds in (False, True))
+    return whole[0] if len(whole) > len(bare) and whole[0] != bare[0] else None
+
+  def encode_prompt(self, text: str) -> list[int]:
+    """Ids of a text that begins a sequence: with the model's token for that in front, unless the text has it."""
+    ids = self.encode(text)
+    return ids if self.bos_id is None or ids[:1] == [self.bos_id] else [self.bos_id, *ids]
 
   def encode(self, text: str) -> list[int]:
     """Ids of a text; adds no beginning or end of its own."""

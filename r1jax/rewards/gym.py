@@ -12,6 +12,7 @@ import re
 
 from r1jax.rewards import CORRECT, NO_ANSWER, Score, WRONG
 from r1jax.rewards import math
+from r1jax.rewards.math.reading import plain
 
 # Many verifiers call eval or sympy.parse_expr on the answer: these see numbers, operators and single letters alone, and
 # the functions that answers of theirs may use. `integrate(...)` would box the question, and `__import__` anything.
@@ -29,7 +30,12 @@ def decide(completion: str, row: dict) -> Score | None:
   said = extract(completion, row)
   if said is None:
     return NO_ANSWER
-  return CORRECT if row.get('answer') and said == str(row['answer']).strip() else None
+  return CORRECT if row.get('answer') and str(row['answer']).strip() in (said, _bare(said)) else None
+
+
+def _bare(said: str) -> str:
+  """Without what chat models put round an answer: `5`, **5**, $5$, \\text{5}."""
+  return plain(said).strip()
 
 
 @functools.lru_cache(maxsize=256)
@@ -50,7 +56,8 @@ def judge(completion: str, row: dict) -> Score:
     return verdict
   gym = row['gym']
   verify = _verifier(gym['task'], json.dumps(gym['params'], sort_keys=True), gym['seed'], gym['size'], gym['index'])
-  return CORRECT if verify(extract(completion, row)) >= 1.0 else WRONG
+  said = extract(completion, row)
+  return CORRECT if any(verify(text) >= 1.0 for text in dict.fromkeys((said, _bare(said))) if text) else WRONG
 
 
 def deadline(row: dict) -> float:

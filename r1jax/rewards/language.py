@@ -19,6 +19,8 @@ SCRIPTS = {
     'ko': {'HANGUL'}, 'ru': {'CYRILLIC'}, 'uk': {'CYRILLIC'}, 'el': {'GREEK'}, 'ar': {'ARABIC'}, 'fa': {'ARABIC'},
     'he': {'HEBREW'}, 'hi': {'DEVANAGARI'}, 'bn': {'BENGALI'}, 'ta': {'TAMIL'}, 'te': {'TELUGU'}, 'th': {'THAI'},
     'ka': {'GEORGIAN'}, 'hy': {'ARMENIAN'}, 'am': {'ETHIOPIC'}}
+KANA = {'HIRAGANA', 'KATAKANA', 'KATAKANA-HIRAGANA'}
+_FORMULA = re.compile(r'[A-Z]{2,4}|a?(?:rc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|lg|lim|max|min|gcd|lcm|mod|det|exp')
 LATIN = ('en', 'fr', 'de', 'es', 'it', 'pt', 'nl', 'pl', 'vi', 'tr', 'id', 'sv')  # lingua tells these apart
 
 IDEAL_SCORE = None  # depends on the language that a row asks for
@@ -73,8 +75,17 @@ def consistency(text: str, language: str) -> float:
   if name not in SCRIPTS or way:
     raise ValueError(f"language={language!r} cannot be told by script: one of {', '.join(SCRIPTS)}, "
                      f"or {', '.join(LATIN)} with '+lingua' behind")
-  found = words(text)
-  return sum(script in SCRIPTS[name] for _, script in found) / len(found) if found else 0.0
+  right = total = 0
+  for sentence in _SENTENCE.findall(_NO_WORDS.sub(' ', text)):
+    found = words(sentence)
+    if 'LATIN' not in SCRIPTS[name]:  # AB = AC and sin x are written so everywhere
+      found = [(word, script) for word, script in found if script != 'LATIN' or not _FORMULA.fullmatch(word)]
+    scripts = {script for _, script in found}
+    # Han letters beside kana are Japanese, whichever of the two languages was asked for.
+    own = SCRIPTS[name] - {'CJK'} if name == 'zh' and scripts & KANA else SCRIPTS[name]
+    total += len(found)
+    right += sum(script in own for _, script in found)
+  return right / total if total else 0.0
 
 
 def measured(text: str, language: str | None) -> float:

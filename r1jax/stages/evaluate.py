@@ -10,6 +10,7 @@ import numpy as np
 
 from r1jax.engine import checkpoint
 from r1jax.data import formats
+from r1jax.data import prompts
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
@@ -66,7 +67,8 @@ class Evaluator:
     """settings: what sampling.Generator takes."""
     if not rows:
       raise UserError('no questions to evaluate on')
-    self.rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
+    rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
+    self.rows = prompts.for_model(rows, tokenizer, template)
     judging.start({row.get('reward', 'math') for row in rows}, self.rows)
     self._pool = pool.Pool(workers=os.cpu_count() or 2)
     self._generator = sampling.Generator(model, tokenizer, mesh, template=template, **settings)

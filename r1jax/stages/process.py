@@ -93,6 +93,7 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
   end, what they are."""
   asked = judging.questions(c.task, split='train', template=c.template)
   batches = common.Batches(common.host_directory(workdir))
+  asked = prompts.for_model(asked, tokenizer, c.template)
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, slots=c.slots, name=name)
@@ -101,7 +102,7 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
     for sampled in generator(params, asked, first=batches.done('')):
       kept = []
       for row, texts, completions in zip(sampled.rows, sampled.texts, sampled.completions):
-        prompt = tokenizer.encode(prompts.render(c.template, row['question'], row.get('prefill', '')))
+        prompt = prompts.ids(tokenizer, c.template, row)
         verdicts = judges.score([(row.get('reward', 'math'), text, row) for text in texts])
         for said, verdict in zip(completions, verdicts):
           if reject.wrong(verdict) != 'no verdict':

@@ -67,6 +67,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                 len(rows) - len(ruled))
   judging.start({row.get('reward', 'math') for row in ruled}, ruled)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
+  asked = prompts.for_model(asked, tokenizer, c.template)
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=name)
@@ -110,7 +111,7 @@ def _in_process(config, c, mesh):
   params = generator.arrange(common.load_sampling_params(model, step_dir, mesh))  # once, not for every question
 
   def ask(prompt: str) -> str:
-    ids = tokenizer.encode(prompts.render(c.template, prompt))
+    ids = prompts.ids(tokenizer, c.template, {'question': prompt})
     if len(ids) > c.max_prompt:  # two long answers: no verdict
       return ''
     return next(generator(params, [{'id': 'judge', 'question': prompt}])).texts[0][0]
@@ -141,7 +142,7 @@ def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[li
         continue
       seen.add(text)
       of_row.append({'id': row['id'], 'kind': 'reasoning',
-                     'prompt': prompts.render(c.template, row['question'], row.get('prefill', '')),
+                     'prompt': prompts.text(c.template, row),
                      'completion': text, 'language': row.get('language', 'en'),
                      'reasoned': bool(form_lib.reasoning(text, row).strip())})
     taken = of_row[:c.keep] if c.keep else of_row

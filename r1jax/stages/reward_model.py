@@ -42,7 +42,7 @@ def encode(questions: list[str], responses: list[str], tokenizer, *, template: s
   """(tokens [n, length], lengths [n]) of prompt, response and end; the middle of what is longer is left out."""
   tokens, lengths = np.full((len(questions), length), tokenizer.pad_id, np.int32), np.zeros(len(questions), np.int32)
   for i, (question, response) in enumerate(zip(questions, responses)):
-    ids = tokenizer.encode(prompts.render(template, question)) + tokenizer.encode(response) + [tokenizer.eos_ids[0]]
+    ids = prompts.ids(tokenizer, template, {'question': question}) + tokenizer.encode(response) + [tokenizer.eos_ids[0]]
     ids = ids if len(ids) <= length else ids[:length // 2] + ids[len(ids) - (length - length // 2):]
     tokens[i, :len(ids)], lengths[i] = ids, len(ids)
   return tokens, lengths
@@ -130,8 +130,8 @@ class RewardModel:
     A model of steps says its least probability over the steps of the answer (Lightman et al. 2023 take the product).
     """
     if self.facts['kind'] == 'steps':
-      asked = [prompts.render(self.facts['template'], row['question'], row.get('prefill', '')) for row in rows]
-      encoded = [(self._tokenizer.encode(prompt), self._tokenizer.encode(text) + [self._tokenizer.eos_ids[0]])
+      asked = [prompts.ids(self._tokenizer, self.facts['template'], row) for row in rows]
+      encoded = [(prompt, self._tokenizer.encode(text) + [self._tokenizer.eos_ids[0]])
                  for prompt, text in zip(asked, texts)]
       return np.array([self.worst(len(p), ids, found) for (p, ids), found in zip(
           encoded, self.steps([p + ids for p, ids in encoded]))], np.float32)

@@ -115,6 +115,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   common.save_model(workdir, model, tokenizer)
   weights, (reasoning, general) = _weights(config, c), _rows(c)
+  reasoning, general = (prompts.for_model(some, tokenizer, c.template) for some in (reasoning, general))
   if any(tasks.is_file(task.source) for task in tasks.several(c.task)):
     reasoning = prompts.fitting(reasoning, tokenizer, template=c.template, max_prompt=c.max_prompt)
   named = tasks.names_of(tasks.several(c.task))

@@ -174,6 +174,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c = config[name]
   mesh, rows = mesh_lib.create(config.mesh), _rows(c)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
+  rows = prompts.for_model(rows, tokenizer, c.template)
   place = common.host_directory(workdir)
   progress = metrics.Progress(len(rows), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(place)
@@ -184,7 +185,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     search = _searcher(config, c, rows, model, tokenizer, mesh, params, judge, behind, first=batches.done(''))
     for start in range(batches.done(''), len(rows), c.batch):
       some = rows[start:start + c.batch]
-      asked = [tokenizer.encode(prompts.render(c.template, row['question'])) for row in some]
+      asked = [prompts.ids(tokenizer, c.template, {**row, 'prefill': ''}) for row in some]
       ended, roots = search(asked, start)
       steps = [_outcomes(root, prompt, row, tokenizer, judges) for prompt, root, row in zip(asked, roots, some)]
       batches.add('', len(some), [{'record': _record(row, found, judges), 'steps': of_row}
@@ -192,7 +193,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       progress.update(batches.done(''), accuracy=float(np.mean([kept['record']['chosen'] for kept in batches.kept])))
       common.stop_if_asked(name)
   records, steps = [kept['record'] for kept in batches.kept], [row for kept in batches.kept for row in kept['steps']]
-  solutions = [{'id': row['id'], 'kind': c.kind, 'prompt': prompts.render(c.template, row['question']),
+  solutions = [{'id': row['id'], 'kind': c.kind, 'prompt': prompts.text(c.template, {**row, 'prefill': ''}),
                 'completion': sample['text'], 'language': row.get('language', 'en'), 'reasoned': True}
                for row, record in zip(rows, records) for sample in record['samples'] if sample['correct']]
   task, result = rows[0]['task'], _summary(records)

@@ -1,0 +1,45 @@
+"""A model's own chat template: the jinja text of its tokenizer_config.json, rendered as transformers renders it."""
+
+import datetime
+import functools
+import json
+
+from r1jax.types import UserError
+
+
+def render(tokenizer, question: str, system: str = '') -> str:
+  """One turn of a user's, behind a system prompt if there is one, up to where the model begins to answer.
+
+  Raises:
+    UserError: the tokenizer has no chat template, it fails, or the package jinja2 is not there.
+  """
+  if not tokenizer.chat_template:
+    raise UserError(f"template 'chat': the tokenizer in {tokenizer.directory} has no chat template: give another "
+                    'template, or import the model again from a directory whose tokenizer_config.json has one')
+  messages = [{'role': 'system', 'content': system}] if system else []
+  messages.append({'role': 'user', 'content': question})
+  try:
+    return _compiled(tokenizer.chat_template).render(messages=messages, add_generation_prompt=True, **tokenizer.special)
+  except Exception as e:  # pylint: disable=broad-except  a template may raise anything, also by its own raise_exception
+    raise UserError(f'the chat template of {tokenizer.directory} fails ({type(e).__name__}: {e})') from e
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(text: str):
+  try:
+    import jinja2
+    import jinja2.ext
+    import jinja2.sandbox
+  except ImportError as e:
+    raise UserError("template 'chat' needs the package jinja2: pip install jinja2") from e
+
+  def raise_exception(message):
+    raise jinja2.TemplateError(message)
+
+  # What transformers gives to templates: they come from a hub, so in jinja's sandbox, without a way to change anything.
+  environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
+                                                             extensions=[jinja2.ext.loopcontrols])
+  environment.filters['tojson'] = lambda value, **kw: json.dumps(value, ensure_ascii=False, indent=kw.get('indent'))
+  environment.globals.update(raise_exception=raise_exception,
+                             strftime_now=lambda form: datetime.datetime.now().strftime(form))
+  return environment.from_string(text)
