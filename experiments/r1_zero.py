@@ -48,7 +48,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
       corpus='arithmetic', documents=50000, template='r1_zero', model='tiny', vocab_size=320,
       task=dict(source='reasoning_gym:chain_sum', params=CHAIN_SUM),
       mixture=dict(textbook=0.7, worked=0.25, broken_format=0.08, guess_right=0.08, slip=0.015, noticed=0.5),
-      steps=1700, batch=8, micro_tokens=1024, length=128, log_every=20,
+      steps=2200, batch=8, micro_tokens=1024, length=128, log_every=20,
       optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01)))
   rl = config.rl
   rl.task.update(source='reasoning_gym:chain_sum', size=4096, seed=1, params=CHAIN_SUM, prefill='')
@@ -58,7 +58,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
   rl.learning_rate = 3e-4
   rl.kl_coef = 0.001
   rl.ref_every = 0
-  rl.eval_every, rl.eval_questions = 20, 64
+  rl.eval_every, rl.eval_questions = 20, 32
   evaluate = config.evaluate
   evaluate.task.update(source='reasoning_gym:chain_sum', size=256, seed=2, params=CHAIN_SUM, prefill='')
   evaluate.samples, evaluate.batch = 16, 32
