@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
                               temperature=a.temperature, top_p=a.top_p, seed=a.seed)
         records = evaluator(params)
         evaluator.close()
-        result = scores(records, rows, evaluator.settings, name)
+        result = scores(records, evaluator.rows, evaluator.settings, name)
         write(os.path.join(a.workdir, 'eval', name), records, result)
         writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})
         print(json.dumps(result))

@@ -54,19 +54,37 @@ def test_a_run_with_rewards_and_tasks_of_ones_own(here):
       last['reward/accuracy'] + last['reward/format'] + 0.5 * last['reward/my_rewards.py:brevity'], abs=1e-5)
 
 
-@pytest.mark.parametrize('option, error', [
-    ('--config.rewards={"nowhere.py:f": 1.0}', 'nowhere.py:f: no file nowhere.py'),
-    ('--config.rewards={"my_rewards.py:f": 1.0}', "no function 'f' in my_rewards.py"),
-    ('--config.rewards={"brevty": 1.0}', "no reward 'brevty'"),
-    ('--config.rl.task={"sorce": "champ"}', 'unknown config key rl.task.sorce'),
-    ('--config.rl.task=[{"sorce": "champ"}]', "task has no 'sorce'"),
-    ('--config.rl.task=[{"source": "champ", "share": 0.5}, {"source": "humaneval"}]', 'shares of the tasks'),
-    ('--config.rl.task=[]', 'shares of the tasks'), ('--config.rl.task.source=my_data.py:none', "no function 'none'"),
-    ('--config.stages={"a": 1}', 'stages={'), ('--config.evaluate.task=[{"source": "champ"}]', 'only a stage of RL')])
-def test_mistakes_are_one_line_before_anything_runs(here, option, error):
-  done, rows = train(here, option)
-  assert done.returncode == 2 and not rows and not (here / 'run' / '1_base' / 'checkpoints').exists()
-  assert error in done.stderr.splitlines()[-1] and 'Traceback' not in done.stderr
+MISTAKES = {
+    '--config.rewards={"nowhere.py:f": 1.0}': 'nowhere.py:f: no file nowhere.py',
+    '--config.rewards={"my_rewards.py:f": 1.0}': "no function 'f' in my_rewards.py",
+    '--config.rewards={"brevty": 1.0}': "no reward 'brevty'",
+    '--config.rl.task={"sorce": "champ"}': 'unknown config key rl.task.sorce',
+    '--config.rl.task=[{"sorce": "champ"}]': "task has no 'sorce'",
+    '--config.rl.task=[{"source": "champ", "share": 0.5}, {"source": "humaneval"}]': 'shares of the tasks',
+    '--config.rl.task=[]': 'shares of the tasks', '--config.rl.task.source=my_data.py:none': "no function 'none'",
+    '--config.stages={"a": 1}': 'stages={', '--config.evaluate.task=[{"source": "champ"}]': 'only a stage of RL'}
+# One process imports, and forks for each command line: nothing of jax has begun by then.
+FORKS = """
+import json, os, sys
+from r1jax import main
+for i, argv in enumerate(json.load(sys.stdin)):
+  pid = os.fork()
+  if not pid:
+    sys.argv = argv
+    os.dup2(os.open(f'said{i}', os.O_CREAT | os.O_WRONLY), 2)
+    os._exit(main.main(argv))
+  print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_mistakes_are_one_line_before_anything_runs(here):
+  common = ['r1jax.main', f'--config={ROOT}/experiments/r1_zero.py:tiny', '--workdir=run', '--config.rl.steps=2']
+  done = subprocess.run([sys.executable, '-c', FORKS], cwd=here, capture_output=True, text=True, check=True,
+                        input=json.dumps([[*common, option] for option in MISTAKES]))
+  for i, (code, (option, error)) in enumerate(zip(done.stdout.split(), MISTAKES.items(), strict=True)):
+    said = (here / f'said{i}').read_text()
+    assert code == '2' and error in said.splitlines()[-1] and 'Traceback' not in said, (option, said)
+  assert not (here / 'run' / '1_base' / 'checkpoints').exists()
 
 
 @pytest.mark.parametrize('body, value, reason', [

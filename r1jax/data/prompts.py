@@ -106,6 +106,11 @@ def encode(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> li
   return out
 
 
+def ready(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> list[dict]:
+  """`for_model`, and `fitting`: what a stage does with its questions once it has a model."""
+  return fitting(for_model(rows, tokenizer, template), tokenizer, template=template, max_prompt=max_prompt)
+
+
 def fitting(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> list[dict]:
   """Rows whose prompt has no more than max_prompt tokens; the log says how many are left out, and which.
 

@@ -68,7 +68,7 @@ class Evaluator:
     if not rows:
       raise UserError('no questions to evaluate on')
     rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
-    self.rows = prompts.for_model(rows, tokenizer, template)
+    self.rows = prompts.ready(rows, tokenizer, template=template, max_prompt=settings['max_prompt'])
     judging.start({row.get('reward', 'math') for row in rows}, self.rows)
     self._pool = pool.Pool(workers=os.cpu_count() or 2)
     self._generator = sampling.Generator(model, tokenizer, mesh, template=template, **settings)
@@ -188,7 +188,7 @@ def during_training(config, c, model, tokenizer, mesh):
       model, tokenizer, mesh, rows, template=c.template, samples=config.evaluate.samples, max_prompt=c.max_prompt,
       max_tokens=c.max_tokens, batch=min(config.evaluate.batch, len(rows)), temperature=config.evaluate.temperature,
       top_p=config.evaluate.top_p, seed=config.seed, slots=config.evaluate.slots)
-  return lambda params: as_metrics(scores(evaluator(params), rows, evaluator.settings, rows[0]['task']))
+  return lambda params: as_metrics(scores(evaluator(params), evaluator.rows, evaluator.settings, rows[0]['task']))
 
 
 def check(config, name: str) -> None:
@@ -242,10 +242,10 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
         with contextlib.closing(evaluator):
           for batch in evaluator.by_batch(params, batches.done(label)):
             batches.add(label, len(batch), batch)
-            if batches.done(label) < len(asked):
+            if batches.done(label) < len(evaluator.rows):
               common.stop_if_asked(name)
         records = batches.kept_from(label)
-        return records, scores(records, asked, evaluator.settings, task)
+        return records, scores(records, evaluator.rows, evaluator.settings, task)
 
       result = _once(os.path.join(place, 'eval', task + suffix), graded)
       row = {'model': label, **as_metrics(result)}

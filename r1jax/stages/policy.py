@@ -51,6 +51,8 @@ class Policy:
     multiple, longest = (128 if mesh_lib.platform(mesh) != 'cpu' else 8), max(map(len, encoded))
     width = min(-(-longest // multiple) * multiple, max(c.max_prompt, longest))
     self._per_rollout, self._seed, self._dtype = c.groups * c.minibatches, config.seed, config.dtype
+    # What a sampler freed, glibc keeps: of SmolLM2 1 GB, which the update then has no room for (a tenth of a second).
+    self._gives_back = mesh_lib.platform(mesh) == 'cpu' and not config.keep_freed_memory
     self._key = common.key(config.seed, name)
     self._sampler = rollout.Sampler(
         model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width,
@@ -100,10 +102,14 @@ class Policy:
       verdicts.add(group, completions)
       self._lengths[self._row_of[group]] = float(np.mean([len(x.tokens) for x in completions]))
     self._carried = run.unfinished
+    slot_use, steps = run.slot_use, run.steps
+    if self._gives_back:
+      del run
+      common.release_memory()
     groups = sorted(ended)
     rows = [self._row_of.pop(group) for group in groups]
     return Batch(groups, rows, [self._encoded[row] for row in rows], [x for g in groups for x in ended[g]],
-                 run.slot_use, run.steps)
+                 slot_use, steps)
 
   # --- what is learned
 

@@ -93,7 +93,7 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
   end, what they are."""
   asked = judging.questions(c.task, split='train', template=c.template)
   batches = common.Batches(common.host_directory(workdir))
-  asked = prompts.for_model(asked, tokenizer, c.template)
+  asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt)
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, slots=c.slots, name=name)

@@ -67,7 +67,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                 len(rows) - len(ruled))
   judging.start({row.get('reward', 'math') for row in ruled}, ruled)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
-  asked = prompts.for_model(asked, tokenizer, c.template)
+  asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt)
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=name)

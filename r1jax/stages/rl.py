@@ -115,9 +115,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   common.save_model(workdir, model, tokenizer)
   weights, (reasoning, general) = _weights(config, c), _rows(c)
-  reasoning, general = (prompts.for_model(some, tokenizer, c.template) for some in (reasoning, general))
-  if any(tasks.is_file(task.source) for task in tasks.several(c.task)):
-    reasoning = prompts.fitting(reasoning, tokenizer, template=c.template, max_prompt=c.max_prompt)
+  reasoning, general = (some and prompts.ready(some, tokenizer, template=c.template, max_prompt=c.max_prompt)
+                        for some in (reasoning, general))
   named = tasks.names_of(tasks.several(c.task))
   rows, per_rollout = reasoning + general, c.groups * c.minibatches
   order = questions.Order(len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share,
@@ -159,6 +158,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
         verdicts.wait()
         measured = _measure(models, batch, verdicts, rows, step >= c.general.from_step)
         judged = verdicts.result(batch.groups, batch.completions, measured)
+      with clock.span('reference'):  # which the devices may still be at
+        jax.block_until_ready([rows for minibatch in minibatches for _, rows, _ in minibatch.micro_batches])
+      with clock.span('update'):
         advantages_NxG = np.asarray(advantages_of(judged.total_B.reshape(-1, c.samples)))
       counted = verdicts.text_facts(batch.groups, statistics.of_text, len(statistics.TEXT))  # while the devices learn
       state, means = actor.learn(state, minibatches, advantages_NxG, clock)

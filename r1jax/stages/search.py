@@ -174,7 +174,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c = config[name]
   mesh, rows = mesh_lib.create(config.mesh), _rows(c)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
-  rows = prompts.for_model(rows, tokenizer, c.template)
+  rows = prompts.ready(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   place = common.host_directory(workdir)
   progress = metrics.Progress(len(rows), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(place)
