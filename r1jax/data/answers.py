@@ -101,22 +101,25 @@ _DRESS = re.compile(r'\\(?:left|right|displaystyle|bigl?|bigr?|Bigl?|Bigr?)(?![A
 _SIGNED = r'[+-]?\s*'
 _DIGITS = r'(?:[0-9]{1,3}(?:(?:,|\{,\}|\\,|,\\!)[0-9]{3})+|[0-9]+)'
 _UNIT = (r'(?:\s*(?:\\?%|°|\^\s*\{?\s*\\circ\s*\}?|\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\s*\^\s*\{?[23]\}?)?|'
-         r'(?<=[0-9\s])[a-z]{2,14}(?:\s+[a-z]{2,14})?|[\u4e00-\u9fff]{1,3}))?')
+         r'\([a-z]{2,14}(?:\s+[a-z]{2,14})?\)|(?<=[0-9\s])[a-z]{2,14}(?:\s+[a-z]{2,14})?|[\u4e00-\u9fff]{1,5}|[€£¥$]))?')
 _MONEY = r'(?:\\?\$|£|€|¥)?\s*'
 _NAMED = (r"(?:[A-Za-z](?:_(?:\w|\{\w+\}))?|\\[a-z]+|[A-Z]{2,3}|\|\s*[A-Z]{1,3}\s*\||[A-Z]{1,2}\s*[:/]\s*[A-Z]{1,2}|"
           r"\\overline\s*\{\s*[A-Z]{2}\s*\}|\\frac\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}\s*\{\s*\|?[A-Z]{1,3}\|?\s*\})")
 _INT = re.compile(rf'{_MONEY}{_SIGNED}{_DIGITS}(?:\.0+)?{_UNIT}')
 _RATIONAL = re.compile(rf'{_MONEY}{_SIGNED}(?:{_DIGITS}\s*)?(?:{_DIGITS}\s*/\s*{_DIGITS}|\\[cdt]?frac\s*'
                        rf'(?:\{{\s*{_SIGNED}{_DIGITS}\s*\}}|[0-9])\s*(?:\{{\s*{_DIGITS}\s*\}}|[0-9])){_UNIT}')
-_DECIMAL = re.compile(rf'{_MONEY}{_SIGNED}(?:{_DIGITS}?\.[0-9]+|{_DIGITS}\.)(?:[eE]{_SIGNED}[0-9]+|'
-                      rf'\s*(?:\\times|\\cdot|×)\s*10\s*\^\s*\{{?\s*{_SIGNED}[0-9]+\s*\}}?)?{_UNIT}')
+_TIMES_TEN = rf'\s*(?:\\times|\\cdot|×)\s*10\s*\^\s*\{{?\s*{_SIGNED}[0-9]+\s*\}}?'
+_DECIMAL = re.compile(rf'{_MONEY}{_SIGNED}(?:(?:{_DIGITS}?\.[0-9]+|{_DIGITS}\.)(?:[eE]{_SIGNED}[0-9]+|{_TIMES_TEN})?|'
+                      rf'{_DIGITS}{_TIMES_TEN}){_UNIT}')
 _CHOICE = re.compile(r'(?:\\(?:text|textbf|mathbf|mathrm)\s*\{\s*)?\(?\s*([A-J])\s*\)?\.?\s*\}?\.?')
 _OPTIONS = [re.compile(rf'(?:^|[\s({{]){letter}\s*[).:\]}}]') for letter in 'AB']
 _RELATION = re.compile(r'\\(?:le|leq|ge|geq|lt|gt|ne|neq|leqslant|geqslant)(?![A-Za-z])|[<>≤≥≠]')
 _OF_INTERVALS = re.compile('interval|domain|range of|solution set|inequalit', re.IGNORECASE)
 _INFINITE = re.compile(r'\\infty|∞|\\cup(?![A-Za-z])|∪|\\mathbb\s*\{?\s*R')
-_ASSIGNED = re.compile(rf'\s*{_NAMED}\s*(?:\([a-z](?:,\s*[a-z])*\))?\s*=(?!=)\s*')
-_WORD = re.compile(r'[A-Za-z]{3,}')
+_ASSIGNED = re.compile(rf'\s*(?:{_NAMED}\s*(?:\(\s*[A-Za-z0-9]{{1,4}}(?:,\s*[A-Za-z0-9]{{1,4}})*\s*\))?|'
+                       r'\\(?:sin|cos|tan|cot)\s*(?:[A-Z]|\\?[a-z]+)|(?:m\s*)?\\angle\s*[A-Z]{1,3})\s*=(?!=)\s*')
+_PAIR = re.compile(r'\s*\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)\s*=\s*(?=\()')
+_WORD = re.compile(r'(?<![A-Za-z])(?:[A-Z][a-z]{2,}|[a-z]{3,}|[A-Z]{3,})(?![A-Za-z])')
 _VARIABLES = set('abcdfghjklmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ')
 _NO_ALGEBRA = re.compile(r':|[?!]\s*$|[\u0400-\uffff]')
 _FUNCTIONS = {'sin', 'cos', 'tan', 'log', 'exp', 'sqrt', 'cot', 'sec', 'csc', 'arcsin', 'arccos', 'arctan', 'max',
@@ -176,6 +179,8 @@ def _of_parts(text: str, question: str) -> str | None:
     return 'tuple'
   listed = re.split(r'\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\s(?:and|or)\s', text)
   parts = [part for piece in listed for part in top_level(piece)] if not bracketed else [text]
+  if _PAIR.match(text):
+    return _of_parts(text[_PAIR.match(text).end():], question)
   if len(parts) > 1 or '\\pm' in text or '±' in text:
     names = [match[0].replace(' ', '') for part in parts if (match := _ASSIGNED.match(part))]
     if any(_words(_ASSIGNED.sub('', part, count=1)) for part in parts):
@@ -221,7 +226,7 @@ def _is_equation(text: str) -> bool:
   left, right = (set(re.sub(r'\\[A-Za-z]+|[ei](?![A-Za-z])', ' ', side)) & _VARIABLES for side in sides)
   # m + n = 18 states a value; x^2 + y^2 = 4 and 2x + 3y = 5 do not.
   return bool(left and right) or len(left) > 1 and bool(
-      re.search(r'\^|[0-9]\s*[A-Za-z]', sides[0]) or sides[1].strip() == '0')
+      re.search(r'\^|[0-9]\s*[A-Za-z]', sides[0]) or sides[1].strip() == '0' or re.fullmatch(r'\s*[a-z]{2,3}\s*', sides[0]))
 
 
 def _is_algebra(text: str) -> bool:

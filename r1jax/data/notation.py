@@ -23,7 +23,7 @@ _OR, _AND = re.compile(r'(?:\\(?:text|mbox|mathrm)\s*\{\s*或者?\s*\}|或者?)'
 
 # Commands that mean nothing, with and without what they hold, and those of two names.
 _SIZE = re.compile(r'\\(?:tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge|limits|nolimits|'
-                   r'mathstrut|strut|bigl|bigr|Bigl|Bigr|biggl|biggr|Biggl|Biggr|big|Big|bigg|Bigg|thinspace|'
+                   r'displaystyle|textstyle|scriptstyle|mathstrut|strut|bigl|bigr|Bigl|Bigr|biggl|biggr|Biggl|Biggr|big|Big|bigg|Bigg|thinspace|'
                    r'negthinspace|allowbreak|nobreak)(?![A-Za-z])\s*')
 _HOLDING = re.compile(r'\\(?:underline|uline|fbox|framebox|mathsf|mathtt|mathit|mathnormal|textsf|texttt|emph|textnormal|'
                       r'hbox|ensuremath|(?:textcolor|colorbox|color)\s*(?:\[\w+\])?\s*\{[^{}]*\})\s*\{')
@@ -37,6 +37,9 @@ _NAMES = {'lg': 'log_{10}', 'tg': 'tan', 'ctg': 'cot', 'arctg': 'arctan', 'bigcu
           'colon': ':', 'lvert': '|', 'rvert': '|', 'mid': '|', 'vert': '|', 'smallsetminus': 'setminus', 'land': 'wedge',
           'epsilon': 'epsilon', 'varepsilon': 'epsilon', 'varphi': 'phi', 'dots': 'ldots', 'cdots': 'ldots'}
 _RENAMED = re.compile(r'\\(?:operatorname\*?\s*\{\s*(lg|tg|ctg|arctg)\s*\}|(' + '|'.join(_NAMES) + r')(?![A-Za-z]))')
+# \mathrm{ln} is \ln, \mathrm{~km} / \mathrm{h} one unit, \text{\$} a sign.
+_UPRIGHT_NAME = re.compile(r'\\(?:mathrm|text|textrm)\s*\{\s*((?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|ln|log|lg|exp)\s*\}')
+_UNIT_OVER = re.compile(r'\\(mathrm|text|textrm)\s*\{([^{}]*)\}\s*/\s*\\(?:mathrm|text|textrm)\s*\{([^{}]*)\}')
 _AS_THEY_ARE = (':', '|', 'i ', 'j ', '^')
 
 
@@ -47,13 +50,17 @@ def read(text: str) -> str:
     text = _RAISED_RUN.sub(lambda m: f'^{{{m[0].translate(_RAISED)}}}', text)
     text = _LOWERED_RUN.sub(lambda m: f'_{{{m[0].translate(_LOWERED)}}}', text).translate(_SIGNS)
     text = _AND.sub(r' \\text{ and } ', _OR.sub(r' \\text{ or } ', text))
+  text = re.sub(r'\(\s*([0-9]+)\s*\)\s*/\s*\(\s*([0-9]+)\s*\)', r'\1/\2', text)
   if '\\' not in text and '{' not in text:
     return text
   text = _UNBRACED.sub(r'\\\1{\2}', _SIZE.sub('', text))
   text = _held(_HOLDING, text, keep=True)
   text = _held(_UNSEEN, text, keep=False)
   text = _VECTOR.sub(lambda m: m[1] or m[2] or m[3], text)
+  text = _UPRIGHT_NAME.sub(r'\\\1 ', text)
   text = _RENAMED.sub(_renamed, text)
+  text = _UNIT_OVER.sub(r'\\\1{\2/\3}', text)
+  text = re.sub(r'\\(?:text|mathrm)\s*\{\s*\\\$\s*\}', r'\\$', text)
   text = re.sub(r'\{\s*([0-9]+)\s*\}\s*/\s*\{\s*([0-9]+)\s*\}', r'\1/\2', text)
   for _ in range(4):
     if '\\over' not in text and '\\choose' not in text:

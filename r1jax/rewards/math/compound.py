@@ -41,6 +41,8 @@ def _tuple(text: str) -> Parts | None:
   text = re.sub(r'^\s*[A-Z](?:_\w)?\s*=?\s*(?=\()', '', text)  # P(15, -29), P = (15, -29)
   inner = enclosed(text) if not text.startswith('\\{') else None
   parts = listed(text if inner is None else inner)
+  if inner is None and re.search(r'\\text\s*\{\s*or\s*\}|\bor\b|\\(?:lor|vee)(?![A-Za-z])', text):
+    return None  # one or the other is no pair
   if parts is None or (inner is None and text.startswith('\\{')):
     return None
   if inner is None and len(parts) == 1:
@@ -142,8 +144,8 @@ def same(gold, said, equal: Equal) -> bool | None:
     if any(len(x) != len(y) for x, y in zip(a, b)):
       return False
     a, b = (tuple(cell for row in rows for cell in row) for rows in (a, b))
-  elif said.names and not gold.names and list(said.names) != sorted(said.names, key=lambda n: n.strip('\\').lower()):
-    return False  # y = 1, x = 2 in no order that the gold states
+  elif said.names and not gold.names:  # the gold gives them in the order of their names
+    b = tuple(part for _, part in sorted(zip(said.names, b), key=lambda pair: pair[0].strip('\\').lower()))
   elif gold.names and said.names:
     if set(gold.names) != set(said.names):
       return False

@@ -32,6 +32,8 @@ _TOWER = re.compile(
 
 # What sympy's reader drops: 4343_6 is 4343 to it.
 SUBSCRIBED = re.compile(r'[0-9)}]\s*_')
+_EXPONENT = re.compile(r'[0-9][eE][0-9]')  # 4e1 is 40 to one reader and 4e to another
+_TWO_WAYS = re.compile(r'/\s*\([^()]*\)\s*\(')  # 2/(x-1)(x+3)
 _UPRIGHT = re.compile(r'\\(?:mathrm|rm|text|operatorname)\s*\{\s*([eidj])\s*\}')
 
 
@@ -40,7 +42,7 @@ _SUPERSCRIPTS = {ord(c): f'^{{{n}}}' for n, c in enumerate('⁰¹²³⁴⁵⁶�
 
 
 # cos(x) for \\cos(x); \\sin^2 t for (\\sin(t))^2, which math-verify reads for some letters alone.
-_TYPED_FUNCTION = re.compile(r'(?<![\\A-Za-z{])(sin|cos|tan|cot|sec|csc|ln|log|arcsin|arccos|arctan|exp)(?=[\s(\\0-9a-z])'
+_TYPED_FUNCTION = re.compile(r'(?<![\\A-Za-z{])(sin|cos|tan|cot|sec|csc|ln|log|arcsin|arccos|arctan|exp)(?=[\s(\\0-9a-z^])'
                              r'(?![a-df-wyz]{3})')
 _POWER_OF_FUNCTION = re.compile(r'\\(sin|cos|tan|cot|sec|csc)\s*\^\s*(?:\{\s*)?([2-9])(?:\s*\})?\s*'
                                 r'([A-Za-z](?![A-Za-z])|\\[a-z]+(?![A-Za-z(])|[0-9]+[A-Za-z]?(?![A-Za-z]))')
@@ -136,7 +138,7 @@ def depth(text: str) -> int:
 def admissible(said: str, gold: str) -> bool:
   """Whether a prediction may reach sympy at all."""
   marks = lambda text: set(_MARKS.findall(text))
-  if SUBSCRIBED.search(said):
+  if SUBSCRIBED.search(said) or _EXPONENT.search(said) or _TWO_WAYS.search(said):
     return False
   if _FUNCTION.search(said) and not _FUNCTION.search(gold) and not _VARIABLE.search(re.sub(r'\\[A-Za-z]+', ' ', gold)):
     return False

@@ -130,11 +130,11 @@ def _inequality(terms, signs) -> list[Piece] | None:
   sense, closed = signs[0]
   if variable(terms[1]) and not variable(terms[0]):
     terms, sense = terms[::-1], {'<': '>', '>': '<', '!': '!'}[sense]
+  if sense == '!' and variable(terms[0]):
+    return _without(read_set(terms[1]))  # x \ne \pm 1
   end = _end(terms[1])
   if not variable(terms[0]) or variable(terms[1]) or end is None:
     return None
-  if sense == '!':
-    return _without(Parts('set', (end,)))
   return [Piece('-oo', False, end, closed)] if sense == '<' else [Piece(end, closed, 'oo', False)]
 
 

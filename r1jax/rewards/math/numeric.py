@@ -98,7 +98,7 @@ class _Many:
     self.number, self.sqrt, self.pi, self.e, self.i = mp.mpf, mp.sqrt, +mp.pi, +mp.e, mp.mpc(0, 1)
 
   def letter(self, name: str):
-    index = ord(name)
+    index = sum(ord(c) * 7**i for i, c in enumerate(name))
     sign = -1 if self._point == 1 or (self._point == 2 and index % 2) else 1  # at the others all are positive
     return sign * self._mp.exp(self._mp.mpf(index % 32 + 40 * (name < 'a')) / 37 + self._mp.mpf(self._point) / 5) / 2
 
@@ -206,6 +206,8 @@ class _Reader:
     if kind == 'number':
       return self._field.number(word)
     if kind == 'letter':
+      if self._take('mark', '_'):  # x_1, a_{n}: a name
+        return self._field.letter(word + self._index())
       return self._field.e if word == 'e' else self._field.i if word == 'i' else self._field.letter(word)
     if kind == 'mark' and word in '({[':
       value = self._sum()
@@ -221,6 +223,16 @@ class _Reader:
     if kind == 'word' and word in _FUNCTIONS:
       return self._function(word)
     raise Unread  # sums, integrals, roots of another order
+
+  def _index(self) -> str:
+    if self._take('mark', '{'):
+      kind, name = self._advance() or ('', '')
+      self._need('}')
+    else:
+      kind, name = self._advance() or ('', '')
+    if kind not in ('number', 'letter'):
+      raise Unread
+    return name
 
   def _function(self, name: str):
     """sin(...), sin x, sin^2 x; where its argument ends must be beyond doubt."""

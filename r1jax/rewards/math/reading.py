@@ -65,7 +65,8 @@ ASSIGNED = re.compile(
     r"\\text\s*\{[A-Za-z\s]+\}|(?:[A-Za-z]\s*[+-]\s*)+[A-Za-z]|(?:[A-Z]{2,3}\s*[+-]\s*)+[A-Z]{2,3}|"
     r"\|\s*(?:\\overline\s*\{)?[A-Z]{1,3}\}?\s*\||\\overline\s*\{\s*[A-Z]{2,3}\s*\}|[A-Z]{1,2}\s*[:/]\s*[A-Z]{1,2}|"
     r"\\frac\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}|"
-    r"[A-Za-z](?:_(?:\w|\{\w{1,5}\}))?(?:'{1,2}|\^\{-1\})?(?:\([A-Za-z](?:,\s*[A-Za-z])*\))?)\s*=(?!=)\s*")
+    r"(?:m\s*)?\\angle\s*[A-Z]{1,3}|\\(?:sin|cos|tan|cot|log|ln)\s*(?:[A-Z]|\\?[a-z]+)|\\(?:gcd|max|min|lcm|det|deg)\s*(?:\([^()=]{1,30}\)|[A-Z])|"
+    r"[A-Za-z](?:_(?:\w|\{(?:\\(?:text|mathrm)\s*\{)?\s*\w{1,8}\s*\}{1,2}))?(?:'{1,2}|\^\{-1\})?(?:\(\s*[A-Za-z0-9+-]{1,6}(?:,\s*[A-Za-z0-9+-]{1,6})*\s*\))?)\s*=(?!=)\s*")
 
 # --- units ---
 _POWER = r'(?:\s*\^\s*(?:[23]|\{\s*[23]\s*\})|²|³)?'
@@ -79,7 +80,7 @@ _SCALES = set('''
     fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth sixtieth seventieth
     eightieth ninetieth hundredth thousandth millionth billionth score gross pair
     double triple twice time plus minus negative over less more squared square cubed cube root factorial base mod
-    percent pct pi i e j x y n and or'''.split())
+    percent pct pi i e j x y n and or is are wa not wrong incorrect right correct maybe about approximately no none'''.split())
 _ALIASES = {name: names.split()[0] for names in (
     'cm centimeter centimetre', 'mm millimeter', 'm meter metre', 'km kilometer kilometre', 'kg kilogram', 'g gram',
     'ft foot feet', 'in inch inche inches', 'h hr hour', 'min minute', 's sec second', 'mph mile_per_hour',
@@ -87,13 +88,15 @@ _ALIASES = {name: names.split()[0] for names in (
 _PERCENT = re.compile(r'\s*(?:\\?%|\\text\s*\{\s*(?:\\?%|percent|pct)\s*\}|(?:percent|pct))\Z')
 _DEGREE = re.compile(r'(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\Z')
 _IN_TEXT = re.compile(r'\(?\\(?:text|mathrm|textrm|textbf|textnormal|mbox)\s*\{[\s~]*\(?((?:(?:square|cubic|sq\.?)\s+)?'
-                      rf'(?:[A-Za-z]{{1,14}}(?:(?:\s+per\s+|/|\s+)[A-Za-z]{{1,14}})?|[\u4e00-\u9fff]{{1,3}}){_POWER})\)?'
+                      rf'(?:[A-Za-z]{{1,14}}(?:(?:\s+per\s+|/|\s+)[A-Za-z]{{1,14}})?|[\u4e00-\u9fff]{{1,5}}){_POWER})\)?'
                       rf'[\s~.]*\}}({_POWER})\)?\Z')
 # 18 eggs, 元; a number is what is asked, and no word that changes one.
 _COUNTED = re.compile(r'(?<=[0-9])\s+\(?([A-Za-z]{2,14}(?:\s+[A-Za-z]{2,14})?)\)?\Z|'
-                      r'(?<=[0-9])\s*([\u4e00-\u9fff]{1,3})\Z')
+                      r'(?<=[0-9])\s*([\u4e00-\u9fff]{1,5})\Z')
 _MULTIPLES = set('十百千万亿兆半成倍分折点零一二三四五六七八九又')
-_TIMES = re.compile(r'(?<=[0-9])\s*(?:\\(?:text|mathrm)\s*\{\s*)?([百千万亿]{1,2})\s*\}?')
+_KILO = re.compile('[千百兆](?=[克米瓦帕卡焦伏赫升])')
+_TIMES = re.compile(r'(?<=[0-9])\s*(?:\\(?:text|mathrm)\s*\{\s*)?((?:[百千万亿](?![克米瓦帕卡焦伏赫升])){1,2})\s*\}?')
+_SI = re.compile(r'(?<=[0-9}\s,])(?:\\[,;:\s]|\s)*(?:\\(?:mathrm|text)\s*\{\s*~?([LNJWVAKFCTH])\s*\}|(?<=\s)([LNJWVAKFCTH]))\Z')
 _POWERS = {'百': 2, '千': 3, '万': 4, '亿': 8}
 _CURRENCY = re.compile(r'((?:US\s*)?\$|£|€|¥|￥|\\pounds|\\text\s*\{\s*(?:USD|EUR|GBP|RMB|CNY)\s*\}|USD|EUR|GBP|RMB|CNY)\s*')
 _MONEY = {'€': 'euro', 'eur': 'euro', '£': 'lb', '\\pounds': 'lb', 'gbp': 'lb', '¥': 'yuan', '￥': 'yuan', 'rmb': 'yuan',
@@ -141,6 +144,8 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
   if units and (currency := _CURRENCY.match(text)):
     text = text[currency.end():]
     unit = unit or _MONEY.get(re.sub(r'\\text|[{}\s]', '', currency[1]).lower(), '')  # a bare $ may be a formula's
+  elif units and (behind := re.search(r'(?<=[0-9}])\s*([€£¥￥$])\Z', text)):
+    text, unit = text[:behind.start()], unit or _MONEY.get(behind[1], '')
   if units and (times := _TIMES.search(text)):
     text, power = text[:times.start()] + text[times.end():], sum(_POWERS[c] for c in times[1])
   if not units:
@@ -149,17 +154,21 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
     text, percent = text[:match.start()], True
   elif match := _DEGREE.search(text):
     text, unit = text[:match.start()], 'degree'
+  elif (match := _SI.search(text)) and (bare or match[1]):
+    text, unit = text[:match.start()], f'SI {match[1] or match[2]}'
   elif match := _IN_TEXT.search(text):
     text, unit = text[:match.start()], _unit(match[1] + match[2])
   elif bare and (match := _BARE.search(text)):
     text, unit = text[:match.start()], _unit(match[1])
   elif bare and (match := _COUNTED.search(text)):
-    if set(match[2] or '') & _MULTIPLES:
+    if set(_KILO.sub('', match[2] or '')) & _MULTIPLES:
       return None
     text, unit = text[:match.start()], _unit(match[1] or match[2])
   if set(unit.split()) & _SCALES:
     return None
   text = plain(re.sub(r'\\(?:left|right)(?![A-Za-z])', '', text))
+  if (signed := re.match(r'([+-])\s*\{', text)) and closing(text, signed.end()) == len(text) - 1:
+    text = signed[1] + plain(text[signed.end():-1])
   if enclosed := re.fullmatch(r'([+-]?)\s*\(([^()]*)\)', text):
     inner = plain(enclosed[2])
     text = enclosed[1] + inner if not enclosed[1] or inner[:1] not in ('+', '-') else text
@@ -276,7 +285,7 @@ def based(answer: str) -> Based | None:
 
 
 # --- letters and words ---
-_CHOICE = re.compile(r'\(?\s*([A-Za-z])\s*\)?\s*[.):]?')
+_CHOICE = re.compile(r'\(?\s*([A-Za-z])\s*\)?\s*[.):,]?')
 # With its option behind: (B) 12, B. 12, \\textbf{(B)}\\ 12; not "a dog", and not "A or B".
 _WITH_OPTION = re.compile(r'(?:\\(?:text|textbf|mathbf|mathrm|textrm)\s*\{\s*)?(?:\(\s*([A-Z])\s*\)|([A-Z])\s*[.):])'
                           r'\s*\}?[.:]?(?:\s|\\\s|\\q?quad|~|:)*(.*)', re.DOTALL)
@@ -285,6 +294,7 @@ _ANOTHER = re.compile(r'(?<![A-Za-z\\])\(?[A-Z]\s*[.)]|\b(?:or|and)\b')
 
 def choice(answer: str) -> str | None:
   text = plain(answer) if len(answer) <= MAX_CHARS else ''
+  text = re.sub(r'\\(?:text|textbf|mathbf|mathrm|textrm)\s*\{\s*([A-Za-z])\s*\}', r'\1', text)
   if match := _CHOICE.fullmatch(text):
     return match[1].upper()
   match = _WITH_OPTION.fullmatch(text)
