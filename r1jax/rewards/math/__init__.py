@@ -114,6 +114,7 @@ def decide(completion: str, row: dict) -> Score | None:
   return None if right is None else CORRECT if right else WRONG
 
 
+@functools.lru_cache(maxsize=16384)  # what one sample of a group says, others say too
 def _decide(said: str, gold, kind: str, slack, answer: str) -> bool | None:
   if isinstance(gold, Based):  # the question says in which base; without one the digits stand for it
     found = based(said)
@@ -155,7 +156,7 @@ def _quick(gold: str, said: str, *, answer: str) -> bool | None:
 
 @functools.lru_cache(maxsize=65536)
 def _same(gold: str, said: str) -> bool | None:
-  """By value. What one sample of a group says, others say too."""
+  """By value."""
   return False if expressions.differ_in_case(gold, said) else numeric.same(gold, said)
 
 

@@ -12,7 +12,7 @@ DIGITS = 40  # beyond one for each character of the longer answer: 1.41421356237
 MAX_EXPONENT, MAX_REACH, MAX_DIGITS = 10_000, 300, 1500
 _TOKEN = re.compile(r'\s*(?:(\d+(?:\.\d*)?|\.\d+)|\\([A-Za-z]+)|([A-Za-z])|(.))', re.DOTALL)
 _DRESS = re.compile(r'\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,!;:]|\\quad|\$|(?<=\d),(?=\d{3}(?!\d))|\{,\}')
-POINTS = 5  # at which variables are looked at
+POINTS, MOST = 3, 5  # at which variables are looked at
 
 
 class Unread(Exception):
@@ -40,15 +40,18 @@ def same(gold: str, said: str) -> bool | None:
     digits += int(min(reach, MAX_REACH) - 1) * max(3, *map(len, re.findall(r'\d+', gold + said) or ['']))
     if digits > MAX_DIGITS:
       return None
+    looked = 0
     with mpmath.workdps(digits):
-      for k in range(POINTS):
+      for k in range(MOST):
+        if looked == POINTS:
+          break
         try:
           a = _Reader(gold, _Many(mpmath.mp, k)).value()
         except OutOfDomain:
           continue
         if mpmath.im(a) and not imaginary:  # \\sqrt{2/k} speaks of positive k alone
           continue
-        b = _Reader(said, _Many(mpmath.mp, k)).value()
+        b, looked = _Reader(said, _Many(mpmath.mp, k)).value(), looked + 1
         size, gap = max(abs(a), abs(b)), abs(a - b)
         if not mpmath.isfinite(size) or size < mpmath.mpf(10)**(DIGITS // 2 - digits):
           return None

@@ -16,6 +16,8 @@ MAX_CHARS, MAX_DIGITS = 2000, 1000  # CPython's int() raises over 4300 digits, a
 _ASCII = str.maketrans({**{chr(c): chr(c - 0xfee0) for c in range(0xff01, 0xff5f)}, '\u3000': ' ', '\u3001': ',',
                         **dict.fromkeys('\u2212\u2013\uff0d\ufe63', '-')})
 _WRAPPER = re.compile(r'\\(?:boxed|text|textbf|textrm|textit|mathrm|mathbf|mbox|boldsymbol|bm)\s*\{')
+_BEFORE = re.compile(r'(?:\\[(\[,!;: ]|\\(?:displaystyle|q?quad)(?![A-Za-z]))+')
+_BEHIND = ('\\)', '\\]', '\\,', '\\!', '\\;')
 _STYLE = re.compile(r'\\(?:bf|rm|it|sf|tt|bfseries|displaystyle|textstyle|color\s*\{\s*\w+\s*\})(?![A-Za-z])\s*')
 _DOUBLED = re.compile(r'\\\\(?=[A-Za-z%$({\[,;!])')  # a backslash that was escaped twice
 
@@ -30,15 +32,16 @@ def plain(answer: str) -> str:
   while text != before:
     before = text
     text = text.strip(' \t\r\n$*`~').rstrip('.。').removesuffix('\\')
-    for dress in ('\\(', '\\[', '\\displaystyle', '\\,', '\\!', '\\;', '\\:', '\\ ', '\\quad', '\\qquad'):
-      text = text.removeprefix(dress)
-    for dress in ('\\)', '\\]', '\\,', '\\!', '\\;', '\\quad', '\\qquad'):
-      text = text.removesuffix(dress)
-    if style := _STYLE.match(text):
-      text = text[style.end():]
+    if '\\' in text:
+      if dress := _BEFORE.match(text):
+        text = text[dress.end():]
+      while text[-2:] in _BEHIND or text.endswith(('\\quad', '\\qquad')):
+        text = text[:-2] if text[-2:] in _BEHIND else text[:text.rindex('\\')]
+      if style := _STYLE.match(text):
+        text = text[style.end():]
     if text.startswith('{') and closing(text, 1) == len(text) - 1:
       text = text[1:-1]
-    wrapper = _WRAPPER.match(text)
+    wrapper = _WRAPPER.match(text) if text[:1] == '\\' else None
     if wrapper and closing(text, wrapper.end()) == len(text) - 1:
       text = text[wrapper.end():-1]
   return text
