@@ -37,11 +37,12 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   the finished run in config.from_run. An entry's `config`, if it has one, names the part of the config that it reads;
   else its own name does.
   """
-  _claim(config, workdir)
+  mine = _differs_from(config, workdir)
   path = os.path.join(workdir, 'pipeline.json')
   noted = _read(path, {'stages': []})
   done, elsewhere = {entry['name']: entry for entry in noted['stages']}, noted.get('elsewhere', {})
   _check(config)
+  checkpoint.write_json(os.path.join(workdir, 'config.json'), mine)  # not before: a config with a mistake claims nothing
   _set_aside(config, workdir, rerun)
   directories, outputs, entries = {}, {}, []  # of a stage's name, or 'from_run/STAGE'
 
@@ -254,8 +255,8 @@ def digest(stage_dir: str) -> str | None:
   return h.hexdigest() if any_file else None
 
 
-def _claim(config, workdir: str) -> None:
-  """Makes the work dir this config's own, or says which key differs.
+def _differs_from(config, workdir: str) -> dict:
+  """Says which key differs from the run that the work dir holds; returns what config.json is to hold.
 
   Raises:
     UserError: not writable, or it holds a run of another config.
@@ -270,16 +271,13 @@ def _claim(config, workdir: str) -> None:
     raise UserError(f'cannot write to --workdir={workdir}: {e.strerror}') from e
   path = os.path.join(workdir, 'config.json')
   mine = json.loads(json.dumps(config.to_dict()))
-  stands = os.path.exists(path)
+  theirs = _read(path, None)
   mesh_lib.barrier('each has looked before the first one writes')
-  if stands:
-    with open(path, encoding='utf-8') as f:
-      theirs = json.load(f)
+  if theirs is not None:
     for key, was, now in _differences({**theirs, **dict.fromkeys(FREE)}, {**mine, **dict.fromkeys(FREE)}):
       raise UserError(f'{workdir} holds a run with {key}={was!r}, now {now!r}: '
                       'take another --workdir, or the old value')
-  else:
-    checkpoint.write_json(path, mine)
+  return mine if theirs is None else theirs
 
 
 def _differences(a, b, prefix=''):
