@@ -11,10 +11,11 @@ any working directory and for a copy of the folder under any name. One process s
 from ml_collections import ConfigDict
 
 # prefill: opens every answer on the model's behalf; rewards count it in. chinese: the share of generated sums that are
-# asked in Chinese. Of a file: answer_type of rows that name none; columns, where names are none of data/columns.py's;
-# strict: a row that cannot be asked is an error; split: 'base', 'train' or 'heldout', else it is asked whole; holdout: the
-# share of it that an evaluation with the same holdout asks, and training does not. reward: what grades it, instead of
-# what its rows ask for. system: a system prompt, for template 'chat'. rl.task may be a list of such tasks; share: of its questions in each rollout.
+# asked in Chinese. reward: what grades it, instead of what its rows ask for. system: a system prompt, for template
+# 'chat'. rl.task may be a list of such tasks; share: of its questions in each rollout. Of a file: answer_type of rows
+# that name none; columns, where names are none of data/columns.py's; strict: a row that cannot be asked is an error;
+# split: 'base', 'train' or 'heldout', else it is asked whole; holdout: the share of it that an evaluation with the same
+# holdout asks, and training does not.
 _TASK = dict(source='', size=0, params={}, prefill='', answer_type='auto', chinese=0.0,
              columns=dict(question='', answer=''), strict=False, split='', holdout=0.0, reward='',
              system='', share=0.0)

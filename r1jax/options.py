@@ -58,7 +58,7 @@ def _literal(text: str):
 
 
 def _set_whole(config, key: str, value) -> None:
-  """A dict is added to what stands there, key by key; a list of tasks takes the place of a task; a tuple that of another.
+  """A dict is added to what stands there, key by key; a list of tasks takes the place of a task, a tuple that of one.
 
   Raises:
     UserError: a key that it has not got, but for rewards, where 'FILE.py:NAME' and entry points come in; another kind.

@@ -42,7 +42,8 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   noted = _read(path, {'stages': []})
   done, elsewhere = {entry['name']: entry for entry in noted['stages']}, noted.get('elsewhere', {})
   _check(config)
-  checkpoint.write_json(os.path.join(workdir, 'config.json'), mine)  # not before: a config with a mistake claims nothing
+  # Not before: a config with a mistake claims nothing.
+  checkpoint.write_json(os.path.join(workdir, 'config.json'), mine)
   _set_aside(config, workdir, rerun)
   directories, outputs, entries = {}, {}, []  # of a stage's name, or 'from_run/STAGE'
 

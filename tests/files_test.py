@@ -82,7 +82,7 @@ def test_what_is_left_out_is_said_with_counts_and_places(tmp_path, caplog):
                          {'question': 'g', 'answer': None}, {'question': 'a', 'answer': r'\sqrt2'}))
   assert [r['where'] for r in tasks.load(f'jsonl:{path}', size=0, seed=0)] == [f'{path}:1', f'{path}:8']
   assert caplog.messages == [
-      f'{path}: 2 rows: 1 int, 1 expr', f'{path}: 1 questions stand there more than once',
+      f'{path}: 2 rows: 1 int, 1 expr', f'{path}: 1 questions stand there more than once ({path}:8 as {path}:1)',
       f'{path}: 2 rows left out: no answer ({path}:2, {path}:7)',
       f'{path}: 1 rows left out: several answers ({path}:3)',
       f'{path}: 1 rows left out: a question of type int ({path}:4)',

@@ -74,8 +74,8 @@ _BETWEEN = re.compile(r'(?:[\s$,;~]|\\q?quad(?![A-Za-z])|\\[,;:!)\](\[]|\b(?:and
 
 
 def last_boxes(text: str) -> list[str]:
-  """What stands in the last \\boxed{}, and in those before it that nothing but "and", "or", a comma or a name parts from
-  it."""
+  """What stands in the last \\boxed{}, and in those before it that nothing but "and", "or", a comma or a name parts
+  from it."""
   found, level, start = [], 0, 0
   for match in _BOXED.finditer(text):  # outermost boxes alone
     token = match[0]
@@ -101,7 +101,8 @@ _DRESS = re.compile(r'\\(?:left|right|displaystyle|bigl?|bigr?|Bigl?|Bigr?)(?![A
 _SIGNED = r'[+-]?\s*'
 _DIGITS = r'(?:[0-9]{1,3}(?:(?:,|\{,\}|\\,|,\\!)[0-9]{3})+|[0-9]+)'
 _UNIT = (r'(?:\s*(?:\\?%|°|\^\s*\{?\s*\\circ\s*\}?|\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\s*\^\s*\{?[23]\}?)?|'
-         r'\([a-z]{2,14}(?:\s+[a-z]{2,14})?\)|(?<=[0-9\s])[a-z]{2,14}(?:\s+[a-z]{2,14})?|[\u4e00-\u9fff]{1,5}|[€£¥$]))?')
+         r'\([a-z]{2,14}(?:\s+[a-z]{2,14})?\)|'
+         r'(?<=[0-9\s])[a-z]{2,14}(?:\s+[a-z]{2,14})?|[\u4e00-\u9fff]{1,5}|[€£¥$]))?')
 _MONEY = r'(?:\\?\$|£|€|¥)?\s*'
 _NAMED = (r"(?:[A-Za-z](?:_(?:\w|\{\w+\}))?|\\[a-z]+|[A-Z]{2,3}|\|\s*[A-Z]{1,3}\s*\||[A-Z]{1,2}\s*[:/]\s*[A-Z]{1,2}|"
           r"\\overline\s*\{\s*[A-Z]{2}\s*\}|\\frac\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}\s*\{\s*\|?[A-Z]{1,3}\|?\s*\})")
@@ -143,7 +144,7 @@ def infer(answer: str, question: str = '') -> str:
   answer = notation.read(answer)
   text = _DRESS.sub(' ', answer.replace('$', ' ') if not answer.startswith('\\$') else answer).strip().rstrip('.')
   text = re.sub(r'^\\[\(\[]|\\[\)\]]$', '', text).strip()
-  if (match := _CHOICE.fullmatch(text)) and all(option.search(question) for option in _OPTIONS):
+  if _CHOICE.fullmatch(text) and all(option.search(question) for option in _OPTIONS):
     return 'choice'
   if re.fullmatch(r'\\emptyset|\\varnothing|∅|\\\{\s*\\\}', text):
     return 'set'
@@ -226,7 +227,8 @@ def _is_equation(text: str) -> bool:
   left, right = (set(re.sub(r'\\[A-Za-z]+|[ei](?![A-Za-z])', ' ', side)) & _VARIABLES for side in sides)
   # m + n = 18 states a value; x^2 + y^2 = 4 and 2x + 3y = 5 do not.
   return bool(left and right) or len(left) > 1 and bool(
-      re.search(r'\^|[0-9]\s*[A-Za-z]', sides[0]) or sides[1].strip() == '0' or re.fullmatch(r'\s*[a-z]{2,3}\s*', sides[0]))
+      re.search(r'\^|[0-9]\s*[A-Za-z]', sides[0]) or sides[1].strip() == '0'
+      or re.fullmatch(r'\s*[a-z]{2,3}\s*', sides[0]))
 
 
 def _is_algebra(text: str) -> bool:

@@ -19,8 +19,8 @@ import pickle
 import re
 import zlib
 
-QUESTION = ('question', 'problem', 'question_content', 'description', 'prompt', 'text', 'problem_description', 'content',
-            'instruction', 'messages', 'conversations')
+QUESTION = ('question', 'problem', 'question_content', 'description', 'prompt', 'text', 'problem_description',
+            'content', 'instruction', 'messages', 'conversations')
 # What is turned into tests and need not travel with the row.
 _RAW = ('test', 'test_list', 'challenge_test_list', 'input_output', 'public_test_cases', 'private_test_cases',
         'public_tests', 'private_tests', 'generated_tests', 'official_tests', 'examples', 'solutions',
@@ -101,7 +101,8 @@ def _livecodebench(row: dict) -> dict | None:
 
 
 def _code_contests(row: dict) -> dict | None:
-  parts = [row[name] for name in ('public_tests', 'private_tests', 'generated_tests') if isinstance(row.get(name), dict)]
+  names = ('public_tests', 'private_tests', 'generated_tests')
+  parts = [row[name] for name in names if isinstance(row.get(name), dict)]
   if not parts:
     return None
   pairs = [pair for part in parts for pair in zip(part.get('input') or [], part.get('output') or [])]

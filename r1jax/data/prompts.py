@@ -73,8 +73,8 @@ def for_model(rows: list[dict], tokenizer, template: str) -> list[dict]:
   """
   told = sum(bool(row.get('system')) for row in rows)
   if told and template != CHAT:
-    log.warning('%d of %d questions have a system prompt, for which template %r has no place: left out', told, len(rows),
-                template)
+    log.warning('%d of %d questions have a system prompt, for which template %r has no place: left out', told,
+                len(rows), template)
   if template != CHAT:
     return rows
   format_ = 'deepseek_r1' if chat.render(tokenizer, '', '').rstrip().endswith('<think>') else 'r1_zero'

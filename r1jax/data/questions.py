@@ -9,8 +9,8 @@ class Order:
 
   Rows that reason come first, general ones behind them. From a step on, a share of the groups is general (paper v2: in
   the last 400 of 1,700 steps). Each kind is shuffled. General ones displace questions that reason; those come again
-  only after all the others. Questions that reason may be of several tasks, each with its share of them and an order of its
-  own. Nothing but the arguments decides, so a resumed run asks what it would have asked.
+  only after all the others. Questions that reason may be of several tasks, each with its share and an order of its own.
+  Nothing but the arguments decides, so a resumed run asks what it would have asked.
   """
 
   def __init__(self, reasoning: int, general: int, per_rollout: int, *, seed: int, share: float = 0.0, first: int = 0,

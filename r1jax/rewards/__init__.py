@@ -51,7 +51,7 @@ def _installed() -> dict:
 def _own(name: str) -> types.SimpleNamespace:
   """A reward of a user's file or of an installed package: a function, or a module with one named score.
 
-  It is only ever called in a process of the pool, under its deadline, or under the function's own `deadline` in seconds.
+  It is only ever called in a process of the pool, under its deadline, or the function's own `deadline` in seconds.
   """
   if name in _installed():
     found = _installed()[name].load()
@@ -72,8 +72,8 @@ def _own(name: str) -> types.SimpleNamespace:
 
   seconds = getattr(found, 'deadline', None)
   more = {'deadline': lambda row: float(seconds)} if seconds else {}
-  return types.SimpleNamespace(score=score, judge=score, decide=lambda completion, row: None, IDEAL_SCORE=None, OWN=True,
-                               **more)
+  return types.SimpleNamespace(score=score, judge=score, decide=lambda completion, row: None, IDEAL_SCORE=None,
+                               OWN=True, **more)
 
 
 @functools.lru_cache(maxsize=None)

@@ -5,7 +5,6 @@ A row has 'tests' (sandbox/__init__.py says of what form), 'code_language' (defa
 """
 
 import hashlib
-import json
 import re
 
 from r1jax.rewards import CORRECT, NO_ANSWER, Score, error

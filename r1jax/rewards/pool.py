@@ -46,7 +46,11 @@ class Worker:
     self.process, self.checked = None, set()  # rewards whose canary was known in this batch
 
   def ask(self, item: tuple[str, str, dict], seconds: float, *, load: bool = False) -> Score:
-    """The child's score; with `load`, right as soon as it has imported the reward. TimeoutError after `seconds`; EOFError if the child died. It must be killed after either."""
+    """The child's score; with `load`, right as soon as it has imported the reward.
+
+    Raises:
+      TimeoutError: after `seconds`; EOFError: the child died. It must be killed after either.
+    """
     if self.process is None:
       self.process = subprocess.Popen([sys.executable, '-c', _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       stderr=subprocess.DEVNULL, bufsize=0)

@@ -167,7 +167,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       with clock.span('metrics'):
         text_facts = verdicts.gathered(counted, len(batch.completions))
         facts = statistics.facts(batch.completions, judged, advantages_NxG, text_facts, general=bool(general))
-        facts |= statistics.by_task(named, [rows[row].get('task') for row in batch.rows for _ in range(c.samples)], judged)
+        asked = [rows[row].get('task') for row in batch.rows for _ in range(c.samples)]
+        facts |= statistics.by_task(named, asked, judged)
         record.samples(step + c.minibatches, number, batch, rows, verdicts, judged, advantages_NxG)
       with clock.span('update'):
         means = [{k: float(v) for k, v in mean.items()} for mean in means]

@@ -42,7 +42,8 @@ _SUPERSCRIPTS = {ord(c): f'^{{{n}}}' for n, c in enumerate('⁰¹²³⁴⁵⁶�
 
 
 # cos(x) for \\cos(x); \\sin^2 t for (\\sin(t))^2, which math-verify reads for some letters alone.
-_TYPED_FUNCTION = re.compile(r'(?<![\\A-Za-z{])(sin|cos|tan|cot|sec|csc|ln|log|arcsin|arccos|arctan|exp)(?=[\s(\\0-9a-z^])'
+_TYPED_FUNCTION = re.compile(r'(?<![\\A-Za-z{])(sin|cos|tan|cot|sec|csc|ln|log|arcsin|arccos|arctan|exp)'
+                             r'(?=[\s(\\0-9a-z^])'
                              r'(?![a-df-wyz]{3})')
 _POWER_OF_FUNCTION = re.compile(r'\\(sin|cos|tan|cot|sec|csc)\s*\^\s*(?:\{\s*)?([2-9])(?:\s*\})?\s*'
                                 r'([A-Za-z](?![A-Za-z])|\\[a-z]+(?![A-Za-z(])|[0-9]+[A-Za-z]?(?![A-Za-z]))')

@@ -93,7 +93,8 @@ def enclosed(text: str) -> str | None:
 
 
 def read_set(text: str) -> Parts | None:
-  text = re.sub(rf'^\s*(?:{NAME}\s*(?:\\in(?![A-Za-z])|∈)|\(\s*{NAME}(?:\s*,\s*{NAME})+\s*\)\s*(?:=|\\in(?![A-Za-z])))\s*', '', text)
+  text = re.sub(rf'^\s*(?:{NAME}\s*(?:\\in(?![A-Za-z])|∈)|'
+                rf'\(\s*{NAME}(?:\s*,\s*{NAME})+\s*\)\s*(?:=|\\in(?![A-Za-z])))\s*', '', text)
   if re.fullmatch(r'\\emptyset|\\varnothing|∅|\\\{\s*\\\}', text.strip()):
     return Parts('set', ())
   if text.startswith('\\{'):

@@ -68,8 +68,10 @@ ASSIGNED = re.compile(
     r"\\text\s*\{[A-Za-z\s]+\}|(?:[A-Za-z]\s*[+-]\s*)+[A-Za-z]|(?:[A-Z]{2,3}\s*[+-]\s*)+[A-Z]{2,3}|"
     r"\|\s*(?:\\overline\s*\{)?[A-Z]{1,3}\}?\s*\||\\overline\s*\{\s*[A-Z]{2,3}\s*\}|[A-Z]{1,2}\s*[:/]\s*[A-Z]{1,2}|"
     r"\\frac\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}|"
-    r"(?:m\s*)?\\angle\s*[A-Z]{1,3}|\\(?:sin|cos|tan|cot|log|ln)\s*(?:[A-Z]|\\?[a-z]+)|\\(?:gcd|max|min|lcm|det|deg)\s*(?:\([^()=]{1,30}\)|[A-Z])|"
-    r"[A-Za-z](?:_(?:\w|\{(?:\\(?:text|mathrm)\s*\{)?\s*\w{1,8}\s*\}{1,2}))?(?:'{1,2}|\^\{-1\})?(?:\(\s*[A-Za-z0-9+-]{1,6}(?:,\s*[A-Za-z0-9+-]{1,6})*\s*\))?)\s*=(?!=)\s*")
+    r"(?:m\s*)?\\angle\s*[A-Z]{1,3}|\\(?:sin|cos|tan|cot|log|ln)\s*(?:[A-Z]|\\?[a-z]+)|"
+    r"\\(?:gcd|max|min|lcm|det|deg)\s*(?:\([^()=]{1,30}\)|[A-Z])|"
+    r"[A-Za-z](?:_(?:\w|\{(?:\\(?:text|mathrm)\s*\{)?\s*\w{1,8}\s*\}{1,2}))?(?:'{1,2}|\^\{-1\})?"
+    r"(?:\(\s*[A-Za-z0-9+-]{1,6}(?:,\s*[A-Za-z0-9+-]{1,6})*\s*\))?)\s*=(?!=)\s*")
 
 # --- units ---
 _POWER = r'(?:\s*\^\s*(?:[23]|\{\s*[23]\s*\})|²|³)?'
@@ -83,7 +85,8 @@ _SCALES = set('''
     fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth sixtieth seventieth
     eightieth ninetieth hundredth thousandth millionth billionth score gross pair
     double triple twice time plus minus negative over less more squared square cubed cube root factorial base mod
-    percent pct pi i e j x y n and or is are wa not wrong incorrect right correct maybe about approximately no none'''.split())
+    percent pct pi i e j x y n and or is are wa not wrong incorrect right correct maybe about
+    approximately no none'''.split())
 _ALIASES = {name: names.split()[0] for names in (
     'cm centimeter centimetre', 'mm millimeter', 'm meter metre', 'km kilometer kilometre', 'kg kilogram', 'g gram',
     'ft foot feet', 'in inch inche inches', 'h hr hour', 'min minute', 's sec second', 'mph mile_per_hour',
@@ -91,7 +94,8 @@ _ALIASES = {name: names.split()[0] for names in (
 _PERCENT = re.compile(r'\s*(?:\\?%|\\text\s*\{\s*(?:\\?%|percent|pct)\s*\}|(?:percent|pct))\Z')
 _DEGREE = re.compile(r'(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\Z')
 _IN_TEXT = re.compile(r'\(?\\(?:text|mathrm|textrm|textbf|textnormal|mbox)\s*\{[\s~]*\(?((?:(?:square|cubic|sq\.?)\s+)?'
-                      rf'(?:[A-Za-z]{{1,14}}(?:(?:\s+per\s+|/|\s+)[A-Za-z]{{1,14}})?|[\u4e00-\u9fff]{{1,5}}){_POWER})\)?'
+                      rf'(?:[A-Za-z]{{1,14}}(?:(?:\s+per\s+|/|\s+)[A-Za-z]{{1,14}})?|'
+                      rf'[\u4e00-\u9fff]{{1,5}}){_POWER})\)?'
                       rf'[\s~.]*\}}({_POWER})\)?\Z')
 # 18 eggs, 元; a number is what is asked, and no word that changes one.
 _COUNTED = re.compile(r'(?<=[0-9])\s+\(?([A-Za-z]{2,14}(?:\s+[A-Za-z]{2,14})?)\)?\Z|'
@@ -99,9 +103,11 @@ _COUNTED = re.compile(r'(?<=[0-9])\s+\(?([A-Za-z]{2,14}(?:\s+[A-Za-z]{2,14})?)\)
 _MULTIPLES = set('十百千万亿兆半成倍分折点零一二三四五六七八九又')
 _KILO = re.compile('[千百兆](?=[克米瓦帕卡焦伏赫升])')
 _TIMES = re.compile(r'(?<=[0-9])\s*(?:\\(?:text|mathrm)\s*\{\s*)?((?:[百千万亿](?![克米瓦帕卡焦伏赫升])){1,2})\s*\}?')
-_SI = re.compile(r'(?<=[0-9}\s,])(?:\\[,;:\s]|\s)*(?:\\(?:mathrm|text)\s*\{\s*~?([LNJWVAKFCTH])\s*\}|(?<=\s)([LNJWVAKFCTH]))\Z')
+_SI = re.compile(r'(?<=[0-9}\s,])(?:\\[,;:\s]|\s)*'
+                 r'(?:\\(?:mathrm|text)\s*\{\s*~?([LNJWVAKFCTH])\s*\}|(?<=\s)([LNJWVAKFCTH]))\Z')
 _POWERS = {'百': 2, '千': 3, '万': 4, '亿': 8}
-_CURRENCY = re.compile(r'((?:US\s*)?\$|£|€|¥|￥|\\pounds|\\text\s*\{\s*(?:USD|EUR|GBP|RMB|CNY)\s*\}|USD|EUR|GBP|RMB|CNY)\s*')
+_CURRENCY = re.compile(r'((?:US\s*)?\$|£|€|¥|￥|\\pounds|'
+                       r'\\text\s*\{\s*(?:USD|EUR|GBP|RMB|CNY)\s*\}|USD|EUR|GBP|RMB|CNY)\s*')
 _MONEY = {'€': 'euro', 'eur': 'euro', '£': 'lb', '\\pounds': 'lb', 'gbp': 'lb', '¥': 'yuan', '￥': 'yuan', 'rmb': 'yuan',
           'cny': 'yuan', '元': 'yuan', 'usd': 'dollar', '美元': 'dollar', '欧元': 'euro', '人民币': 'yuan', 'pound': 'lb'}
 _BARE = re.compile(rf'(?<=[0-9}}\s])((?:(?:square|cubic|sq\.?)\s+)?{_WORDS}(?:(?:\s+per\s+|/){_WORDS})?{_POWER})\Z')

@@ -15,7 +15,8 @@ A test is one of
 'compare' of the first and third: one or several of 'tokens', 'any_case', 'any_order', 'any_order_within' (compare.py).
 
 boxes.py how a program is confined, selftest.py whether it holds; inside.py what runs in there; seccomp.py,
-solution.py, values.py what Python does there; languages.py, drivers.py; programs.py compiles and runs; checkers.py and compare.py look at what came out.
+solution.py, values.py what Python does there; languages.py, drivers.py; programs.py compiles and runs; checkers.py and
+compare.py look at what came out.
 """
 
 import json

@@ -78,8 +78,9 @@ def calls(check: str, call: str, reference: str = '') -> list:
   try:
     found = json.loads(output or '')
   except ValueError as e:
-    raise ValueError(f'check(candidate) does not accept its own reference {call}' if reference or _defines(check, call)
-                     else f"check(candidate) cannot be tried without a right {call}: give the test its 'reference'") from e
+    why = 'does not accept its own reference' if reference or _defines(check, call) else (
+        "cannot be tried: give the test its 'reference', source of a right")
+    raise ValueError(f'check(candidate) {why} {call}') from e
   if not found:
     raise ValueError(f'check(candidate) never calls {call}')
   return found

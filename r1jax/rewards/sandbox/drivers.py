@@ -199,5 +199,6 @@ def cpp(code: str, call: str) -> str:
       if not re.search(rf'\b(?:struct|class)\s+{name}\s*\{{', bare):
         given += struct
   head = _HEAD.replace('using', '#include <unistd.h>\nusing', 1).replace('#line', f'{given}#line', 1)
-  driver = _DRIVER.replace('template <class R, class F, class... A> void invoke', json_of + 'template <class R, class F, class... A> void invoke', 1)
+  invoke = 'template <class R, class F, class... A> void invoke'
+  driver = _DRIVER.replace(invoke, json_of + invoke, 1)
   return head + code + driver.replace('TARGET', target)

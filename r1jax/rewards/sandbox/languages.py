@@ -36,7 +36,8 @@ _JAVA = (*ETC, *(f'/etc/java-{n}-openjdk' for n in (11, 17, 21, 25)))
 LANGUAGES = {
     # Runs in the supervisor's own interpreter (inside.py), so nothing is started and nothing must be installed.
     'python': Language('solution.py', (), (), (), (), 'python3', aliases=('py', 'pypy')),
-    'cpp': Language('main.cpp', _CXX, ('prog',), ('/prog/prog',), ('g++',), 'g++', aliases=('c++', 'cc', 'g++', 'cxx'), etc=ETC),
+    'cpp': Language('main.cpp', _CXX, ('prog',), ('/prog/prog',), ('g++',), 'g++',
+                    aliases=('c++', 'cc', 'g++', 'cxx'), etc=ETC),
     'java': Language(
         'Main.java', ('/usr/bin/javac', '-nowarn', '-d', '/tmp', '/tmp/Main.java'), ('.class',),
         ('/usr/bin/java', '-Xss64m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', '/prog', 'Main'),

@@ -51,8 +51,12 @@ class Program:
       self._readable, self.failed = _compiled(self.name, self._source, limits, self._level)
 
   def run(self, stdin: str = '', call: dict | None = None, *, output_bytes: int = 0) -> Reply | Result:
-    """One test: the program's Reply, or a Result where there is none to have. output_bytes: of what may be said, if more
-    than the limits have; call: solution.call_functions."""
+    """One test: the program's Reply, or a Result where there is none to have.
+
+    Args:
+      call: of solution.call_functions.
+      output_bytes: of what may be said, if more than the limits have.
+    """
     if self._left <= 0:
       return Result(Verdict.TLE, 0.0, 'the time of all tests together is used up')
     why = ''
@@ -74,7 +78,8 @@ class Program:
     limits = self._limits
     job, given = {'limits': {
         'seconds': limits.seconds, 'wall_seconds': limits.wall_seconds, 'memory_bytes': limits.memory_bytes,
-        'output_bytes': max(limits.output_bytes, output_bytes), 'disk_bytes': limits.disk_bytes, 'processes': limits.processes,
+        'output_bytes': max(limits.output_bytes, output_bytes), 'disk_bytes': limits.disk_bytes,
+        'processes': limits.processes,
         'address_space': self._row.address_space}}, {'stdin': stdin.encode('utf-8', 'surrogatepass')}
     if self.name == 'python':
       given |= {'source': self._source.encode('utf-8', 'surrogatepass'), 'call': json.dumps(call).encode()}

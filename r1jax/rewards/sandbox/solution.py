@@ -1,4 +1,4 @@
-"""In the box: Python source run as the main program of a forked child, and functions of it called. Standard library only.
+"""In the box: Python source run as the main program of a forked child, and functions of it called.
 
 What is called gets the names that LeetCode gives (List, Counter, heapq, inf, ListNode ...) where it uses them.
 """
@@ -137,7 +137,8 @@ def _module_of(name):
 def call_functions(names, call, depth=250, write=os.write):
   """Calls what the test names with each of its arguments, and hands out what came back as tagged JSON.
 
-  names: what the program defines, and none of those that it was given; call: name; calls, each a list of arguments or the tag 'call' of those and a dict; inplace, the number of an argument
+  names: what the program defines, and none of those that it was given.
+  call: name; calls, each a list of arguments, or {'items': [list, dict]}; inplace, the number of an argument
   that is judged instead, or -1; types and returns, annotations of what a test writes as lists; seen: whether arguments
   that were changed are handed out, too.
   """
