@@ -69,11 +69,11 @@ def _set_whole(config, key: str, value) -> None:
   with config.unlocked(), config.ignore_type():
     if isinstance(there, ConfigDict) and isinstance(value, dict):
       if last == 'rewards':
+        for name, weight in value.items():
+          _same_kind(f'{key}.{name}', 0.0, weight)
         parent[last] = ConfigDict({**there.to_dict(), **value}, allow_dotted_keys=True)
         return
-      unknown = [k for k in value if k not in there] if last != 'params' else []
-      if unknown:
-        raise UserError(f'unknown config key {key}.{unknown[0]!s}: {key} has {", ".join(sorted(there.keys()))}')
+      _check_dict(there, value, key)
       there.update(value)
     elif last == 'task' and isinstance(value, (list, tuple)) and all(isinstance(one, dict) for one in value):
       parent[last] = [dict(one) for one in value]
@@ -81,6 +81,25 @@ def _set_whole(config, key: str, value) -> None:
       raise UserError(f'{key}={value!r} is of another kind than {type(there).__name__}')
     else:
       parent[last] = tuple(value) if isinstance(there, tuple) else value
+
+
+def _check_dict(there, value: dict, key: str) -> None:
+  """Every key is one that stands there, at every depth, and every value of its kind."""
+  if key.endswith('params'):
+    return
+  for k, v in value.items():
+    if k not in there:
+      raise UserError(f'unknown config key {key}.{k}: {key} has {", ".join(sorted(there.keys()))}')
+    if isinstance(there[k], ConfigDict) and isinstance(v, dict):
+      _check_dict(there[k], v, f'{key}.{k}')
+    else:
+      _same_kind(f'{key}.{k}', there[k], v)
+
+
+def _same_kind(key: str, there, value) -> None:
+  kinds = {float: (int, float), tuple: (list, tuple), ConfigDict: dict}.get(type(there), type(there))
+  if there is not None and (not isinstance(value, kinds) or isinstance(value, bool) != isinstance(there, bool)):
+    raise UserError(f'{key}={value!r} is of another kind than {there!r}')
 
 
 def _config_file(argv: list[str]) -> str:

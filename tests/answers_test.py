@@ -15,7 +15,7 @@ OPTIONS = 'Which is it? (A) 1 (B) 2 (C) 3'
 @pytest.mark.parametrize('cell, wanted', [
     (27.0, '27'), (27, '27'), (0.1, '0.1'), (True, 'True'), (['2'], '2'), ((3,), '3'), (b'2', '2'),
     ('She has 5 + 3 = 8 eggs.\n#### 8', '8'), ('a\n#### 1,200', '1,200'),
-    (r'Then $x = 3$, so the answer is $\boxed{\frac{1}{2}}$.', r'\frac{1}{2}'), (r'\boxed{1} or \boxed{2}', '2'),
+    (r'Then $x = 3$, so the answer is $\boxed{\frac{1}{2}}$.', r'\frac{1}{2}'), (r'\boxed{1} or \boxed{2}', '1, 2'),
     (r'$\boxed{\{1, 2\}}$', r'\{1, 2\}'), (' 7 ', '7'), (['\\boxed{7}'], '7')])
 def test_the_answer_in_a_cell(cell, wanted):
   assert answers.gold(cell) == wanted

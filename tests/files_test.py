@@ -7,6 +7,7 @@ import logging
 from ml_collections import ConfigDict
 import pytest
 
+from r1jax.data import answers
 from r1jax.data import tasks
 from r1jax.types import UserError
 
@@ -188,3 +189,44 @@ def test_rows_that_no_reward_could_grade_are_left_out_of_a_file(tmp_path, caplog
   task.strict = False
   with pytest.raises(UserError, match=r'a.jsonl:1: .*no single expression'):
     asked()
+
+
+def test_frames_and_corrupt_files(tmp_path):
+  zstandard = pytest.importorskip('zstandard', reason='reading .zst needs the package zstandard')
+  half = lines({'question': 'a', 'answer': 1}).rstrip() + b'\n'
+  (tmp_path / 'two.jsonl.zst').write_bytes(zstandard.compress(half) + zstandard.compress(half.replace(b'"a"', b'"b"')))
+  assert len(tasks.load(f'jsonl:{tmp_path}/two.jsonl.zst', size=0, seed=0)) == 2
+  for name, data in {'a.jsonl.zst': zstandard.compress(half)[:8] + b'xxxxxx', 'b.jsonl.gz': b'\x1f\x8b\x08' + b'x' * 40,
+                     'c.jsonl': b'[' * 100000, 'd.jsonl': b'{"a": ' * 100000}.items():
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=name):
+      tasks.load(f'jsonl:{tmp_path}/{name}', size=0, seed=0)
+
+
+def test_rows_of_a_folder_have_numbers_of_their_own(tmp_path):
+  for name in ('a.jsonl', 'b.jsonl'):
+    (tmp_path / name).write_bytes(lines({'question': name, 'answer': 1, 'expression': 5}, {'question': name + '2', 'answer': 2}))
+  rows = tasks.load(f'jsonl:{tmp_path}', size=0, seed=0)
+  assert [row['id'] for row in rows] == ['1', '2', '3', '4']
+  assert len(tasks.load(f'jsonl:{tmp_path}', size=0, seed=0, split=tasks.split_of('5'))) >= 2
+
+
+@pytest.mark.parametrize('value, answer', [
+    (r'The roots are $\boxed{3}$ and $\boxed{7}$.', '3, 7'), ('#### Step 1\nx\n#### Step 2\nSo \\boxed{5}.', '5'),
+    ('So 2 + 3.\n#### 5', '5'), (r'\boxed{1, 2} so' + '\n\n' + r'\boxed{1, 2}', '1, 2')])
+def test_gold_answers_of_worked_solutions(value, answer):
+  assert answers.gold(value) == answer
+
+
+@pytest.mark.parametrize('value', ['proof', 'notfound', 'NotFound'])
+def test_words_in_place_of_an_answer_are_left_out(value):
+  with pytest.raises(ValueError, match='in place of an answer'):
+    answers.gold(value)
+
+
+@pytest.mark.parametrize('answer, question, kind', [
+    (r'\infty', '', 'text'), ('CO2', '', 'text'), ('3-1', '', 'text'), ('2019-05-03', '', 'text'),
+    ('(2,-3)', 'On the interval [0,4], at which point is the minimum?', 'tuple'), ('(2,-3)', 'Find the interval.', 'tuple'),
+    ('(-3,2)', 'On which interval does it fall?', 'interval')])
+def test_types_that_a_person_would_give(answer, question, kind):
+  assert answers.infer(answer, question) == kind

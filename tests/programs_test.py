@@ -129,3 +129,39 @@ def test_what_a_file_pickled_is_never_called(tmp_path):
   except UserError:
     pass
   assert not (tmp_path / 'ran').exists()
+
+
+def test_examples_never_take_the_place_of_tests_or_answers(tmp_path):
+  rows = [{'question': 'Double it.', 'tests': CASES, 'examples': CASES[:1]},
+          {'question': 'Double it.', 'input_output': json.dumps(PAIRS), 'examples': CASES[:1]},
+          {'question': '2 + 3?', 'answer': '5', 'examples': CASES[:1]}]
+  first, second, third = tasks.load(written(tmp_path, rows), size=0, seed=0)
+  assert len(first['tests']) == len(second['tests']) == 2 and third['answer_type'] == 'int' and 'tests' not in third
+
+
+def test_null_is_a_value_of_a_call(tmp_path):
+  tests = [{'call': 'f', 'args': {'root': None}, 'expected': {'a': None}, 'tolerance': None},
+           {'call': 'f', 'args': [1], 'expected': None}]
+  (row,) = tasks.load(written(tmp_path, [{'question': 'a', 'tests': tests}]), size=0, seed=0)
+  assert row['tests'] == [{'call': 'f', 'args': {'root': None}, 'expected': {'a': None}}, tests[1]]
+
+
+def test_humaneval_helpers_of_the_prompt_are_there(tmp_path):
+  row = {'prompt': 'def help(n): return n\n\ndef twice(n):\n  """Double it."""\n', 'entry_point': 'twice',
+         'canonical_solution': '  return 2 * help(n)\n', 'test': 'def check(candidate):\n  assert candidate(2) == 2 * help(2)\n'}
+  assert not pool.unreadable(tasks.load(written(tmp_path, [row]), size=0, seed=0))
+
+
+def test_a_checkers_question_shows_what_the_other_shows(tmp_path):
+  row = {**LAYOUTS['Codeforces with a checker'][0], 'input_format': 'A number.', 'output_format': 'Another.'}
+  (row,) = tasks.load(written(tmp_path, [row]), size=0, seed=0)
+  assert 'A number.' in row['question'] and 'Another.' in row['question'] and '1\n' in row['question']
+
+
+def test_results_in_a_list_of_one_and_long_numbers(tmp_path):
+  cases = [{'type': 'function_call', 'fn_name': 'f', 'input': [[3, 1]], 'output': [[1, 3]]},
+           {'type': 'function_call', 'fn_name': 'f', 'input': [[2]], 'output': [[2]]}]
+  rows = tasks.load(written(tmp_path, [{'question': 'Sort.', 'tests': json.dumps(cases)}, {
+      'question': 'Same.', 'tests': '[{"call": "f", "args": [1], "expected": ' + '9' * 5000 + '}]'}]), size=0, seed=0)
+  assert [test['expected'] for test in rows[0]['tests']] == [[1, 3], [2]]
+  assert rows[1]['tests'][0]['expected'] == 10 ** 5000 - 1

@@ -151,3 +151,24 @@ def test_an_ideal_turn_of_it_scores_one():
     row = {**R1, 'prefill': prefill}
     text = form.ideal('5', prefill, row)
     assert form.score(text, row).value == 1.0 and math.score(text, row).value == 1.0
+
+
+@pytest.mark.parametrize('gold, kind, said, right', [
+    ('5', 'int', r'5\text{分之一}', 0), ('5', 'int', r'5\text{倍}', 0), ('5', 'int', r'5\text{点五}', 0), ('5', 'int', '5 lakh', 0),
+    ('5', 'int', '5 crore', 0), ('5', 'int', '5 permille', 0), ('5', 'int', '5 less', 0), ('5', 'int', '5 fewer', 0),
+    ('5', 'int', '5 false', 0), ('5', 'int', '5 plus', 0), ('5', 'int', r'5\text{ minus}', 0), ('5', 'int', '5 meters', 1),
+    (r'\sqrt{2}', 'expr', r'\sqrt{2}\text{万}', 0), (r'\sqrt{2}', 'expr', r'\sqrt{2}\text{ crore}', 0),
+    (r'\sqrt{2}', 'expr', r'\sqrt{2}\mathrm{a}', 0), (r'\sqrt{2}', 'expr', r'\sqrt{2}\mathrm{m}', 1),
+    ('5', 'int', r'\text{The answer is not }=5', 0), ('5', 'int', r'\text{Area}=5', 1), ('53/4', 'rational', '5(3)/(4)', 0),
+    ('31/4', 'rational', '3{1}/{4}', 0), ('3/4', 'rational', '(3)/(4)', 1), (r'\frac{\sqrt{15}}{4}', 'expr', r'\sqrt{15}/{4}', 1),
+    (r'4 \text{ p.m.}', 'text', '4 PM', 1), (r'4 \text{ p.m.}', 'text', '4 p.m.', 1), (r'4 \text{ p.m.}', 'text', '4 a.m.', 0),
+    (r'\infty', 'text', '+\\infty', 1), (r'\infty', 'text', '-\\infty', 0), (r'\infty', 'text', '∞', 1)])
+def test_kinds_of_a_review(gold, kind, said, right):
+  with pool.Pool(workers=1) as judges:
+    (score,) = judges.score([('math', rf'\boxed{{{said}}}', {'answer': gold, 'answer_type': kind})])
+  assert score.value == right
+
+
+def test_equal_boxes_on_two_lines_are_one():
+  row = {'answer': '1, 2', 'answer_type': 'set'}
+  assert math.score('\\boxed{1, 2}\n\n\\boxed{1, 2}', row).value == 1

@@ -232,3 +232,42 @@ def test_two_hundred_programs_and_their_broken_twins():
     scores = judges.score(items)
   wrong = [(item[1], score.reason) for item, score, right in zip(items, scores, wanted) if score.value != right]
   assert len(items) >= 400 and not wrong, wrong[:3]
+
+
+# A program must return as often as it is called: a check that ends its own loop early says nothing.
+NOTHING = 'import os\nos.write(3, b"[]")\nos._exit(0)\ndef f(x): pass'
+
+
+@pytest.mark.parametrize('check', [
+    'for got, want in zip(map(candidate, [1, 2]), [2, 3]): assert got == want',
+    'assert all(map(lambda c: candidate(c[0]) == c[1], [(1, 2)]))', 'assert [candidate(1)] == [2]'])
+def test_a_program_that_never_returned_is_not_right(check):
+  test = {'call': 'f', 'check': f'def check(candidate):\n  {check}', 'reference': 'def f(x): return x + 1'}
+  assert verdict(NOTHING, test) == 'RE'
+  assert verdict('def f(x): return x + 1', test) == 'AC'
+
+
+def test_a_list_that_ends_in_a_circle_is_none():
+  circle = 'class Solution:\n  def f(self, head: Optional[ListNode]) -> Optional[ListNode]:\n    end = head\n' \
+           '    while end.next: end = end.next\n    end.next = head\n    return head'
+  assert verdict(circle, call('f', [[1, 2]], [1, 2])) == 'RE'
+
+
+@pytest.mark.parametrize('source, expected, want', [
+    ('from decimal import Decimal\ndef f(): return Decimal("sNaN")', 3, 'WA'), ('def f(): return Fraction(10 ** 400)', 0.5, 'WA'),
+    ('def f(): return range(10 ** 30)', [1], 'WA'), ('def f() -> Optional[ListNode]: return None', None, 'AC'),
+    ('def f() -> Optional[ListNode]: return None', [], 'AC'), ('def f() -> Optional[ListNode]: return None', [1], 'WA'),
+    ('def f(): return []', None, 'WA'), ('def f(): return None', [], 'WA')])
+def test_values_that_compare_with_nothing(source, expected, want):
+  assert verdict(source, call('f', [], expected)) == want
+
+
+def test_many_tuples_in_any_order():
+  assert verdict('def f(): return [(i, 0) for i in range(2500)]',
+                 call('f', [], [[i, 0] for i in reversed(range(2500))], compare='any_order')) == 'AC'
+
+
+@pytest.mark.parametrize('said, expected, want', [
+    ('998244352.0', '998244353', 'WA'), ('2.9999999', '3', 'AC'), ('3.0000001', '3', 'AC'), ('1e400', '3', 'WA')])
+def test_a_whole_number_is_not_approached_in_proportion(said, expected, want):
+  assert verdict(f'print("{said}")', {'stdin': '', 'stdout': expected, 'tolerance': 1e-6}) == want

@@ -35,13 +35,16 @@ def gold(value) -> str:
   if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
     value = int(value)  # pandas makes 27.0 of 27 where a column has a gap
   text = str(value)
-  if '####' in text:
+  if (box := last_box(text, frames=True)) is not None:
+    several = last_boxes(text)
+    text = ', '.join(several) if len(several) > 1 else box
+  elif '####' in text:
     text = text.rpartition('####')[2]
-  elif (box := last_box(text, frames=True)) is not None:
-    text = box
   text = text.strip()
   if not text:
     raise ValueError('no answer')
+  if text.lower() in ('proof', 'notfound', 'not found', 'n/a', 'nan'):
+    raise ValueError('a word in place of an answer')
   return text
 
 
@@ -89,10 +92,10 @@ def last_boxes(text: str) -> list[str]:
         found.append((start, match.end(), text[text.index('{', start) + 1:match.start()]))
   last = found[-1:]
   for box in reversed(found[:-1]):
-    if not _BETWEEN.fullmatch(text[box[1]:last[0][0]]):
+    if '\n\n' in text[box[1]:last[0][0]] or not _BETWEEN.fullmatch(text[box[1]:last[0][0]]):
       break
     last.insert(0, box)
-  return [inside for _, _, inside in last]
+  return list(dict.fromkeys(inside for _, _, inside in last))
 
 
 # --- its type
@@ -116,6 +119,7 @@ _CHOICE = re.compile(r'(?:\\(?:text|textbf|mathbf|mathrm)\s*\{\s*)?\(?\s*([A-J])
 _OPTIONS = [re.compile(rf'(?:^|[\s({{]){letter}\s*[).:\]}}]') for letter in 'AB']
 _RELATION = re.compile(r'\\(?:le|leq|ge|geq|lt|gt|ne|neq|leqslant|geqslant)(?![A-Za-z])|[<>≤≥≠]')
 _OF_INTERVALS = re.compile('interval|domain|range of|solution set|inequalit', re.IGNORECASE)
+_OF_POINTS = re.compile(r'\bpoints?\b|coordinate|ordered pair|vertex|intersect', re.IGNORECASE)
 _INFINITE = re.compile(r'\\infty|∞|\\cup(?![A-Za-z])|∪|\\mathbb\s*\{?\s*R')
 _ASSIGNED = re.compile(rf'\s*(?:{_NAMED}\s*(?:\(\s*[A-Za-z0-9]{{1,4}}(?:,\s*[A-Za-z0-9]{{1,4}})*\s*\))?|'
                        r'\\(?:sin|cos|tan|cot)\s*(?:[A-Z]|\\?[a-z]+)|(?:m\s*)?\\angle\s*[A-Z]{1,3})\s*=(?!=)\s*')
@@ -146,6 +150,8 @@ def infer(answer: str, question: str = '') -> str:
   text = re.sub(r'^\\[\(\[]|\\[\)\]]$', '', text).strip()
   if _CHOICE.fullmatch(text) and all(option.search(question) for option in _OPTIONS):
     return 'choice'
+  if re.fullmatch(r'[+-]?\s*(?:\\infty|∞)|[0-9]+\s*-\s*[0-9]+(?:\s*-\s*[0-9]+)?|(?=.*[0-9])(?:[A-Z][a-z]?[0-9]*){2,}', text):
+    return 'text'  # an infinity, a score or a date, a chemical formula
   if re.fullmatch(r'\\emptyset|\\varnothing|∅|\\\{\s*\\\}', text):
     return 'set'
   if re.search(r'\\begin\s*\{(?:[pbBvV]?matrix|smallmatrix|array)\}', text):
@@ -171,8 +177,8 @@ def _of_parts(text: str, question: str) -> str | None:
   if bracketed and len(parts) == 2 and (text[0] + text[-1]) in ('[)', '(]', '[]', ']['):
     return 'interval' if not _words(text) else None
   if bracketed and len(parts) > 1 and _one_pair(text):
-    if len(parts) == 2 and text[0] == '(' and _OF_INTERVALS.search(question):
-      return 'interval'
+    if len(parts) == 2 and text[0] == '(' and _OF_INTERVALS.search(question) and not _OF_POINTS.search(question):
+      return 'interval' if not _falling(parts) else 'tuple'
     return 'tuple' if not _words(text) else None
   if text.startswith(('\\{', '\\lbrace')):
     return 'set' if not _words(text) else None
@@ -188,6 +194,14 @@ def _of_parts(text: str, question: str) -> str | None:
       return None
     return 'tuple' if len({name.partition('_')[0] for name in names}) > 1 else 'set'
   return None
+
+
+def _falling(parts: list[str]) -> bool:
+  """Whether the first of two numbers is the larger: they are no ends of an interval."""
+  try:
+    return float(parts[0]) > float(parts[1])
+  except ValueError:
+    return False
 
 
 def top_level(text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Rows of a user's file: JSON lines, one JSON array, parquet; .gz and .zst of the first two; a folder of such files."""
 
 import gzip
+import io
 import json
 import os
 import sys
@@ -25,7 +26,8 @@ def read(path: str) -> list[tuple[int, str, object]]:
     names = sorted(name for name in os.listdir(path) if name.endswith(ENDINGS))
     if not names:
       raise UserError(f'{path} is a folder without a file that ends in {", ".join(ENDINGS)}')
-    return [row for name in names for row in read(os.path.join(path, name))]
+    found = [row for name in names for row in read(os.path.join(path, name))]
+    return [(number, where, row) for number, (_, where, row) in enumerate(found, 1)]
   rows = _parquet(path) if path.endswith('.parquet') else _json(path)
   if not rows:
     raise UserError(f'{path} is empty')
@@ -36,8 +38,8 @@ def _json(path: str) -> list[tuple[int, str, object]]:
   data = _bytes(path)
   if data[:64].lstrip(b'\xef\xbb\xbf \t\r\n')[:1] == b'[':
     try:
-      found = _loads(data)
-    except ValueError as e:
+      found = loads(data)
+    except (ValueError, RecursionError) as e:
       raise UserError(f'{path}: neither a JSON array nor one object a line ({e})') from e
     return [(number, f'{path}: row {number}', row) for number, row in enumerate(found, 1)]
   rows = []
@@ -45,13 +47,13 @@ def _json(path: str) -> list[tuple[int, str, object]]:
     if not line.strip():
       continue
     try:
-      rows.append((number, f'{path}:{number}', _loads(line)))
-    except ValueError as e:
+      rows.append((number, f'{path}:{number}', loads(line)))
+    except (ValueError, RecursionError) as e:
       raise UserError(f'{path}:{number}: not JSON ({e})') from e
   return rows
 
 
-def _loads(text: bytes):
+def loads(text: bytes):
   """json.loads, whole numbers of more than 4,300 digits included: what a user's own file may hold."""
   try:
     return json.loads(text)
@@ -77,8 +79,11 @@ def _bytes(path: str) -> bytes:
         import zstandard
       except ImportError as e:
         raise UserError(f"{path}: reading .zst needs the package zstandard: pip install 'r1jax[data]'") from e
-      return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-  except (OSError, EOFError, ValueError) as e:
+      reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True)
+      return reader.read()
+  except Exception as e:  # pylint: disable=broad-except  zlib's and zstandard's errors are their own
+    if isinstance(e, UserError):
+      raise
     raise UserError(f'{path} is compressed, and cannot be read ({e})') from e
   return data
 

@@ -56,7 +56,7 @@ def read(text: str) -> str:
     text = _RAISED_RUN.sub(lambda m: f'^{{{m[0].translate(_RAISED)}}}', text)
     text = _LOWERED_RUN.sub(lambda m: f'_{{{m[0].translate(_LOWERED)}}}', text).translate(_SIGNS)
     text = _AND.sub(r' \\text{ and } ', _OR.sub(r' \\text{ or } ', text))
-  text = re.sub(r'\(\s*([0-9]+)\s*\)\s*/\s*\(\s*([0-9]+)\s*\)', r'\1/\2', text)
+  text = re.sub(r'(?<![\w)\]}^])\(\s*([0-9]+)\s*\)\s*/\s*\(\s*([0-9]+)\s*\)', r'\1/\2', text)
   if '\\' not in text and '{' not in text:
     return text
   text = _UNBRACED.sub(r'\\\1{\2}', _SIZE.sub('', text))
@@ -67,7 +67,7 @@ def read(text: str) -> str:
   text = _RENAMED.sub(_renamed, text)
   text = _UNIT_OVER.sub(r'\\\1{\2/\3}', text)
   text = re.sub(r'\\(?:text|mathrm)\s*\{\s*\\\$\s*\}', r'\\$', text)
-  text = re.sub(r'\{\s*([0-9]+)\s*\}\s*/\s*\{\s*([0-9]+)\s*\}', r'\1/\2', text)
+  text = re.sub(r'(?<![\w)\]}^])\{\s*([0-9]+)\s*\}\s*/\s*\{\s*([0-9]+)\s*\}', r'\1/\2', text)
   for _ in range(4):
     if '\\over' not in text and '\\choose' not in text:
       break

@@ -19,6 +19,8 @@ import pickle
 import re
 import zlib
 
+from r1jax.data import files
+
 QUESTION = ('question', 'problem', 'question_content', 'description', 'prompt', 'text', 'problem_description',
             'content', 'instruction', 'messages', 'conversations')
 # What is turned into tests and need not travel with the row.
@@ -38,7 +40,7 @@ def find(row: dict) -> dict | None:
   Raises:
     Unreadable: it has tests, in no form that is known.
   """
-  for read in (_check, _mbpp, _livecodebench, _code_contests, _codeforces, _tests):
+  for read in (_check, _mbpp, _livecodebench, _code_contests, _tests, _codeforces):
     found = read(row)
     if found is not None:
       rest = {k: v for k, v in row.items() if k not in _RAW}
@@ -60,7 +62,7 @@ def _check(row: dict) -> dict | None:
   if isinstance(body, str):  # the prompt is the head of the function, the solution goes on from it
     question = f'Write this Python function, whole, in a ```python block:\n\n{prompt}'
     return {'question': question, 'reference': prompt + body, 'code_language': 'python',
-            'tests': [{'call': call, 'check': f'{_imports(prompt)}{test}', 'reference': prompt + body}]}
+            'tests': [{'call': call, 'check': f'{prompt}{body}\n{test}', 'reference': prompt + body}]}
   reference = row.get('completion') or row.get('solution')
   if isinstance(reference, str) and (blocks := re.findall(r'```\w*\n(.*?)```', reference, re.S)):
     reference = blocks[-1]
@@ -69,10 +71,6 @@ def _check(row: dict) -> dict | None:
   return {'question': _first(row, ('query', 'problem_description', 'question', 'problem', 'content', 'prompt')),
           'reference': whole, 'code_language': 'python',
           'tests': [{'call': call, 'check': f'{imports}\n{test}', **({'reference': whole} if whole else {})}]}
-
-
-def _imports(source: str) -> str:
-  return ''.join(line + '\n' for line in source.splitlines() if re.match(r'(import|from) ', line))
 
 
 def _mbpp(row: dict) -> dict | None:
@@ -110,18 +108,19 @@ def _code_contests(row: dict) -> dict | None:
 
 
 def _codeforces(row: dict) -> dict | None:
+  if not (row.get('official_tests') or row.get('input_format')):
+    return None  # examples alone may be of anything
   cases = [case for name in ('official_tests', 'examples') for case in _cases(row.get(name))]
   if not cases:
     return None
-  checker = row.get('generated_checker')
-  if isinstance(checker, str) and checker:  # a program of three files, as its set has it
-    return {'tests': [{**_case(case, None), 'checker': {'language': 'python', 'code': _FILES + checker}}
-                      for case in cases]}
   parts = [row.get('description') or '', *(f'\n{title}\n{row[name]}' for title, name in
                                            (('Input', 'input_format'), ('Output', 'output_format')) if row.get(name))]
   shown = [f'\nInput:\n{c["input"]}\nOutput:\n{c["output"]}' for c in _cases(row.get('examples'))]
-  return {'question': '\n'.join([*parts, *shown]) if parts[0] else None,
-          'tests': list({(case['input'], case['output']): _case(case, None) for case in cases}.values())}
+  tests = list({(case['input'], case['output']): _case(case, None) for case in cases}.values())
+  checker = row.get('generated_checker')
+  if isinstance(checker, str) and checker:  # a program of three files, as its set has it
+    tests = [{**test, 'checker': {'language': 'python', 'code': _FILES + checker}} for test in tests]
+  return {'question': '\n'.join([*parts, *shown]) if parts[0] else None, 'tests': tests}
 
 
 def _cases(value) -> list[dict]:
@@ -154,6 +153,9 @@ def _tests(row: dict) -> dict | None:
     if isinstance(value, dict) and 'inputs' in value and 'outputs' in value:
       return {'tests': _inputs_outputs(value), 'reference': _reference(row)}
     if isinstance(value, list) and value and all(isinstance(case, dict) for case in value):
+      calls = [case for case in value if case.get('type') == 'function_call']
+      if calls and all(isinstance(case['output'], list) and len(case['output']) == 1 for case in calls):
+        value = [{**case, 'output': case['output'][0]} if case in calls else case for case in value]  # [result]
       ours = [case if {'stdin', 'call'} & case.keys() else _case(case, None) for case in value]
       return {'tests': ours, 'reference': _reference(row)}
   if row.get('tests') or row.get('input_output'):
@@ -215,8 +217,8 @@ def _parsed(value):
   if not isinstance(value, str):
     return value
   try:
-    return json.loads(value)
-  except ValueError:
+    return files.loads(value)
+  except (ValueError, RecursionError):
     pass
   try:
     return json.loads(_Plain(io.BytesIO(zlib.decompress(base64.b64decode(value, validate=True)))).load())

@@ -87,7 +87,7 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', "
                     "'parquet:PATH', 'hf:OWNER/NAME', 'tfds:NAME' or 'FILE.py:NAME'")
   rows = readers[kind](name, dict(params or {}))
-  asks = lambda row: row.get('expression') or row['question']
+  asks = lambda row: str(row.get('expression') or row['question'])
   if holdout:
     rows = [r for r in rows if (digest_of(asks(r)) % 10000 < 10000 * holdout) == (split == 'heldout')]
   else:
@@ -174,6 +174,10 @@ def several(task) -> list[ConfigDict]:
     one = dict(one)
     if unknown := set(one) - set(DEFAULTS):
       raise UserError(f'task has no {sorted(unknown)[0]!r}: {", ".join(DEFAULTS)}')
+    for key, value in one.items():
+      kinds = (int, float) if isinstance(DEFAULTS[key], float) else type(DEFAULTS[key])
+      if not isinstance(value, kinds if kinds is not dict else (dict, ConfigDict)):
+        raise UserError(f'task.{key}={value!r} is of another kind than {DEFAULTS[key]!r}')
     found.append(ConfigDict({**DEFAULTS, **one, 'columns': {**DEFAULTS['columns'], **dict(one.get('columns', {}))}}))
   shares = [one.share for one in found]
   if not found or (any(shares) and (not all(s > 0 for s in shares) or abs(sum(shares) - 1) > 1e-6)):

@@ -62,7 +62,7 @@ def _own(name: str) -> types.SimpleNamespace:
   def score(completion: str, row: dict) -> Score:
     said = found(completion, row)
     if isinstance(said, Score):
-      value, reason = said.value, said.reason
+      value, reason = said.value, str(said.reason or 'measured')
     else:
       value, reason = said, 'measured'
     if isinstance(value, bool) or isinstance(value, (int, float)) or hasattr(value, '__float__'):
@@ -71,6 +71,8 @@ def _own(name: str) -> types.SimpleNamespace:
     return error(f'{name} gave {said!r}, no number')
 
   seconds = getattr(found, 'deadline', None)
+  if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds <= 0):
+    raise ValueError(f'{name}.deadline={seconds!r} is no number of seconds')
   more = {'deadline': lambda row: float(seconds)} if seconds else {}
   return types.SimpleNamespace(score=score, judge=score, decide=lambda completion, row: None, IDEAL_SCORE=None,
                                OWN=True, **more)

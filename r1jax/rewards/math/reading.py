@@ -65,7 +65,7 @@ _DIGITS = re.compile(r'-?[0-9]{1,18}')
 # x = 5, x_1 = 5, f(x) = x^2, f^{-1}(x) = x, P(A) = 1/2, AB = 5, \\angle ABC = 60, dy/dx = 2x
 ASSIGNED = re.compile(
     r"(?:\\angle\s*[A-Z]{1,3}|\\frac\s*\{d[a-z]?\}\{d[a-z]\}|\\(?:theta|alpha|beta|phi|lambda|mu|omega)|[A-Z]{2,3}|"
-    r"\\text\s*\{[A-Za-z\s]+\}|(?:[A-Za-z]\s*[+-]\s*)+[A-Za-z]|(?:[A-Z]{2,3}\s*[+-]\s*)+[A-Z]{2,3}|"
+    r"\\text\s*\{(?![^{}]*\b(?:not|no|never|wrong|incorrect)\b)[A-Za-z\s]+\}|(?:[A-Za-z]\s*[+-]\s*)+[A-Za-z]|(?:[A-Z]{2,3}\s*[+-]\s*)+[A-Z]{2,3}|"
     r"\|\s*(?:\\overline\s*\{)?[A-Z]{1,3}\}?\s*\||\\overline\s*\{\s*[A-Z]{2,3}\s*\}|[A-Z]{1,2}\s*[:/]\s*[A-Z]{1,2}|"
     r"\\frac\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}|"
     r"(?:m\s*)?\\angle\s*[A-Z]{1,3}|\\(?:sin|cos|tan|cot|log|ln)\s*(?:[A-Z]|\\?[a-z]+)|"
@@ -85,8 +85,9 @@ _SCALES = set('''
     fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth sixtieth seventieth
     eightieth ninetieth hundredth thousandth millionth billionth score gross pair
     double triple twice time plus minus negative over less more squared square cubed cube root factorial base mod
-    percent pct pi i e j x y n and or is are wa not wrong incorrect right correct maybe about
-    approximately no none'''.split())
+    percent pct pi i e j x y n and or is are was not wrong incorrect right correct maybe about
+    approximately no none lakh crore quadrillion permille fold fewer false true off'''.split())
+_NO_PLURAL = {'plus', 'minus', 'less', 'this', 'is', 'was', 'gross'}
 _ALIASES = {name: names.split()[0] for names in (
     'cm centimeter centimetre', 'mm millimeter', 'm meter metre', 'km kilometer kilometre', 'kg kilogram', 'g gram',
     'ft foot feet', 'in inch inche inches', 'h hr hour', 'min minute', 's sec second', 'mph mile_per_hour',
@@ -123,15 +124,22 @@ class Quantity(NamedTuple):
 def _unit(words: str) -> str:
   words = re.sub(r'[{}\s^]+', ' ', words.casefold().replace('²', ' 2').replace('³', ' 3')).strip()
   words = re.sub(r'^(square|sq\.?) (.*)', r'\2 2', re.sub(r'^cubic (.*)', r'\1 3', words))
-  words = [w[:-1] if len(w) > 2 and w.endswith('s') else w for w in words.replace('/', ' per ').split()]
+  words = [w[:-1] if len(w) > 2 and w.endswith('s') and w not in _NO_PLURAL else w for w in words.replace('/', ' per ').split()]
   return ' '.join(_MONEY.get(w) or _ALIASES.get(w, w) for w in words)
+
+
+def _changes(unit: str) -> bool:
+  """Whether what looks like a unit is part of the number: million, 倍, a letter that is no unit of anything."""
+  words = set(unit.split())
+  return bool(words & _SCALES or set(_KILO.sub('', unit)) & _MULTIPLES or
+              any(len(w) == 1 and w.isascii() and w.isalpha() and w not in 'mgshl' for w in words - {'SI'} if 'SI' not in words))
 
 
 def without_unit(text: str) -> tuple[str, str]:
   """(text, unit) where a unit in \\text{} may stand behind an expression; the unit is '' where none does."""
   match = _IN_TEXT.search(text)
   unit = _unit(match[1] + match[2]) if match else ''
-  return (text, '') if set(unit.split()) & _SCALES else (text[:match.start()].strip() if match else text, unit)
+  return (text, '') if _changes(unit) else (text[:match.start()].strip() if match else text, unit)
 
 
 def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool = True) -> Quantity | None:
@@ -173,7 +181,7 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
     if set(_KILO.sub('', match[2] or '')) & _MULTIPLES:
       return None
     text, unit = text[:match.start()], _unit(match[1] or match[2])
-  if set(unit.split()) & _SCALES:
+  if _changes(unit):
     return None
   text = plain(re.sub(r'\\(?:left|right)(?![A-Za-z])', '', text))
   if (signed := re.match(r'([+-])\s*\{', text)) and closing(text, signed.end()) == len(text) - 1:
@@ -317,8 +325,9 @@ _HELD = re.compile(r'\\(?:text|mathrm|textrm|textbf|textit|mbox)\s*\{([^{}]*)\}'
 def words(answer: str) -> str | None:
   """Words, times and ratios in one spelling: 4:30 \\text{ p.m.} is 4:30 PM, 3 : 4 is 3:4."""
   text = plain(answer) if len(answer) <= MAX_CHARS else ''
-  if ':' in text or '\\' in text:
+  if ':' in text or '\\' in text or _CLOCK.search(text.casefold()):
     text = plain(re.sub(r'\\[,;:\s]|~|\\q?quad(?![A-Za-z])', ' ', _HELD.sub(r' \1 ', text).replace('\\!', '')))
     text = re.sub(r'\s*:\s*', ':', text)
     text = _CLOCK.sub(lambda m: f'{m[1]}:{m[2] or "00"} {m[3]}m', text.casefold()).rstrip('.')
+  text = text.replace('∞', '\\infty').removeprefix('+')
   return ' '.join(text.casefold().split()).strip('\'"') or None

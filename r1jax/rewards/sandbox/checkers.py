@@ -53,7 +53,10 @@ def _changed(old, new):
   elif hasattr(old, '__dict__') and type(old) is type(new):
     old.__dict__.update(new.__dict__)
 def _candidate(*args, **kwargs):
-  returned, changed = next(_found)
+  try:
+    returned, changed = next(_found)
+  except StopIteration:  # which would end a check's own loop in silence
+    raise AssertionError('the program has returned less often') from None
   given = (*args, *kwargs.values())
   for at, new in changed:
     _changed(given[at], _values['fancy'](new, _nodes))

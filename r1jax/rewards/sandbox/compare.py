@@ -68,8 +68,10 @@ def _near(said: str, wanted: str, tolerance: float) -> bool:
   if _WHOLE.fullmatch(said) and _WHOLE.fullmatch(wanted):
     return said.removeprefix('+') == wanted.removeprefix('+')
   try:
+    if _WHOLE.fullmatch(wanted):  # a whole number that floats may come near, but not in proportion to its size
+      return math.isfinite(float(said)) and abs(Fraction(said) - int(wanted)) <= tolerance
     return _close(float(said), float(wanted), tolerance)
-  except ValueError:
+  except (ValueError, OverflowError):
     return False
 
 
@@ -86,6 +88,8 @@ def same_value(value, expected, tolerance: float = 1e-6, how: tuple[str, ...] = 
   """
   same = lambda a, b: same_value(a, b, tolerance, tuple('any_order' if h == 'any_order_within' else h for h in how
                                                         if h != 'any_order' or 'any_order_within' in how))
+  if expected is None:
+    return value is None or isinstance(value, values.NoNode)
   if isinstance(expected, bool) or isinstance(value, bool):
     return isinstance(expected, bool) and isinstance(value, bool) and value == expected
   if isinstance(expected, float) and isinstance(value, (float, Fraction, Decimal)):
@@ -106,16 +110,24 @@ def same_value(value, expected, tolerance: float = 1e-6, how: tuple[str, ...] = 
   return type(value) is type(expected) and value == expected
 
 
+def _spelled(value) -> str:
+  return repr(_listed(value))
+
+
+def _listed(value):
+  return [_listed(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
 def _matched(value, expected, same) -> bool:
   """Whether each expected item has one of its own among the values; exact ones are paired first, at little cost."""
-  left = collections.Counter(map(repr, value))
+  left = collections.Counter(map(_spelled, value))
   rest = []
   for item in expected:
-    if left[repr(item)] > 0:
-      left[repr(item)] -= 1
+    if left[_spelled(item)] > 0:
+      left[_spelled(item)] -= 1
     else:
       rest.append(item)
-  others = [v for v in value if left[repr(v)] > 0 and not left.subtract([repr(v)])]
+  others = [v for v in value if left[_spelled(v)] > 0 and not left.subtract([_spelled(v)])]
   if len(rest) > 2000:  # pairs are tried one by one
     return False
   for item in rest:

@@ -7,7 +7,7 @@ import os
 import sys
 
 if __name__ != '__main__':  # in the box all three stand in one file (boxes._inside)
-  from r1jax.rewards.sandbox.values import ListNode, TreeNode, as_nodes, dumps, fancy, no_digit_limit, plain
+  from r1jax.rewards.sandbox.values import ListNode, TreeNode, as_nodes, dumps, fancy, no_digit_limit, plain, tag
 
 SYNTAX = 77  # exit code for source that does not compile
 _NODES = {'ListNode': ListNode, 'TreeNode': TreeNode}
@@ -161,9 +161,8 @@ def call_functions(names, call, depth=250, write=os.write):
       results.append([plain(returned, depth), [[i, b] for i, (a, b) in enumerate(zip(before, after)) if a != b]])
       continue
     value = (*args, *kwargs.values())[call['inplace']] if call['inplace'] >= 0 else returned
-    if value is None and ('ListNode' in returns or 'TreeNode' in returns):
-      value = []
-    results.append(plain(value, depth))
+    none = value is None and ('ListNode' in returns or 'TreeNode' in returns)
+    results.append(tag('TreeNode') if none else plain(value, depth))
   data = dumps(results).encode()
   while data:
     data = data[write(3, data):]

@@ -26,6 +26,10 @@ class TreeNode:
     self.val, self.left, self.right = val, left, right
 
 
+class NoNode(list):
+  """Where a node is returned, and there is none: as good as an empty list, and as None."""
+
+
 class _Json:
   """What json.JSONDecoder hands to its scanner in C."""
   strict, object_hook, object_pairs_hook, parse_float, parse_int, memo = False, None, None, float, int, {}
@@ -169,8 +173,10 @@ def fancy(value, nodes=None, depth=250):
 def _nodes(kind, items, nodes):
   if kind == 'ListNode':
     values, back = items
-    return values if nodes is None else linked(values, nodes['ListNode'], back)
-  return items if nodes is None else tree(items, nodes['TreeNode'])
+    if nodes is None and back >= 0:
+      raise ValueError('a list that ends in a circle is no list of values')
+    return (values or NoNode()) if nodes is None else linked(values, nodes['ListNode'], back)
+  return (items or NoNode()) if nodes is None else tree(items, nodes['TreeNode'])
 
 
 def _fraction(items):
