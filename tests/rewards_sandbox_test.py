@@ -165,7 +165,7 @@ def test_check_sees_values_and_never_the_program():
   assert verdict('def f(x): return {x: [x, [x]]}', test) == 'WA'  # a tuple was wanted
   assert verdict('class Yes(dict):\n  __eq__ = lambda *a: True\ndef f(x): return Yes()', test) == 'WA'  # what it holds gets out
   assert verdict('import os\nos.write(3, b"5")\nos._exit(0)', test) == 'RE'
-  assert verdict('import os\nos.write(3, b"[[]]")\nos._exit(0)', test) == 'WA'
+  assert verdict('import os\nos.write(3, b"[[]]")\nos._exit(0)', test) == 'RE'
   with pytest.raises(ValueError, match='does not accept its own reference f'):
     verdict('def f(x): pass', {'call': 'f', 'check': 'def f(x): return 1\ndef check(c): assert c(1) == 2'})
 

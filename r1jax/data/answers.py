@@ -127,6 +127,9 @@ _PAIR = re.compile(r'\s*\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)\s*=\s*(?=\()')
 _WORD = re.compile(r'(?<![A-Za-z])(?:[A-Z][a-z]{2,}|[a-z]{3,}|[A-Z]{3,})(?![A-Za-z])')
 _VARIABLES = set('abcdfghjklmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ')
 _NO_ALGEBRA = re.compile(r':|[?!]\s*$|[\u0400-\uffff]')
+# An infinity, a score or a date, a chemical formula.
+_NO_SUM = re.compile(r'[+-]?\s*(?:\\infty|∞)|[0-9]+\s*-\s*[0-9]+(?:\s*-\s*[0-9]+)?|'
+                     r'(?=.*[0-9])(?:[A-Z][a-z]?[0-9]*){2,}')
 _FUNCTIONS = {'sin', 'cos', 'tan', 'log', 'exp', 'sqrt', 'cot', 'sec', 'csc', 'arcsin', 'arccos', 'arctan', 'max',
               'min'}
 _TEXT = re.compile(r'\\(?:text|mathrm|textbf|textit|textrm|mbox)\s*\{([^{}]*)\}')
@@ -150,8 +153,8 @@ def infer(answer: str, question: str = '') -> str:
   text = re.sub(r'^\\[\(\[]|\\[\)\]]$', '', text).strip()
   if _CHOICE.fullmatch(text) and all(option.search(question) for option in _OPTIONS):
     return 'choice'
-  if re.fullmatch(r'[+-]?\s*(?:\\infty|∞)|[0-9]+\s*-\s*[0-9]+(?:\s*-\s*[0-9]+)?|(?=.*[0-9])(?:[A-Z][a-z]?[0-9]*){2,}', text):
-    return 'text'  # an infinity, a score or a date, a chemical formula
+  if _NO_SUM.fullmatch(text):
+    return 'text'
   if re.fullmatch(r'\\emptyset|\\varnothing|∅|\\\{\s*\\\}', text):
     return 'set'
   if re.search(r'\\begin\s*\{(?:[pbBvV]?matrix|smallmatrix|array)\}', text):

@@ -1,4 +1,4 @@
-"""Rows that are made or come with a package (reasoning-gym, CHAMP, HumanEval, tensorflow-datasets), and their splits."""
+"""Rows that are made or come with a package: reasoning-gym, CHAMP, HumanEval, tensorflow-datasets; their splits."""
 
 import hashlib
 import re

@@ -1,5 +1,5 @@
 # Leaves directories nested so deeply that cleaning up by recursion fails.
-# verdicts: WA
+# verdicts: WA OLE
 # tests: 2
 import os
 

@@ -65,7 +65,8 @@ _DIGITS = re.compile(r'-?[0-9]{1,18}')
 # x = 5, x_1 = 5, f(x) = x^2, f^{-1}(x) = x, P(A) = 1/2, AB = 5, \\angle ABC = 60, dy/dx = 2x
 ASSIGNED = re.compile(
     r"(?:\\angle\s*[A-Z]{1,3}|\\frac\s*\{d[a-z]?\}\{d[a-z]\}|\\(?:theta|alpha|beta|phi|lambda|mu|omega)|[A-Z]{2,3}|"
-    r"\\text\s*\{(?![^{}]*\b(?:not|no|never|wrong|incorrect)\b)[A-Za-z\s]+\}|(?:[A-Za-z]\s*[+-]\s*)+[A-Za-z]|(?:[A-Z]{2,3}\s*[+-]\s*)+[A-Z]{2,3}|"
+    r"\\text\s*\{(?![^{}]*\b(?:not|no|never|wrong|incorrect)\b)[A-Za-z\s]+\}|"
+    r"(?:[A-Za-z]\s*[+-]\s*)+[A-Za-z]|(?:[A-Z]{2,3}\s*[+-]\s*)+[A-Z]{2,3}|"
     r"\|\s*(?:\\overline\s*\{)?[A-Z]{1,3}\}?\s*\||\\overline\s*\{\s*[A-Z]{2,3}\s*\}|[A-Z]{1,2}\s*[:/]\s*[A-Z]{1,2}|"
     r"\\frac\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}\s*\{\s*\|?[A-Z]{1,3}\|?\s*\}|"
     r"(?:m\s*)?\\angle\s*[A-Z]{1,3}|\\(?:sin|cos|tan|cot|log|ln)\s*(?:[A-Z]|\\?[a-z]+)|"
@@ -124,15 +125,16 @@ class Quantity(NamedTuple):
 def _unit(words: str) -> str:
   words = re.sub(r'[{}\s^]+', ' ', words.casefold().replace('²', ' 2').replace('³', ' 3')).strip()
   words = re.sub(r'^(square|sq\.?) (.*)', r'\2 2', re.sub(r'^cubic (.*)', r'\1 3', words))
-  words = [w[:-1] if len(w) > 2 and w.endswith('s') and w not in _NO_PLURAL else w for w in words.replace('/', ' per ').split()]
+  words = [w[:-1] if len(w) > 2 and w.endswith('s') and w not in _NO_PLURAL else w
+           for w in words.replace('/', ' per ').split()]
   return ' '.join(_MONEY.get(w) or _ALIASES.get(w, w) for w in words)
 
 
 def _changes(unit: str) -> bool:
   """Whether what looks like a unit is part of the number: million, 倍, a letter that is no unit of anything."""
   words = set(unit.split())
-  return bool(words & _SCALES or set(_KILO.sub('', unit)) & _MULTIPLES or
-              any(len(w) == 1 and w.isascii() and w.isalpha() and w not in 'mgshl' for w in words - {'SI'} if 'SI' not in words))
+  letters = {w for w in words if len(w) == 1 and w.isascii() and w.isalpha()} if 'SI' not in words else set()
+  return bool(words & _SCALES or letters - set('mgshl') or set(_KILO.sub('', unit)) & _MULTIPLES)
 
 
 def without_unit(text: str) -> tuple[str, str]:

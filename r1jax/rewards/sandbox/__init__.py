@@ -145,5 +145,5 @@ def _verdict(reply: Reply, test: dict, form: str, limits: Limits, calls: int = 0
     return out(checkers.checked(test['check'], reply.returned.decode()))
   try:
     return right(compare.same_value(found[0], test['expected'], test.get('tolerance', 1e-6), _how(test)))
-  except (ArithmeticError, ValueError):  # a value that cannot be compared: Decimal('sNaN'), a fraction beyond all floats
+  except (ArithmeticError, ValueError):  # it compares with nothing: Decimal('sNaN'), a fraction beyond all floats
     return right(False)
