@@ -3,9 +3,8 @@
   python -m r1jax.main --config=experiments/r1_zero.py:tiny --workdir=runs/r1_zero_tiny
   python -m r1jax.plan --config=experiments/r1_zero.py:qwen2.5-32b
 
-tiny: 9 min 39 s on 2 cores of an AMD EPYC virtual machine (seed 1, alone), 2026-11-23, jax 0.10.2. On 256 held-out sums
-x 16 samples, seeds 0, 1, 2: pass@1 0.222, 0.260, 0.233 (base) -> 0.941, 0.934, 0.876 (final); cons@16 0.688, 0.813,
-0.750 -> 0.973, 0.977, 0.938; 15 -> 34 tokens. README.md has more of it.
+tiny, on 256 held-out sums x 16 samples, 2 cores, 2026-11-26, seeds 0 and 2: pass@1 0.222, 0.231 (base) -> 0.925, 0.862
+(final); cons@16 0.723, 0.734 -> 0.969, 0.949; 15 -> 34 tokens. README.md has more of it, times among it.
 smollm2: five steps there, 38 to 46 s each on the same machine; a long run not yet run.
 qwen2.5-1.5b, qwen2.5-32b (section 4.1) and deepseek-v3 (section 2.2): planned by compiler, README.md has the table;
 not yet run. They need weights (--config.base.source=DIR, a Hugging Face directory) and, but for the first, questions
