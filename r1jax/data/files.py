@@ -4,8 +4,8 @@ import gzip
 import io
 import json
 import os
-import sys
 
+from r1jax.data import long_numbers
 from r1jax.types import UserError
 
 ENDINGS = ('.jsonl', '.json', '.ndjson', '.jsonl.gz', '.json.gz', '.jsonl.zst', '.json.zst', '.parquet')
@@ -60,12 +60,8 @@ def loads(text: bytes):
   except json.JSONDecodeError:
     raise
   except ValueError:
-    before = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)
-    try:
+    with long_numbers.allowed():
       return json.loads(text)
-    finally:
-      sys.set_int_max_str_digits(before)
 
 
 def _bytes(path: str) -> bytes:

@@ -8,7 +8,6 @@ imports the main program, and jax with it, in every worker.
 
 import atexit
 from concurrent import futures
-import contextlib
 import functools
 import json
 import logging
@@ -23,13 +22,14 @@ import threading
 import time
 
 from r1jax import rewards
+from r1jax.data import long_numbers
 from r1jax.rewards import Score
+
+log = logging.getLogger('r1jax')
 
 START_SECONDS = 60.0  # for the first verdict of a worker: it imports sympy
 GRACE_SECONDS = 2.0  # past the parent's deadline, a worker ends itself
 MEMORY_BYTES = 2 << 30  # a worker's address space; an import of math-verify takes a tenth of it
-log = logging.getLogger('r1jax')
-
 STAYS = ('question', 'expression', 'reference', 'where')  # what of a row no judge reads
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -58,7 +58,7 @@ class Worker:
     name, completion, row = item
     row = {k: v for k, v in row.items() if k not in STAYS}
     request = {'name': name, 'completion': completion, 'row': row, 'seconds': seconds, 'load': load}
-    with long_numbers():
+    with long_numbers.allowed():
       request = json.dumps(request, default=str)
     reply = self._exchange(request.encode() + b'\n', time.monotonic() + seconds)
     return Score(**json.loads(reply))
@@ -207,17 +207,6 @@ class Pool:
 
   def __exit__(self, *_):
     self.close()
-
-
-@contextlib.contextmanager
-def long_numbers():
-  """Whole numbers of more than 4,300 digits may be written and read: of a user's own rows."""
-  before = sys.get_int_max_str_digits()
-  sys.set_int_max_str_digits(0)
-  try:
-    yield
-  finally:
-    sys.set_int_max_str_digits(before)
 
 
 def _next(waiting: queue.SimpleQueue) -> int | None:

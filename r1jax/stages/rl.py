@@ -106,6 +106,15 @@ def _shares(c, reasoning: list[dict]) -> tuple[tuple[int, float], ...]:
   return tuple((counts[name], task.share) for name, task in zip(tasks.names_of(several), several))
 
 
+def _ordered(config, c, tokenizer, per_rollout: int) -> tuple[list[dict], list[dict], questions.Order]:
+  """The questions of `_rows` that fit, and which of them a rollout asks."""
+  reasoning, general = (some and prompts.ready(some, tokenizer, template=c.template, max_prompt=c.max_prompt)
+                        for some in _rows(c))
+  return reasoning, general, questions.Order(
+      len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share, first=c.general.from_step,
+      tasks=_shares(c, reasoning))
+
+
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """GRPO from inputs['checkpoint'] for config[name].steps optimiser steps; returns what it took in.
 
@@ -114,13 +123,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c, mesh, place = config[name], mesh_lib.create(config.mesh), common.host_directory(workdir)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   common.save_model(workdir, model, tokenizer)
-  weights, (reasoning, general) = _weights(config, c), _rows(c)
-  reasoning, general = (some and prompts.ready(some, tokenizer, template=c.template, max_prompt=c.max_prompt)
-                        for some in (reasoning, general))
-  named = tasks.names_of(tasks.several(c.task))
-  rows, per_rollout = reasoning + general, c.groups * c.minibatches
-  order = questions.Order(len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share,
-                          first=c.general.from_step, tasks=_shares(c, reasoning))
+  weights, per_rollout, named = _weights(config, c), c.groups * c.minibatches, tasks.names_of(tasks.several(c.task))
+  reasoning, general, order = _ordered(config, c, tokenizer, per_rollout)
+  rows = reasoning + general
   scorer = judging.Scorer(weights, place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded)
