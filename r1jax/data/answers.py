@@ -35,9 +35,8 @@ def gold(value) -> str:
   if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
     value = int(value)  # pandas makes 27.0 of 27 where a column has a gap
   text = str(value)
-  if (box := last_box(text, frames=True)) is not None:
-    several = last_boxes(text)
-    text = ', '.join(several) if len(several) > 1 else box
+  if (box := boxed(text, several=True, frames=True)) is not None:
+    text = box
   elif '####' in text:
     text = text.rpartition('####')[2]
   text = text.strip()
@@ -69,6 +68,13 @@ def last_box(text: str, *, frames: bool = False) -> str | None:
     elif token[-1] == '{' and token != '\\{':
       stack.append((token != '{', match.end()))
   return box
+
+
+def boxed(text: str, *, several: bool, frames: bool = False) -> str | None:
+  """What the last box says, or with `several` the boxes side by side at the end, as a list; None without one."""
+  box = last_box(text, frames=frames)
+  boxes = last_boxes(text) if several and box is not None and text.count('\\boxed') > 1 else []
+  return ', '.join(boxes) if len(boxes) > 1 else box
 
 
 # What may stand between boxes that are one answer: $\\boxed{3}$ and $\\boxed{7}$, within a sentence.

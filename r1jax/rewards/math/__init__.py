@@ -40,10 +40,7 @@ def extract(completion: str, row: dict) -> str | None:
   text = form.summary(completion, row)
   if text is None:
     return None
-  box = answers.last_box(text)
-  if box is not None and row.get('answer_type') in ('set', 'tuple') and text.count('\\boxed') > 1:
-    boxes = answers.last_boxes(text)
-    box = ', '.join(boxes) if len(boxes) > 1 else box
+  box = answers.boxed(text, several=row.get('answer_type') in ('set', 'tuple'))
   if box is not None:
     return box.strip() or None
   answer = form.last_answer(text)
