@@ -5,7 +5,7 @@ import json
 import pytest
 import tokenizers
 
-from r1jax.convert import hf
+from r1jax.convert import tokenizer_files
 from r1jax.data import chat, columns, formats, prompts
 from r1jax.data.tokenizer import Tokenizer
 from r1jax.types import UserError
@@ -33,7 +33,7 @@ def imported(tmp_path, template, *, adds_bos: bool):
       {'bos_token': {'__type': 'AddedToken', 'content': '<s>', 'special': True}, 'eos_token': '</s>', 'chat_template': template,
        'tokenizer_class': 'PreTrainedTokenizerFast'}))
   (source / 'generation_config.json').write_text(json.dumps({'eos_token_id': made.token_to_id('</s>')}))
-  hf._import_tokenizer(str(source), {}, str(out))
+  tokenizer_files.of_directory(str(source), {}, 256).write(str(out))
   return Tokenizer(str(out)), source
 
 

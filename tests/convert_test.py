@@ -19,7 +19,7 @@ from tokenizers import pre_tokenizers
 
 from r1jax import convert
 from r1jax.convert import __main__ as convert_main
-from r1jax.convert import hf, table
+from r1jax.convert import export, hf_config, table
 from r1jax.engine import mesh as mesh_lib
 from r1jax.stages import common
 from r1jax.models import dense, zoo
@@ -172,8 +172,8 @@ def test_a_wrong_tensor_is_named_in_one_line(tmp_path, capsys, change, words):
 
 def test_a_model_of_other_sizes_is_refused(tmp_path):
   path = write_gguf(tmp_path / 'tiny.gguf')
-  with pytest.raises(UserError, match=r'is not a nano: it has vocab_size=263, nano has vocab_size=512'):
-    convert.load(convert.open_source(path), 'nano')
+  with pytest.raises(UserError, match=r'is not a nano-qwen: it has qkv_bias=False, nano-qwen has qkv_bias=True'):
+    convert.load(convert.open_source(path), 'nano-qwen')
   with pytest.raises(UserError, match='heads=4 is not a multiple of kv_heads=3'):
     convert.load(convert.open_source(write_gguf(tmp_path / 'odd.gguf', **{'attention.head_count_kv': 3})))
 
@@ -222,10 +222,10 @@ def test_a_missing_package_names_the_extra(monkeypatch):
 
 def test_the_stage_imports_once(tmp_path, monkeypatch):
   from ml_collections import ConfigDict
-  config = ConfigDict({'base': {'source': write_gguf(tmp_path / 'tiny.gguf'), 'model': None}})
+  config = ConfigDict({'base': {'source': write_gguf(tmp_path / 'tiny.gguf'), 'model': ''}})
   out, calls = str(tmp_path / '1_base'), []
   real = convert.import_model
-  monkeypatch.setattr(convert, 'import_model', lambda *args: (calls.append(args), real(*args)))
+  monkeypatch.setattr(convert, 'import_model', lambda *args, **kw: (calls.append(args), real(*args, **kw)))
   convert.run(config, 'base', out, {})
   convert.run(config, 'base', out, {})
   assert len(calls) == 1
@@ -294,7 +294,7 @@ V3 = dict(model_type='deepseek_v3', vocab_size=96, hidden_size=160, intermediate
 
 def write_v3(directory, seed=0):
   """(directory, name -> the float32 numbers that should come out)."""
-  config = zoo.from_dict(hf._sizes(str(directory), V3))
+  config = zoo.from_dict(hf_config.sizes_of(str(directory), V3))
   rng, wanted, files = np.random.default_rng(seed), {}, ({}, {})
   for i, (name, place) in enumerate(table.places(config).items()):
     shape, file = table.their_shape(place), files[i % 2]
@@ -379,7 +379,7 @@ def test_a_shard_that_is_missing_or_cut_short_is_named(tmp_path, capsys):
     (dict(q_lora_rank=None), 'q_lora_rank'), (dict(topk_method='greedy'), "topk_method='greedy'")])
 def test_deepseek_features_we_lack_are_refused(tmp_path, facts, words):
   with pytest.raises(UserError, match=words):
-    hf._sizes(str(tmp_path), {**V3, **facts})
+    hf_config.sizes_of(str(tmp_path), {**V3, **facts})
 
 
 def test_sizes_survive_the_way_out_and_in(tmp_path):
@@ -387,7 +387,7 @@ def test_sizes_survive_the_way_out_and_in(tmp_path):
     eos_ids, pad_id = (1,), 0
   for name in zoo.names():
     config = zoo.get(name)
-    again = zoo.from_dict(hf._sizes('x', json.loads(json.dumps(hf._facts(config, 'float32', Ids)))))
+    again = zoo.from_dict(hf_config.sizes_of('x', json.loads(json.dumps(hf_config.facts_of(config, 'float32', Ids)))))
     assert dataclasses.replace(again, unroll=config.unroll) == config, name
 
 
@@ -408,7 +408,8 @@ def test_large_weights_go_out_in_several_files(tmp_path):
   config, params = convert.load(convert.open_source(write_gguf(tmp_path / 'tiny.gguf')))
   flat = traverse_util.flatten_dict(params, sep='/')
   tokenizer = train_tokenizer(['a b'] * 9, str(tmp_path), vocab_size=20, pieces=[])
-  hf.write_hf(str(tmp_path / 'out'), config, lambda path, at: flat[path][at], tokenizer, shard_bytes=20000)
+  export.write_hf(str(tmp_path / 'out'), config, lambda path, at: flat[path][at], tokenizer, dtype='float32',
+                  shard_bytes=20000)
   assert len(glob.glob(str(tmp_path / 'out' / '*.safetensors'))) > 2
   read, again = convert.load_hf(str(tmp_path / 'out'))
   assert read == config

@@ -11,7 +11,6 @@ import pytest
 
 from r1jax import convert
 from r1jax import pipeline
-from r1jax.models import zoo
 from r1jax.plan import phases as phases_lib
 from r1jax.plan.chips import topology
 from r1jax.types import UserError
@@ -101,7 +100,7 @@ def test_a_variant_can_be_planned(name, arg):
       with pytest.raises(UserError, match='plan the config of that run'):
         phases_lib.model_of(config, phase.stage)
     else:
-      zoo.get(phases_lib.model_of(config, phase.stage))
+      assert phases_lib.model_of(config, phase.stage).param_count() > 1e5
 
 
 @pytest.mark.parametrize('name, first', [

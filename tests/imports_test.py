@@ -14,11 +14,12 @@ PACKAGE = 'r1jax'
 
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
-    'vocabulary': {'types', 'metrics', 'report', 'options', 'own'},
+    'vocabulary': {'types', 'paths', 'metrics', 'report', 'options', 'own'},
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages'},
-    'tools': {'convert', 'plan', 'bench'},
+    'weights': {'convert', 'workdir', 'outputs'},
+    'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
     'main': {'main'},
 }

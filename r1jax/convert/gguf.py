@@ -1,25 +1,15 @@
-"""GGUF files of the Llama architecture, read by the package gguf."""
-
-import os
-from typing import Callable
+"""GGUF files of the architectures llama and qwen2, read by the package gguf."""
 
 import numpy as np
-import tokenizers
-from tokenizers import decoders, models, pre_tokenizers
 
-from r1jax.engine import checkpoint
+from r1jax.convert import gguf_tokenizer
 from r1jax.convert.source import Source
+from r1jax.models.layers import RopeScaling, rope_factors
 from r1jax.types import UserError
 
-# Splits of text before the merges, by tokenizer.ggml.pre. 'smollm' is read as transformers reads it, so that ids
-# are the same. llama.cpp cuts digits off first, Sequence([Digits(individual_digits=True), ByteLevel(..)]), which
-# gives other ids only where two or more white spaces stand before a digit, or one before a digit beyond ASCII.
-_SPLITS = {'smollm': lambda: pre_tokenizers.ByteLevel(add_prefix_space=False)}
-_CONTROL, _USER_DEFINED = 3, 4  # tokenizer.ggml.token_type
 
-
-def open_gguf(path: str) -> Source:
-  """A GGUF file of the Llama architecture, in any quantisation that the gguf package can undo.
+def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
+  """A GGUF file of a Llama or Qwen2 model, in any quantisation that the gguf package can undo.
 
   Raises:
     UserError: not a GGUF file, or one of another architecture.
@@ -30,7 +20,7 @@ def open_gguf(path: str) -> Source:
     raise UserError("reading GGUF needs the package gguf: pip install 'r1jax[smollm2]'") from e
   try:
     reader = gguf.GGUFReader(path)
-  except (OSError, ValueError, IndexError, KeyError) as e:
+  except Exception as e:  # pylint: disable=broad-except  what a torn file raises depends on where it is torn
     raise UserError(f'{path} cannot be read as GGUF: {" ".join(str(e).split()) or type(e).__name__}') from e
   tensors = {t.name: t for t in reader.tensors}
 
@@ -40,18 +30,27 @@ def open_gguf(path: str) -> Source:
       raise UserError(f'{path} has no {key} in its metadata')
     return default if field is None else field.contents()
 
-  if (found := fact('general.architecture')) != 'llama':
-    raise UserError(f"{path} holds the architecture {found!r}: only 'llama' is supported")
-  if fact('llama.rope.scaling.type', 'none') != 'none':
-    raise UserError(f'{path} has llama.rope.scaling.type={fact("llama.rope.scaling.type")!r}: not supported')
-  dim, heads = fact('llama.embedding_length'), fact('llama.attention.head_count')
+  family = fact('general.architecture')
+  if family not in ('llama', 'qwen2'):
+    raise UserError(f"{path} holds the architecture {family!r}: supported is 'llama' or 'qwen2'")
+  of = lambda key, default=None: fact(f'{family}.{key}', default)
+  if of('rope.scaling.type', 'none') != 'none':
+    raise UserError(f'{path} has {family}.rope.scaling.type={of("rope.scaling.type")!r}: not supported in a GGUF file; '
+                    'import the Hugging Face directory that it was made from')
+  if of('expert_count', 0):
+    raise UserError(f'{path} is a mixture of {of("expert_count")} experts: supported are dense models')
+  dim, heads = of('embedding_length'), of('attention.head_count')
+  width, theta = of('rope.dimension_count', dim // heads), float(of('rope.freq_base', 1e4))
+  factors = tensors.pop('rope_freqs.weight', None)
   sizes = dict(
-      vocab_size=len(fact('tokenizer.ggml.tokens')), dim=dim, layers=fact('llama.block_count'),
-      heads=heads, kv_heads=fact('llama.attention.head_count_kv', heads), ffn_dim=fact('llama.feed_forward_length'),
-      head_dim=fact('llama.rope.dimension_count', dim // heads), rope_theta=fact('llama.rope.freq_base', 1e4),
+      vocab_size=len(fact('tokenizer.ggml.tokens')), dim=dim, layers=of('block_count'),
+      heads=heads, kv_heads=of('attention.head_count_kv', heads), ffn_dim=of('feed_forward_length'),
+      head_dim=width, rope_theta=theta,
       # Stored in float32: 1e-5 comes out as 9.999999747e-06.
-      norm_eps=float(str(np.float32(fact('llama.attention.layer_norm_rms_epsilon')))),
-      qkv_bias=False, tied='output.weight' not in tensors, max_length=fact('llama.context_length'))
+      norm_eps=float(str(np.float32(of('attention.layer_norm_rms_epsilon')))),
+      qkv_bias=family == 'qwen2', tied='output.weight' not in tensors, max_length=of('context_length'),
+      **({} if factors is None else {'rope_scaling': _scaling(path, np.asarray(factors.data, float), theta, width)}))
+  kinds = {name: t.tensor_type.name for name, t in tensors.items()}
 
   def read(name):
     tensor = tensors[name]
@@ -61,32 +60,30 @@ def open_gguf(path: str) -> Source:
       raise UserError(f'{path}: tensor {name} has quantisation {tensor.tensor_type.name}, which the package gguf '
                       'cannot undo') from e
 
+  for name, kind in kinds.items():
+    if gguf.GGMLQuantizationType[kind] not in _readable(gguf):
+      raise UserError(f'{path}: tensor {name} has quantisation {kind}, which the package gguf cannot undo')
   shapes = {name: tuple(t.shape.tolist()[::-1]) for name, t in tensors.items()}
-  dtypes = dict.fromkeys(shapes, np.dtype(np.float32))
-  return Source(path, 'gguf', sizes, shapes, dtypes, read, lambda out: _gguf_tokenizer(path, fact, out))
+  dtypes = {name: np.dtype('bfloat16' if kind == 'BF16' else np.float32) for name, kind in kinds.items()}
+  return Source(path, 'gguf', sizes, shapes, dtypes, kinds, read,
+                lambda: gguf_tokenizer.of_file(path, fact, sizes['vocab_size'], stop))
 
 
-def _gguf_tokenizer(path: str, fact: Callable, out: str) -> None:
-  """Byte-level BPE from GGUF's metadata -> tokenizer.json and tokenizer_r1jax.json."""
-  kind, split = fact('tokenizer.ggml.model'), fact('tokenizer.ggml.pre', 'none')
-  if kind != 'gpt2' or split not in _SPLITS:
-    raise UserError(f'{path} has a tokenizer.ggml.model={kind!r} with pre={split!r}: supported is \'gpt2\' with '
-                    f'{", ".join(_SPLITS)}')
-  tokens = fact('tokenizer.ggml.tokens')
-  tokenizer = tokenizers.Tokenizer(models.BPE(
-      vocab={token: i for i, token in enumerate(tokens)},
-      merges=[tuple(merge.split(' ')) for merge in fact('tokenizer.ggml.merges')]))
-  tokenizer.pre_tokenizer, tokenizer.decoder = _SPLITS[split](), decoders.ByteLevel()
-  added = [tokenizers.AddedToken(token, normalized=False, special=kind == _CONTROL)
-           for token, kind in zip(tokens, fact('tokenizer.ggml.token_type')) if kind in (_CONTROL, _USER_DEFINED)]
-  tokenizer.add_special_tokens([t for t in added if t.special])
-  tokenizer.add_tokens([t for t in added if not t.special])
-  eos, bos = fact('tokenizer.ggml.eos_token_id'), fact('tokenizer.ggml.bos_token_id', -1)
-  tokenizer.save(os.path.join(out, 'tokenizer.json'))
-  checkpoint.write_json(os.path.join(out, 'tokenizer_r1jax.json'), {
-      'eos_ids': [eos], 'pad_id': fact('tokenizer.ggml.padding_token_id', eos),
-      'chat_template': fact('tokenizer.chat_template', '') or None,
-      'bos_id': bos if bos >= 0 and fact('tokenizer.ggml.add_bos_token', False) else None,
-      'special': {} if bos < 0 else {'bos_token': tokens[bos]}})
+def _readable(gguf) -> set:
+  """Quantisations that the package can undo, by its own table."""
+  plain = {gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16}
+  return plain | set(getattr(gguf.quants, '_type_traits', gguf.GGMLQuantizationType))
 
 
+def _scaling(path: str, factors: np.ndarray, theta: float, width: int) -> RopeScaling:
+  """Llama 3.1's scaling, which a GGUF file holds as the divisor of each frequency.
+
+  Raises:
+    UserError: divisors of another scaling.
+  """
+  for length in (8192, 4096, 16384, 32768):
+    found = RopeScaling('llama3', factor=float(factors.max()), original_length=length, low=1.0, high=4.0)
+    if np.allclose(rope_factors(found, theta, width), factors, rtol=1e-4):
+      return found
+  raise UserError(f"{path}: rope_freqs.weight is not Llama 3's scaling: import the Hugging Face directory that the file "
+                  'was made from')

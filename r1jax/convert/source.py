@@ -1,8 +1,22 @@
 """A checkpoint of another program, opened but not read."""
 
+import os
 from typing import Callable, NamedTuple
 
 import numpy as np
+
+from r1jax.engine import checkpoint
+from r1jax.metrics import replace_file
+
+
+class TokenizerFiles(NamedTuple):
+  """What a checkpoint of ours has beside its weights to read and write text."""
+  json: str  # tokenizer.json
+  facts: dict  # tokenizer_r1jax.json (data/tokenizer.py)
+
+  def write(self, directory: str) -> None:
+    replace_file(os.path.join(directory, 'tokenizer.json'), self.json.encode())
+    checkpoint.write_json(os.path.join(directory, 'tokenizer_r1jax.json'), self.facts)
 
 
 class Source(NamedTuple):
@@ -11,5 +25,6 @@ class Source(NamedTuple):
   sizes: dict  # fields of our Config
   shapes: dict[str, tuple[int, ...]]
   dtypes: dict[str, np.dtype]  # in which a tensor is kept here: float32 or bfloat16
+  kinds: dict[str, str]  # as the source calls them: BF16, F16, Q8_0 ..
   read: Callable[[str], np.ndarray]
-  write_tokenizer: Callable[[str], None]  # into a directory
+  tokenizer: Callable[[], TokenizerFiles]  # UserError: one that cannot be used

@@ -24,6 +24,18 @@ def render(tokenizer, question: str, system: str = '') -> str:
     raise UserError(f'the chat template of {tokenizer.directory} fails ({type(e).__name__}: {e})') from e
 
 
+def end_of_turn(tokenizer) -> int | None:
+  """The token that the chat template puts behind an answer; None where it puts none, or text."""
+  said = 'SAID'
+  messages = [{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': said}]
+  try:
+    text = _compiled(tokenizer.chat_template or '').render(messages=messages, **tokenizer.special)
+  except Exception:  # pylint: disable=broad-except  a template may refuse such a talk; then it says nothing
+    return None
+  behind = text.rpartition(said)[2].lstrip()
+  return next((number for number in tokenizer.encode(behind)[:1] if tokenizer.is_special(number)), None)
+
+
 @functools.lru_cache(maxsize=8)
 def _compiled(text: str):
   try:

@@ -1,10 +1,13 @@
 """A task's row and a template -> token ids."""
 
+import json
 import logging
+import os
 
 import numpy as np
 
 from r1jax.data import chat
+from r1jax.data import formats
 from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
@@ -38,6 +41,45 @@ TEMPLATES = {
 
 
 CHAT = 'chat'  # the model's own chat template, of its tokenizer
+RECORD = 'prompt.json'  # beside a checkpoint: what it was trained to be asked with
+
+# What ends an answer in a template, where its tokenizer has such a token: Qwen2.5's bases end texts with another one.
+_ENDS = {'chatml': '<|im_end|>', 'qwen2.5': '<|im_end|>', 'qwen2.5_instruct': '<|im_end|>', 'llama3': '<|eot_id|>',
+         'deepseek_r1': '<\uff5cend\u2581of\u2581sentence\uff5c>'}
+
+
+def record(template: str, *, prefill: str = '', format_: str = '') -> dict:
+  """What RECORD says: a model is asked later, and its export prompts, as it was trained."""
+  return {'template': template, 'prefill': prefill, 'format': format_ or formats.of_template(template).name}
+
+
+def trained_with(directory: str) -> dict | None:
+  """RECORD of a checkpoint, or of a stage's documents; None: nothing has trained it on prompts that we know of."""
+  path = os.path.join(directory, RECORD)
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding='utf-8') as f:
+    return json.load(f)
+
+
+def warn_if_other(tokenizer, template: str, name: str) -> None:
+  """Where a stage asks a checkpoint otherwise than it was trained."""
+  known = trained_with(tokenizer.directory)
+  if known and known['template'] != template:
+    log.warning('%s.template=%r, but the checkpoint in %s was trained with %r', name, template, tokenizer.directory,
+                known['template'])
+
+
+def eos_ids(tokenizer, template: str) -> tuple[int, ...]:
+  """What ends an answer: the tokenizer's own, and what ends a turn in the template, if it is a token."""
+  if template == CHAT:
+    end = chat.end_of_turn(tokenizer)
+  else:
+    end = tokenizer.find(_ENDS[template]) if template in _ENDS else None
+  if end is None or end in tokenizer.eos_ids:
+    return tuple(tokenizer.eos_ids)
+  log.info('answers end at %r too, as a turn of template %r does', tokenizer.piece(end), template)
+  return (*tokenizer.eos_ids, end)
 
 
 def render(template: str, question: str, prefill: str = '') -> str:

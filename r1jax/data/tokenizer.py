@@ -48,7 +48,7 @@ class Tokenizer:
       self.eos_ids = tuple(facts.get('eos_ids', (self._sp.eos_id(),)))
       self.pad_id = facts.get('pad_id', max(self._sp.pad_id(), 0))
     elif os.path.exists(hf):
-      self._sp, self._hf = None, tokenizers.Tokenizer.from_file(hf)
+      self._sp, self._hf = None, _from_file(hf)
       self.vocab_size = self._hf.get_vocab_size()
       if 'eos_ids' not in facts:
         raise UserError(f'{directory} has tokenizer.json but no tokenizer_r1jax.json with eos_ids: import it with '
@@ -96,6 +96,13 @@ class Tokenizer:
     """The token itself, as the vocabulary spells it."""
     return self._sp.id_to_piece(token) if self._sp is not None else self._hf.id_to_token(token)
 
+  def is_special(self, token: int) -> bool:
+    """Whether decode leaves it out."""
+    if self._sp is not None:
+      return self._sp.is_control(token)
+    added = self._hf.get_added_tokens_decoder().get(token)
+    return added is not None and added.special
+
   def find(self, piece: str) -> int | None:
     """The id of a token spelled so, if there is one."""
     if self._hf is not None:
@@ -110,6 +117,21 @@ class Tokenizer:
       source = os.path.join(self.directory, name)
       if os.path.exists(source) and os.path.abspath(directory) != os.path.abspath(self.directory):
         shutil.copyfile(source, os.path.join(directory, name))
+
+
+def _from_file(path: str) -> tokenizers.Tokenizer:
+  """A tokenizer.json, neither cutting nor filling texts, whatever stands in it.
+
+  Raises:
+    UserError: it cannot be read.
+  """
+  try:
+    hf = tokenizers.Tokenizer.from_file(path)
+  except Exception as e:  # pylint: disable=broad-except  the library raises nothing narrower
+    raise UserError(f'{path} cannot be read as a tokenizer: {" ".join(str(e).split())[:200]}') from e
+  hf.no_truncation()
+  hf.no_padding()
+  return hf
 
 
 def add_special_tokens(tokenizer: Tokenizer, tokens: list[str], directory: str, *, limit: int) -> Tokenizer:

@@ -1,8 +1,8 @@
 """Orbax checkpoints of a TrainState, in two items: `params` alone is what others load, `rest` resumes the run.
 
 It is written in the background: save() returns when the state lies in host memory, and training goes on meanwhile.
-It becomes visible by one rename when it is whole. One that cannot be read all the same (a torn disk) is set aside
-with a warning, and the one before it is taken.
+It becomes visible by one rename when it is whole. One that cannot be read all the same (a torn disk), or not as it
+was written (checksums.py), is set aside with a warning, and the one before it is taken.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
 
+from r1jax.engine import checksums
 from r1jax.engine import mesh as mesh_lib
 from r1jax.metrics import replace_file
 from r1jax.types import UserError
@@ -59,6 +60,7 @@ class Checkpoints:
   def __init__(self, workdir: str, *, keep: int = 3):
     self._directory = os.path.join(os.path.abspath(workdir), 'checkpoints')
     self._keep = keep
+    self._sealing = None  # the thread that notes checksums
     os.makedirs(self._directory, exist_ok=True)
     if mesh_lib.first_process():  # what a process that was killed had half written
       for part in glob.glob(os.path.join(glob.escape(self._directory), '*.orbax-checkpoint-tmp*')):
@@ -75,14 +77,15 @@ class Checkpoints:
     Raises:
       UserError: this one, or the one before, cannot be written.
     """
-    step = int(state.step)
+    step, rest = int(state.step), _rest(state)
     if step in self._manager.all_steps():
       return
     with _one_line(self._directory):
       self._manager.save(step, args=ocp.args.Composite(
-          params=ocp.args.StandardSave(state.params),
-          rest=ocp.args.StandardSave(_rest(state)),
+          params=ocp.args.StandardSave(state.params, save_args=chunks(state.params)),
+          rest=ocp.args.StandardSave(rest, save_args=chunks(rest)),
           meta=ocp.args.JsonSave(meta)))
+    self._seal(besides=step)
 
   def wait(self) -> None:
     """Returns when the last save is on disk: before Stopped says so, or somebody else reads it.
@@ -93,6 +96,26 @@ class Checkpoints:
     if self._manager is not None:
       with _one_line(self._directory):
         self._manager.wait_until_finished()
+      self._seal()
+      if self._sealing is not None:
+        self._sealing.join()
+
+  def _seal(self, besides: int | None = None) -> None:
+    """Notes checksums of the checkpoints that are whole, beside whatever goes on; `besides`: that is being written."""
+    whole = [os.path.join(self._directory, str(step)) for step in self._manager.all_steps() if step != besides]
+    new = [step_dir for step_dir in whole if not checksums.is_written(step_dir)]
+    if not new:
+      return
+    if self._sealing is not None:
+      self._sealing.join()
+
+    def seal():
+      for step_dir in new:
+        with contextlib.suppress(OSError):  # it may be removed meanwhile, as newer ones come
+          checksums.write(step_dir)
+
+    self._sealing = threading.Thread(target=seal, name='checksums')
+    self._sealing.start()
 
   def restore(self, state, shardings):
     """The newest readable state laid out like `state` (arrays or shapes), and its meta; None if there is none."""
@@ -135,6 +158,7 @@ def _read(step_dir: str, abstract):
   """
   alone = ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
   try:
+    checksums.check(step_dir)
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler(), multiprocessing_options=alone) as checkpointer:
       found = checkpointer.restore(step_dir, args=ocp.args.Composite(
           params=ocp.args.StandardRestore(abstract.params),
@@ -157,6 +181,25 @@ def _one_line(directory: str):
     reason = os.strerror(int(number[1])) if number else e.strerror or str(e).splitlines()[0]
     raise UserError(f'no checkpoint could be written to {directory}: {reason}; mend that and give the same command '
                     'again, which goes on from the last whole one') from e
+
+
+_CHUNK = 256 << 20  # bytes
+
+
+def chunks(tree):
+  """How each leaf is cut up on disk: never over two layers (of a mixture, experts), so that one is read alone.
+
+  The first axis of a leaf with three or more is its layers (models/decoder.py); what is below a MiB a layer stays
+  together.
+  """
+  def of_leaf(x):
+    if getattr(x, 'ndim', 0) < 3:
+      return ocp.SaveArgs()
+    shape = x.sharding.shard_shape(x.shape) if isinstance(x, jax.Array) else x.shape
+    layer = int(np.prod(shape[1:])) * x.dtype.itemsize
+    return ocp.SaveArgs(chunk_byte_size=min(max(layer, 1 << 20), _CHUNK), shard_axes=(0, 1))
+
+  return jax.tree.map(of_leaf, tree)
 
 
 def _rest(state) -> dict:
@@ -183,31 +226,55 @@ def find(path: str) -> tuple[str, str]:
 def save_params(directory: str, params, meta: dict) -> None:
   """Weights alone, as step 0 of a stage: what convert writes."""
   step = os.path.join(os.path.abspath(directory), 'checkpoints', '0')
-  shutil.rmtree(step, ignore_errors=True)
   temporary = step + '.tmp'
-  shutil.rmtree(temporary, ignore_errors=True)
+  if mesh_lib.first_process():
+    for old in (step, temporary):
+      shutil.rmtree(old, ignore_errors=True)
+  mesh_lib.barrier(f'{step} is free')
   # Orbax would copy numpy arrays before it writes them, in case they change meanwhile: as much memory once more.
   handlers = ocp.type_handlers.create_type_handler_registry(
       (np.ndarray, ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)),
       (jax.Array, ocp.type_handlers.ArrayHandler()))
   with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(type_handler_registry=handlers)) as checkpointer:
-    checkpointer.save(os.path.join(temporary, 'params'), args=ocp.args.PyTreeSave(params))
+    checkpointer.save(os.path.join(temporary, 'params'), args=ocp.args.PyTreeSave(params, save_args=chunks(params)))
   write_json(os.path.join(temporary, 'meta.json'), meta)
-  os.replace(temporary, step)
+  mesh_lib.barrier(f'{temporary} is whole')
+  checksums.write(temporary)
+  mesh_lib.barrier(f'{temporary} has its checksums')
+  if mesh_lib.first_process():
+    os.replace(temporary, step)
+  mesh_lib.barrier(f'{step} stands')
 
 
 def load_params(step_dir: str, abstract, shardings):
   """Weights of one checkpoint onto a mesh.
 
   Raises:
-    UserError: the tree or a shape in it is another one.
+    UserError: the tree or a shape in it is another one, or a file is torn.
   """
+  intact(step_dir)
   target = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
   with ocp.StandardCheckpointer() as checkpointer:
     try:
       return checkpointer.restore(os.path.join(step_dir, 'params'), target)
-    except (ValueError, KeyError) as e:
-      raise UserError(f'{step_dir} does not hold this model: {str(e).splitlines()[0][:300]}') from e
+    except Exception as e:  # pylint: disable=broad-except  what a torn file raises depends on where it is torn
+      raise UserError(f'{step_dir} does not hold this model, or is torn: {_first_line(e)}') from e
+
+
+def intact(step_dir: str) -> None:
+  """Raises UserError, on every process, where a file of a checkpoint is other than it was written."""
+  said = ''
+  try:
+    checksums.check(step_dir)
+  except UserError as e:
+    said = str(e)
+  if mesh_lib.any_process(bool(said)):
+    raise UserError(f'{said or f"{step_dir} is torn, as another process says"}: take another step of that stage, or '
+                    'give the command of its run again, which mends it')
+
+
+def _first_line(e: Exception) -> str:
+  return f'{type(e).__name__}: {str(e).splitlines()[0][:300] if str(e) else ""}'
 
 
 def open_leaves(step_dir: str) -> dict:
@@ -221,8 +288,31 @@ def open_leaves(step_dir: str) -> dict:
     spec = lambda path: {'driver': driver, 'kvstore': {'driver': 'ocdbt', 'base': f'file://{directory}',
                                                        'path': path.replace('/', '.') + '/'}}
     return {path: tensorstore.open(spec(path)).result() for path in paths}
-  except (OSError, ValueError, KeyError) as e:
-    raise UserError(f'{step_dir} cannot be read: {str(e).splitlines()[0][:300]}') from e
+  except Exception as e:  # pylint: disable=broad-except  as above
+    raise UserError(f'{step_dir} cannot be read: {_first_line(e)}') from e
+
+
+class Parts:
+  """(path, at) -> the part `at` (layer, expert) of a leaf as numpy, where each piece on disk is read once.
+
+  A checkpoint of before 2026-11-26 has a leaf in one piece: it is kept until another leaf is asked for.
+  """
+
+  def __init__(self, leaves: dict):
+    self._leaves, self._lock, self._pieces = leaves, threading.Lock(), {}
+
+  def __call__(self, path: str, at: tuple[int, ...]) -> np.ndarray:
+    leaf = self._leaves[path]
+    piece = leaf.chunk_layout.read_chunk.shape
+    if all(piece[axis] == 1 for axis in range(len(at))):
+      return leaf[at].read().result()
+    first = tuple(i // n * n for i, n in zip(at, piece))
+    with self._lock:  # one thread reads it, those that come meanwhile wait
+      if (path, first) not in self._pieces:
+        self._pieces = {key: value for key, value in self._pieces.items() if key[0] == path}
+        where = tuple(slice(i, min(i + n, size)) for i, n, size in zip(first, piece, leaf.shape))
+        self._pieces[path, first] = leaf[where].read().result()
+      return self._pieces[path, first][tuple(i - j for i, j in zip(at, first))]
 
 
 def hash_params(step_dir: str, h, piece: int = 64 << 20) -> None:
@@ -238,6 +328,7 @@ def hash_params(step_dir: str, h, piece: int = 64 << 20) -> None:
     some = max(1, piece // max(1, leaf.size * leaf.dtype.numpy_dtype.itemsize // max(rows, 1)))
     try:
       for i in range(0, rows, some):
-        h.update(np.ascontiguousarray((leaf[i:i + some] if leaf.shape else leaf).read().result()))
-    except ValueError as e:
-      raise UserError(f'{step_dir} cannot be read: {str(e).splitlines()[0][:300]}') from e
+        part = leaf[i:min(i + some, rows)] if leaf.shape else leaf  # past the end is an error, not a shorter slice
+        h.update(np.ascontiguousarray(part.read().result()))
+    except Exception as e:  # pylint: disable=broad-except  as above
+      raise UserError(f'{step_dir} cannot be read: {_first_line(e)}') from e

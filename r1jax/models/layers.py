@@ -161,6 +161,12 @@ def rope(positions_BxT: jax.Array, head_dim: int, theta: float,
   return (cos, sin) if size == 1.0 else (cos * size, sin * size)
 
 
+def rope_factors(scaling: RopeScaling, theta: float, head_dim: int) -> np.ndarray:
+  """By what llama3's scaling divides each of the head_dim / 2 frequencies: GGUF's rope_freqs.weight."""
+  frequency = theta ** -(np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
+  return frequency / _llama3(frequency, scaling)
+
+
 def _llama3(frequency: np.ndarray, s: RopeScaling) -> np.ndarray:
   """Llama 3.1: wave lengths beyond original_length / low are divided, short ones kept, those between blended."""
   turns = s.original_length * frequency / (2 * np.pi)

@@ -1,11 +1,13 @@
 """A config's phases, and one of them compiled for a topology that is not there: the child of the command."""
 
+import dataclasses
 import math
 import os
 from typing import NamedTuple
 
 import jax
 
+from r1jax import convert
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.models import zoo
@@ -39,16 +41,29 @@ def learning(config) -> list[str]:
           next(s for s in config.stages if s['name'] == phase.stage)['run'] == 'rl']
 
 
-def model_of(config, name: str) -> str:
-  """The zoo's name of the model that a stage works on: its own, or that of where its input comes from."""
+def model_of(config, name: str):
+  """Config of the model that a stage works on: its own, or that of where its input comes from.
+
+  Where an import names none, the sizes are those of its source, of which no weight is read.
+  """
+  found = config[_holder(config, name)]
+  if found.model:
+    return zoo.get(found.model)
+  if not found.get('source'):
+    raise UserError("base.model='' and base.source='': give one of them, as the sizes must come from somewhere")
+  return convert.config_of(convert.open_source(found.source), changes=convert.told(config, found)['changes'])
+
+
+def _holder(config, name: str) -> str:
+  """The part of the config that says which model a stage works on."""
   specs = {spec['name']: spec for spec in config.stages}
   while 'model' not in config[specs[name].get('config', name)]:
     name = next(iter(specs[name]['inputs'].values()))
     if name not in specs:
       if 'model' in config.get('base', {}):  # that of the run it starts from, by the same config
-        return config.base.model
+        return 'base'
       raise UserError(f'its model is that of {name}: plan the config of that run')
-  return config[name].model
+  return specs[name].get('config', name)
 
 
 def devices_of(where: Topology):
@@ -86,7 +101,7 @@ def model_on(config, stage: str, phase: str, mesh):
   """The model that a phase of a stage runs, as the stage makes it."""
   run = next(s for s in config.stages if s['name'] == stage)['run']
   head = {'reward_head': True} if run in ('preference', 'process') and phase == 'update' else {}
-  return zoo.build(zoo.get(model_of(config, stage), **common.computed(config, mesh), **head))
+  return zoo.build(dataclasses.replace(model_of(config, stage), **common.computed(config, mesh), **head))
 
 
 def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dict:
@@ -125,7 +140,7 @@ def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: f
       sampler.buckets, model.config.attention.startswith('splash'),
       tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES), verdict_seconds),
                            run_lib.lengths(lengths, c.max_tokens))
-  paper = {'paper': run_lib.PAPER} if model_of(config, stage) == 'deepseek-v3-base' else {}
+  paper = {'paper': run_lib.PAPER} if config[_holder(config, stage)].model == 'deepseek-v3-base' else {}
   return {'stage': stage, **found, **paper}
 
 

@@ -34,6 +34,9 @@ SOURCES = {'few_shot': 'base', 'reflection': 'base', 'zero': 'zero'}  # source -
 _ENDS = re.compile(r'(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])\s*')  # a point within a number is followed by no space
 
 
+FREE = ('batch', 'slots')  # keys that change nothing it makes
+
+
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
@@ -119,7 +122,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
            'sources': {source: batches.kept_count(source) for source in wanted},
            'turned_away': dict(reasons.most_common())}
   reject.write(workdir, data, {'sampled': sampled_in, **{f'kept from {k}': v for k, v in facts['sources'].items()},
-                               'turned_away': facts['turned_away']}, title=name)
+                               'turned_away': facts['turned_away']}, title=name, template=formats.get(c.format).template)
   return facts
 
 

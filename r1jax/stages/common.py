@@ -16,6 +16,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
 from r1jax.models import attention
 from r1jax.models import zoo
+from r1jax.data import prompts
 from r1jax.data.tokenizer import Tokenizer
 from r1jax.types import UserError
 
@@ -56,11 +57,33 @@ def host_directory(workdir: str) -> str:
   return workdir if jax.process_index() == 0 else os.path.join(workdir, 'hosts', str(jax.process_index()))
 
 
-def save_model(directory: str, model, tokenizer) -> None:
-  """Writes what load_model reads, weights aside. How it was computed here is nobody's business later."""
+ORIGIN = 'origin.json'  # {source, hub, dtype} of the weights that a model began with
+
+
+def origin(directory: str) -> dict:
+  """ORIGIN of a checkpoint; {} where it began from nothing."""
+  path = os.path.join(directory, ORIGIN)
+  if not os.path.exists(path):
+    return {}
+  with open(path, encoding='utf-8') as f:
+    return json.load(f)
+
+
+def save_model(directory: str, model, tokenizer, *, made_from: str | None = None, prompt: dict | None = None) -> None:
+  """Writes what load_model reads, weights aside. How it was computed here is nobody's business later.
+
+  Args:
+    made_from: a checkpoint whose weights this one began with: its origin goes along, and its prompt where none is given.
+    prompt: what it is trained to be asked with (prompts.record).
+  """
   if jax.process_index():
     return
   os.makedirs(directory, exist_ok=True)
+  if made_from and (known := origin(checkpoint.find(made_from)[0])):
+    checkpoint.write_json(os.path.join(directory, ORIGIN), known)
+  prompt = prompt or (prompts.trained_with(checkpoint.find(made_from)[0]) if made_from else None)
+  if prompt:
+    checkpoint.write_json(os.path.join(directory, prompts.RECORD), prompt)
   sizes = dataclasses.replace(model.config, dtype='float32', remat='none', attention='xla')
   checkpoint.write_json(os.path.join(directory, 'model.json'), dataclasses.asdict(sizes))
   tokenizer.save(directory)

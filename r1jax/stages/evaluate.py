@@ -191,6 +191,9 @@ def during_training(config, c, model, tokenizer, mesh):
   return lambda params: as_metrics(scores(evaluator(params), evaluator.rows, evaluator.settings, rows[0]['task']))
 
 
+FREE = ('batch', 'slots')  # keys that change nothing it makes
+
+
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
@@ -235,6 +238,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
       def graded():
         model, tokenizer, params = loaded()
+        prompts.warn_if_other(tokenizer, template, name)
         evaluator = Evaluator(model, tokenizer, mesh, asked, template=template, samples=c.samples,
                               max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
                               temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots,

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from r1jax import metrics
+from r1jax.data import prompts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import packing
@@ -56,7 +57,7 @@ class Policy:
     self._key = common.key(config.seed, name)
     self._sampler = rollout.Sampler(
         model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width,
-        max_tokens=c.max_tokens, eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=c.temperature,
+        max_tokens=c.max_tokens, eos_ids=prompts.eos_ids(tokenizer, c.template), pad_id=tokenizer.pad_id, temperature=c.temperature,
         resume=c.carry > 0).compile()
     built = objective.rl(config, c, model, mesh, max_prompt=width)
     self.training, self._shapes, self._prompts_shape = built.training.compile(), built.shapes, built.prompts

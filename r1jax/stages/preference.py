@@ -32,6 +32,9 @@ KINDS = ('pairs', 'labels')
 HELDOUT = 5  # every fifth question's preferences are not learned from
 
 
+FREE = ('micro_tokens', 'log_every', 'slots', 'sample_batch')  # keys that change nothing it makes
+
+
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
@@ -60,7 +63,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     raise UserError(f'{name}: {len(learned)} preferences to learn from and {len(heldout)} held out: both are needed; '
                     'take more questions, or a policy whose answers differ more')
   head, params = reward_model.with_head(model, step_dir, mesh)
-  common.save_model(workdir, head, tokenizer)
+  common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'])
   encoded = _encode(learned, c, tokenizer)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   training = objective.preference(config, c, head, mesh)

@@ -33,6 +33,9 @@ HELDOUT = 10  # every tenth question's answers are not learned from
 _EQUATION = re.compile(r'(-?\d+) ([+-]) (\d+) = (-?\d+)')
 
 
+FREE = ('micro_tokens', 'log_every', 'slots', 'sample_batch')  # keys that change nothing it makes
+
+
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
@@ -67,7 +70,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   if not learned or not any(row['labels'] for row in heldout):
     raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
   head, params = reward_model.with_head(model, step_dir, mesh)
-  common.save_model(workdir, head, tokenizer)
+  common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'])
   encoded = encode(learned, c.length, tokenizer.pad_id)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   training = objective.process(config, c, head, mesh)

@@ -36,6 +36,9 @@ log = logging.getLogger('r1jax')
 COLUMNS = ('id', 'kind', 'prompt', 'completion', 'language')
 
 
+FREE = ('batch', 'slots')  # keys that change nothing it makes
+
+
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
@@ -95,7 +98,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
           'with_reasoning': sum(row['reasoned'] for row in data),
           'judge': c.judge.kind or 'none: rule-checked data only',
           **({'verdicts that the order changed, since the last start': judge.swapped} if judge else {})}
-  write(workdir, data, card, title=name)
+  write(workdir, data, card, title=name, template=c.template)
   return {'samples_in': card['sampled'], 'samples_out': len(data),
           **{k: card[k] for k in ('kept', 'turned_away', 'reasoning', 'general')}}
 
@@ -212,8 +215,8 @@ def _general(c, rng: random.Random) -> list[dict]:
   return out
 
 
-def write(workdir: str, data: list[dict], card: dict, *, title: str) -> None:
-  """data.jsonl, tfds/ and the card, each whole or not at all; on the first of several hosts."""
+def write(workdir: str, data: list[dict], card: dict, *, title: str, template: str) -> None:
+  """data.jsonl, tfds/, the card and what its prompts are, each whole or not at all; on the first of several hosts."""
   if not mesh_lib.first_process():
     return
   languages = dict(collections.Counter(row['language'] or 'unknown' for row in data))
@@ -221,6 +224,7 @@ def write(workdir: str, data: list[dict], card: dict, *, title: str) -> None:
           'characters': {'completion': sum(len(row['completion']) for row in data) / len(data)}}
   _array_record(os.path.join(workdir, 'tfds'), data)
   checkpoint.write_json(os.path.join(workdir, 'card.json'), card)
+  checkpoint.write_json(os.path.join(workdir, prompts.RECORD), prompts.record(template))
   lines = [f'# Data card of `{title}`', '', f'{len(data)} rows of `prompt`, `completion`, `kind`, `language`, `id`.',
            '', '| what | count |', '|---|---|']
   for key, value in card.items():

@@ -34,6 +34,10 @@ from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
 
+# What the stage's numbers depend on beside its own part, and keys of that part that change none (pipeline.py).
+READS = ('seed', 'dtype', 'experts', 'rewards')
+FREE = ('micro_tokens', 'slots', 'ref_memory', 'eval_every', 'eval_questions', 'sample_groups', 'mismatch_limit')
+
 
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later, after hours of another stage, and less clearly."""
@@ -106,6 +110,12 @@ def _shares(c, reasoning: list[dict]) -> tuple[tuple[int, float], ...]:
   return tuple((counts[name], task.share) for name, task in zip(tasks.names_of(several), several))
 
 
+def _asked_with(c) -> dict:
+  """prompts.record of what the stage trains; a prefill is part of it where all its tasks have the same."""
+  prefills = {task.get('prefill', '') for task in tasks.several(c.task)}
+  return prompts.record(c.template, prefill=prefills.pop() if len(prefills) == 1 else '')
+
+
 def _ordered(config, c, tokenizer, per_rollout: int) -> tuple[list[dict], list[dict], questions.Order]:
   """The questions of `_rows` that fit, and which of them a rollout asks."""
   reasoning, general = (some and prompts.ready(some, tokenizer, template=c.template, max_prompt=c.max_prompt)
@@ -122,7 +132,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """
   c, mesh, place = config[name], mesh_lib.create(config.mesh), common.host_directory(workdir)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
-  common.save_model(workdir, model, tokenizer)
+  prompts.warn_if_other(tokenizer, c.template, name)
+  common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=_asked_with(c))
   weights, per_rollout, named = _weights(config, c), c.groups * c.minibatches, tasks.names_of(tasks.several(c.task))
   reasoning, general, order = _ordered(config, c, tokenizer, per_rollout)
   rows = reasoning + general

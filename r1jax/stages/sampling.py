@@ -38,7 +38,7 @@ class Generator:
     self._key = common.key(seed, name)
     self._sampler = _sampler(
         model, mesh, slots=slots or batch * samples, samples=samples, max_prompt=max_prompt, max_tokens=max_tokens,
-        eos_ids=tuple(tokenizer.eos_ids), pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p)
+        eos_ids=prompts.eos_ids(tokenizer, template), pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p)
 
   def arrange(self, params):
     """Weights as __call__ does it for itself: for who calls often."""

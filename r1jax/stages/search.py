@@ -34,6 +34,9 @@ from r1jax.types import Request, UserError
 KINDS = ('rerank', 'beam', 'mcts')
 
 
+FREE = ('slots',)  # keys that change nothing it makes
+
+
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
@@ -78,7 +81,7 @@ class Extender:
                   if tokenizer.decode([i]).rstrip(' ').endswith(tuple(c.separators))]
     self._sampler = rollout.Sampler(
         model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width,
-        max_tokens=c.step_tokens, eos_ids=(*tokenizer.eos_ids, *separators), pad_id=tokenizer.pad_id,
+        max_tokens=c.step_tokens, eos_ids=(*prompts.eos_ids(tokenizer, c.template), *separators), pad_id=tokenizer.pad_id,
         temperature=c.temperature).compile()
     self._params = self._sampler.arrange(params)
 
@@ -206,7 +209,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     if not solutions:
       raise UserError(f'{name}: no right answer was found in {len(rows)} questions: '
                       'the actor has nothing to learn from')
-    reject.write(workdir, solutions, {'questions': len(rows), 'right answers': len(solutions)}, title=name)
+    reject.write(workdir, solutions, {'questions': len(rows), 'right answers': len(solutions)}, title=name,
+                 template=c.template)
     if mesh_lib.first_process() and steps:
       metrics.replace_file(os.path.join(workdir, 'steps.jsonl'), b''.join(metrics.encode(row) for row in steps))
   return {'questions': len(rows), 'samples': sum(len(r['samples']) for r in records), 'samples_out': len(solutions), **{

@@ -30,6 +30,9 @@ from r1jax.types import NOWHERE, UserError
 log = logging.getLogger('r1jax')
 
 
+FREE = ('micro_tokens', 'log_every')  # keys that change nothing it makes
+
+
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
@@ -77,7 +80,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     rows = tokenizer.vocab_size + c.get('spare_tokens', 0)
     model = zoo.build(zoo.get(c.model, vocab_size=rows, **common.computed(config, mesh)))
     params = params_lib.init(model, config.seed)
-  common.save_model(workdir, model, tokenizer)
+  common.save_model(workdir, model, tokenizer, made_from=inputs.get('checkpoint'), prompt=_asked_with(c, inputs))
   fitting = _fitting(texts, tokenizer, c.length, name)
   if texts and not fitting:
     raise UserError(f'{name}: all {len(texts)} documents are longer than {name}.length={c.length} tokens: raise it')
@@ -93,6 +96,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   train(config, c, name, workdir, training, params, take, n, mesh)
   return {'documents': len(fitting), 'too_long': len(texts) - len(fitting), 'rows': n, 'steps': c.steps,
           'tokens_learned_an_epoch': int(packed.mask_BxT.sum()), 'epochs': round(c.steps * c.batch / n, 2)}
+
+
+def _asked_with(c, inputs: dict[str, str]) -> dict | None:
+  """prompts.record of the documents; None where nothing tells."""
+  if c.corpus == 'arithmetic':
+    return prompts.record(c.template)
+  return prompts.trained_with(inputs['data'] if c.corpus == 'stage' else os.path.dirname(c.path))
 
 
 def _texts(c, config, inputs: dict[str, str]) -> list[tuple[str, str]]:

@@ -1,0 +1,163 @@
+"""A checkpoint of ours -> a Hugging Face directory that transformers and vLLM load and prompt as it was trained."""
+
+import collections
+import concurrent.futures
+import json
+import os
+import shutil
+
+import numpy as np
+
+from r1jax.convert import chat_template
+from r1jax.convert import table
+from r1jax.convert.hf_config import facts_of
+from r1jax.data.tokenizer import as_tokenizer_json
+from r1jax.engine import checkpoint
+from r1jax.metrics import replace_file
+from r1jax.types import UserError
+
+_SHARD_BYTES = 5 << 30
+_AHEAD = 4  # tensors that are read and turned while one is written
+_NAMES = {'float32': 'F32', 'bfloat16': 'BF16', 'float16': 'F16'}  # as safetensors calls them
+_FLOAT32 = ('router_bias',)  # published as float32, whatever the rest is kept in
+
+
+def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | None = None, card: str = '',
+             shard_bytes: int = _SHARD_BYTES) -> None:
+  """Weights, config.json, generation_config.json, tokenizer, chat template, README.md.
+
+  Args:
+    leaf: (path, at) -> the part `at` (layer, expert) of one of our leaves, as numpy; read when it is written.
+    dtype: of the weights: 'float32', 'bfloat16' or 'float16'.
+    prompt: what it was trained to be asked with (data/trained.py); None: nothing is known.
+
+  Raises:
+    UserError: not enough room; a float16 that cannot hold a weight.
+  """
+  os.makedirs(out, exist_ok=True)
+  tensors = {name: (table.their_shape(place), 'float32' if place.path.endswith(_FLOAT32) else dtype, place)
+             for name, place in table.places(config).items()}
+  needed, free = sum(_bytes(shape, kind) for shape, kind, _ in tensors.values()), shutil.disk_usage(out).free
+  if needed > free:
+    raise UserError(f'--out={out} needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free there')
+  shards, size = [{}], 0
+  for name, (shape, kind, place) in tensors.items():
+    if shards[-1] and size + _bytes(shape, kind) > shard_bytes:
+      shards.append({})
+      size = 0
+    shards[-1][name] = (shape, kind, place)
+    size += _bytes(shape, kind)
+  files = ['model.safetensors'] if len(shards) == 1 else [
+      f'model-{i:05d}-of-{len(shards):05d}.safetensors' for i in range(1, len(shards) + 1)]
+  for file, shard in zip(files, shards):
+    _write_shard(os.path.join(out, file), shard, config, leaf)
+  if len(shards) > 1:
+    weight_map = {name: file for file, shard in zip(files, shards) for name in shard}
+    checkpoint.write_json(os.path.join(out, 'model.safetensors.index.json'),
+                          {'metadata': {'total_size': needed}, 'weight_map': weight_map})
+  template = _write_tokenizer(out, config, tokenizer, prompt)
+  eos = list(tokenizer.eos_ids)
+  checkpoint.write_json(os.path.join(out, 'generation_config.json'), {
+      'bos_token_id': bos_of(tokenizer), 'eos_token_id': eos if len(eos) > 1 else eos[0],
+      'pad_token_id': tokenizer.pad_id, 'do_sample': True, 'temperature': 0.6, 'top_p': 0.95})  # section 3 of the paper
+  replace_file(os.path.join(out, 'README.md'), (card + template).encode())
+  # Written last: a directory without it is nobody's model.
+  checkpoint.write_json(os.path.join(out, 'config.json'), facts_of(config, dtype, tokenizer, bos_of(tokenizer)))
+
+
+def bos_of(tokenizer) -> int | None:
+  """The id of what begins a text: by itself, or where a chat template names it."""
+  return tokenizer.find(tokenizer.special['bos_token']) if tokenizer.special['bos_token'] else None
+
+
+def _bytes(shape: tuple[int, ...], kind: str) -> int:
+  return int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
+
+
+def _write_shard(path: str, shard: dict, config, leaf) -> None:
+  """A safetensors file, tensor by tensor: its header is known before any weight is read."""
+  header, at = {'__metadata__': {'format': 'pt'}}, 0
+  for name, (shape, kind, _) in shard.items():
+    header[name] = {'dtype': _NAMES[kind], 'shape': list(shape), 'data_offsets': [at, at + _bytes(shape, kind)]}
+    at += _bytes(shape, kind)
+  head = json.dumps(header).encode()
+  head += b' ' * (-len(head) % 8)
+
+  def made(name: str) -> np.ndarray:
+    _, kind, place = shard[name]
+    return turned(_cast(leaf(place.path, place.at), kind, name), place, config)
+
+  temporary, waiting, names = path + '.tmp', collections.deque(), iter(shard)
+  with open(temporary, 'wb') as f, concurrent.futures.ThreadPoolExecutor(2) as pool:
+    f.write(len(head).to_bytes(8, 'little') + head)
+    for name in names:
+      waiting.append(pool.submit(made, name))
+      if len(waiting) > _AHEAD:
+        f.write(waiting.popleft().result().data)
+    while waiting:
+      f.write(waiting.popleft().result().data)
+  os.replace(temporary, path)
+
+
+def _cast(x: np.ndarray, kind: str, name: str) -> np.ndarray:
+  """Raises UserError where float16 overflows: its largest number is 65,504."""
+  if x.dtype == np.dtype(kind):
+    return x
+  with np.errstate(over='ignore'):
+    out = x.astype(kind)
+  if kind == 'float16' and not np.isfinite(out).all():
+    raise UserError(f'tensor {name} has numbers that float16 cannot hold: take --dtype=bfloat16 or float32')
+  return out
+
+
+_TILE = 128  # rows and columns turned at a time: both sides of a tile stay in the cache
+
+
+def turned(x: np.ndarray, place, config) -> np.ndarray:
+  """table.to_theirs, in the order of memory, as bytes."""
+  y = table.to_theirs(x, place, config, 'hf')
+  if y.flags.c_contiguous or y.ndim != 2:
+    return np.ascontiguousarray(y).reshape(-1).view(np.uint8)
+  out = np.empty(y.shape, y.dtype)
+  rows, columns = y.shape
+  whole = {2: np.uint16, 4: np.uint32}[y.dtype.itemsize]  # numpy moves whole numbers faster than bfloat16
+  y, flat = y.view(whole) if y.dtype.itemsize == 4 else _as(y, whole), out.view(whole)
+  for i in range(0, rows, _TILE):
+    for j in range(0, columns, _TILE):
+      flat[i:i + _TILE, j:j + _TILE] = y[i:i + _TILE, j:j + _TILE]
+  return out.reshape(-1).view(np.uint8)
+
+
+def _as(y: np.ndarray, whole) -> np.ndarray:
+  """A view of other numbers of the same size, also of one that is turned."""
+  return y.T.view(whole).T if y.T.flags.c_contiguous else y.view(whole)
+
+
+def _write_tokenizer(out: str, config, tokenizer, prompt: dict | None) -> str:
+  """tokenizer.json, tokenizer_config.json, chat_template.jinja; returns what the card says of the last."""
+  as_tokenizer_json(tokenizer, os.path.join(out, 'tokenizer.json'))
+  name = tokenizer.piece
+  facts = {'tokenizer_class': 'PreTrainedTokenizerFast', 'eos_token': name(tokenizer.eos_ids[0]),
+           'pad_token': name(tokenizer.pad_id), 'clean_up_tokenization_spaces': False,
+           'model_max_length': config.max_length}
+  if tokenizer.special['bos_token']:
+    facts |= {'bos_token': tokenizer.special['bos_token'], 'add_bos_token': tokenizer.bos_id is not None}
+  text, said = chat_template.of(tokenizer, prompt)
+  if text:
+    facts['chat_template'] = text
+    replace_file(os.path.join(out, 'chat_template.jinja'), text.encode())
+  checkpoint.write_json(os.path.join(out, 'tokenizer_config.json'), facts)
+  return said
+
+
+def card(config, origin: dict, prompt: dict | None, path: str) -> str:
+  """README.md of the export: where it comes from, and how it is asked."""
+  base = origin.get('hub', '')
+  front = ['---', 'library_name: transformers', 'tags:', '- r1jax', *([f'base_model: {base}'] if base else []), '---']
+  asked = (f'Trained with the prompt template `{prompt["template"]}`, answers in the format `{prompt["format"]}`.'
+           if prompt else 'No stage of r1jax trained it on prompts.')
+  return '\n'.join([
+      *front, '', f'# {os.path.basename(os.path.normpath(path))}', '',
+      f'{config.param_count():,} parameters, {config.max_length:,} positions, exported by r1jax'
+      + (f' from weights that were imported from `{origin["source"]}`.' if origin.get('source') else '.'), '',
+      asked, '', ''])

@@ -1,0 +1,42 @@
+"""Files of a published model: each that cannot be read is one line that says why."""
+
+import json
+import os
+
+from r1jax.types import UserError
+
+_POINTER = b'version https://git-lfs'  # what git leaves of a large file where git-lfs did not fetch it
+
+
+def is_pointer(path: str) -> bool:
+  """Whether a file is what git-lfs leaves for one that it has not fetched."""
+  try:
+    with open(path, 'rb') as f:
+      return f.read(len(_POINTER)) == _POINTER
+  except OSError:
+    return False
+
+
+def read_text(path: str) -> str:
+  """Raises UserError for what is not there, not UTF-8, or a git-lfs pointer."""
+  if is_pointer(path):
+    raise UserError(f'{path} is a git-lfs pointer, not the file: run `git lfs pull` there, or fetch it again')
+  try:
+    with open(path, encoding='utf-8-sig') as f:
+      return f.read()
+  except (OSError, ValueError) as e:
+    raise UserError(f'{path} cannot be read: {e}; fetch it again') from e
+
+
+def read_json(directory: str, name: str, needed: bool = True) -> dict:
+  """A JSON object; {} of a file that is not there and not needed."""
+  path = os.path.join(directory, name)
+  if not needed and not os.path.exists(path):
+    return {}
+  try:
+    found = json.loads(read_text(path))
+  except ValueError as e:
+    raise UserError(f'{path} cannot be read: {e}; fetch it again') from e
+  if not isinstance(found, dict):
+    raise UserError(f'{path} holds {type(found).__name__}, not a JSON object; fetch it again')
+  return found

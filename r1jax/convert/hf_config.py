@@ -1,0 +1,90 @@
+"""config.json of Hugging Face <-> our Config."""
+
+import json
+
+from r1jax.types import UserError
+
+BLOCK = 128  # DeepSeek's fp8: one scale for 128 x 128 weights
+
+# Ours -> theirs, where it is a plain copy.
+_DENSE = {'vocab_size': 'vocab_size', 'dim': 'hidden_size', 'layers': 'num_hidden_layers',
+          'heads': 'num_attention_heads', 'kv_heads': 'num_key_value_heads', 'ffn_dim': 'intermediate_size',
+          'norm_eps': 'rms_norm_eps', 'tied': 'tie_word_embeddings', 'max_length': 'max_position_embeddings'}
+_DEEPSEEK_V3 = {**{k: v for k, v in _DENSE.items() if k != 'kv_heads'},
+                'expert_dim': 'moe_intermediate_size', 'experts': 'n_routed_experts',
+                'experts_per_token': 'num_experts_per_tok', 'q_rank': 'q_lora_rank', 'kv_rank': 'kv_lora_rank',
+                'nope_dim': 'qk_nope_head_dim', 'rope_dim': 'qk_rope_head_dim', 'value_dim': 'v_head_dim',
+                'dense_layers': 'first_k_dense_replace', 'shared_experts': 'n_shared_experts', 'groups': 'n_group',
+                'groups_kept': 'topk_group', 'routed_scaling': 'routed_scaling_factor',
+                'normalise_top_k': 'norm_topk_prob'}
+_DEFAULTS = {'tie_word_embeddings': False, 'n_shared_experts': 1}
+_LENGTH = 'original_max_position_embeddings'
+_SCALING = {'llama3': {'factor': 'factor', 'original_length': _LENGTH, 'low': 'low_freq_factor',
+                       'high': 'high_freq_factor'},
+            'yarn': {'factor': 'factor', 'original_length': _LENGTH, 'low': 'beta_slow', 'high': 'beta_fast',
+                     'mscale': 'mscale', 'mscale_all_dim': 'mscale_all_dim'}}
+_SCALING_DEFAULTS = {'beta_slow': 1, 'beta_fast': 32, 'mscale': 0.0, 'mscale_all_dim': 0.0}
+
+
+def sizes_of(directory: str, facts: dict) -> dict:
+  """Fields of our Config from a config.json, or UserError for what we cannot compute."""
+  family = facts.get('model_type')
+  scaling = facts.get('rope_parameters') or {}  # transformers 5; before: rope_theta and rope_scaling
+  theta = float(facts.get('rope_theta') or scaling.get('rope_theta') or 1e4)
+  scaling = facts.get('rope_scaling') or scaling
+  kind = scaling.get('rope_type', scaling.get('type', 'default'))
+  quantised = facts.get('quantization_config') or {}
+  needs = {
+      'model_type': (family, ('llama', 'qwen2', 'deepseek_v3')),
+      'hidden_act': (facts.get('hidden_act', 'silu'), ('silu',)),
+      'rope_type': (kind, ('default', 'llama3', 'yarn')),
+      'quant_method': (quantised.get('quant_method'), (None, 'fp8')),
+      'weight_block_size': (quantised.get('weight_block_size', [BLOCK] * 2), ([BLOCK] * 2,)),
+      'rope_scaling.attention_factor': (scaling.get('attention_factor'), (None,)),
+      'rope_scaling.truncate': (scaling.get('truncate', True), (True,)),
+      **{key: (bool(facts.get(key)), (False,)) for key in ('attention_bias', 'mlp_bias', 'use_sliding_window')}}
+  if family == 'deepseek_v3':
+    needs |= {key: (facts.get(key, wanted), (wanted,)) for key, wanted in (
+        ('scoring_func', 'sigmoid'), ('topk_method', 'noaux_tc'), ('moe_layer_freq', 1), ('rope_interleave', True))}
+  for key, (value, supported) in needs.items():
+    if value not in supported:
+      raise UserError(f'{directory}/config.json has {key}={value!r}: supported is {" or ".join(map(repr, supported))}')
+  names = _DEEPSEEK_V3 if family == 'deepseek_v3' else _DENSE
+  facts = {**_DEFAULTS, **facts}
+  if family != 'deepseek_v3' and not facts.get('num_key_value_heads'):
+    facts['num_key_value_heads'] = facts.get('num_attention_heads')
+  try:
+    sizes = {ours: facts[theirs] for ours, theirs in names.items()}
+    if kind != 'default':
+      scaling = {**_SCALING_DEFAULTS, **scaling}
+      sizes['rope_scaling'] = {'kind': kind, **{k: scaling[v] for k, v in _SCALING[kind].items()}}
+  except KeyError as e:
+    raise UserError(f'{directory}/config.json has no {e}') from e
+  for ours, theirs in names.items():
+    if sizes[ours] is None or not isinstance(sizes[ours], (int, float)):
+      raise UserError(f'{directory}/config.json has {theirs}={json.dumps(sizes[ours])}: supported is a number')
+  if family == 'deepseek_v3':
+    return {**sizes, 'family': family, 'rope_theta': theta}
+  return {**sizes, 'rope_theta': theta, 'qkv_bias': family == 'qwen2',
+          'head_dim': facts.get('head_dim') or sizes['dim'] // sizes['heads']}
+
+
+def facts_of(config, dtype: str, tokenizer, bos_id: int | None = None) -> dict:
+  """config.json of our Config."""
+  v3 = config.family == 'deepseek_v3'
+  kind = 'deepseek_v3' if v3 else 'qwen2' if config.qkv_bias else 'llama'
+  architecture = {'deepseek_v3': 'DeepseekV3ForCausalLM', 'qwen2': 'Qwen2ForCausalLM', 'llama': 'LlamaForCausalLM'}
+  eos = list(tokenizer.eos_ids)
+  facts = {'architectures': [architecture[kind]], 'model_type': kind, 'hidden_act': 'silu', 'torch_dtype': dtype,
+           'rope_theta': config.rope_theta, 'eos_token_id': eos if len(eos) > 1 else eos[0], 'bos_token_id': bos_id,
+           'pad_token_id': tokenizer.pad_id, 'attention_bias': False}
+  facts |= {theirs: getattr(config, ours) for ours, theirs in (_DEEPSEEK_V3 if v3 else _DENSE).items()}
+  if v3:
+    facts |= {'num_key_value_heads': config.heads, 'scoring_func': 'sigmoid', 'topk_method': 'noaux_tc',
+              'moe_layer_freq': 1, 'num_nextn_predict_layers': 0}
+  else:
+    facts |= {'head_dim': config.head_dim, 'mlp_bias': False}
+  if (s := config.rope_scaling) is not None:
+    facts['rope_scaling'] = {'rope_type': s.kind, 'type': s.kind,
+                             **{theirs: getattr(s, ours) for ours, theirs in _SCALING[s.kind].items()}}
+  return facts

@@ -1,0 +1,108 @@
+"""A published tokenizer, checked before any weight is read: tokenizer.json and what stands beside it."""
+
+import logging
+import os
+
+import tokenizers
+
+from r1jax.convert.source import TokenizerFiles
+from r1jax.convert.files import read_json, read_text
+from r1jax.types import UserError
+
+log = logging.getLogger('r1jax')
+
+
+def of_directory(directory: str, config: dict, rows: int, stop: tuple[str, ...] = ()) -> TokenizerFiles:
+  """The tokenizer of a Hugging Face directory.
+
+  Args:
+    config: its config.json.
+    rows: of the model's embedding.
+    stop: texts of tokens that end an answer, beside those that the directory names.
+
+  Raises:
+    UserError: none, a torn one, ids that the embedding has not got, or no token that ends a text.
+  """
+  text = _read(directory)
+  said = read_json(directory, 'tokenizer_config.json', needed=False)
+  facts = {**config, **read_json(directory, 'generation_config.json', needed=False)}
+  # A generation_config.json may say null, and mean nothing by it.
+  eos = next((f['eos_token_id'] for f in (facts, config) if f.get('eos_token_id') is not None), None)
+  special = _special(said)
+  hf = parsed(text, os.path.join(directory, 'tokenizer.json'))
+  if eos is None:
+    eos = hf.token_to_id(special.get('eos_token', ''))
+  if eos is None:
+    raise UserError(f'no eos_token_id in {directory}/generation_config.json or config.json, and no eos_token in '
+                    'tokenizer_config.json: a text would never end; write one of them')
+  known = {'eos_ids': eos if isinstance(eos, list) else [eos], 'pad_id': facts.get('pad_token_id'),
+           'chat_template': _chat_template(directory, said), 'special': special}
+  if isinstance(adds := said.get('add_bos_token'), bool):  # it goes before what tokenizer.json does by itself
+    known['bos_id'] = hf.token_to_id(special.get('bos_token', '')) if adds else None
+  return checked(hf, known, rows, directory, stop)
+
+
+def checked(hf: tokenizers.Tokenizer, facts: dict, rows: int, path: str, stop: tuple[str, ...] = ()) -> TokenizerFiles:
+  """Neither cutting nor filling texts, with ids that the model has; `stop` added to facts['eos_ids'].
+
+  Raises:
+    UserError: ids outside 0 .. rows - 1, or a stop token that the tokenizer has not got.
+  """
+  for what, value in (('truncation', hf.truncation), ('padding', hf.padding)):
+    if value:
+      length = value.get('max_length') or value.get('length')
+      log.warning('%s: tokenizer.json has %s (%s tokens), which would change prompts: switched off', path, what, length)
+  hf.no_truncation()
+  hf.no_padding()
+  token, largest = max(hf.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
+  if largest >= rows:
+    raise UserError(f'{path}: tokenizer.json has the token {token!r} with id {largest}, but the embedding has {rows} '
+                    'rows (vocab_size): tokenizer and weights do not belong together')
+  for text in stop:
+    if hf.token_to_id(text) is None:
+      raise UserError(f'{path}: stop token {text!r} is no token of this tokenizer')
+  eos = list(dict.fromkeys([*facts['eos_ids'], *map(hf.token_to_id, stop)]))
+  for number in eos:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < rows:
+      raise UserError(f'{path}: eos_token_id={number!r} is no id of 0 .. {rows - 1} (vocab_size={rows}), so a text would '
+                      'never end: put it right in generation_config.json')
+  pad = facts.get('pad_id')
+  if pad is None or not 0 <= pad < rows:
+    pad = eos[0]
+  return TokenizerFiles(hf.to_str(), {**facts, 'eos_ids': eos, 'pad_id': pad})
+
+
+def parsed(text: str, path: str) -> tokenizers.Tokenizer:
+  """A tokenizer.json's text as the library has it."""
+  try:
+    return tokenizers.Tokenizer.from_str(text)
+  except Exception as e:  # pylint: disable=broad-except  the library raises nothing narrower
+    raise UserError(f'{path} cannot be read as a tokenizer: {" ".join(str(e).split())[:200]}; fetch it again') from e
+
+
+def _read(directory: str) -> str:
+  path = os.path.join(directory, 'tokenizer.json')
+  if not os.path.exists(path):
+    if os.path.exists(os.path.join(directory, 'tokenizer.model')):
+      raise UserError(f'no tokenizer.json in {directory}, only tokenizer.model: write one with transformers, '
+                      'AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)')
+    raise UserError(f'no tokenizer.json in {directory}: fetch it from where the weights are')
+  return read_text(path)
+
+
+def _chat_template(directory: str, said: dict) -> str | None:
+  """chat_template.jinja, else that of tokenizer_config.json; of several the one named default."""
+  path = os.path.join(directory, 'chat_template.jinja')
+  if os.path.exists(path):
+    return read_text(path)
+  template = said.get('chat_template')
+  if isinstance(template, list):
+    return next((t['template'] for t in template if t.get('name') == 'default'), template[0]['template'])
+  return template
+
+
+def _special(said: dict) -> dict[str, str]:
+  """Texts of the tokens that chat templates name: in tokenizer_config.json a text, or an object with its content."""
+  names = ('bos_token', 'eos_token', 'pad_token', 'unk_token')
+  found = {name: said[name] for name in names if said.get(name)}
+  return {name: token['content'] if isinstance(token, dict) else token for name, token in found.items()}

@@ -1,0 +1,160 @@
+"""A work dir: held by one start at a time, by one experiment; what is made again is moved to set_aside/, never removed."""
+
+import contextlib
+import fcntl
+import itertools
+import json
+import logging
+import os
+import socket
+import time
+
+from r1jax.engine import checkpoint
+from r1jax.engine import mesh as mesh_lib
+from r1jax.types import UserError
+
+log = logging.getLogger('r1jax')
+
+
+def read(path: str, missing):
+  """A JSON file of the run's own; `missing` where there is none.
+
+  Raises:
+    UserError: it is torn (written by rename, so somebody has changed it).
+  """
+  if not os.path.exists(path):
+    return missing
+  try:
+    with open(path, encoding='utf-8') as f:
+      return json.load(f)
+  except (OSError, ValueError) as e:
+    raise UserError(f'{path} cannot be read ({e}): remove it; what it says of stages is then found out again') from e
+
+
+def make(workdir: str) -> None:
+  """Raises UserError where nothing can be written."""
+  try:
+    os.makedirs(workdir, exist_ok=True)
+    probe = os.path.join(workdir, f'.writable.{os.getpid()}')
+    with open(probe, 'w', encoding='utf-8'):
+      pass
+    os.remove(probe)
+  except OSError as e:
+    raise UserError(f'cannot write to --workdir={workdir}: {e.strerror}') from e
+
+
+@contextlib.contextmanager
+def held(workdir: str):
+  """For as long as a run goes on: a second start on the same work dir is an error, on every host of it.
+
+  The file system's own lock, which ends with the process, however it ends. Where it knows none, a host and a process id
+  that is alive count.
+
+  Raises:
+    UserError: another process holds it.
+  """
+  file, said = None, ''
+  if mesh_lib.first_process():
+    try:
+      file = _locked(os.path.join(workdir, 'lock'))
+    except UserError as e:
+      said = str(e)
+  if mesh_lib.any_process(bool(said)):
+    raise UserError(said or f'{workdir} is in use by another process')
+  try:
+    yield
+  finally:
+    if file is not None:
+      with contextlib.suppress(OSError):
+        os.remove(file.name)
+      file.close()
+
+
+def _locked(path: str):
+  """The open file, with this process's name in it."""
+  while True:
+    file = open(path, 'a+', encoding='utf-8')
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise UserError(_in_use(path, _holder(path))) from None
+    except OSError:  # a file system without locks
+      holder = _holder(path)
+      if holder.get('host') == socket.gethostname() and _alive(holder.get('pid')):
+        raise UserError(_in_use(path, holder)) from None
+    with contextlib.suppress(FileNotFoundError):
+      if os.stat(path).st_ino == os.fstat(file.fileno()).st_ino:
+        break
+    file.close()  # its holder has removed it between the two calls
+  file.truncate(0)
+  json.dump({'host': socket.gethostname(), 'pid': os.getpid(), 'since': time.strftime('%Y-%m-%d %H:%M:%S')}, file)
+  file.flush()
+  return file
+
+
+def _holder(path: str) -> dict:
+  try:
+    with open(path, encoding='utf-8') as f:
+      return json.load(f)
+  except (OSError, ValueError):
+    return {}
+
+
+def _in_use(path: str, holder: dict) -> str:
+  who = f'process {holder["pid"]} on {holder["host"]}, since {holder["since"]}' if holder else 'another process'
+  return f'{os.path.dirname(path)} is in use by {who}: wait for it, stop it, or take another --workdir'
+
+
+def _alive(pid) -> bool:
+  try:
+    os.kill(int(pid), 0)
+  except (TypeError, ValueError, ProcessLookupError):
+    return False
+  except PermissionError:
+    pass
+  return True
+
+
+def claim(workdir: str, config: dict) -> None:
+  """Writes config.json; another experiment may have the work dir while none of that one's stages is finished.
+
+  Raises:
+    UserError: it holds finished stages of another experiment.
+  """
+  path = os.path.join(workdir, 'config.json')
+  theirs = read(path, None)
+  finished = [entry['name'] for entry in read(os.path.join(workdir, 'pipeline.json'), {'stages': []})['stages']]
+  mesh_lib.barrier('each has looked before the first one writes')
+  if theirs is not None and theirs.get('name') != config.get('name'):
+    if finished:
+      raise UserError(f"{workdir} holds a run with name={theirs.get('name')!r}, now {config.get('name')!r}, and its stages "
+                      f'{", ".join(finished)} are finished: take another --workdir')
+    log.warning('%s was begun by %r, which has finished no stage: what it left is moved to set_aside/', workdir,
+                theirs.get('name'))
+    if mesh_lib.first_process():
+      for name in sorted(os.listdir(workdir)):
+        if name.partition('_')[0].isdigit():
+          move_aside(workdir, os.path.join(workdir, name))
+    mesh_lib.barrier('what another experiment began is set aside')
+  checkpoint.write_json(path, config)
+
+
+def move_aside(workdir: str, directory: str) -> None:
+  """A stage's directory -> set_aside/NAME.1, .2 and so on; nothing where there is none."""
+  for times in itertools.count(1):
+    aside = os.path.join(workdir, 'set_aside', f'{os.path.basename(directory)}.{times}')
+    if not os.path.exists(aside):
+      break
+  if os.path.isdir(directory):
+    os.makedirs(os.path.dirname(aside), exist_ok=True)
+    os.replace(directory, aside)
+
+
+def differences(before, now, prefix: str = ''):
+  """(key, value before, value now) of two configs as dicts, but of keys that the older one has not got yet."""
+  for key in sorted(set(before) & set(now)):
+    x, y = before[key], now[key]
+    if isinstance(x, dict) and isinstance(y, dict):
+      yield from differences(x, y, f'{prefix}{key}.')
+    elif x != y:
+      yield f'{prefix}{key}', x, y

@@ -1,0 +1,254 @@
+"""A work dir: which values may change in a run that stands, what is made anew, and who holds it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import types
+
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+
+from r1jax import paths
+from r1jax import pipeline
+from r1jax import report
+from r1jax import workdir as workdir_lib
+from r1jax.engine import checkpoint
+from r1jax.engine import checksums
+from r1jax.types import UserError
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture
+def stages(monkeypatch):
+  """(config, names of those that ran) of three stages that write their values as their weights."""
+  ran = []
+
+  def write(config, name, workdir, inputs):
+    ran.append(name)
+    before = [path.read_text() for place in inputs.values() for path in pathlib.Path(place).rglob('weights')]
+    directory = pathlib.Path(workdir) / 'checkpoints' / '1' / 'params'
+    directory.mkdir(parents=True, exist_ok=True)
+    told = {k: v for k, v in config[name].to_dict().items() if k not in ('micro_tokens', 'steps')}
+    (directory / 'weights').write_text(json.dumps([before, told, config.seed, config.rewards.to_dict() if name == 'rl' else 0]))
+
+  modules = {'sft': types.SimpleNamespace(run=write, FREE=('micro_tokens',)),
+             'rl': types.SimpleNamespace(run=write, FREE=('micro_tokens', 'slots'),
+                                                      READS=('seed', 'dtype', 'rewards')),
+             'evaluate': types.SimpleNamespace(run=write, FREE=('batch',))}
+  monkeypatch.setattr(pipeline, '_module', lambda spec: modules[spec['run']])
+  monkeypatch.setattr(report, 'write', lambda workdir: None)
+  specs = (dict(name='base', run='sft', inputs={}), dict(name='rl', run='rl', inputs={'checkpoint': 'base'}),
+           dict(name='evaluate', run='evaluate', inputs={'final': 'rl'}))
+  constant = dict(decay='constant')
+  return ConfigDict(dict(
+      name='x', seed=0, dtype='float32', mesh=dict(data=-1), attention='auto', checkpoints=dict(keep=3),
+      rewards=dict(accuracy=1.0), stages=specs,
+      base=dict(lr=1.0, steps=8, micro_tokens=64, optimizer=dict(decay='cosine')),
+      rl=dict(lr=1.0, steps=8, micro_tokens=64, slots=4, optimizer=constant), evaluate=dict(samples=4, batch=2))), ran
+
+
+ALL = ['base', 'rl', 'evaluate']
+
+
+@pytest.mark.parametrize('changes, again, aside, said', [
+    ({}, [], [], ''),
+    ({'mesh.data': 4, 'attention': 'xla', 'checkpoints.keep': 9}, [], [], ''),
+    ({'base.micro_tokens': 8, 'rl.micro_tokens': 8, 'rl.slots': 2, 'evaluate.batch': 9}, [], [], ''),
+    ({'rl.lr': 2.0}, ALL[1:], ['2_rl.1', '3_evaluate.1'], 'stage rl: rl.lr was 1.0, now 2.0'),
+    ({'rewards.accuracy': 2.0}, ALL[1:], ['2_rl.1', '3_evaluate.1'], 'rewards.accuracy was 1.0, now 2.0'),
+    ({'evaluate.samples': 8}, ALL[2:], ['3_evaluate.1'], 'evaluate.samples was 4, now 8'),
+    ({'base.lr': 2.0}, ALL, ['1_base.1', '2_rl.1', '3_evaluate.1'], 'stage base: base.lr was 1.0, now 2.0'),
+    ({'seed': 1}, ALL, ['1_base.1', '2_rl.1', '3_evaluate.1'], 'seed was 0, now 1'),
+    ({'dtype': 'bfloat16'}, ALL, ['1_base.1', '2_rl.1', '3_evaluate.1'], "dtype was 'float32', now 'bfloat16'"),
+    ({'rl.steps': 16}, ['rl'], [], 'stage rl: rl.steps was 8, now 16: goes on'),
+    ({'rl.steps': 4}, ['rl'], ['2_rl.1'], 'rl.steps was 8, now 4'),  # the stand-in's weights are the same
+    ({'base.steps': 16}, ['base'], ['1_base.1'], 'base.steps was 8, now 16'),  # its rate falls by their number
+    ({'rl.steps': 16, 'rl.lr': 2.0}, ALL[1:], ['2_rl.1', '3_evaluate.1'], 'rl.lr was 1.0, now 2.0; rl.steps was 8'),
+])
+def test_what_a_changed_value_makes_anew(stages, tmp_path, caplog, changes, again, aside, said):
+  config, ran = stages
+  pipeline.run(config, str(tmp_path))
+  assert ran == ALL
+  ran.clear()
+  config.update_from_flattened_dict(changes)
+  with caplog.at_level('INFO'):
+    pipeline.run(config, str(tmp_path))
+  assert ran == again and said in caplog.text
+  found = sorted(p.name for p in (tmp_path / 'set_aside').iterdir()) if (tmp_path / 'set_aside').exists() else []
+  assert found == aside
+  pipeline.run(config, str(tmp_path))
+  assert ran == again  # now it stands
+
+
+def test_a_run_older_than_a_key_stands(stages, tmp_path):
+  config, ran = stages
+  pipeline.run(config, str(tmp_path))
+  with config.unlocked():
+    config.rl.new_key, config.compile_cache = 1, 'auto'
+  pipeline.run(config, str(tmp_path))
+  assert ran == ALL
+
+
+def test_a_sweep_trains_the_base_once(stages, tmp_path):
+  config, ran = stages
+  for rate in (1.0, 2.0, 3.0):
+    config.rl.lr = rate
+    pipeline.run(config, str(tmp_path / 'one'))
+  assert ran == ALL + 2 * ALL[1:]
+  ran.clear()
+  base = ConfigDict(config.to_dict())
+  base.stages = (dict(name='rl', run='rl', inputs={'checkpoint': 'from_run/base'}),)
+  base.from_run = str(tmp_path / 'one')
+  for rate in (1.0, 2.0, 3.0):
+    base.rl.lr = rate
+    pipeline.run(base, str(tmp_path / f'from{rate}'))
+  assert ran == ['rl'] * 3
+
+
+def test_an_interrupted_stage_with_another_value_begins_anew(stages, tmp_path, monkeypatch):
+  config, ran = stages
+  pipeline.run(config, str(tmp_path))
+  noted = json.loads((tmp_path / 'pipeline.json').read_text())
+  noted['stages'] = noted['stages'][:1]  # RL was interrupted
+  (tmp_path / 'pipeline.json').write_text(json.dumps(noted))
+  ran.clear()
+  config.rl.lr = 5.0
+  pipeline.run(config, str(tmp_path))
+  assert ran == ALL[1:] and (tmp_path / 'set_aside/2_rl.1').is_dir()
+
+
+def test_another_experiment_may_have_a_work_dir_that_has_nothing_finished(stages, tmp_path, caplog):
+  config, ran = stages
+  pipeline.run(config, str(tmp_path / 'a'))
+  config.name = 'y'
+  with pytest.raises(UserError, match="name='x', now 'y', and its stages base, rl, evaluate are finished"):
+    pipeline.run(config, str(tmp_path / 'a'))
+  (tmp_path / 'a/pipeline.json').unlink()
+  ran.clear()
+  pipeline.run(config, str(tmp_path / 'a'))
+  assert ran == ALL and len(list((tmp_path / 'a/set_aside').iterdir())) == 3
+
+
+def test_a_value_is_looked_at_again_only_where_a_stage_is_to_run(stages, tmp_path, monkeypatch):
+  """What a finished stage has read may be gone."""
+  config, ran = stages
+  looked = []
+  pipeline._module(config.stages[0]).check = lambda config, name: looked.append(name)
+  pipeline.run(config, str(tmp_path))
+  pipeline.run(config, str(tmp_path))
+  assert looked == ['base']
+  config.base.lr = 3.0
+  pipeline.run(config, str(tmp_path))
+  assert looked == ['base', 'base']
+
+
+def test_an_imported_directory_serves_what_starts_from_a_run(stages, tmp_path):
+  config, ran = stages
+  there = tmp_path / 'imported'
+  (there / 'checkpoints/0/params').mkdir(parents=True)
+  (there / 'model.json').write_text('{}')
+  config.stages = (dict(name='rl', run='rl', inputs={'checkpoint': 'from_run/base'}),)
+  with config.unlocked():
+    config.from_run = str(there)
+  pipeline.run(config, str(tmp_path / 'run'))
+  assert ran == ['rl']
+  config.from_run = str(tmp_path)
+  with pytest.raises(UserError, match='holds no run'):
+    pipeline.run(config, str(tmp_path / 'other'))
+
+
+HOLDS = '''
+import sys, time
+from r1jax import workdir
+with workdir.held(sys.argv[1]):
+  print('held', flush=True)
+  time.sleep(60)
+'''
+
+
+def test_one_start_at_a_time(tmp_path):
+  other = subprocess.Popen([sys.executable, '-c', HOLDS, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+  try:
+    assert other.stdout.readline() == 'held\n'
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=f'in use by process {other.pid} on .*: wait for it, stop it, or take another'):
+      with workdir_lib.held(str(tmp_path)):
+        pass
+    assert time.monotonic() - begun < 1
+  finally:
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    other.stdout.close()
+  with workdir_lib.held(str(tmp_path)):  # a lock ends with its process
+    assert json.loads((tmp_path / 'lock').read_text())['pid'] == os.getpid()
+  assert not (tmp_path / 'lock').exists()
+
+
+@pytest.mark.parametrize('holder, free', [
+    ({'host': 'HERE', 'pid': os.getpid()}, False), ({'host': 'HERE', 'pid': 2**22 + 1}, True),
+    ({'host': 'elsewhere', 'pid': os.getpid()}, True), ({}, True)])
+def test_where_the_file_system_has_no_locks(tmp_path, monkeypatch, holder, free):
+  monkeypatch.setattr(workdir_lib.fcntl, 'flock', lambda *_: (_ for _ in ()).throw(OSError(95, 'not supported')))
+  if holder.get('host') == 'HERE':
+    holder = {**holder, 'host': workdir_lib.socket.gethostname()}
+  (tmp_path / 'lock').write_text(json.dumps({'since': 'then', **holder}) if holder else '')
+  if free:
+    with workdir_lib.held(str(tmp_path)):
+      pass
+  else:
+    with pytest.raises(UserError, match='in use by process'), workdir_lib.held(str(tmp_path)):
+      pass
+
+
+@pytest.mark.parametrize('path, found', [
+    ('~/runs/x', os.path.expanduser('~/runs/x')), ('runs/~x', 'runs/~x'), ('/a', '/a'),
+    ('gs://bucket/run', None), ('s3://bucket', None), ('~nobodyatall/x', None)])
+def test_paths_as_a_person_means_them(path, found):
+  if found is None:
+    with pytest.raises(UserError, match='--workdir='):
+      paths.local(path, '--workdir')
+  else:
+    assert paths.local(path, '--workdir') == found
+
+
+def test_every_flipped_bit_is_seen(tmp_path):
+  rng = np.random.default_rng(0)
+  params = {'blocks': {'w': rng.normal(size=(2, 8, 16)).astype(np.float32)}, 'embedding': np.ones((32, 8), np.float32)}
+  checkpoint.save_params(str(tmp_path), params, {})
+  step = tmp_path / 'checkpoints/0'
+  checksums.check(str(step))
+  files = [p for p in step.rglob('*') if p.is_file() and not p.name.startswith('checksums.')]
+  for _ in range(60):
+    file = files[rng.integers(len(files))]
+    data = file.read_bytes()
+    torn = bytearray(data)
+    if not torn:
+      continue
+    torn[rng.integers(len(torn))] ^= 1 << int(rng.integers(8))
+    file.write_bytes(torn)
+    with pytest.raises(UserError, match='CRC-32'):
+      checksums.check(str(step))
+    file.write_bytes(data)
+  checksums.check(str(step))
+  for tear in (lambda: file.write_bytes(data[:-1]), file.unlink):
+    tear()
+    with pytest.raises(UserError, match='is torn'):
+      checkpoint.intact(str(step))
+
+
+def test_the_same_weights_saved_twice_have_one_digest(tmp_path):
+  """Weights are hashed by their values."""
+  rng = np.random.default_rng(0)
+  params = {'w': rng.normal(size=(300, 70, 7)).astype(np.float32)}
+  found = []
+  for name, change in (('a', 0), ('b', 0), ('c', 1)):
+    params['w'][0, 0, 0] += change
+    checkpoint.save_params(str(tmp_path / name), params, {})
+    found.append(pipeline.outputs.digest(str(tmp_path / name)))
+  assert found[0] == found[1] != found[2] and found[0] is not None
