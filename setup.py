@@ -34,7 +34,9 @@ setup(
     ],
     extras_require={
         'tpu': ['jax[tpu]>=0.10.0,<0.11'],
-        'cuda': ['jax[cuda13]>=0.10.0,<0.11'],
+        'cuda': ['jax[cuda13]>=0.10.0,<0.11'],  # a driver of 580 or newer
+        'cuda13': ['jax[cuda13]>=0.10.0,<0.11'],
+        'cuda12': ['jax[cuda12]>=0.10.0,<0.11'],  # 525 or newer
         'smollm2': SMOLLM2,
         # Compiling for TPU without one: python -m r1jax.plan.
         'plan': ['libtpu==0.0.42.1'],

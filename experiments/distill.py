@@ -59,6 +59,8 @@ def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
                    dict(name='student', run='sft', inputs=dict(checkpoint='base')),
                    dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='student')))
   config.base = ConfigDict(dict(source='', model=model))
+  if 'math' in model:  # bases of 4,096 positions; the published students have these
+    config.model.max_length = 131072
   config.student = ConfigDict(dict(
       corpus='jsonl', path='', format='r1', steps=0, epochs=2.0, batch=BATCH,
       micro_tokens=BATCH // micro_batches * 32768, length=32768, log_every=10,

@@ -2,83 +2,202 @@
 
   python -m r1jax.evaluate --checkpoint=DIR --tasks=chain_sum --samples=64 --temperature=0.6 --top_p=0.95 \\
       --max_tokens=32768 --workdir=DIR
+
+Started again on the same work dir it goes on behind the last batch of questions. Exit codes: 0, 2 a user's mistake (one
+line on stderr), 143 asked to stop by SIGTERM.
 """
 
 import argparse
+import contextlib
 import json
+import logging
 import os
+import signal
 import sys
 
+from r1jax import errors
 from r1jax import metrics
+from r1jax import paths
+from r1jax import workdir as workdir_lib
+from r1jax.data import prompts
 from r1jax.data import tasks
+from r1jax.engine import checkpoint
 from r1jax.engine import compile_cache
+from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
+from r1jax.exceptions import UserError
 from r1jax.stages import common
 from r1jax.stages.evaluate import Evaluator, as_metrics, scores, write
 from r1jax.stages.evaluate import majority, pass_at_k  # public here
-from r1jax.types import UserError
+
+log = logging.getLogger('r1jax')
+
+_FREE = ('workdir', 'tasks', 'mesh', 'batch', 'slots')  # flags that change no answer
 
 
-def _columns(text: str) -> dict[str, str]:
-  """'question=NAME,answer=NAME' as a map."""
+def _pairs(text: str, flag: str, wants: str) -> dict[str, str]:
+  """'a=b,c=d' as a map."""
   pairs = [pair.split('=', 1) for pair in text.split(',') if pair]
   if any(len(pair) != 2 for pair in pairs):
-    raise UserError(f'--columns={text!r}: wants question=NAME,answer=NAME')
+    raise UserError(f'--{flag}={text!r}: wants {wants}')
   return dict(pairs)
+
+
+def _mesh(text: str):
+  """'fsdp=4,tensor=2' -> Mesh."""
+  sizes = _pairs(text, 'mesh', 'AXIS=DEVICES[,AXIS=DEVICES]')
+  for axis, size in sizes.items():
+    if axis not in mesh_lib.AXES or not size.lstrip('-').isdigit():
+      raise UserError(f'--mesh={text!r}: wants AXIS=DEVICES with axes of {", ".join(mesh_lib.AXES)}')
+  return mesh_lib.create({axis: int(size) for axis, size in sizes.items()})
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(prog='r1jax.evaluate', description=__doc__.splitlines()[0])
+  add = parser.add_argument
+  add('--checkpoint', required=True, help="a stage's work dir, one step's dir, or what convert wrote")
+  add('--tasks', required=True, help='names, with commas between them')
+  add('--workdir', required=True)
+  add('--samples', type=int, default=64)  # section 3, as the three that follow
+  add('--temperature', type=float, default=0.6)
+  add('--top_p', type=float, default=0.95)
+  add('--max_tokens', type=int, default=0, help='default: 32768, or what the model has positions for')
+  add('--max_prompt', type=int, default=1024)
+  add('--batch', type=int, default=8, help='questions at a time')
+  add('--slots', type=int, default=0, help='completions decoded at a time; default: batch x samples')
+  add('--seed', type=int, default=0)
+  add('--template', default='', help="how questions are put; default: as the checkpoint was trained, else the task's own")
+  add('--answer_type', default='auto', help="of a file's rows that name none")
+  add('--columns', default='', help='question=NAME,answer=NAME: of a file with other names')
+  add('--mesh', default='data=-1', help='AXIS=DEVICES[,..] of data, fsdp, tensor, expert; default: all on data, each '
+      'with all weights')
+  add('--dtype', default='', choices=('', 'float32', 'bfloat16'), help='of the computation; default: bfloat16 where the '
+      'weights are kept so, else float32')
+  return parser
 
 
 def main(argv: list[str]) -> int:
   """The command in this module's docstring; exit 2 and one line for a mistake."""
-  parser = argparse.ArgumentParser(prog='r1jax.evaluate', description=__doc__.splitlines()[0])
-  parser.add_argument('--checkpoint', required=True, help="a stage's work dir, one step's dir, or what convert wrote")
-  parser.add_argument('--tasks', required=True, help='names, with commas between them')
-  parser.add_argument('--workdir', required=True)
-  parser.add_argument('--samples', type=int, default=64)  # section 3, as the three that follow
-  parser.add_argument('--temperature', type=float, default=0.6)
-  parser.add_argument('--top_p', type=float, default=0.95)
-  parser.add_argument('--max_tokens', type=int, default=32768)
-  parser.add_argument('--max_prompt', type=int, default=1024)
-  parser.add_argument('--batch', type=int, default=8, help='questions at a time')
-  parser.add_argument('--seed', type=int, default=0)
-  parser.add_argument('--template', default='',
-                      help="how questions are put; default: the task's own, table 1's for most")
-  parser.add_argument('--answer_type', default='auto', help="of a file's rows that name none")
-  parser.add_argument('--columns', default='', help='question=NAME,answer=NAME: of a file with other names')
-  parser.add_argument('--dtype', default='float32')
-  a = parser.parse_args(argv[1:])
-  try:
-    compile_cache.use('auto')
-    mesh = mesh_lib.create({'data': -1})
-    attention = common.attention_path('auto', a.dtype, mesh)
-    model, tokenizer, step_dir = common.load_model(a.checkpoint, dtype=a.dtype, attention=attention)
-    if a.max_prompt + a.max_tokens > model.config.max_length:
-      raise UserError(f'max_prompt={a.max_prompt} + max_tokens={a.max_tokens} exceed the model\'s '
-                      f'max_length={model.config.max_length}: lower them')
-    os.makedirs(a.workdir, exist_ok=True)
-    with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), metrics.Writer(a.workdir, 'evaluate') as writer:
-      params = common.load_sampling_params(model, step_dir, mesh)
-      asked = {name: tasks.name_of(name) for name in a.tasks.split(',')}
-      twice = [name for name, short in asked.items() if list(asked.values()).count(short) > 1]
-      if twice:
-        raise UserError(f'--tasks: {" and ".join(twice)} would both be written as {asked[twice[0]]!r}: '
-                        'evaluate them in two work dirs')
-      for source, name in asked.items():
-        rows, template = tasks.named(source, answer_type=a.answer_type, columns=_columns(a.columns))
-        template = a.template or template
-        rows = [{**row, 'task': name} for row in rows]
-        evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=a.samples,
-                              max_prompt=a.max_prompt, max_tokens=a.max_tokens, batch=a.batch,
-                              temperature=a.temperature, top_p=a.top_p, seed=a.seed)
-        records = evaluator(params)
-        evaluator.close()
-        result = scores(records, evaluator.rows, evaluator.settings, name)
-        write(os.path.join(a.workdir, 'eval', name), records, result)
-        writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})
-        print(json.dumps(result))
-  except (UserError, OSError) as e:
-    print(f'r1jax: {e}', file=sys.stderr)
-    return 2
+  logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
+  log.setLevel(logging.INFO)
+  a = _parser().parse_args(argv[1:])
+  with contextlib.suppress(ValueError):  # not in a thread
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+      signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
+  return errors.run(_run, a, place=a.workdir)
+
+
+def _run(a) -> int:
+  for flag, least in (('samples', 1), ('batch', 1), ('max_prompt', 1), ('max_tokens', 0), ('slots', 0), ('seed', 0),
+                      ('temperature', 0)):
+    if getattr(a, flag) < least:
+      raise UserError(f'--{flag}={getattr(a, flag)} must be at least {least}')
+  if not 0 < a.top_p <= 1:
+    raise UserError(f'--top_p={a.top_p} must be more than 0 and at most 1')
+  a.checkpoint, workdir = paths.local(a.checkpoint, '--checkpoint'), paths.local(a.workdir, '--workdir')
+  hosts.join()
+  compile_cache.use('auto')
+  mesh = _mesh(a.mesh)
+  model, tokenizer, step_dir = common.load_model(a.checkpoint)
+  a.dtype = a.dtype or str(checkpoint.kept_in(step_dir))
+  _fit(a, model.config.max_length)
+  model, tokenizer, step_dir = common.load_model(
+      a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
+  asked = [_asked(a, name, tokenizer) for name in _named(a.tasks)]  # before weights are loaded
+  place = common.host_directory(workdir)
+  workdir_lib.make(place)
+  with (workdir_lib.held(workdir), mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES),
+        metrics.Writer(place, 'evaluate') as writer):
+    loaded = []
+
+    def params():
+      loaded.append(loaded[0] if loaded else common.load_sampling_params(model, step_dir, mesh))
+      return loaded[0]
+
+    for name, rows, template in asked:
+      result = _evaluated(a, name, rows, template, model, tokenizer, mesh, params, place, step_dir)
+      writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})
+      print(json.dumps(result), flush=True)
   return 0
+
+
+def _fit(a, positions: int) -> None:
+  """Fills in --max_tokens.
+
+  Raises:
+    UserError: more tokens than the model has positions.
+  """
+  if not a.max_tokens:
+    a.max_tokens = min(32768, positions - a.max_prompt)
+    if a.max_tokens < 32768:
+      log.info('--max_tokens=%d: the %d positions of the model less --max_prompt=%d', a.max_tokens, positions,
+               a.max_prompt)
+  if a.max_tokens < 1 or a.max_prompt + a.max_tokens > positions:
+    raise UserError(f"max_prompt={a.max_prompt} + max_tokens={a.max_tokens} exceed the model's max_length={positions}: "
+                    'lower them')
+
+
+def _named(tasks_: str) -> dict[str, str]:
+  """Source -> the name that its results are written under."""
+  named = {source: tasks.name_of(source) for source in tasks_.split(',')}
+  twice = [source for source, short in named.items() if list(named.values()).count(short) > 1]
+  if twice:
+    raise UserError(f'--tasks: {" and ".join(twice)} would both be written as {named[twice[0]]!r}: '
+                    'evaluate them in two work dirs')
+  return named
+
+
+def _asked(a, source: str, tokenizer) -> tuple[str, list[dict], str]:
+  """(name, questions that fit, template) of a task."""
+  rows, template = tasks.named(source, answer_type=a.answer_type,
+                               columns=_pairs(a.columns, 'columns', 'question=NAME,answer=NAME'))
+  trained, prefill = prompts.trained_with(tokenizer.directory), ''
+  if not a.template and trained:
+    template, prefill = trained['template'], trained.get('prefill', '')
+    log.info('template %r%s, as the checkpoint was trained; --template=NAME for another', template,
+             f' with the prefill {prefill!r}' if prefill else '')
+  template = a.template or template
+  prompts.render(template, '')
+  prompts.warn_if_other(tokenizer, template, '--template')
+  name = tasks.name_of(source)
+  rows = [{**row, 'task': name, **({'prefill': prefill} if prefill else {})} for row in rows]
+  prompts.ready(rows, tokenizer, template=template, max_prompt=a.max_prompt)
+  return name, rows, template
+
+
+def _evaluated(a, name: str, rows, template: str, model, tokenizer, mesh, params, place: str, step_dir: str) -> dict:
+  """scores.json of a task; what another start has sampled in the same way is gone on with."""
+  directory = os.path.join(place, 'eval', name)
+  settings = {**{key: value for key, value in vars(a).items() if key not in _FREE}, 'template': template,
+              'checkpoint': os.path.realpath(step_dir)}
+  path = os.path.join(directory, 'settings.json')
+  before = workdir_lib.read(path, None)
+  if before is not None and before != settings:
+    log.warning('%s: %s: what was sampled so is moved to set_aside/', name, '; '.join(
+        f'{key} was {was!r}, now {now!r}' for key, was, now in workdir_lib.differences(before, settings)))
+    workdir_lib.move_aside(place, directory)
+  os.makedirs(directory, exist_ok=True)
+  checkpoint.write_json(path, settings, every_host=True)
+  if not mesh_lib.any_process(not os.path.exists(os.path.join(directory, 'scores.json'))):
+    log.info('%s stands: skipped', name)
+    return workdir_lib.read(os.path.join(directory, 'scores.json'), {})
+  batches = common.Batches(directory)
+  evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=a.samples, max_prompt=a.max_prompt,
+                        max_tokens=a.max_tokens, batch=a.batch, temperature=a.temperature, top_p=a.top_p, seed=a.seed,
+                        slots=a.slots)
+  progress = metrics.Progress(len(evaluator.rows), name, os.path.join(directory, 'log.txt'), sys.stderr)
+  with contextlib.closing(evaluator):
+    if batches.done('') < len(evaluator.rows):
+      for batch in evaluator.by_batch(params(), batches.done('')):
+        batches.add('', len(batch), batch)
+        said = [sample for record in batches.kept for sample in record['samples']]
+        progress.update(batches.done(''), accuracy=sum(s['correct'] for s in said) / len(said))
+        if batches.done('') < len(evaluator.rows):
+          common.stop_if_asked(name)
+  result = scores(batches.kept, evaluator.rows, evaluator.settings, name)
+  write(directory, batches.kept, result)
+  batches.remove()
+  return result
 
 
 if __name__ == '__main__':

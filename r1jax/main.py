@@ -5,7 +5,6 @@ stderr), 4 the run stopped itself, 143 asked to stop by SIGTERM (state saved).
 """
 
 import ctypes
-import errno
 import logging
 import os
 import signal
@@ -14,13 +13,14 @@ import sys
 from absl import flags
 import jax
 
-from r1jax.engine import checkpoint
-from r1jax.engine import compile_cache
-from r1jax.engine import profile
+from r1jax import errors
 from r1jax import options
 from r1jax import pipeline
+from r1jax.engine import checkpoint
+from r1jax.engine import compile_cache
+from r1jax.engine import hosts
+from r1jax.engine import profile
 from r1jax.rewards.sandbox import boxes
-from r1jax.types import RunStopped, UserError
 
 log = logging.getLogger('r1jax')
 
@@ -50,53 +50,14 @@ def _keep_freed_memory() -> None:
     mallopt(option, value)  # M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h
 
 
-def _join_hosts() -> None:
-  """Connects this process with the others of the run, one a host.
-
-  JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say which one it is, an empty address that it is alone;
-  else JAX finds out for itself where the environment shows several.
-  """
-  address = os.environ.get('JAX_COORDINATOR_ADDRESS')
-  if address:
-    try:
-      processes, process = (int(os.environ[name]) for name in ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
-    except (KeyError, ValueError) as e:
-      raise UserError('JAX_COORDINATOR_ADDRESS is set, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must be numbers') from e
-    log.info('hosts: process %d of %d, coordinator %s', process, processes, address)
-    jax.distributed.initialize(address, processes, process)
-    return
-  shown = _cluster() if address is None else ''
-  if not shown:
-    log.info('hosts: this process alone')
-    return
-  log.info("hosts: as JAX's own detection finds them, for %s is set", shown)
-  try:
-    jax.distributed.initialize()
-  except (OSError, ValueError, RuntimeError) as e:
-    reason = str(e).partition('\n')[0]
-    raise UserError(f'{shown} speaks of several processes, but JAX cannot join them ({reason}): set JAX_NUM_PROCESSES, '
-                    'JAX_PROCESS_ID and JAX_COORDINATOR_ADDRESS, or the last alone to nothing for a single one') from e
-
-
-def _cluster() -> str:
-  """The environment variable that shows several processes as jax.distributed can join them; '' where none does."""
-  env = os.environ
-
-  def several(name: str) -> bool:
-    return env.get(name, '').isdigit() and int(env[name]) > 1
-
-  shown = {
-      'TPU_WORKER_HOSTNAMES': ',' in env.get('TPU_WORKER_HOSTNAMES', ''),  # a slice of TPUs on GKE
-      # JAX sets it where it finds chips. On a TPU VM only Google's metadata server knows the hosts, be it one or many.
-      'TPU_ML_PLATFORM': (jax.config.jax_platforms or '').startswith('tpu')
-                         and not env.keys() & {'TPU_WORKER_HOSTNAMES', 'TPU_PROCESS_ADDRESSES', 'TPU_SKIP_MDS_QUERY'},
-      'MEGASCALE_NUM_SLICES': several('MEGASCALE_NUM_SLICES'),
-      # srun's step; the shell of salloc and the script of sbatch have the count too, and are one process.
-      'SLURM_NTASKS': 'SLURM_JOB_ID' in env and 'SLURM_STEP_NODELIST' in env and several('SLURM_NTASKS'),
-      'OMPI_COMM_WORLD_SIZE': several('OMPI_COMM_WORLD_SIZE'),
-      'JOB_COMPLETION_INDEX': 'KUBERNETES_SERVICE_HOST' in env and 'JOB_COMPLETION_INDEX' in env,  # an indexed job
-  }
-  return next((name for name, there in shown.items() if there and name in env), '')
+def _say_devices() -> None:
+  """What it runs on, in one line; JAX itself falls back to the CPU where it finds no driver that it knows."""
+  devices = jax.devices()
+  log.info('devices: %d x %s, %d of them on this host, jax %s', len(devices), devices[0].device_kind,
+           jax.local_device_count(), jax.__version__)
+  if devices[0].platform == 'cpu' and os.path.exists('/dev/nvidia0') and not os.environ.get('JAX_PLATFORMS'):
+    log.warning('this host has a GPU that JAX does not use: install the extra that fits its driver, r1jax[cuda13] (580 '
+                'or newer) or r1jax[cuda12], or say JAX_PLATFORMS=cpu')
 
 
 def main(argv: list[str]) -> int:
@@ -105,32 +66,25 @@ def main(argv: list[str]) -> int:
   logging.getLogger('r1jax').setLevel(logging.INFO)
   if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
     signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
-  try:
-    config = options.parse(argv, needed=('workdir',))
-    profile.steps = profile.parse(_PROFILE.value) if _PROFILE.value else None
-    _join_hosts()
-    compile_cache.use(config.get('compile_cache', 'auto'))
-    if _UNSAFE.value:
-      os.environ[boxes.FLAG_SET] = '1'  # rewards run in processes of their own
-    if config.keep_freed_memory:
-      _keep_freed_memory()
-    pipeline.run(config, _WORKDIR.value, tuple(filter(None, _RERUN.value.split(','))), verify=_VERIFY.value)
-    return 0
-  except UserError as e:
-    print(f'r1jax: {e}', file=sys.stderr)
-    return 2
-  except RunStopped as e:
-    print(f'r1jax: the run stopped itself: {e}', file=sys.stderr)
-    return 4
-  except checkpoint.Stopped as e:
-    print(f'r1jax: {e}; the same command goes on', file=sys.stderr)
-    return 143
-  except OSError as e:
-    if e.errno not in (errno.ENOSPC, errno.EDQUOT):
-      raise
-    place = e.filename or _WORKDIR.value
-    print(f'r1jax: {e.strerror}: free some in {place}, then the same command goes on', file=sys.stderr)
-    return 2
+  return errors.run(_run, argv)
+
+
+def _run(argv: list[str]) -> int:
+  config = options.parse(argv, needed=('workdir',))
+  return errors.run(_work, config, place=_WORKDIR.value)
+
+
+def _work(config) -> int:
+  profile.steps = profile.parse(_PROFILE.value) if _PROFILE.value else None
+  hosts.join()
+  compile_cache.use(config.get('compile_cache', 'auto'))
+  if _UNSAFE.value:
+    os.environ[boxes.FLAG_SET] = '1'  # rewards run in processes of their own
+  if config.keep_freed_memory:
+    _keep_freed_memory()
+  _say_devices()  # it starts XLA's threads
+  pipeline.run(config, _WORKDIR.value, tuple(filter(None, _RERUN.value.split(','))), verify=_VERIFY.value)
+  return 0
 
 
 if __name__ == '__main__':

@@ -10,7 +10,8 @@ from absl import flags
 from ml_collections import ConfigDict
 from ml_collections import config_flags
 
-from r1jax.types import UserError
+from r1jax import paths
+from r1jax.exceptions import UserError
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'experiments/NAME.py[:ARG]', lock_config=True)
 
@@ -47,7 +48,21 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
     raise UserError(f'no config file {_config_file(argv)}') from e
   for key, value in whole:
     _set_whole(CONFIG.value, key, _literal(value))
+  _expand(CONFIG.value)
   return CONFIG.value
+
+
+def _expand(config, prefix: str = '') -> None:
+  """Paths as a person means them, where a value is one: ~ is the home directory, gs://bucket an error."""
+  for key, value in config.items():
+    if isinstance(value, ConfigDict):
+      _expand(value, f'{prefix}{key}.')
+    elif isinstance(value, str) and key in ('path', 'source', 'from_run'):
+      kind, colon, path = value.partition(':')
+      if not colon or kind not in ('jsonl', 'parquet', 'json') and key == 'source':
+        kind, colon, path = '', '', value
+      if path.startswith('~') or '://' in path:
+        config[key] = kind + colon + paths.local(path, f'--config.{prefix}{key}')
 
 
 def _literal(text: str):

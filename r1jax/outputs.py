@@ -12,7 +12,7 @@ import numpy as np
 from r1jax.engine import checkpoint
 from r1jax.engine import checksums
 from r1jax.engine import mesh as mesh_lib
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Callable
 
+from r1jax.exceptions import UserError
+
 
 def names(text: str) -> bool:
   """Whether a text is 'FILE.py:NAME'."""
@@ -18,7 +20,6 @@ def function(text: str) -> Callable:
   Raises:
     UserError: no such file, one that fails, or no function of that name in it.
   """
-  from r1jax.types import UserError  # it brings jax, which processes that judge answers must not hold
   path, _, name = text.partition(':')
   if not os.path.isfile(path):
     raise UserError(f'{text}: no file {path}')
@@ -30,7 +31,6 @@ def function(text: str) -> Callable:
 
 @functools.lru_cache(maxsize=64)
 def _module(path: str, changed: int):
-  from r1jax.types import UserError
   del changed
   if os.path.dirname(path) not in sys.path:
     sys.path.append(os.path.dirname(path))  # it may import what lies beside it

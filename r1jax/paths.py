@@ -2,7 +2,7 @@
 
 import os
 
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 
 def local(path: str, option: str) -> str:

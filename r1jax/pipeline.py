@@ -9,10 +9,11 @@ import time
 
 from r1jax import outputs
 from r1jax import paths
+from r1jax import values
 from r1jax import workdir as workdir_lib
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 from r1jax.workdir import move_aside
 
 log = logging.getLogger('r1jax')
@@ -166,6 +167,7 @@ def _module(spec: dict):
 def _check(config, standing=frozenset()) -> None:
   """Every stage that is not finished looks at its part of the config before the first one starts to work: what one has
   read that is finished may be gone."""
+  values.check(config)
   earlier = set()
   for spec in config.stages:
     unknown = [source for source in spec['inputs'].values() if source not in earlier and not _elsewhere(config, source)]

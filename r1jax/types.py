@@ -15,15 +15,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from r1jax.exceptions import RunStopped, UserError  # under this name for all that have jax
+
 NOWHERE = 1 << 30  # the position of padding: after every query, so nobody looks at it
-
-
-class UserError(Exception):
-  """Something the user can mend: main prints its one line to stderr and exits with 2."""
-
-
-class RunStopped(Exception):
-  """A run that stops itself (NaN, sampler and trainer disagree): one line, exit 4."""
 
 
 class Prompts(NamedTuple):

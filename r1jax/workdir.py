@@ -11,7 +11,7 @@ import time
 
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 

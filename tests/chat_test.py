@@ -8,7 +8,7 @@ import tokenizers
 from r1jax.convert import tokenizer_files
 from r1jax.data import chat, columns, formats, prompts
 from r1jax.data.tokenizer import Tokenizer
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 SPECIAL = ['<s>', '</s>', '<|user|>', '<|assistant|>', '<|system|>']
 # In the manner of the published ones: a loop, a system prompt in a variable, an error for a role that is unknown.

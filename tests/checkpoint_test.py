@@ -17,7 +17,7 @@ import pytest
 
 from r1jax.engine import checkpoint
 from r1jax.engine import update
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

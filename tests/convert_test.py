@@ -21,10 +21,10 @@ from r1jax import convert
 from r1jax.convert import __main__ as convert_main
 from r1jax.convert import export, hf_config, table
 from r1jax.engine import mesh as mesh_lib
+from r1jax.exceptions import UserError
 from r1jax.stages import common
 from r1jax.models import dense, zoo
 from r1jax.data.tokenizer import train as train_tokenizer
-from r1jax.types import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 D, L, H, K, F, d = 32, 2, 4, 2, 64, 8

@@ -11,9 +11,9 @@ import pytest
 
 from r1jax import convert
 from r1jax import pipeline
+from r1jax.exceptions import UserError
 from r1jax.plan import phases as phases_lib
 from r1jax.plan.chips import topology
-from r1jax.types import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VARIANTS = [('r1_zero', arg) for arg in (

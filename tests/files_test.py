@@ -9,7 +9,7 @@ import pytest
 
 from r1jax.data import answers
 from r1jax.data import tasks
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 
 def lines(*rows):

@@ -6,7 +6,7 @@ from r1jax.data import formats
 from r1jax.engine import packing
 from r1jax import rewards
 from r1jax.data import tokenizer as tokenizer_lib
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 R1 = formats.get('r1')
 M = R1.mark

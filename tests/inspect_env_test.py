@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip('inspect_ai', reason='the interface needs inspect_ai: pip install inspect_ai')
 
+from r1jax.exceptions import UserError
 from r1jax.rewards.sandbox import boxes, inspect_env  # noqa: E402
-from r1jax.types import UserError  # noqa: E402
 
 
 @pytest.fixture

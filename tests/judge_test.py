@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from r1jax.exceptions import UserError
 from r1jax.rewards import judge as judge_lib
-from r1jax.types import UserError
 
 
 @pytest.mark.parametrize('reply, verdict', [

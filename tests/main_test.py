@@ -9,10 +9,11 @@ import sys
 import jax
 import pytest
 
-from r1jax import main
+
 from r1jax.engine import compile_cache
+from r1jax.engine import hosts
 from r1jax.engine import profile
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -51,7 +52,7 @@ def test_hosts_are_found_where_the_environment_shows_them(joined, monkeypatch, c
   for name, value in env.items():
     monkeypatch.setenv(name, value)
   with caplog.at_level(logging.INFO, 'r1jax'):
-    main._join_hosts()
+    hosts.join()
   assert joined == ([] if args is None else [args])
   assert [said in message for message in caplog.messages] == [True]
 
@@ -59,11 +60,11 @@ def test_hosts_are_found_where_the_environment_shows_them(joined, monkeypatch, c
 def test_a_tpu_vm_is_asked_for_its_hosts(joined, monkeypatch):
   """No variable names them; JAX sets TPU_ML_PLATFORM where it finds chips."""
   monkeypatch.setenv('TPU_ML_PLATFORM', 'JAX')
-  main._join_hosts()
+  hosts.join()
   assert joined == []  # the platform is cpu here
   jax.config.update('jax_platforms', 'tpu,cpu')
   try:
-    main._join_hosts()
+    hosts.join()
   finally:
     jax.config.update('jax_platforms', 'cpu')
   assert joined == [()]
@@ -76,7 +77,7 @@ def test_hosts_that_cannot_be_joined_are_one_line(joined, monkeypatch):
   monkeypatch.setattr(jax.distributed, 'initialize', fail)
   monkeypatch.setenv('OMPI_COMM_WORLD_SIZE', '2')
   with pytest.raises(UserError, match='OMPI_COMM_WORLD_SIZE .* should be defined.*JAX_COORDINATOR_ADDRESS') as error:
-    main._join_hosts()
+    hosts.join()
   assert '\n' not in str(error.value)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from r1jax import own, rewards
 from r1jax.data import questions, tasks
+from r1jax.exceptions import UserError
 from r1jax.rewards import pool
-from r1jax.types import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = (ROOT / 'docs' / 'own.md').read_text(encoding='utf-8')

@@ -21,7 +21,7 @@ from r1jax.engine import checkpoint
 from r1jax import outputs
 from r1jax import pipeline
 from r1jax import report
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = {

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
+from r1jax.exceptions import UserError
 from r1jax.models import zoo
 from r1jax.plan import __main__ as command
 from r1jax.plan import chips, memory, phases, roofline
-from r1jax.types import UserError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MESH = {'data': 1, 'fsdp': 1, 'tensor': 1, 'expert': 1}

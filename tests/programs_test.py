@@ -8,8 +8,8 @@ import zlib
 import pytest
 
 from r1jax.data import tasks
+from r1jax.exceptions import UserError
 from r1jax.rewards import pool
-from r1jax.types import UserError
 
 TWICE, THRICE = 'n = int(input())\nprint(2 * n)', 'n = int(input())\nprint(3 * n)'
 SOLUTION = 'class Solution:\n  def twice(self, nums: List[int]) -> List[int]:\n    return [2 * n for n in nums]'

@@ -7,7 +7,7 @@ from public copies of their tokenizer_config.json.
 import pytest
 
 from r1jax.data import prompts
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 Q = 'What is 2 + 2?'
 

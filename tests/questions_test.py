@@ -9,7 +9,7 @@ import pytest
 from r1jax.data import questions
 from r1jax import rewards
 from r1jax.data import tasks
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 
 def test_every_question_is_asked_before_one_is_asked_again():

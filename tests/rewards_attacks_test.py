@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from r1jax.exceptions import UserError
 from r1jax.rewards import sandbox
 from r1jax.rewards.sandbox import boxes
-from r1jax.types import UserError
 
 ATTACKS = sorted(p for p in (pathlib.Path(__file__).parent / 'attacks').glob('*.*') if p.suffix in ('.py', '.cpp'))
 HONEST = 'print(sum(map(int, input().split())))'

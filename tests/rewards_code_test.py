@@ -4,9 +4,9 @@ import pytest
 
 from r1jax import rewards
 from r1jax.data import tasks
+from r1jax.exceptions import UserError
 from r1jax.rewards import code, pool
 from r1jax.rewards.sandbox import boxes
-from r1jax.types import UserError
 
 SUM = 'print(sum(map(int, input().split())))'
 ROW = {'tests': [{'stdin': '2 3', 'stdout': '5'}, {'stdin': '1 1', 'stdout': '2'}], 'code_language': 'python'}

@@ -10,10 +10,10 @@ import time
 
 import pytest
 
+from r1jax.exceptions import UserError
 from r1jax.rewards import sandbox
 from r1jax.rewards.sandbox import boxes, compare, inside, languages, programs, seccomp, selftest, values
 from r1jax.rewards.sandbox import Limits
-from r1jax.types import UserError
 
 SUM = 'print(sum(map(int, input().split())))'
 CXX = '#include <bits/stdc++.h>\nusing namespace std;\nint main() { int a, b; cin >> a >> b; cout << a + b << endl; }'

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from r1jax.data import formats
+from r1jax.exceptions import UserError
 from r1jax.stages import process
 from r1jax.stages import reward_model
 from r1jax.stages import search
 from r1jax.rewards import pool
-from r1jax.types import UserError
 
 M = formats.get('r1').mark
 

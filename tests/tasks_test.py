@@ -12,7 +12,7 @@ from r1jax.data import corpus
 from r1jax.data import prompts
 from r1jax.data import tasks
 from r1jax.data import tokenizer as tokenizer_lib
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 SOURCE = 'reasoning_gym:chain_sum'

@@ -10,7 +10,7 @@ from tokenizers import pre_tokenizers
 
 from r1jax.data.tokenizer import Tokenizer, add_special_tokens, as_tokenizer_json
 from r1jax.data.tokenizer import train as train_tokenizer
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 TOKENS = ['<|end|>', '<|pad|>', '<think>', *sorted(pre_tokenizers.ByteLevel.alphabet()), 'he', 'll', 'hell', 'Ġhell']
 MERGES = ['h e', 'l l', 'he ll', 'Ġ hell']

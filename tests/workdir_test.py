@@ -19,7 +19,7 @@ from r1jax import report
 from r1jax import workdir as workdir_lib
 from r1jax.engine import checkpoint
 from r1jax.engine import checksums
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 

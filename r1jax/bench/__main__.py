@@ -19,7 +19,7 @@ from r1jax import options
 from r1jax.bench import environments
 from r1jax.bench import inputs
 from r1jax.bench import table
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 _BOOL, _STRING, _INTEGER = (  # other commands have flags of the same names
     functools.partial(define, allow_override=True)

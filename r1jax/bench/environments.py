@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 from r1jax.bench import inputs as inputs_lib
+from r1jax.exceptions import UserError
 from r1jax.metrics import replace_file
-from r1jax.types import UserError
 
 REQUIREMENTS = {'trl': ('torch==2.13.0', 'trl==1.16.0', 'transformers==5.23.0', 'datasets'),
                 'tunix': ('google-tunix==0.1.7',)}

@@ -13,8 +13,8 @@ import safetensors.numpy
 import tokenizers
 
 from r1jax.data.tokenizer import Tokenizer
+from r1jax.exceptions import UserError
 from r1jax.metrics import replace_file
-from r1jax.types import UserError
 
 BOS = 1  # every prompt begins with it: tunix puts it there itself, whatever a tokenizer says
 _SPECIAL = ('<pad>', '<bos>', '<eos>', '<unk>')  # of the random model's words, which are t4, t5, ..

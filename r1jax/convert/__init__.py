@@ -33,9 +33,9 @@ from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
+from r1jax.exceptions import UserError
 from r1jax.models import zoo
 from r1jax.stages import common
-from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
 
@@ -267,7 +267,25 @@ def check(config, name: str) -> None:
     named = f' of {c.model}' if c.model else ''
     raise UserError(f'{name}.source is empty: --config.{name}.source=DIR, a Hugging Face directory{named} '
                     '(or OWNER/NAME of the hub, or a GGUF file)')
-  looked_at(c.source, **told(config, c))
+  _, found, _ = looked_at(c.source, **told(config, c))
+  for spec, needed in _lengths(config, name):
+    if needed > found.max_length:
+      raise UserError(f"{spec}: texts of up to {needed} tokens, but {c.source} was made for {found.max_length} positions: "
+                      f'lower them, or say --config.model.max_length={needed} (often with rope_theta or rope_scaling)')
+
+
+def _lengths(config, name: str):
+  """(stage, positions that its texts may take) of the stages that work on what this one imports."""
+  descended = {next(spec['name'] for spec in config.stages if spec.get('config', spec['name']) == name)}
+  for spec in config.stages:
+    part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}
+    if spec['inputs'].get('checkpoint', next(iter(spec['inputs'].values()), None)) not in descended:
+      continue
+    descended.add(spec['name'])
+    if 'max_tokens' in part and 'max_prompt' in part:
+      yield spec['name'], part.max_prompt + part.max_tokens
+    elif 'length' in part:
+      yield spec['name'], part.length
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:

@@ -1,13 +1,15 @@
 """python -m r1jax.convert import | export: see the package's docstring. Exit 2 and one line for a mistake."""
 
 import argparse
+import logging
 import os
 import sys
 
 from r1jax.engine import checkpoint
 from r1jax import convert
+from r1jax import errors
 from r1jax import paths
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -18,6 +20,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
+  logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
+  logging.getLogger('r1jax').setLevel(logging.INFO)
   parser = _Parser(prog='python -m r1jax.convert', description='weights of other programs <-> ours')
   commands = parser.add_subparsers(dest='command', required=True)
   flags = commands.add_parser('import', help='GGUF or Hugging Face safetensors -> a checkpoint of ours')
@@ -35,24 +39,21 @@ def main(argv: list[str]) -> int:
   flags.add_argument('--out', required=True, help='directory to write, new or empty')
   flags.add_argument('--dtype', choices=('float32', 'bfloat16', 'float16'),
                      help="of the weights; default: the source's, where it had one, else as they are kept")
-  try:
-    args = parser.parse_args(argv[1:])
-    if args.command == 'import':
-      config = convert.import_model(
-          args.source, args.model, args.out, dtype=args.dtype, stop=tuple(args.stop),
-          changes={'rope_theta': args.rope_theta, 'max_length': args.max_length})
-      checkpoint.write_json(os.path.join(paths.local(args.out, '--out'), 'config.json'), vars(args))
-      print(f'{args.source}: {config.param_count():,} parameters -> {args.out}')
-    else:
-      config = convert.export_model(args.checkpoint, args.out, dtype=args.dtype)
-      print(f'{args.checkpoint}: {config.param_count():,} parameters -> {args.out}')
-    return 0
-  except UserError as e:
-    print(f'r1jax: {e}', file=sys.stderr)
-    return 2
-  except OSError as e:
-    print(f'r1jax: {e.strerror}: {e.filename}', file=sys.stderr)
-    return 2
+  return errors.run(_run, parser, argv)
+
+
+def _run(parser: argparse.ArgumentParser, argv: list[str]) -> int:
+  args = parser.parse_args(argv[1:])
+  if args.command == 'import':
+    config = convert.import_model(
+        args.source, args.model, args.out, dtype=args.dtype, stop=tuple(args.stop),
+        changes={'rope_theta': args.rope_theta, 'max_length': args.max_length})
+    checkpoint.write_json(os.path.join(paths.local(args.out, '--out'), 'config.json'), vars(args))
+    print(f'{args.source}: {config.param_count():,} parameters -> {args.out}')
+  else:
+    config = convert.export_model(args.checkpoint, args.out, dtype=args.dtype)
+    print(f'{args.checkpoint}: {config.param_count():,} parameters -> {args.out}')
+  return 0
 
 
 if __name__ == '__main__':

@@ -13,8 +13,8 @@ from r1jax.convert import table
 from r1jax.convert.hf_config import facts_of
 from r1jax.data.tokenizer import as_tokenizer_json
 from r1jax.engine import checkpoint
+from r1jax.exceptions import UserError
 from r1jax.metrics import replace_file
-from r1jax.types import UserError
 
 _SHARD_BYTES = 5 << 30
 _AHEAD = 4  # tensors that are read and turned while one is written

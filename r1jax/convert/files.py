@@ -3,7 +3,7 @@
 import json
 import os
 
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 _POINTER = b'version https://git-lfs'  # what git leaves of a large file where git-lfs did not fetch it
 

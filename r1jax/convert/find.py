@@ -6,7 +6,7 @@ import os
 import re
 
 from r1jax import paths
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 _FILES = ['*.json', '*.safetensors', '*.jinja']  # what a model of the hub is read from
 _NOT = ['consolidated*', 'original/*', 'onnx/*', 'adapter_*']

@@ -4,8 +4,8 @@ import numpy as np
 
 from r1jax.convert import gguf_tokenizer
 from r1jax.convert.source import Source
+from r1jax.exceptions import UserError
 from r1jax.models.layers import RopeScaling, rope_factors
-from r1jax.types import UserError
 
 
 def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:

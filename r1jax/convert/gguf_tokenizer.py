@@ -7,7 +7,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from r1jax.convert import tokenizer_files
 from r1jax.convert.source import TokenizerFiles
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 _CONTROL, _USER_DEFINED = 3, 4  # tokenizer.ggml.token_type
 

@@ -14,7 +14,7 @@ from r1jax.convert import tokenizer_files
 from r1jax.convert.files import is_pointer, read_json
 from r1jax.convert.hf_config import BLOCK, sizes_of
 from r1jax.convert.source import Source
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 

@@ -2,7 +2,7 @@
 
 import json
 
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 BLOCK = 128  # DeepSeek's fp8: one scale for 128 x 128 weights
 

@@ -7,7 +7,7 @@ import tokenizers
 
 from r1jax.convert.source import TokenizerFiles
 from r1jax.convert.files import read_json, read_text
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 

@@ -4,7 +4,7 @@ import datetime
 import functools
 import json
 
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 
 def render(tokenizer, question: str, system: str = '') -> str:

@@ -8,7 +8,7 @@ A dot leads into an object. The first name that a row has counts; null is absent
 
 from r1jax.data import answers
 from r1jax.data import programs
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 QUESTION = ('question', 'problem', 'prompt', 'input', 'query', 'instruction', 'messages', 'conversations')
 ANSWER = ('answer', 'final_answer', 'expected_answer', 'ground_truth', 'target', 'reward_model.ground_truth',

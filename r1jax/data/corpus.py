@@ -18,7 +18,7 @@ import random
 
 from r1jax.data import scenarios
 from r1jax.data import tasks
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 
 @dataclasses.dataclass(frozen=True)

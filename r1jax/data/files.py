@@ -6,7 +6,7 @@ import json
 import os
 
 from r1jax.data import long_numbers
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 ENDINGS = ('.jsonl', '.json', '.ndjson', '.jsonl.gz', '.json.gz', '.jsonl.zst', '.json.zst', '.parquet')
 

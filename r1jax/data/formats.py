@@ -11,6 +11,8 @@ neither can drift from the other; a run checks at start-up that an ideal turn sc
 import dataclasses
 import re
 
+from r1jax.exceptions import UserError
+
 THINK, THINK_END, ANSWER, ANSWER_END = TAGS = ('<think>', '</think>', '<answer>', '</answer>')
 
 # Each tag is counted apart, so the lazy groups below cannot hide a second one.
@@ -142,7 +144,6 @@ FORMATS = {form.name: form for form in (Tagged(), Marked(), Opened())}
 
 def get(name: str) -> Tagged | Marked | Opened:
   if name not in FORMATS:
-    from r1jax.types import UserError  # it brings jax, which processes that judge answers must not hold
     raise UserError(f'no format {name!r}: one of {", ".join(FORMATS)}')
   return FORMATS[name]
 

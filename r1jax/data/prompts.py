@@ -8,7 +8,7 @@ import numpy as np
 
 from r1jax.data import chat
 from r1jax.data import formats
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 

@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 # Shares of 100: which split a problem's hash falls into.
 SPLITS = {'base': range(0, 70), 'train': range(70, 90), 'heldout': range(90, 100)}

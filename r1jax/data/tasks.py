@@ -33,7 +33,7 @@ from r1jax.data import formats
 from r1jax.data import scenarios
 from r1jax.data import sources
 from r1jax.data.sources import SPLITS, digest_of, split_of
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 

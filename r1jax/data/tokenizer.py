@@ -10,8 +10,8 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 import tokenizers
 
+from r1jax.exceptions import UserError
 from r1jax.metrics import replace_file
-from r1jax.types import UserError
 
 _USER_DEFINED = sentencepiece_model_pb2.ModelProto.SentencePiece.USER_DEFINED
 

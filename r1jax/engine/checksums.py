@@ -10,8 +10,8 @@ import zlib
 
 import jax
 
+from r1jax.exceptions import UserError
 from r1jax.metrics import replace_file
-from r1jax.types import UserError
 
 _BLOCK = 8 << 20
 _THREADS = 8  # a number is made of 1 to 3 GB a second and thread; zlib lets other threads run meanwhile

@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import numpy as np
 
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 AXES = ('data', 'fsdp', 'tensor', 'expert')
 

@@ -5,7 +5,7 @@ import re
 
 import jax
 
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 steps: tuple[int, int] | None = None  # the first and the last to be traced, in whatever stage makes them; main sets it
 

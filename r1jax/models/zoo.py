@@ -2,9 +2,9 @@
 
 import dataclasses
 
+from r1jax.exceptions import UserError
 from r1jax.models import deepseek_v3, dense
 from r1jax.models.layers import RopeScaling
-from r1jax.types import UserError
 
 _FAMILIES = {'dense': dense, 'deepseek_v3': deepseek_v3}
 

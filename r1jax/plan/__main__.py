@@ -14,10 +14,10 @@ import tempfile
 from absl import flags
 
 from r1jax import options
+from r1jax.exceptions import UserError
 from r1jax.plan import phases as phases_lib
 from r1jax.plan import run as run_lib
-from r1jax.plan.chips import GIB, topology
-from r1jax.types import UserError
+from r1jax.plan.chips import GIB, SHARE, topology
 
 _TOPOLOGY = flags.DEFINE_string('topology', None, "KIND:AxBxC; default: the config's own")
 _JSON = flags.DEFINE_bool('json', False, 'print one JSON object')
@@ -76,7 +76,8 @@ def main(argv: list[str]) -> int:
   if not all(entry['fits'] for entry in found):
     for entry in found:
       if not entry['fits']:
-        print(f'r1jax: {entry["stage"]}/{entry["phase"]} does not fit {where.name}: {advice(entry)}', file=sys.stderr)
+        print(f'r1jax: {entry["stage"]}/{entry["phase"]} does not fit {where.name}: '
+              f'{advice(entry, where.chip.hbm_bytes * (where.chip.platform == "gpu"))}', file=sys.stderr)
     return 3
   return 0
 
@@ -119,19 +120,25 @@ def _in_child(argv, phase, where, known: str) -> dict:
 
 def table(name: str, where, found: list[dict]) -> str:
   """The plan as text, bytes per device."""
-  lines = [f'{name} on {where.name} ({where.chips} chips), per device, planned by compiler',
-           f'{"phase":18} {"params":>8} {"optim.":>8} {"activ.":>8} {"cache":>8} {"total":>8}  of {"avail.":>8}  fits  '
+  lines = [f'{name} on {where.name} ({_machines(where)}), per device, planned by compiler',
+           f'{"phase":18} {"params":>8} {"optim.":>8} {"grads":>8} {"activ.":>8} {"cache":>8} {"total":>8}  of {"avail.":>8}  fits  '
            f'{"FLOPs":>9} {"at least":>10} {"binds":>13} {"tokens/s":>10} {"MFU at most":>11}']
   gib = lambda x: '?' if x is None else f'{x / GIB:.2f}'
   for e in found:
     hbm = e['hbm_bytes']
     lines.append(
         f'{e["stage"] + "/" + e["phase"]:18} ' + ' '.join(
-            f'{gib(hbm[k]):>8}' for k in ('params', 'optimizer', 'activations', 'cache', 'total'))
+            f'{gib(hbm[k]):>8}' for k in ('params', 'optimizer', 'gradients', 'activations', 'cache', 'total'))
         + f'  of {gib(hbm["available"]):>8}  {"yes " if e["fits"] else "NO  "}  {e["flops"]:9.2e} '
         f'{_seconds(e["roofline_seconds"]):>10} {e["bound"]:>13} {e["tokens_per_second"]:>10.3g} '
         f'{e["mfu_bound"]:>11.1%}')
   return '\n'.join(lines)
+
+
+def _machines(where) -> str:
+  share = f', of {where.chip.hbm_bytes / GIB:.1f} GiB JAX takes {where.available * where.chip.devices / GIB:.1f}: {SHARE}'
+  return (f'{where.chips} chips, {where.hosts} host{"s" * (where.hosts > 1)}'
+          + (share if where.chip.platform == 'gpu' else ''))
 
 
 def run_table(run: dict, where) -> str:
@@ -143,7 +150,7 @@ def run_table(run: dict, where) -> str:
   rows += [('binds', *(f"{way['bound']}, {way['bound_by']}" for way in (run, static)))]
   rows += [('the run', *(f"{way['days']:.3g} days" for way in (run, static))),
            ('', *(f"{way['chip_hours']:,.0f} chip-hours" for way in (run, static)))]
-  lines = [f"{run['stage']} on {where.name} ({where.chips} chips): {run['rollouts']:,} rollouts of "
+  lines = [f"{run['stage']} on {where.name} ({_machines(where)}): {run['rollouts']:,} rollouts of "
            f"{run['outputs']:,} outputs, planned {run['planned']}",
            f"log-normal lengths, mean {of['mean']:,.0f} tokens, median {of['median']:,.0f}, sigma {of['sigma']:g}, "
            f"{of['cut']:.1%} cut at {of['most']:,}; judging: {run['judging_assumes']}",
@@ -160,16 +167,20 @@ def _seconds(s: float) -> str:
   return f'{s * 1e3:.3g} ms' if s < 1 else f'{s:.3g} s'
 
 
-def advice(entry: dict) -> str:
-  """What to change, by what takes the most."""
+def advice(entry: dict, whole: float = 0.0) -> str:
+  """What to change, by what takes the most; whole: bytes of a GPU, of which JAX takes a share."""
   hbm = entry['hbm_bytes']
   if hbm['total'] is None:
     size = f'the compiler ran out: {entry["reason"]}'
   else:
     size = f'{hbm["total"] / GIB:.2f} GiB of {hbm["available"] / GIB:.2f}'
+    if whole and hbm['total'] <= 0.95 * whole:
+      return f'{size} that JAX takes by default; with the environment variable {SHARE}=0.95 it fits'
   changes = {'params': "rl.ref_dtype='bfloat16' or rl.ref_memory='host', more chips, or more of them on "
                        'config.mesh.fsdp or tensor',
              'optimizer': "optimizer.dtype='bfloat16', or more chips on config.mesh.fsdp",
+             'gradients': 'more chips on config.mesh.fsdp or tensor: they are float32 and as many as the weights, however '
+                          'small a micro-batch is',
              'cache': 'a smaller `slots` of the stage (config.rl.slots, config.evaluate.slots), or more chips on '
                       'config.mesh.tensor',
              'activations': "config.remat='full', a smaller micro_tokens of the stage, a smaller config.logit_elements"}

@@ -1,11 +1,13 @@
 """What a chip can do, and topologies as they are written: KIND:AxBxC, of GPUs KIND:HOSTSxGPUS."""
 
 import math
+import os
 from typing import NamedTuple
 
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 GIB = 1 << 30
+SHARE = 'XLA_PYTHON_CLIENT_MEM_FRACTION'
 
 
 class Chip(NamedTuple):
@@ -27,7 +29,7 @@ CHIPS = {
     'v6e': Chip(918e12, 31.25 * GIB, 1640e9, 400e9),
     'tpu7x': Chip(2307e12, 189.5 * GIB, 7380e9, 600e9, devices=2),
     # NVIDIA's data sheets, 2026-11: dense bfloat16, NVLink in one direction, one 400 (A100: 200) Gb/s port a GPU.
-    # Memory is the whole of the device: JAX takes 75 % of it unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise.
+    # Memory is the whole of the device, of which JAX takes a share: Topology.available.
     'a100': Chip(312e12, 85100068864, 2039e9, 300e9, platform='gpu', network_bandwidth=25e9),
     'h100': Chip(989e12, 84942979072, 3352e9, 450e9, platform='gpu', network_bandwidth=50e9),
     'h200': Chip(989e12, 151397597184, 4800e9, 450e9, platform='gpu', network_bandwidth=50e9),
@@ -58,6 +60,23 @@ class Topology(NamedTuple):
   @property
   def devices(self) -> int:
     return self.chips * self.chip.devices
+
+  @property
+  def hosts(self) -> int:
+    """Machines: GPUs as written; up to eight chips of v5e and v6e are one, else four chips are (Google Cloud's TPU
+    pages, 2026-11)."""
+    if self.chip.platform == 'gpu':
+      return math.prod(self.shape[:-1])
+    if self.chip.platform == 'cpu' or self.kind in ('v5e', 'v6e') and self.chips <= 8:
+      return 1
+    return -(-self.chips // 4)
+
+  @property
+  def available(self) -> float:
+    """Bytes that JAX has on a device: of a GPU 75 % of its memory, or the share that the environment variable
+    XLA_PYTHON_CLIENT_MEM_FRACTION names."""
+    share = float(os.environ.get(SHARE, 0.75)) if self.chip.platform == 'gpu' else 1.0
+    return self.chip.hbm_bytes * share / self.chip.devices
 
 
 def topology(name: str) -> Topology:

@@ -37,6 +37,7 @@ class Held(NamedTuple):
   params: int
   optimizer: int
   cache: int
+  gradients: int = 0  # the sum over micro-batches, and one micro-batch's own
 
 
 def device_bytes(tree) -> int:
@@ -90,7 +91,7 @@ def of_update(c, run: str, training, judges: int) -> Held:
   if run == 'rl':
     parts.append(Part('prompt_gradient', training.program('prompt_gradient'), moments + reference + prefix + kept))
   parts.append(Part('apply', training.program('apply'), reference + prefix + kept))
-  return Held(parts, params + reference + judges, moments, 0)
+  return Held(parts, params + reference + judges, moments, 0, 2 * device_bytes(training.sums_shapes().grads))
 
 
 def of_sampling(phase: str, sampler: rollout.Sampler, state, judges: int) -> Held:

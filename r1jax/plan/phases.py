@@ -10,13 +10,13 @@ import jax
 from r1jax import convert
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
+from r1jax.exceptions import UserError
 from r1jax.models import zoo
 from r1jax.plan import memory
 from r1jax.plan import roofline
 from r1jax.plan import run as run_lib
 from r1jax.plan.chips import gpu_target, Topology
 from r1jax.stages import common
-from r1jax.types import UserError
 
 
 class Phase(NamedTuple):
@@ -150,8 +150,9 @@ def _moment_bytes(c) -> int:
 
 def _entry(held: memory.Held, found: dict, work: roofline.Work, tokens: int, where: Topology) -> dict:
   """What --json says of a phase: the program that needs most memory, and the time that the formulas give."""
-  available, compiled, total = where.chip.hbm_bytes / where.chip.devices, not found['reason'], found['used']
+  available, compiled, total = where.available, not found['reason'], found['used']
   hbm = {name: getattr(held, name) for name in ('params', 'optimizer', 'cache')}
+  hbm['gradients'] = held.gradients
   hbm |= {'activations': max(total - sum(hbm.values()), 0) if compiled else None, 'total': total if compiled else None,
           'available': available}
   times = roofline.seconds(work, where)

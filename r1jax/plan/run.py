@@ -14,9 +14,9 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from r1jax.engine import packing
+from r1jax.exceptions import UserError
 from r1jax.plan import roofline
 from r1jax.plan.chips import Topology
-from r1jax.types import UserError
 
 STATIC_GROUPS = 32  # of a wave
 JUDGES = 64  # processes that judge, a host

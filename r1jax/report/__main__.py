@@ -8,7 +8,9 @@ import sys
 
 from absl import app, flags
 
+from r1jax import paths
 from r1jax import report
+from r1jax.exceptions import UserError
 
 _WORKDIR = flags.DEFINE_list('workdir', [], 'A work dir, or several with commas between them to be compared.')
 
@@ -18,13 +20,16 @@ def main(argv: list[str]) -> None:
     _fail(f'unexpected argument {argv[1]!r}; work dirs are given as --workdir=DIR[,DIR]')
   if not _WORKDIR.value:
     _fail('--workdir=DIR[,DIR] is missing')
-  for workdir in _WORKDIR.value:
-    if not os.path.isdir(workdir):
-      _fail(f'no such directory: {workdir}')
-  if len(_WORKDIR.value) > 1:
-    path, warnings = report.compare(_WORKDIR.value)
-  else:
-    path, warnings = report.write_checked(_WORKDIR.value[0])
+  try:
+    workdirs = [paths.local(workdir, '--workdir') for workdir in _WORKDIR.value]
+    for workdir in workdirs:
+      if not os.path.isdir(workdir):
+        _fail(f'no such directory: {workdir}')
+    path, warnings = report.compare(workdirs) if len(workdirs) > 1 else report.write_checked(workdirs[0])
+  except UserError as error:
+    _fail(str(error))
+  except OSError as error:
+    _fail(f'the report cannot be written: {error.strerror}: {error.filename}')
   print(path)
   if warnings:
     _fail('; '.join(warnings))

@@ -7,13 +7,13 @@ A row has 'tests' (sandbox/__init__.py says of what form), 'code_language' (defa
 import hashlib
 import re
 
+from r1jax.exceptions import UserError
 from r1jax.rewards import CORRECT, NO_ANSWER, Score, error
 from r1jax.rewards import format as form
 from r1jax.rewards import sandbox
 from r1jax.rewards.sandbox import boxes
 from r1jax.rewards.sandbox import languages
 from r1jax.rewards.sandbox import selftest
-from r1jax.types import UserError
 
 IDEAL_SCORE = None  # nobody here can say what a right program is
 # Right, and only if the box works.

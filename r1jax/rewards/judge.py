@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 
-from r1jax.types import UserError
+from r1jax.exceptions import UserError
 
 SAME = '''Two answers to the same question are given. One of them is known to be right; you are not told which.
 Decide whether they say the same: whether a strict marker who accepts the one would accept the other.

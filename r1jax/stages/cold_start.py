@@ -17,6 +17,7 @@ import re
 
 from r1jax.data import corpus
 from r1jax.data import formats
+from r1jax.exceptions import UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
@@ -28,7 +29,6 @@ from r1jax.data import tasks
 from r1jax.rewards import format as form_lib
 from r1jax.rewards import math as math_lib
 from r1jax.rewards import pool
-from r1jax.types import UserError
 
 SOURCES = {'few_shot': 'base', 'reflection': 'base', 'zero': 'zero'}  # source -> the input that is sampled from
 _ENDS = re.compile(r'(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])\s*')  # a point within a number is followed by no space

@@ -14,11 +14,11 @@ from r1jax.engine import checkpoint
 from r1jax.engine import params as params_lib
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
+from r1jax.exceptions import UserError
 from r1jax.models import attention
 from r1jax.models import zoo
 from r1jax.data import prompts
 from r1jax.data.tokenizer import Tokenizer
-from r1jax.types import UserError
 
 
 def load_model(path: str, **overrides):

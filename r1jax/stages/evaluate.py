@@ -11,6 +11,7 @@ import numpy as np
 from r1jax.engine import checkpoint
 from r1jax.data import formats
 from r1jax.data import prompts
+from r1jax.exceptions import UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
@@ -23,7 +24,6 @@ from r1jax.rewards import language
 from r1jax.rewards import pool
 from r1jax.rewards import scenario
 from r1jax.stages import judging
-from r1jax.types import UserError
 
 
 GENERAL = 'general'  # the task that questions without a right answer are listed under

@@ -17,6 +17,7 @@ import numpy as np
 
 from r1jax.engine import checkpoint
 from r1jax.engine import params as params_lib
+from r1jax.exceptions import UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
@@ -26,7 +27,6 @@ from r1jax.stages import sft
 from r1jax.stages import common
 from r1jax.data import tasks
 from r1jax.rewards import scenario
-from r1jax.types import UserError
 
 KINDS = ('pairs', 'labels')
 HELDOUT = 5  # every fifth question's preferences are not learned from

@@ -15,6 +15,7 @@ import numpy as np
 
 from r1jax.engine import checkpoint
 from r1jax.engine import params as params_lib
+from r1jax.exceptions import UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
@@ -26,7 +27,6 @@ from r1jax.stages import sft
 from r1jax.stages import common
 from r1jax.stages import judging
 from r1jax.rewards import pool
-from r1jax.types import UserError
 
 KINDS = ('process', 'value')
 HELDOUT = 10  # every tenth question's answers are not learned from

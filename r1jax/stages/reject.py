@@ -18,6 +18,7 @@ import shutil
 from r1jax.engine import checkpoint
 from r1jax.data import corpus
 from r1jax.data import formats
+from r1jax.exceptions import UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
@@ -30,7 +31,6 @@ from r1jax.rewards import format as form_lib
 from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import language
 from r1jax.rewards import pool
-from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
 COLUMNS = ('id', 'kind', 'prompt', 'completion', 'language')

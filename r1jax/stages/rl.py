@@ -23,6 +23,7 @@ from r1jax.engine import grpo
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import profile
+from r1jax.exceptions import UserError
 from r1jax.stages import common
 from r1jax.stages import evaluate
 from r1jax.stages import judging
@@ -30,7 +31,6 @@ from r1jax.stages import monitor
 from r1jax.stages import policy
 from r1jax.stages import reward_model
 from r1jax.stages import statistics
-from r1jax.types import UserError
 
 log = logging.getLogger('r1jax')
 
@@ -61,6 +61,9 @@ def check(config, name: str) -> None:
   if c.carry and c.old_logps == 'trainer':
     raise UserError(f"{name}.carry={c.carry} trains on tokens of earlier policies, which only the sampler has seen: "
                     f"{name}.old_logps must be 'sampler', not {c.old_logps!r}")
+  if c.ratio == 'sequence' and (c.aggregate != 'sequence_mean' or c.is_cap):
+    raise UserError(f"{name}.ratio='sequence' gives one term an output: it needs {name}.aggregate='sequence_mean' and "
+                    f'{name}.is_cap=0, not {c.aggregate!r} and {c.is_cap}')
   objective.check(c, mesh, c.max_tokens)
   prompts.render(c.template, '')
   weights = _weights(config, c)

@@ -22,6 +22,7 @@ compare.py look at what came out.
 import json
 import re
 
+from r1jax.exceptions import UserError
 from r1jax.rewards.sandbox import checkers
 from r1jax.rewards.sandbox import compare
 from r1jax.rewards.sandbox import languages
@@ -29,7 +30,6 @@ from r1jax.rewards.sandbox import values
 from r1jax.rewards.sandbox.boxes import level
 from r1jax.rewards.sandbox.programs import Program, Reply
 from r1jax.rewards.sandbox.verdicts import Limits, Result, Verdict
-from r1jax.types import UserError
 
 SYNTAX = 77  # exit code of inside.py for Python that does not compile
 _SIGXCPU, _SIGXFSZ = 24, 25

@@ -24,8 +24,8 @@ import sys
 import tempfile
 import time
 
+from r1jax.exceptions import UserError
 from r1jax.rewards.sandbox import seccomp
-from r1jax.types import UserError
 
 LEVELS = ('strong', 'confined', 'none')
 FLAG, VARIABLE = 'run_model_code_without_isolation', 'R1JAX_RUN_MODEL_CODE_WITHOUT_ISOLATION'

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from typing import NamedTuple
 
+from r1jax.exceptions import UserError
 from r1jax.rewards.sandbox import drivers
-from r1jax.types import UserError
 
 
 class Language(NamedTuple):

@@ -10,11 +10,11 @@ import shutil
 import tempfile
 from typing import NamedTuple
 
+from r1jax.exceptions import UserError
 from r1jax.rewards.sandbox import boxes
 from r1jax.rewards.sandbox import languages
 from r1jax.rewards.sandbox.boxes import BoxFailed
 from r1jax.rewards.sandbox.verdicts import Limits, Result, Verdict
-from r1jax.types import UserError
 
 MARGIN = 20.0  # seconds beyond a program's own time on the wall, after which its box is given up
 _BIG = 512 << 20  # disk for the compiled header

@@ -7,9 +7,9 @@ import os
 import socket
 import tempfile
 
+from r1jax.exceptions import UserError
 from r1jax.rewards import sandbox
 from r1jax.rewards.sandbox import boxes
-from r1jax.types import UserError
 
 _ATTEMPTS = '''
 import json, os, socket, sys

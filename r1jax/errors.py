@@ -1,0 +1,71 @@
+"""What goes wrong -> one line with the way out, and an exit code: in one place for every command."""
+
+import errno
+import logging
+import os
+import re
+import sys
+
+from r1jax.engine import checkpoint
+from r1jax.exceptions import RunStopped, UserError
+
+log = logging.getLogger('r1jax')
+
+_MEMORY = ('it takes fewer of: micro_tokens and logit_elements in an update, slots (and batch x samples) in sampling, '
+           'max_tokens in both; or more devices on the mesh')
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def line_of(e: BaseException, place: str = '') -> str | None:
+  """One line for what a person can mend; None for what is a fault of the program."""
+  if isinstance(e, UserError):
+    return str(e)
+  text = ' '.join(str(e).split())
+  if isinstance(e, MemoryError) or (type(e).__name__ in ('XlaRuntimeError', 'JaxRuntimeError')
+                                    and 'RESOURCE_EXHAUSTED' in text):
+    wanted = re.search(r'(?:allocate|allocating|of size|Allocation of)\s+([\d.]+ ?[KMGT]?i?B|\d+)', text)
+    size = f' ({_size(wanted[1])} at once)' if wanted else ''
+    return f'out of memory on a device or this host{size}: {_MEMORY}'
+  number = getattr(e, 'errno', None)
+  if number is None and (found := re.search(r"os_error_code='(\d+)'", text)):  # tensorstore's, in a ValueError
+    number = int(found[1])
+  if number in _FULL:
+    place = getattr(e, 'filename', None) or place or 'the disk that is written to'
+    return f'{os.strerror(number)}: free some in {place}, then the same command goes on'
+  if isinstance(e, (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)) or number == errno.EROFS:
+    return f'{os.strerror(number)}: {getattr(e, "filename", None) or text[:200]}'
+  return None
+
+
+def _size(text: str) -> str:
+  return f'{int(text) / 2**30:.1f} GiB' if text.isdigit() else text
+
+
+def run(command, *args, place: str = '') -> int:
+  """The exit code of command(*args), which returns one itself; what went wrong is said on stderr. place: what it writes
+  to.
+
+  2: a person's mistake; 4: the run stopped itself; 143: asked to stop by SIGTERM, with its state saved. What is none of
+  these is raised, with its traceback.
+  """
+  try:
+    return command(*args)
+  except RunStopped as e:
+    print(f'r1jax: the run stopped itself: {e}', file=sys.stderr)
+    return 4
+  except checkpoint.Stopped as e:
+    print(f'r1jax: {e}; the same command goes on', file=sys.stderr)
+    return 143
+  except Exception as e:  # pylint: disable=broad-except  it is raised again, if it is none of ours
+    said = next((line for cause in _chain(e) if (line := line_of(cause, place))), None)
+    if said is None:
+      raise
+    print(f'r1jax: {said}', file=sys.stderr)
+    return 2
+
+
+def _chain(e: BaseException | None):
+  """An exception and what it came from: a full disk reaches us as some library's complaint."""
+  while e is not None:
+    yield e
+    e = e.__cause__ or e.__context__

@@ -1,0 +1,70 @@
+"""What each value of a config may be, by the name of its key: looked at before anything runs."""
+
+import math
+
+from r1jax.exceptions import UserError
+
+_CHOICES = {
+    'dtype': ('float32', 'bfloat16'), 'ref_dtype': ('float32', 'bfloat16'), 'ref_memory': ('device', 'host'),
+    'remat': ('none', 'full', 'dots'), 'attention': ('auto', 'xla', 'splash', 'splash_interpret', 'cudnn'),
+    'ratio': ('token', 'sequence'), 'aggregate': ('sequence_mean', 'token_mean', 'fixed_length'),
+    'scale': ('std', 'none', 'rloo'), 'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
+}
+# Key -> (least, largest, whether the least itself will do). What is not here may be any number of its kind.
+_ONE, _ZERO, _SHARE = (1, math.inf, True), (0, math.inf, True), (0, 1, True)
+_RANGES = {
+    **dict.fromkeys(('groups', 'samples', 'minibatches', 'batch', 'sample_batch', 'micro_tokens', 'max_prompt',
+                     'max_tokens', 'length', 'eval_questions', 'documents', 'vocab_size', 'every', 'keep',
+                     'logit_elements', 'log_every'), _ONE),
+    **dict.fromkeys(('steps', 'epochs', 'size', 'slots', 'carry', 'ref_every', 'eval_every', 'sample_groups', 'warmup',
+                     'kl_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer', 'temperature',
+                     'weight_decay', 'seed', 'bias_rate', 'balance_loss', 'max_length', 'rope_theta', 'spare_tokens'),
+                    _ZERO),
+    **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2'), _SHARE),
+    'learning_rate': (0, math.inf, False), 'clip_norm': (0, math.inf, False), 'top_p': (0, 1, False),
+}
+_AXES = ('data', 'fsdp', 'tensor', 'expert')
+_NOT_OURS = ('params', 'columns', 'rewards', 'mixture', 'prefill', 'templates', 'judge', 'ask')  # of others, or texts
+_OF_A_PART = {('cold_start', 'keep'), ('reject', 'keep'), ('search', 'keep')}  # other things of the same name
+
+
+def check(config) -> None:
+  """Raises UserError for the first value that cannot be."""
+  parts = {spec.get('config', spec['name']): spec['run'] for spec in config.stages}
+  for key, value in config.items():
+    if key == 'mesh':
+      _mesh(value)
+    elif key in parts or key == 'evaluate' or not hasattr(value, 'items'):
+      _look(key, value, parts.get(key, ''))
+    elif key in ('checkpoints', 'experts', 'model'):
+      _look(key, value, '')
+  for spec in config.stages:
+    part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}
+    if spec['run'] == 'rl' and part.get('steps') == 0:
+      raise UserError(f'{spec["name"]}.steps=0: nothing to train')
+
+
+def _look(key: str, value, run: str) -> None:
+  """At a value, or at all below it."""
+  name = key.rpartition('.')[2]
+  if hasattr(value, 'items'):
+    for inner, of in value.items():
+      if inner not in _NOT_OURS:
+        _look(f'{key}.{inner}', of, run)
+    return
+  if name in _CHOICES and isinstance(value, str) and value not in _CHOICES[name]:
+    raise UserError(f'{key}={value!r} is not one of {", ".join(_CHOICES[name])}')
+  if name not in _RANGES or isinstance(value, bool) or not isinstance(value, (int, float)) or (run, name) in _OF_A_PART:
+    return
+  least, most, itself = _RANGES[name]
+  if not (least <= value if itself else least < value) or not value <= most or math.isnan(value):
+    between = f'{"at least" if itself else "more than"} {least}' + (f' and at most {most}' if most < math.inf else '')
+    raise UserError(f'{key}={value} must be {between}')
+
+
+def _mesh(mesh) -> None:
+  for axis, size in mesh.items():
+    if axis not in _AXES:
+      raise UserError(f'mesh.{axis}: axes are {", ".join(_AXES)}')
+    if size != -1 and size < 1:
+      raise UserError(f'mesh.{axis}={size} must be at least 1, or -1 for all devices that are left')
