@@ -4,6 +4,7 @@ import pytest
 
 import rewards_written_pairs
 import rewards_written_pairs2
+import rewards_written_pairs3
 from r1jax.data import answers
 from r1jax.rewards import pool
 
@@ -32,3 +33,10 @@ def test_the_second_list():
   """Last run 2026-11-26: 1,376 of 1,376 right ones paid, 0 of 2,929 wrong ones; before it had been looked at 1,317 of
   1,377 and 3."""
   check(rewards_written_pairs2.PAIRS + rewards_written_pairs2.MORE_WRONG)
+
+
+@pytest.mark.slow
+def test_the_third_list():
+  """Written by other hands, unseen. Before it had been looked at, 2026-11-26: 356 of 382 right ones paid, 0 of 339
+  wrong ones; then 375 and 0. What stays: "The answer is 5" within a box, 6 times, a set less a point."""
+  check([('', *pair) for pair in rewards_written_pairs3.PAIRS])

@@ -18,7 +18,7 @@ from r1jax.rewards.math import compound
 from r1jax.rewards.math import expressions
 from r1jax.rewards.math import numeric
 from r1jax.rewards.math.parts import outside
-from r1jax.rewards.math.reading import (MAX_CHARS, Based, Quantity, based, choice, number, plain, quantity,
+from r1jax.rewards.math.reading import (MAX_CHARS, Based, Quantity, based, choice, number, option, plain, quantity,
                                         same_quantity, words)
 
 NUMBERS, TYPES = answers.NUMBERS, answers.TYPES
@@ -92,6 +92,9 @@ def _read(answer: str, kind: str):
   return {'choice': choice, 'text': words, 'expr': expressions.measured}[kind](answer)
 
 
+_LETTER = re.compile(r'(?:\\text\s*\{)?\(?([A-J])\)?\}?')
+
+
 def _row_gold(row: dict):
   if row.get('answer') is None or row.get('answer_type') is None:
     raise ValueError(f"row needs 'answer' and 'answer_type', has {sorted(row)}")
@@ -113,6 +116,8 @@ def decide(completion: str, row: dict) -> Score | None:
 
 @functools.lru_cache(maxsize=16384)  # what one sample of a group says, others say too
 def _decide(said: str, gold, kind: str, slack, answer: str) -> bool | None:
+  if _LETTER.fullmatch(answer.strip(' $')) and kind in ('expr', 'text') and (letter := option(said)):
+    return letter == _LETTER.fullmatch(answer.strip(' $'))[1]  # an option, though its question lists none
   if isinstance(gold, Based):  # the question says in which base; without one the digits stand for it
     found = based(said)
     return found == gold if found else plain(said).upper() == gold.digits
@@ -125,7 +130,9 @@ def _decide(said: str, gold, kind: str, slack, answer: str) -> bool | None:
   read = _read(said, kind)
   if read is None or read == gold:
     return read is not None
-  if kind == 'text' and ':' in gold and gold.count(':') == read.count(':'):  # a ratio, part by part
+  if kind == 'text' and ':' in gold:  # a ratio, part by part; 3 to 4 is one
+    read = re.sub(r'(?<=[0-9])\s+to\s+(?=[0-9])', ':', read)
+  if kind == 'text' and ':' in gold and gold.count(':') == read.count(':'):
     return all(_quick(a, b, answer=a) is True for a, b in zip(gold.split(':'), read.split(':')))
   if kind == 'expr':
     if read[1] and gold[1] and read[1] != gold[1]:

@@ -12,6 +12,7 @@ DIGITS = 40  # beyond one for each character of the longer answer: 1.41421356237
 MAX_EXPONENT, MAX_REACH, MAX_DIGITS = 10_000, 300, 1500
 _TOKEN = re.compile(r'\s*(?:(\d+(?:\.\d*)?|\.\d+)|\\([A-Za-z]+)|([A-Za-z])|(.))', re.DOTALL)
 _DRESS = re.compile(r'\\(?:left|right|displaystyle)(?![A-Za-z])|\\[,!;:]|\\quad|\$|(?<=\d),(?=\d{3}(?!\d))|\{,\}')
+_RING = re.compile(r'\^\s*\{\s*\\circ\s*\}|°')
 POINTS, MOST = 3, 5  # at which variables are looked at
 
 
@@ -115,8 +116,12 @@ class _Many:
 
   def power(self, base, exponent):
     mp = self._mp
-    if mp.im(exponent) or abs(exponent) > MAX_EXPONENT:
+    if abs(exponent) > MAX_EXPONENT:
       raise Unread
+    if mp.im(exponent):
+      if base != self.e:
+        raise Unread
+      return mp.exp(exponent)
     self.reach *= max(1.0, float(abs(exponent)))
     whole = mp.isint(exponent)
     # Roots of negative numbers are a matter of convention: sympy's.
@@ -131,7 +136,7 @@ class _Reader:
   def __init__(self, text: str, field):
     if len(text) > LIMIT:
       raise Unread
-    text = _DRESS.sub('', text).strip().rstrip('.')
+    text = _RING.sub(r'^\\circ ', _DRESS.sub('', text)).strip().rstrip('.')
     named = re.match(r'[A-Za-z]\s*=(?!=)', text)
     self._tokens, self._field = iter(_tokens(text[named.end():] if named else text)), field
     self.token = next(self._tokens, None)
@@ -187,6 +192,8 @@ class _Reader:
   def _power(self):
     base = self._atom()
     if self._take('mark', '^'):
+      if self._take('word', 'circ'):
+        return base * self._field.pi / 180
       base = self._field.power(base, self._argument(signed=True))
       if self.token == ('mark', '^'):
         raise Unread
@@ -250,6 +257,10 @@ class _Reader:
       power = int(self._advance()[1])
     enclosed = self.token in (('mark', '('), ('mark', '{'))
     argument = self._atom()
+    if self._take('mark', '^'):
+      if not self._take('word', 'circ'):
+        raise Unread
+      argument = argument * self._field.pi / 180
     if self.token == ('mark', '^') or (not enclosed and self.token and (
         self.token[0] in ('letter', 'number') or self.token[1] in ('(', '{', '[', 'pi', 'sqrt', *_FRACTIONS))):
       raise Unread

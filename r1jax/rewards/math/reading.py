@@ -91,9 +91,16 @@ _SCALES = set('''
 _NO_PLURAL = {'plus', 'minus', 'less', 'this', 'is', 'was', 'gross'}
 _ALIASES = {name: names.split()[0] for names in (
     'cm centimeter centimetre', 'mm millimeter', 'm meter metre', 'km kilometer kilometre', 'kg kilogram', 'g gram',
-    'ft foot feet', 'in inch inche inches', 'h hr hour', 'min minute', 's sec second', 'mph mile_per_hour',
-    'l liter litre', 'lb pound', 'degree deg') for name in names.split()}
-_PERCENT = re.compile(r'\s*(?:\\?%|\\text\s*\{\s*(?:\\?%|percent|pct)\s*\}|(?:percent|pct))\Z')
+    'ft foot feet', 'in inch inche inches', 'h hr hour', 'min minute', 's sec second', 'mph mile_per_h',
+    'kmh kph km_per_h',     'l liter litre', 'lb pound', 'degree deg') for name in names.split()}
+_PERCENT = re.compile(r'\s*(?:\\?%|\\text\s*\{\s*(?:\\?%|per\s?cent|pct)\s*\}|(?:per\s?cent|pct))\Z')
+_MINUTES = re.compile(r'([0-9]+)\s*(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\s*([0-5]?[0-9])\s*'
+                      r"(?:'|\^\s*(?:\{\s*\\prime\s*\}|\\prime))\Z")
+# 5 million, 2.5 \\text{ thousand}: a number, whatever is counted behind it.
+_SCALE = {'hundred': 2, 'thousand': 3, 'million': 6, 'billion': 9, 'trillion': 12}
+_SCALED = re.compile(r'(?<=[0-9])\s*(?:\\[,;:\s]|~)?\s*'
+                     rf'(?:\\(?:text|mathrm|textrm)\s*\{{\s*~?\s*({"|".join(_SCALE)})(?:\s*\}}|\s+(?=[a-z]))|'
+                     rf'(?<=[0-9\s])({"|".join(_SCALE)})(?![A-Za-z]))', re.IGNORECASE)
 _DEGREE = re.compile(r'(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\Z')
 _IN_TEXT = re.compile(r'\(?\\(?:text|mathrm|textrm|textbf|textnormal|mbox)\s*\{[\s~]*\(?((?:(?:square|cubic|sq\.?)\s+)?'
                       rf'(?:[A-Za-z]{{1,14}}(?:(?:\s+per\s+|/|\s+)[A-Za-z]{{1,14}})?|'
@@ -105,7 +112,7 @@ _COUNTED = re.compile(r'(?<=[0-9])\s+\(?([A-Za-z]{2,14}(?:\s+[A-Za-z]{2,14})?)\)
 _MULTIPLES = set('十百千万亿兆半成倍分折点零一二三四五六七八九又')
 _KILO = re.compile('[千百兆](?=[克米瓦帕卡焦伏赫升])')
 _TIMES = re.compile(r'(?<=[0-9])\s*(?:\\(?:text|mathrm)\s*\{\s*)?((?:[百千万亿](?![克米瓦帕卡焦伏赫升])){1,2})\s*\}?')
-_SI = re.compile(r'(?<=[0-9}\s,])(?:\\[,;:\s]|\s)*'
+_SI = re.compile(r'(?<=[0-9}\s,~])(?:\\[,;:\s]|\s|~)*'
                  r'(?:\\(?:mathrm|text)\s*\{\s*~?([LNJWVAKFCTH])\s*\}|(?<=\s)([LNJWVAKFCTH]))\Z')
 _POWERS = {'百': 2, '千': 3, '万': 4, '亿': 8}
 _CURRENCY = re.compile(r'((?:US\s*)?\$|£|€|¥|￥|\\pounds|'
@@ -127,7 +134,8 @@ def _unit(words: str) -> str:
   words = re.sub(r'^(square|sq\.?) (.*)', r'\2 2', re.sub(r'^cubic (.*)', r'\1 3', words))
   words = [w[:-1] if len(w) > 2 and w.endswith('s') and w not in _NO_PLURAL else w
            for w in words.replace('/', ' per ').split()]
-  return ' '.join(_MONEY.get(w) or _ALIASES.get(w, w) for w in words)
+  named = ' '.join(_MONEY.get(w) or _ALIASES.get(w, w) for w in words)
+  return _ALIASES.get(named.replace(' ', '_'), named)
 
 
 def _changes(unit: str) -> bool:
@@ -167,6 +175,12 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
     text, unit = text[:behind.start()], unit or _MONEY.get(behind[1], '')
   if units and (times := _TIMES.search(text)):
     text, power = text[:times.start()] + text[times.end():], sum(_POWERS[c] for c in times[1])
+  elif units and (scaled := _SCALED.search(text)):
+    opened = scaled[1] and not scaled[0].endswith('}')  # \\text{million dollars}
+    text = text[:scaled.start()] + (r' \text{' if opened else ' ') + text[scaled.end():].strip()
+    text, power = text.strip(), _SCALE[(scaled[1] or scaled[2]).lower()]
+  elif units and (parts := _MINUTES.search(text)) and parts.start() == 0:
+    return Quantity(Fraction(int(parts[1])) + Fraction(int(parts[2]), 60), 'degree') if kind != 'int' else None
   if not units:
     pass
   elif match := _PERCENT.search(text):
@@ -174,7 +188,8 @@ def quantity(answer: str, kind: str = 'decimal', units: bool = True, bare: bool 
   elif match := _DEGREE.search(text):
     text, unit = text[:match.start()], 'degree'
   elif (match := _SI.search(text)) and (bare or match[1]):
-    text, unit = text[:match.start()], f'SI {match[1] or match[2]}'
+    letter = match[1] or match[2]
+    text, unit = text[:match.start()], 'l' if letter == 'L' else f'SI {letter}'
   elif match := _IN_TEXT.search(text):
     text, unit = text[:match.start()], _unit(match[1] + match[2])
   elif bare and (match := _BARE.search(text)):
@@ -231,7 +246,7 @@ def _value(text: str, kind: str) -> Fraction | None:
     value = _exact(*match.groups())
     return value if kind != 'int' or value.denominator == 1 else None
   if kind == 'int':
-    return None
+    return _whole(text)
   if match := _SLASH.fullmatch(text):
     return _mixed(*match.groups())
   if match := _FRACTION.fullmatch(text):
@@ -250,6 +265,16 @@ def _value(text: str, kind: str) -> Fraction | None:
     value, power = _exact(match[1], match[2]), int(match[3] or match[4])
     return value * Fraction(10) ** power if abs(power) <= MAX_DIGITS else None
   return None
+
+
+def _whole(text: str) -> Fraction | None:
+  """2.5 \\times 10^6, a digit before its point: the way to write a whole number, and no product to be worked out."""
+  match = _SCIENTIFIC.fullmatch(text)
+  if not match or len(re.sub(r'\D', '', match[2].partition('.')[0])) != 1:
+    return None
+  power = int(match[3] or match[4])
+  value = _exact(match[1], match[2]) * Fraction(10) ** power if abs(power) <= MAX_DIGITS else Fraction(1, 2)
+  return value if value.denominator == 1 and value else None
 
 
 def _mixed(sign: str, whole: str | None, top: str, bottom: str) -> Fraction | None:
@@ -311,13 +336,18 @@ _WITH_OPTION = re.compile(r'(?:\\(?:text|textbf|mathbf|mathrm|textrm)\s*\{\s*)?(
 _ANOTHER = re.compile(r'(?<![A-Za-z\\])\(?[A-Z]\s*[.)]|\b(?:or|and)\b')
 
 
+def option(answer: str) -> str | None:
+  """B of (B) 12, B. 12 or \\textbf{(B)}\\ 12; None of a letter alone."""
+  match = _WITH_OPTION.fullmatch(plain(answer)) if len(answer) <= MAX_CHARS else None
+  return (match[1] or match[2]) if match and not _ANOTHER.search(match[3]) else None
+
+
 def choice(answer: str) -> str | None:
   text = plain(answer) if len(answer) <= MAX_CHARS else ''
   text = re.sub(r'\\(?:text|textbf|mathbf|mathrm|textrm)\s*\{\s*([A-Za-z])\s*\}', r'\1', text)
   if match := _CHOICE.fullmatch(text):
     return match[1].upper()
-  match = _WITH_OPTION.fullmatch(text)
-  return (match[1] or match[2]) if match and not _ANOTHER.search(match[3]) else None
+  return option(text)
 
 
 _CLOCK = re.compile(r'(?<![0-9])([0-9]{1,2})(?::([0-9]{2}))?\s*([ap])\.?\s?m\b\.?')
@@ -328,7 +358,9 @@ def words(answer: str) -> str | None:
   """Words, times and ratios in one spelling: 4:30 \\text{ p.m.} is 4:30 PM, 3 : 4 is 3:4."""
   text = plain(answer) if len(answer) <= MAX_CHARS else ''
   if ':' in text or '\\' in text or _CLOCK.search(text.casefold()):
+    text = text.replace('{:}', ':')
     text = plain(re.sub(r'\\[,;:\s]|~|\\q?quad(?![A-Za-z])', ' ', _HELD.sub(r' \1 ', text).replace('\\!', '')))
+    text = text.strip().rstrip('.')
     text = re.sub(r'\s*:\s*', ':', text)
     text = _CLOCK.sub(lambda m: f'{m[1]}:{m[2] or "00"} {m[3]}m', text.casefold()).rstrip('.')
   text = text.replace('∞', '\\infty').removeprefix('+')
