@@ -22,13 +22,10 @@ def read(path: str, missing):
   Raises:
     UserError: it is torn (written by rename, so somebody has changed it).
   """
-  if not os.path.exists(path):
-    return missing
   try:
-    with open(path, encoding='utf-8') as f:
-      return json.load(f)
-  except (OSError, ValueError) as e:
-    raise UserError(f'{path} cannot be read ({e}): remove it; what it says of stages is then found out again') from e
+    return checkpoint.read_json(path, missing)
+  except UserError as e:
+    raise UserError(f'{str(e).partition(":")[0]}: remove it; what it says of stages is then found out again') from e
 
 
 def make(workdir: str) -> None:

@@ -237,6 +237,16 @@ def _shapes_once():
   table.shapes = real
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _offline():
+  """Whatever is asked for is here, or nowhere."""
+  constants = pytest.importorskip('huggingface_hub.constants')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('HF_HUB_OFFLINE', '1')  # read when the package is imported, which may have been before
+    patch.setattr(constants, 'HF_HUB_OFFLINE', True)
+    yield
+
+
 @pytest.fixture
 def reads(monkeypatch):
   """Names of tensors whose numbers were read, by whatever way."""
@@ -424,6 +434,10 @@ def test_a_config_with_a_byte_order_mark_is_read(tmp_path, imports):
     case('rope_scaling a text', dict(rope_scaling='yarn'), ['rope_scaling']),
     case('rope_scaling a list', dict(rope_scaling=['llama3', 8.0]), ['rope_scaling']),
     case('rope_parameters a text', dict(rope_parameters='default'), ['rope_parameters']),
+    case('rope_parameters by kind of layer',
+         dict(rope_theta=GONE, rope_parameters={'full_attention': {'rope_theta': 1e6, 'rope_type': 'default'}}),
+         ['rope_parameters']),
+    case('yarn with mscale in quotes', {'rope_scaling': {'type': 'yarn', 'mscale': '1.0', **YARN}}, ['mscale']),
     *(case(f'quantised by {how["quant_method"]}', dict(quantization_config=how), [how['quant_method']]) for how in (
         dict(quant_method='bitsandbytes', load_in_8bit=True), dict(quant_method='awq', bits=4, group_size=128),
         dict(quant_method='gptq', bits=4), dict(quant_method='compressed-tensors', format='int-quantized'),
@@ -443,12 +457,13 @@ def test_a_config_with_a_byte_order_mark_is_read(tmp_path, imports):
     *(case(f'{name} left out', {name: GONE}, [name]) for name in ('hidden_size', 'vocab_size', 'rms_norm_eps')),
     *(case(f'{name} {value}', {name: value}, [name]) for name, value in (
         ('num_attention_heads', 0), ('num_hidden_layers', 0), ('hidden_size', -16), ('head_dim', [8]),
-        ('rope_theta', [1e4]), ('hidden_size', 16.5))),
+        ('head_dim', 7), ('rope_theta', [1e4]), ('hidden_size', 16.5))),
     case('heads that do not divide', dict(num_attention_heads=4, num_key_value_heads=3), ['heads=4', 'kv_heads=3']),
     case('deepseek without a rank of queries', V3 | dict(q_lora_rank=None), ['q_lora_rank']),
     case('deepseek in int8', V3 | dict(quantization_config=dict(quant_method='int8')), ["'int8'"]),
     case('deepseek with softmax scores', V3 | dict(scoring_func='softmax'), ["scoring_func='softmax'"]),
     case('deepseek with experts in each second layer', V3 | dict(moe_layer_freq=2), ['moe_layer_freq=2']),
+    case('deepseek with no groups', V3 | dict(n_group=0), ['n_group']),
     case('deepseek with a rank in quotes', V3 | dict(kv_lora_rank='8'), ['kv_lora_rank']),
 ])
 def test_a_config_is_refused(tmp_path, refuses, changes, words):
@@ -498,7 +513,7 @@ def test_a_deepseek_is_read_and_its_prediction_block_left_out(tmp_path, imports,
 
 
 def test_the_context_of_a_copy_is_kept_beside_a_name(tmp_path, imports):
-  """A Qwen2.5-Math with another theta and more positions is still one, and goes out as it came."""
+  """A Qwen2.5-Math with another theta and more positions is still one."""
   facts = QWEN | dict(vocab_size=512, hidden_size=32, num_attention_heads=4, num_key_value_heads=2,
                       intermediate_size=64, rope_theta=300000, max_position_embeddings=131072)
   found = imports(publish(tmp_path / 'hub', facts), model='nano-qwen')
@@ -521,7 +536,7 @@ PLAIN = weights_of(LLAMA)
 LAYER = ('blocks/q', 'blocks/k', 'blocks/v', 'blocks/o', 'blocks/mlp/gate', 'blocks/mlp/up', 'blocks/mlp/down',
          'blocks/attention_norm/scale', 'blocks/mlp_norm/scale')
 NORMS = ('blocks/attention_norm/scale', 'blocks/mlp_norm/scale', 'final_norm/scale')
-TURN = {f'model.layers.{i}.self_attn.rotary_emb.inv_freq': np.ones(d // 2, F32) for i in range(L)}
+ROTARY = {f'model.layers.{i}.self_attn.rotary_emb.inv_freq': np.ones(d // 2, F32) for i in range(L)}
 TWICE = {'lm_head.weight': PLAIN['model.embed_tokens.weight']}
 OTHER = {'tok_embeddings.weight': np.ones((ROWS, D), BF16), 'layers.0.attention.wq.weight': np.ones((D, D), BF16)}
 ADAPTER = {'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight': np.ones((2, D), F32)}
@@ -572,7 +587,7 @@ def test_weights_are_kept_in_a_dtype_that_holds_them(tmp_path, imports, weights,
     case('consolidated.00.pth and original/ beside', {
         'consolidated.00.pth': b'PK', 'original/consolidated.00.pth': b'PK', 'original/params.json': {'dim': 16}}),
     case('a GGUF file beside', {'model-Q4_K_M.gguf': b'GGUF'}),
-    case('rotary frequencies', {'model.safetensors': PLAIN | TURN}),
+    case('rotary frequencies', {'model.safetensors': PLAIN | ROTARY}),
     case('rotary frequencies of the model', {
         'model.safetensors': PLAIN | {'model.rotary_emb.inv_freq': np.ones(d // 2, F32)}}),
     case('lm_head written twice', {'model.safetensors': PLAIN | TWICE}),
@@ -643,6 +658,8 @@ INDEX = 'model.safetensors.index.json'
     case('an index that is a list', {}, shards(PLAIN, 2, index=list(PLAIN)), [INDEX]),
     case('an index whose map is a list', {}, shards(PLAIN, 2, index={'weight_map': list(PLAIN)}), [INDEX]),
     case('an index whose map is null', {}, shards(PLAIN, 2, index={'weight_map': None}), [INDEX]),
+    case('an index whose map names no files', {}, shards(PLAIN, 2, index={'weight_map': {'model.norm.weight': 1}}),
+         [INDEX]),
     case('an index that is a pointer', {}, shards(PLAIN, 2, index=POINTER), [INDEX, 'git-lfs']),
     case('an adapter alone', {}, {'model.safetensors': GONE, 'adapter_model.safetensors': ADAPTER,
                                   'adapter_config.json': {'peft_type': 'LORA'}}, ['adapter', 'merge']),
@@ -857,6 +874,9 @@ def test_a_chat_template_is_found(tmp_path, imports, files, wanted):
     case('tokenizer_config a list', {}, {NAMES: '[]'}, [NAMES]),
     case('tokenizer_config a pointer', {}, {NAMES: POINTER}, [NAMES, 'git-lfs']),
     case('tokenizer_config without the text of a token', {}, {NAMES: {'bos_token': {'id': 3}}}, [NAMES, 'bos_token']),
+    case('a token that is a number', {}, {NAMES: {'bos_token': 3, 'add_bos_token': True}}, [NAMES, 'bos_token']),
+    case('an end that is a number', {'eos_token_id': GONE}, {GENERATION: GONE, NAMES: {'eos_token': 7}},
+         [NAMES, 'eos_token']),
     case('generation_config torn', {}, {GENERATION: '{"eos_token_id": [0,'}, [GENERATION]),
     case('generation_config a pointer', {}, {GENERATION: POINTER}, [GENERATION, 'git-lfs']),
     case('chat_template.jinja a pointer', {}, {'chat_template.jinja': POINTER}, ['chat_template.jinja', 'git-lfs']),
@@ -1092,8 +1112,8 @@ def in_cache(root, name, revision='5fee7c4ed634dc66c6e318c8ac2897b8b9154536', *,
   snapshot = os.path.join(model, 'snapshots', revision)
   os.makedirs(os.path.join(model, 'blobs'), exist_ok=True)
   os.makedirs(snapshot)
-  for file in os.listdir(files):
-    blob = f'{revision[:6]}{abs(hash(file)):x}'
+  for i, file in enumerate(os.listdir(files)):
+    blob = f'{revision[:6]}{i:034d}'
     os.rename(os.path.join(files, file), os.path.join(model, 'blobs', blob))
     os.symlink(os.path.join('..', '..', 'blobs', blob), os.path.join(snapshot, file))
   if main is not False:
@@ -1104,17 +1124,15 @@ def in_cache(root, name, revision='5fee7c4ed634dc66c6e318c8ac2897b8b9154536', *,
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
   """An empty hub cache, and no way to the hub."""
-  constants, root = pytest.importorskip('huggingface_hub.constants'), str(tmp_path / 'cache')
-  monkeypatch.setenv('HF_HUB_CACHE', root)  # read when it is imported, which may have been before
-  monkeypatch.setattr(constants, 'HF_HUB_CACHE', root)
-  monkeypatch.setenv('HF_HUB_OFFLINE', '1')
-  monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+  root = str(tmp_path / 'cache')
+  monkeypatch.setenv('HF_HUB_CACHE', root)
+  monkeypatch.setattr(pytest.importorskip('huggingface_hub.constants'), 'HF_HUB_CACHE', root)
   monkeypatch.chdir(tmp_path)
   return root
 
 
 OLD, NEW = 'a' * 40, 'b' * 40
-EIGHT = {'num_hidden_layers': 1}
+SHORT = {'num_hidden_layers': 1}
 
 
 @pytest.mark.parametrize('revisions, main, source, count', [
@@ -1131,7 +1149,7 @@ EIGHT = {'num_hidden_layers': 1}
 ])
 def test_a_hub_cache_is_read(cache, imports, revisions, main, source, count):
   for revision in revisions:
-    model = in_cache(cache, 'OWNER/NAME-1.5B', revision, main=main, config=EIGHT if revision == OLD else {})
+    model = in_cache(cache, 'OWNER/NAME-1.5B', revision, main=main, config=SHORT if revision == OLD else {})
   found = imports(source.format(model=model))
   assert found.config == dense.Config(**WANTED | {'layers': count})
   with open(os.path.join(found.out, common.ORIGIN), encoding='utf-8') as f:
@@ -1158,7 +1176,10 @@ def test_a_broken_link_is_named(cache, refuses, broken, words):
     case('two snapshots without refs/main', '{root}/models--OWNER--TWO', ['2 snapshots', 'snapshots/']),
     case('no snapshot', '{root}/models--OWNER--NONE', ['0 snapshots']),
     case('the whole cache', '{root}', ['--source']),
-    case('*.bin alone', 'OWNER/BIN', ['OWNER/BIN']),
+    case('*.bin alone', 'OWNER/BIN', ['models--OWNER--BIN', '*.bin']),
+    case('half of what its index names', 'OWNER/HALF', [INDEX, 'model-00002-of-00002.safetensors']),
+    case('one of its files', '{root}/models--OWNER--NAME/snapshots/' + NEW + '/model.safetensors',
+         ['model.safetensors']),
     case('a path that is not there', '{root}/models/qwen', ['neither']),
     case('a directory with nothing of a model', '{root}/models--OWNER--NONE/refs', ['neither']),
     case('a file that is no model', '{root}/models--OWNER--NONE/refs/main', ['cannot be read as GGUF']),
@@ -1170,13 +1191,19 @@ def test_a_broken_link_is_named(cache, refuses, broken, words):
 ])
 def test_a_source_is_refused(cache, refuses, source, words):
   pytest.importorskip('gguf', reason="reading GGUF is the extra 'smollm2'")
-  in_cache(cache, 'OWNER/NAME')
+  in_cache(cache, 'OWNER/NAME', NEW)
+  in_cache(cache, 'OWNER/HALF', files=shards(PLAIN, 2, missing=[2]))
   in_cache(cache, 'OWNER/BIN', files={'model.safetensors': GONE, 'pytorch_model.bin': b'PK'})
   for revision in (OLD, NEW):
     in_cache(cache, 'OWNER/TWO', revision, main=False)
   os.makedirs(os.path.join(cache, 'models--OWNER--NONE', 'snapshots'))
   put(os.path.join(cache, 'models--OWNER--NONE', 'refs', 'main'), OLD)
   refuses(source.format(root=cache), words)
+
+
+def test_an_empty_source_is_not_where_one_stands(tmp_path, monkeypatch, refuses):
+  monkeypatch.chdir(publish(tmp_path / 'hub'))
+  refuses('', ['--source'])
 
 
 def test_the_home_directory_and_links_to_directories(tmp_path, monkeypatch, imports):
@@ -1275,10 +1302,12 @@ HOW = ('none', 'adds', 'told', 'not added', 'unnamed')
 OWN = {'llama3': LLAMA_BOS, 'deepseek_r1': R1_BOS}  # templates that write the beginning themselves
 
 
-@pytest.mark.parametrize('how', HOW)
+@pytest.mark.parametrize('how, prefills', [
+    ('none', ['', '<think>\n']), ('adds', ['', '<think>\n', " it's\t\\n {{ x }}"]), ('told', ['<think>\n']),
+    ('not added', ['']), ('unnamed', [''])], ids=HOW)
 @pytest.mark.parametrize('template', list(prompts.TEMPLATES))
-def test_an_export_is_asked_as_it_was_trained(tmp_path, models, template, how):
-  for i, prefill in enumerate(('', '<think>\n', " it's\t\\n {{ x }}")):
+def test_an_export_is_asked_as_it_was_trained(tmp_path, models, template, how, prefills):
+  for i, prefill in enumerate(prefills):
     asks_the_same(models(OWN.get(template, BOS), how), str(tmp_path / f'out{i}'), template, prefill)
 
 
@@ -1288,11 +1317,15 @@ def test_an_export_begins_as_its_tokenizer_does_whatever_the_template_says(tmp_p
   asks_the_same(models(BOS, how), str(tmp_path / 'out'), template, '<think>\n')
 
 
-@pytest.mark.parametrize('prefill', ['', '<think>\n'])
 @pytest.mark.parametrize('how', HOW)
 @pytest.mark.parametrize('text', [TURNS, '{{ bos_token }}' + TURNS], ids=['no beginning', 'a beginning'])
-def test_an_export_with_the_chat_template_of_its_source(tmp_path, models, text, how, prefill):
-  asks_the_same(models(BOS, how, text), str(tmp_path / 'out'), prompts.CHAT, prefill)
+def test_an_export_with_the_chat_template_of_its_source(tmp_path, models, text, how):
+  asks_the_same(models(BOS, how, text), str(tmp_path / 'out'), prompts.CHAT, '')
+
+
+@pytest.mark.parametrize('how', ['none', 'adds'])
+def test_an_export_with_the_chat_template_of_its_source_opens_answers_too(tmp_path, models, how):
+  asks_the_same(models(BOS, how, TURNS), str(tmp_path / 'out'), prompts.CHAT, '<think>\n')
 
 
 @pytest.mark.parametrize('template', ['r1_zero', 'qwen2.5'])

@@ -10,9 +10,11 @@ def of(tokenizer, prompt: dict | None) -> tuple[str | None, str]:
   A single turn of a user's gives the same ids as r1jax asks with; turns after it go on in the same layout.
   """
   if prompt is None or prompt['template'] == prompts.CHAT:
-    text = tokenizer.chat_template
+    text, prefill = tokenizer.chat_template, (prompt or {}).get('prefill', '')
     if not text:
       return None, 'It has no chat template: prompts are plain text.\n'
+    if prefill:
+      text += '{%- if add_generation_prompt %}{{- ' + repr_(prefill) + ' }}{%- endif %}'
     begins = tokenizer.bos_id is not None and tokenizer.special['bos_token']
     if begins and not chat.render(tokenizer, 'a').startswith(tokenizer.special['bos_token']):
       # transformers adds nothing to what a template gives, where r1jax begins every text with this token.

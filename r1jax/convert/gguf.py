@@ -40,6 +40,8 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
   if of('expert_count', 0):
     raise UserError(f'{path} is a mixture of {of("expert_count")} experts: supported are dense models')
   dim, heads = of('embedding_length'), of('attention.head_count')
+  if heads < 1:
+    raise UserError(f'{path} has {family}.attention.head_count={heads}')
   width, theta = of('rope.dimension_count', dim // heads), float(of('rope.freq_base', 1e4))
   factors = tensors.pop('rope_freqs.weight', None)
   sizes = dict(
@@ -65,7 +67,7 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
       raise UserError(f'{path}: tensor {name} has quantisation {kind}, which the package gguf cannot undo')
   shapes = {name: tuple(t.shape.tolist()[::-1]) for name, t in tensors.items()}
   dtypes = {name: np.dtype('bfloat16' if kind == 'BF16' else np.float32) for name, kind in kinds.items()}
-  return Source(path, 'gguf', sizes, shapes, dtypes, kinds, read,
+  return Source(path, 'gguf' if family == 'llama' else 'gguf_neox', sizes, shapes, dtypes, kinds, read,
                 lambda: gguf_tokenizer.of_file(path, fact, sizes['vocab_size'], stop))
 
 
@@ -81,7 +83,7 @@ def _scaling(path: str, factors: np.ndarray, theta: float, width: int) -> RopeSc
   Raises:
     UserError: divisors of another scaling.
   """
-  for length in (8192, 4096, 16384, 32768):
+  for length in (8192, 4096, 16384, 32768) if factors.shape == (width // 2,) else ():
     found = RopeScaling('llama3', factor=float(factors.max()), original_length=length, low=1.0, high=4.0)
     if np.allclose(rope_factors(found, theta, width), factors, rtol=1e-4):
       return found

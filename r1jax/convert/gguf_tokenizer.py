@@ -43,8 +43,12 @@ def of_file(path: str, fact: Callable, rows: int, stop: tuple[str, ...] = ()) ->
                     f'{", ".join(_SPLITS)}; import the Hugging Face directory that the file was made from')
   tokens, types = fact('tokenizer.ggml.tokens'), fact('tokenizer.ggml.token_type')
   merges = [_merge(path, merge) for merge in fact('tokenizer.ggml.merges')]
-  tokenizer = tokenizers.Tokenizer(models.BPE(
-      vocab={token: i for i, token in enumerate(tokens)}, merges=merges, ignore_merges=split in _WHOLE_FIRST))
+  try:
+    tokenizer = tokenizers.Tokenizer(models.BPE(
+        vocab={token: i for i, token in enumerate(tokens)}, merges=merges, ignore_merges=split in _WHOLE_FIRST))
+  except Exception as e:  # pylint: disable=broad-except  the library raises nothing narrower
+    raise UserError(f'{path}: tokenizer.ggml.merges do not fit tokenizer.ggml.tokens ({e}): the file is torn, or was '
+                    'written by hand') from e
   if split in _NFC:
     tokenizer.normalizer = normalizers.NFC()
   tokenizer.pre_tokenizer, tokenizer.decoder = _SPLITS[split](), decoders.ByteLevel()
@@ -54,6 +58,8 @@ def of_file(path: str, fact: Callable, rows: int, stop: tuple[str, ...] = ()) ->
   tokenizer.add_tokens([t for t in added if not t.special])
   eos, bos = fact('tokenizer.ggml.eos_token_id'), fact('tokenizer.ggml.bos_token_id', -1)
   # Llama 3's files leave the key out; llama.cpp begins their texts all the same.
+  if bos >= len(tokens):
+    raise UserError(f'{path} has tokenizer.ggml.bos_token_id={bos}, but {len(tokens)} tokens')
   adds = bos >= 0 and fact('tokenizer.ggml.add_bos_token', split in _WHOLE_FIRST)
   if adds:
     tokenizer.post_processor = processors.TemplateProcessing(

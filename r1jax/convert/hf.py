@@ -1,6 +1,7 @@
 """Hugging Face directories, read: config.json, safetensors in any number of files, tokenizer.json."""
 
 import glob
+import hashlib
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 
+_EMBEDDING = 'model.embed_tokens.weight'
 # As safetensors calls what a tensor is kept in -> in which we keep it. bfloat16 has fewer digits than float16.
 _KEPT = {'F64': np.float32, 'F32': np.float32, 'F16': np.float32, 'BF16': ml_dtypes.bfloat16,
          'F8_E4M3': ml_dtypes.bfloat16}
@@ -45,12 +47,20 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
   scales = {name for name in files if name.endswith('_scale_inv')}
   extra = _beyond(directory, files, sizes, facts)
   left_out = scales | extra | {name for name in files if name.endswith('rotary_emb.inv_freq')}
-  if sizes['tied']:
-    left_out.add('lm_head.weight')  # some write the embedding twice
+  if sizes['tied'] and {'lm_head.weight', _EMBEDDING} <= files.keys():  # some write the embedding twice
+    head, table = (_bytes_of(files[name][0], name) for name in ('lm_head.weight', _EMBEDDING))
+    if head != table:
+      raise UserError(f'{directory}/config.json says tie_word_embeddings=true, but lm_head.weight is not '
+                      f'{_EMBEDDING}: set it to false there, so that both are read')
+    left_out.add('lm_head.weight')
   shapes = {name: shape for name, (_, shape) in files.items() if name not in left_out}
   for name in shapes:
     if kinds[name] == 'F8_E4M3' and name + '_scale_inv' not in files:
       raise UserError(f'{directory}: tensor {name} is fp8 and has no {name}_scale_inv beside it')
+    if kinds[name] == 'F8_E4M3':
+      scale, wanted = files[name + '_scale_inv'][1], tuple(-(-n // BLOCK) for n in shapes[name])
+      if scale != wanted:
+        raise UserError(f'{directory}: tensor {name}_scale_inv has shape {scale}, expected {wanted}')
     if kinds[name] not in _KEPT:
       raise UserError(f'{directory}: tensor {name} is kept as {kinds[name]}: supported is {", ".join(_KEPT)}')
 
@@ -70,7 +80,10 @@ def _shards(directory: str) -> list[str]:
   but what people keep beside a model."""
   index = read_json(directory, 'model.safetensors.index.json', needed=False)
   if index:
-    found = sorted({os.path.join(directory, name) for name in index.get('weight_map', {}).values()})
+    weight_map = index.get('weight_map')
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+      raise UserError(f'{directory}/model.safetensors.index.json has no weight_map of tensors to files: fetch it again')
+    found = sorted({os.path.join(directory, name) for name in weight_map.values()})
     for file in found:
       if not os.path.exists(file):
         raise UserError(f'{directory}/model.safetensors.index.json names {os.path.basename(file)}, which is not there: '
@@ -119,6 +132,23 @@ def _beyond(directory: str, files: dict, sizes: dict, facts: dict) -> set[str]:
   if extra:
     log.warning('%s: %d tensors of the multi-token-prediction block are left out', directory, len(extra))
   return extra
+
+
+def _bytes_of(file: str, name: str) -> bytes:
+  """A digest of a tensor as it lies in its file."""
+  h = hashlib.sha256()
+  with open(file, 'rb') as f:
+    size = int.from_bytes(f.read(8), 'little')
+    entry = json.loads(f.read(size)).get(name)
+    if entry is None:
+      return b''
+    start, end = entry['data_offsets']
+    f.seek(8 + size + start)
+    while start < end:
+      block = f.read(min(1 << 24, end - start))
+      h.update(block)
+      start += len(block) or end
+  return h.digest()
 
 
 def _one(file: str, name: str) -> np.ndarray:

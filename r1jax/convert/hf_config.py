@@ -1,6 +1,7 @@
 """config.json of Hugging Face <-> our Config."""
 
 import json
+import math
 
 from r1jax.exceptions import UserError
 
@@ -29,9 +30,16 @@ _SCALING_DEFAULTS = {'beta_slow': 1, 'beta_fast': 32, 'mscale': 0.0, 'mscale_all
 def sizes_of(directory: str, facts: dict) -> dict:
   """Fields of our Config from a config.json, or UserError for what we cannot compute."""
   family = facts.get('model_type')
-  scaling = facts.get('rope_parameters') or {}  # transformers 5; before: rope_theta and rope_scaling
-  theta = float(facts.get('rope_theta') or scaling.get('rope_theta') or 1e4)
-  scaling = facts.get('rope_scaling') or scaling
+  for key in ('rope_parameters', 'rope_scaling', 'quantization_config'):
+    if not isinstance(facts.get(key) or {}, dict):
+      raise UserError(f'{directory}/config.json has {key}={json.dumps(facts[key])[:80]}: supported is an object')
+  given = facts.get('rope_parameters') or {}  # transformers 5; before: rope_theta and rope_scaling
+  if any(isinstance(value, dict) for value in given.values()):
+    raise UserError(f'{directory}/config.json has rope_parameters for each kind of layer ({", ".join(given)}): supported '
+                    'are the same for all')
+  theta = next((value for value in (given.get('rope_theta'), facts.get('rope_theta')) if value is not None), 1e4)
+  theta = _number(directory, 'rope_theta', theta, least=1.0)
+  scaling = facts.get('rope_scaling') or given
   kind = scaling.get('rope_type', scaling.get('type', 'default'))
   quantised = facts.get('quantization_config') or {}
   needs = {
@@ -56,17 +64,44 @@ def sizes_of(directory: str, facts: dict) -> dict:
   try:
     sizes = {ours: facts[theirs] for ours, theirs in names.items()}
     if kind != 'default':
-      scaling = {**_SCALING_DEFAULTS, **scaling}
-      sizes['rope_scaling'] = {'kind': kind, **{k: scaling[v] for k, v in _SCALING[kind].items()}}
+      scaling = {**_SCALING_DEFAULTS, **{k: v for k, v in scaling.items() if v is not None}}
+      sizes['rope_scaling'] = {'kind': kind, **{k: _number(directory, f'rope_scaling.{v}', scaling[v], least=0.0)
+                                                for k, v in _SCALING[kind].items()}}
   except KeyError as e:
     raise UserError(f'{directory}/config.json has no {e}') from e
   for ours, theirs in names.items():
-    if sizes[ours] is None or not isinstance(sizes[ours], (int, float)):
-      raise UserError(f'{directory}/config.json has {theirs}={json.dumps(sizes[ours])}: supported is a number')
+    if isinstance(sizes[ours], bool) and theirs in _FLAGS:
+      continue
+    whole = theirs not in _FRACTIONS
+    sizes[ours] = _number(directory, theirs, sizes[ours], whole=whole, least=0 if theirs in _MAY_BE_ZERO else 1 if whole
+                          else 0.0)
   if family == 'deepseek_v3':
     return {**sizes, 'family': family, 'rope_theta': theta}
-  return {**sizes, 'rope_theta': theta, 'qkv_bias': family == 'qwen2',
-          'head_dim': facts.get('head_dim') or sizes['dim'] // sizes['heads']}
+  width = facts.get('head_dim')
+  width = sizes['dim'] // sizes['heads'] if width is None else _number(directory, 'head_dim', width, whole=True, least=2)
+  if width % 2:
+    raise UserError(f'{directory}/config.json has head_dim={width}: supported is an even number, as RoPE turns pairs')
+  return {**sizes, 'rope_theta': theta, 'qkv_bias': family == 'qwen2', 'head_dim': width}
+
+
+_FLAGS = ('tie_word_embeddings', 'norm_topk_prob')
+_FRACTIONS = ('rms_norm_eps', 'routed_scaling_factor')
+_MAY_BE_ZERO = ('first_k_dense_replace', 'n_shared_experts')
+
+
+def _number(directory: str, key: str, value, *, whole: bool = False, least: float = 0.0):
+  """A value of config.json that must be a number, as it is.
+
+  Raises:
+    UserError: text, null, not finite, or too small.
+  """
+  if (not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value)
+      or (whole and not isinstance(value, int))):
+    raise UserError(f'{directory}/config.json has {key}={json.dumps(value)[:80]}: supported is a '
+                    f'{"whole " if whole else ""}number')
+  if value < least:
+    raise UserError(f'{directory}/config.json has {key}={value}: supported is at least {least}')
+  return value if whole else float(value) if key == 'rope_theta' else value
 
 
 def facts_of(config, dtype: str, tokenizer, bos_id: int | None = None) -> dict:

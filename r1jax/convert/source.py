@@ -21,7 +21,7 @@ class TokenizerFiles(NamedTuple):
 
 class Source(NamedTuple):
   path: str
-  layout: str  # the column of the table: 'gguf' | 'hf'
+  layout: str  # of the table: 'hf' | 'gguf' | 'gguf_neox'
   sizes: dict  # fields of our Config
   shapes: dict[str, tuple[int, ...]]
   dtypes: dict[str, np.dtype]  # in which a tensor is kept here: float32 or bfloat16

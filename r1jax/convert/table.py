@@ -82,11 +82,11 @@ def shapes(config) -> dict[str, tuple[int, ...]]:
 
 
 def places(config, layout: str = 'hf') -> dict[str, Place]:
-  """Name of each tensor in that layout ('hf' | 'gguf') -> its place."""
+  """Name of each tensor in that layout ('hf' | 'gguf' | 'gguf_neox', where RoPE turns i with i + d/2) -> its place."""
   out = {}
   for path, shape in shapes(config).items():
     row = TABLES[config.family][path]
-    name = getattr(row, layout)
+    name = row.hf if layout == 'hf' else row.gguf
     stacked = name.count('{}')
     first = config.dense_layers if path.startswith('moe_blocks') else 0
     for at in np.ndindex(*shape[:stacked]):

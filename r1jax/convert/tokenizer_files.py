@@ -1,5 +1,6 @@
 """A published tokenizer, checked before any weight is read: tokenizer.json and what stands beside it."""
 
+import json
 import logging
 import os
 
@@ -28,17 +29,15 @@ def of_directory(directory: str, config: dict, rows: int, stop: tuple[str, ...] 
   facts = {**config, **read_json(directory, 'generation_config.json', needed=False)}
   # A generation_config.json may say null, and mean nothing by it.
   eos = next((f['eos_token_id'] for f in (facts, config) if f.get('eos_token_id') is not None), None)
-  special = _special(said)
+  special = _special(directory, said)
   hf = parsed(text, os.path.join(directory, 'tokenizer.json'))
   if eos is None:
     eos = hf.token_to_id(special.get('eos_token', ''))
   if eos is None:
     raise UserError(f'no eos_token_id in {directory}/generation_config.json or config.json, and no eos_token in '
                     'tokenizer_config.json: a text would never end; write one of them')
-  known = {'eos_ids': eos if isinstance(eos, list) else [eos], 'pad_id': facts.get('pad_token_id'),
+  known = {'eos_ids': eos if isinstance(eos, list) else [eos], 'pad_id': next((f['pad_token_id'] for f in (facts, config) if f.get('pad_token_id') is not None), None),
            'chat_template': _chat_template(directory, said), 'special': special}
-  if isinstance(adds := said.get('add_bos_token'), bool):  # it goes before what tokenizer.json does by itself
-    known['bos_id'] = hf.token_to_id(special.get('bos_token', '')) if adds else None
   return checked(hf, known, rows, directory, stop)
 
 
@@ -54,20 +53,27 @@ def checked(hf: tokenizers.Tokenizer, facts: dict, rows: int, path: str, stop: t
       log.warning('%s: tokenizer.json has %s (%s tokens), which would change prompts: switched off', path, what, length)
   hf.no_truncation()
   hf.no_padding()
-  token, largest = max(hf.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])
+  token, largest = max(hf.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1], default=('', -1))
+  if largest < 0:
+    raise UserError(f'{path}: tokenizer.json has no tokens: fetch it again')
   if largest >= rows:
     raise UserError(f'{path}: tokenizer.json has the token {token!r} with id {largest}, but the embedding has {rows} '
                     'rows (vocab_size): tokenizer and weights do not belong together')
   for text in stop:
     if hf.token_to_id(text) is None:
       raise UserError(f'{path}: stop token {text!r} is no token of this tokenizer')
-  eos = list(dict.fromkeys([*facts['eos_ids'], *map(hf.token_to_id, stop)]))
-  for number in eos:
+  listed = [*facts['eos_ids'], *map(hf.token_to_id, stop)]
+  if not listed:
+    raise UserError(f'{path}: eos_token_id=[], so a text would never end: put it right in generation_config.json')
+  for number in listed:
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < rows:
       raise UserError(f'{path}: eos_token_id={number!r} is no id of 0 .. {rows - 1} (vocab_size={rows}), so a text would '
                       'never end: put it right in generation_config.json')
-  pad = facts.get('pad_id')
-  if pad is None or not 0 <= pad < rows:
+  eos, pad = list(dict.fromkeys(listed)), facts.get('pad_id')
+  if pad is not None and (not isinstance(pad, int) or isinstance(pad, bool)):
+    raise UserError(f'{path}: pad_token_id={json.dumps(pad)} is no id: put it right in generation_config.json or '
+                    'config.json')
+  if pad is None or not 0 <= pad < rows:  # -1, as the first Llamas have it
     pad = eos[0]
   return TokenizerFiles(hf.to_str(), {**facts, 'eos_ids': eos, 'pad_id': pad})
 
@@ -93,16 +99,30 @@ def _read(directory: str) -> str:
 def _chat_template(directory: str, said: dict) -> str | None:
   """chat_template.jinja, else that of tokenizer_config.json; of several the one named default."""
   path = os.path.join(directory, 'chat_template.jinja')
-  if os.path.exists(path):
+  if os.path.lexists(path):
     return read_text(path)
   template = said.get('chat_template')
-  if isinstance(template, list):
-    return next((t['template'] for t in template if t.get('name') == 'default'), template[0]['template'])
+  if isinstance(template, list):  # several, by name
+    try:
+      template = {t['name']: t['template'] for t in template}
+    except (TypeError, KeyError) as e:
+      raise UserError(f'{directory}/tokenizer_config.json has a chat_template that is a list, but not of objects with '
+                      'name and template: put it right, or fetch it again') from e
+  if isinstance(template, dict):
+    template = template.get('default') or next(iter(template.values()), None)
+  if template is not None and not isinstance(template, str):
+    raise UserError(f'{directory}/tokenizer_config.json has chat_template={json.dumps(template)[:80]}: supported is a '
+                    'text, or several by name')
   return template
 
 
-def _special(said: dict) -> dict[str, str]:
+def _special(directory: str, said: dict) -> dict[str, str]:
   """Texts of the tokens that chat templates name: in tokenizer_config.json a text, or an object with its content."""
   names = ('bos_token', 'eos_token', 'pad_token', 'unk_token')
   found = {name: said[name] for name in names if said.get(name)}
-  return {name: token['content'] if isinstance(token, dict) else token for name, token in found.items()}
+  texts = {name: token.get('content') if isinstance(token, dict) else token for name, token in found.items()}
+  for name, text in texts.items():
+    if not isinstance(text, str):
+      raise UserError(f'{directory}/tokenizer_config.json has {name}={json.dumps(found[name])[:80]}: supported is a text, '
+                      'or an object with its content')
+  return texts

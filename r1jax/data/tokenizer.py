@@ -39,8 +39,11 @@ class Tokenizer:
     meta = os.path.join(directory, 'tokenizer_r1jax.json')
     facts = {}
     if os.path.exists(meta):
-      with open(meta, encoding='utf-8') as f:
-        facts = json.load(f)
+      try:
+        with open(meta, encoding='utf-8') as f:
+          facts = json.load(f)
+      except ValueError as e:
+        raise UserError(f'{meta} cannot be read: {e}') from e
     if os.path.exists(model):
       self._sp = sentencepiece.SentencePieceProcessor(model_file=model)
       self._hf = None
@@ -59,7 +62,8 @@ class Tokenizer:
       raise UserError(f'no tokenizer in {directory}: expected tokenizer.model or tokenizer.json there')
     self.chat_template = facts.get('chat_template')
     self.bos_id = facts['bos_id'] if 'bos_id' in facts else self._begins_with()
-    self.special = {'bos_token': '', 'eos_token': self.piece(self.eos_ids[0]), **facts.get('special', {})}
+    begins = '' if self.bos_id is None else self.piece(self.bos_id)
+    self.special = {'bos_token': begins, 'eos_token': self.piece(self.eos_ids[0]), **facts.get('special', {})}
 
   def _begins_with(self) -> int | None:
     """What the library itself puts before a text."""
@@ -117,6 +121,13 @@ class Tokenizer:
       source = os.path.join(self.directory, name)
       if os.path.exists(source) and os.path.abspath(directory) != os.path.abspath(self.directory):
         shutil.copyfile(source, os.path.join(directory, name))
+
+
+def _beginning_with(bos_id: int | None, bos: str):
+  """What puts that token before a text, and nothing else."""
+  begins, special = ('', []) if bos_id is None else (f'{bos}:0 ', [(bos, bos_id)])
+  return tokenizers.processors.TemplateProcessing(single=f'{begins}$A:0', pair=f'{begins}$A:0 $B:1',
+                                                  special_tokens=special)
 
 
 def _from_file(path: str) -> tokenizers.Tokenizer:
@@ -183,7 +194,10 @@ def _reserved(tokenizer: Tokenizer) -> list[str]:
 def as_tokenizer_json(tokenizer: Tokenizer, path: str) -> None:
   """Writes it as a tokenizer.json that gives the same ids: a copy, or a BPE built from sentencepiece's pieces."""
   if tokenizer._hf is not None:  # pylint: disable=protected-access
-    tokenizer._hf.save(path)  # pylint: disable=protected-access
+    hf = tokenizers.Tokenizer.from_str(tokenizer._hf.to_str())  # pylint: disable=protected-access
+    if tokenizer.bos_id != tokenizer._begins_with():  # pylint: disable=protected-access
+      hf.post_processor = _beginning_with(tokenizer.bos_id, tokenizer.special['bos_token'])
+    hf.save(path)
     return
   sp = tokenizer._sp  # pylint: disable=protected-access
   pieces = [sp.id_to_piece(i) for i in range(sp.vocab_size())]

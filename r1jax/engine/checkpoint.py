@@ -51,6 +51,21 @@ def write_json(path: str, value, *, every_host: bool = False) -> None:
     replace_file(path, json.dumps(value, indent=1, ensure_ascii=False).encode())
 
 
+def read_json(path: str, missing=None):
+  """What write_json wrote; `missing` where nothing stands.
+
+  Raises:
+    UserError: it is torn. It is written by rename, so a disk or a person has changed it.
+  """
+  if not os.path.exists(path):
+    return missing
+  try:
+    with open(path, encoding='utf-8') as f:
+      return json.load(f)
+  except (OSError, ValueError) as e:
+    raise UserError(f'{path} cannot be read ({e}): restore it, or make the stage again with --rerun=STAGE') from e
+
+
 class Checkpoints:
   """The checkpoints/ of one stage. Every process makes the same calls, as Orbax waits for all of them.
 
@@ -229,7 +244,10 @@ def find(path: str) -> tuple[str, str]:
   root = os.path.join(path, 'checkpoints')
   steps = sorted(int(d) for d in os.listdir(root) if d.isdigit()) if os.path.isdir(root) else []
   if not steps:
-    raise UserError(f'no checkpoint in {path}: expected {path}/checkpoints/STEP')
+    stages = sorted(os.path.basename(os.path.dirname(found)) for found in glob.glob(
+        os.path.join(glob.escape(path), '*', 'checkpoints')))
+    there = f'; it holds the stages {", ".join(stages)}: give one of them' if stages else ''
+    raise UserError(f'no checkpoint in {path}: expected {path}/checkpoints/STEP{there}')
   return path, os.path.join(root, str(steps[-1]))
 
 

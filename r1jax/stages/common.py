@@ -3,7 +3,6 @@
 import collections
 import ctypes
 import dataclasses
-import json
 import os
 import sys
 import zlib
@@ -30,9 +29,10 @@ def load_model(path: str, **overrides):
   config_path = os.path.join(stage_dir, 'model.json')
   if not os.path.exists(config_path):
     raise UserError(f'no model.json in {stage_dir}')
-  with open(config_path, encoding='utf-8') as f:
-    sizes = json.load(f)
-  model = zoo.build(zoo.from_dict({**sizes, **overrides}))
+  try:
+    model = zoo.build(zoo.from_dict({**checkpoint.read_json(config_path), **overrides}))
+  except (TypeError, ValueError) as e:  # fields that it has not got, of another version or another program
+    raise UserError(f'{config_path}: {e}') from e
   return model, Tokenizer(stage_dir), step_dir
 
 
@@ -62,11 +62,7 @@ ORIGIN = 'origin.json'  # {source, hub, dtype} of the weights that a model began
 
 def origin(directory: str) -> dict:
   """ORIGIN of a checkpoint; {} where it began from nothing."""
-  path = os.path.join(directory, ORIGIN)
-  if not os.path.exists(path):
-    return {}
-  with open(path, encoding='utf-8') as f:
-    return json.load(f)
+  return checkpoint.read_json(os.path.join(directory, ORIGIN), {})
 
 
 def save_model(directory: str, model, tokenizer, *, made_from: str | None = None, prompt: dict | None = None) -> None:

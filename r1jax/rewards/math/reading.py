@@ -92,7 +92,7 @@ _NO_PLURAL = {'plus', 'minus', 'less', 'this', 'is', 'was', 'gross'}
 _ALIASES = {name: names.split()[0] for names in (
     'cm centimeter centimetre', 'mm millimeter', 'm meter metre', 'km kilometer kilometre', 'kg kilogram', 'g gram',
     'ft foot feet', 'in inch inche inches', 'h hr hour', 'min minute', 's sec second', 'mph mile_per_h',
-    'kmh kph km_per_h',     'l liter litre', 'lb pound', 'degree deg') for name in names.split()}
+    'kmh kph km_per_h', 'l liter litre', 'lb pound', 'degree deg') for name in names.split()}
 _PERCENT = re.compile(r'\s*(?:\\?%|\\text\s*\{\s*(?:\\?%|per\s?cent|pct)\s*\}|(?:per\s?cent|pct))\Z')
 _MINUTES = re.compile(r'([0-9]+)\s*(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|°)\s*([0-5]?[0-9])\s*'
                       r"(?:'|\^\s*(?:\{\s*\\prime\s*\}|\\prime))\Z")
