@@ -32,7 +32,8 @@ def line_of(e: BaseException, place: str = '') -> str | None:
   if number in _FULL:
     place = getattr(e, 'filename', None) or place or 'the disk that is written to'
     return f'{os.strerror(number)}: free some in {place}, then the same command goes on'
-  if isinstance(e, (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)) or number == errno.EROFS:
+  if number == errno.EROFS or isinstance(
+      e, (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)):
     return f'{os.strerror(number)}: {getattr(e, "filename", None) or text[:200]}'
   return None
 

@@ -66,13 +66,14 @@ def _parser() -> argparse.ArgumentParser:
   add('--batch', type=int, default=8, help='questions at a time')
   add('--slots', type=int, default=0, help='completions decoded at a time; default: batch x samples')
   add('--seed', type=int, default=0)
-  add('--template', default='', help="how questions are put; default: as the checkpoint was trained, else the task's own")
+  add('--template', default='',
+      help="how questions are put; default: as the checkpoint was trained, else the task's own")
   add('--answer_type', default='auto', help="of a file's rows that name none")
   add('--columns', default='', help='question=NAME,answer=NAME: of a file with other names')
   add('--mesh', default='data=-1', help='AXIS=DEVICES[,..] of data, fsdp, tensor, expert; default: all on data, each '
       'with all weights')
-  add('--dtype', default='', choices=('', 'float32', 'bfloat16'), help='of the computation; default: bfloat16 where the '
-      'weights are kept so, else float32')
+  add('--dtype', default='', choices=('', 'float32', 'bfloat16'),
+      help='of the computation; default: bfloat16 where the weights are kept so, else float32')
   return parser
 
 

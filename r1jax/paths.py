@@ -9,7 +9,7 @@ def local(path: str, option: str) -> str:
   """The path with ~ for the home directory.
 
   Raises:
-    UserError: an address, as gs://bucket/run, which would become a folder of that name; a user that ~NAME does not have.
+    UserError: an address, as gs://bucket/run, which would become a folder of that name; ~NAME of nobody.
   """
   scheme, found, rest = path.partition('://')
   if found:

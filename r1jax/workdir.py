@@ -1,4 +1,4 @@
-"""A work dir: held by one start at a time, by one experiment; what is made again is moved to set_aside/, never removed."""
+"""A work dir: held by one start at a time, by one experiment; what is made again goes to set_aside/, never away."""
 
 import contextlib
 import fcntl
@@ -124,8 +124,8 @@ def claim(workdir: str, config: dict) -> None:
   mesh_lib.barrier('each has looked before the first one writes')
   if theirs is not None and theirs.get('name') != config.get('name'):
     if finished:
-      raise UserError(f"{workdir} holds a run with name={theirs.get('name')!r}, now {config.get('name')!r}, and its stages "
-                      f'{", ".join(finished)} are finished: take another --workdir')
+      raise UserError(f"{workdir} holds a run with name={theirs.get('name')!r}, now {config.get('name')!r}, and its "
+                      f'stages {", ".join(finished)} are finished: take another --workdir')
     log.warning('%s was begun by %r, which has finished no stage: what it left is moved to set_aside/', workdir,
                 theirs.get('name'))
     if mesh_lib.first_process():

@@ -76,7 +76,8 @@ def load(source: Source, model: str | None = None, *, dtype=np.float32, mesh=Non
     out = np.empty([len(r) for r in ranges], kept[path])
     for at in np.ndindex(*out.shape[:stacked]):
       name = names[tuple(r[i] for r, i in zip(ranges, at))]
-      out[at] = table.to_ours(source.read(name), places[name], config, source.layout)[tuple(index[stacked:])]
+      part = table.to_ours(source.read(name), places[name], config, source.layout)[tuple(index[stacked:])]
+      table.copy(out[at], part) if part.ndim else out.__setitem__(at, part)
     return out
 
   params = {}
@@ -110,8 +111,8 @@ def config_of(source: Source, model: str | None = None, changes: dict | None = N
     if theirs == wanted:
       continue
     if field not in _OF_THE_COPY:
-      raise UserError(f'{source.path} is not a {model}: it has {field}={theirs}, {model} has {field}={wanted}; without a '
-                      'name the sizes are those of the source')
+      raise UserError(f'{source.path} is not a {model}: it has {field}={theirs}, {model} has {field}={wanted}; without '
+                      'a name the sizes are those of the source')
     if field not in given:
       log.info('%s: %s=%s as there, not %s as %s has', source.path, field, theirs, wanted, model)
   for field, value in given.items():
@@ -156,8 +157,8 @@ def looked_at(source: str, model: str | None = None, *, changes: dict | None = N
   return opened, config, opened.tokenizer()
 
 
-def import_model(source: str, model: str | None = None, out: str = '', *, dtype: str | None = None, changes: dict | None = None,
-                 stop: tuple[str, ...] = (), meta: dict | None = None):
+def import_model(source: str, model: str | None = None, out: str = '', *, dtype: str | None = None,
+                 changes: dict | None = None, stop: tuple[str, ...] = (), meta: dict | None = None):
   """Writes the weights, model.json and the tokenizer files into `out`, as common.load_model reads them; all or nothing.
 
   dtype: of the weights; None: as the source keeps them (load). meta: what meta.json is to say.
@@ -270,8 +271,9 @@ def check(config, name: str) -> None:
   _, found, _ = looked_at(c.source, **told(config, c))
   for spec, needed in _lengths(config, name):
     if needed > found.max_length:
-      raise UserError(f"{spec}: texts of up to {needed} tokens, but {c.source} was made for {found.max_length} positions: "
-                      f'lower them, or say --config.model.max_length={needed} (often with rope_theta or rope_scaling)')
+      raise UserError(f'{spec}: texts of up to {needed} tokens, but {c.source} was made for {found.max_length} '
+                      f'positions: lower them, or say --config.model.max_length={needed} (often with rope_theta or '
+                      'rope_scaling)')
 
 
 def _lengths(config, name: str):

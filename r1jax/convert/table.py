@@ -116,6 +116,27 @@ def to_theirs(x: np.ndarray, place: Place, config, layout: str) -> np.ndarray:
   return _reorder(x, place, config, layout, pairs_from_halves)
 
 
+_TILE = 128  # rows and columns turned at a time: both sides of a tile stay in the cache
+
+
+def copy(out: np.ndarray, x: np.ndarray) -> None:
+  """out[...] = x; of a matrix that lies the other way round tile by tile, several times as fast."""
+  if x.ndim != 2 and out.flags.c_contiguous and x.size == out.size and x.ndim > 1 and x.strides[0] == x.itemsize:
+    flat = x.reshape(x.shape[0], -1)  # [in, heads, width], the turned view of a matrix
+    if np.shares_memory(flat, x):
+      x, out = flat, out.reshape(flat.shape)
+  if x.ndim != 2 or x.flags.c_contiguous:
+    out[...] = x
+    return
+  if x.dtype == out.dtype and x.dtype.itemsize in (2, 4):  # numpy moves whole numbers faster than bfloat16
+    whole = {2: np.uint16, 4: np.uint32}[x.dtype.itemsize]
+    x = x.T.view(whole).T if x.T.flags.c_contiguous else x
+    out = out.view(whole) if x.dtype == whole else out
+  for i in range(0, x.shape[0], _TILE):
+    for j in range(0, x.shape[1], _TILE):
+      out[i:i + _TILE, j:j + _TILE] = x[i:i + _TILE, j:j + _TILE]
+
+
 def _reorder(x, place, config, layout, order):
   if place.row.rotary == 'gguf' and layout == 'gguf':
     return order(x, x.shape[0] // config.head_dim, config.head_dim)

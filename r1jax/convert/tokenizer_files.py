@@ -36,7 +36,8 @@ def of_directory(directory: str, config: dict, rows: int, stop: tuple[str, ...] 
   if eos is None:
     raise UserError(f'no eos_token_id in {directory}/generation_config.json or config.json, and no eos_token in '
                     'tokenizer_config.json: a text would never end; write one of them')
-  known = {'eos_ids': eos if isinstance(eos, list) else [eos], 'pad_id': next((f['pad_token_id'] for f in (facts, config) if f.get('pad_token_id') is not None), None),
+  pad = next((f['pad_token_id'] for f in (facts, config) if f.get('pad_token_id') is not None), None)
+  known = {'eos_ids': eos if isinstance(eos, list) else [eos], 'pad_id': pad,
            'chat_template': _chat_template(directory, said), 'special': special}
   return checked(hf, known, rows, directory, stop)
 
@@ -67,8 +68,8 @@ def checked(hf: tokenizers.Tokenizer, facts: dict, rows: int, path: str, stop: t
     raise UserError(f'{path}: eos_token_id=[], so a text would never end: put it right in generation_config.json')
   for number in listed:
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < rows:
-      raise UserError(f'{path}: eos_token_id={number!r} is no id of 0 .. {rows - 1} (vocab_size={rows}), so a text would '
-                      'never end: put it right in generation_config.json')
+      raise UserError(f'{path}: eos_token_id={number!r} is no id of 0 .. {rows - 1} (vocab_size={rows}), so a text '
+                      'would never end: put it right in generation_config.json')
   eos, pad = list(dict.fromkeys(listed)), facts.get('pad_id')
   if pad is not None and (not isinstance(pad, int) or isinstance(pad, bool)):
     raise UserError(f'{path}: pad_token_id={json.dumps(pad)} is no id: put it right in generation_config.json or '
@@ -123,6 +124,6 @@ def _special(directory: str, said: dict) -> dict[str, str]:
   texts = {name: token.get('content') if isinstance(token, dict) else token for name, token in found.items()}
   for name, text in texts.items():
     if not isinstance(text, str):
-      raise UserError(f'{directory}/tokenizer_config.json has {name}={json.dumps(found[name])[:80]}: supported is a text, '
-                      'or an object with its content')
+      raise UserError(f'{directory}/tokenizer_config.json has {name}={json.dumps(found[name])[:80]}: supported is a '
+                      'text, or an object with its content')
   return texts

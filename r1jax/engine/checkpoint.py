@@ -263,8 +263,10 @@ def save_params(directory: str, params, meta: dict) -> None:
   handlers = ocp.type_handlers.create_type_handler_registry(
       (np.ndarray, ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)),
       (jax.Array, ocp.type_handlers.ArrayHandler()))
-  with ocp.Checkpointer(_handler(type_handler_registry=handlers)) as checkpointer:
-    checkpointer.save(os.path.join(temporary, 'params'), args=ocp.args.PyTreeSave(params, save_args=chunks(params)))
+  # Pieces on their way to the disk are copies: so many at a time, beside all weights.
+  with ocp.Checkpointer(_handler(type_handler_registry=handlers, save_concurrent_gb=2)) as checkpointer:
+    checkpointer.save(os.path.join(temporary, 'params'), args=ocp.args.PyTreeSave(
+        params, save_args=chunks(params), ocdbt_target_data_file_size=256 << 20))
   write_json(os.path.join(temporary, 'meta.json'), meta)
   mesh_lib.barrier(f'{temporary} is whole')
   checksums.write(temporary)

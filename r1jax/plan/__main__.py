@@ -121,8 +121,8 @@ def _in_child(argv, phase, where, known: str) -> dict:
 def table(name: str, where, found: list[dict]) -> str:
   """The plan as text, bytes per device."""
   lines = [f'{name} on {where.name} ({_machines(where)}), per device, planned by compiler',
-           f'{"phase":18} {"params":>8} {"optim.":>8} {"grads":>8} {"activ.":>8} {"cache":>8} {"total":>8}  of {"avail.":>8}  fits  '
-           f'{"FLOPs":>9} {"at least":>10} {"binds":>13} {"tokens/s":>10} {"MFU at most":>11}']
+           f'{"phase":18} {"params":>8} {"optim.":>8} {"grads":>8} {"activ.":>8} {"cache":>8} {"total":>8}  '
+           f'of {"avail.":>8}  fits  {"FLOPs":>9} {"at least":>10} {"binds":>13} {"tokens/s":>10} {"MFU at most":>11}']
   gib = lambda x: '?' if x is None else f'{x / GIB:.2f}'
   for e in found:
     hbm = e['hbm_bytes']
@@ -136,7 +136,8 @@ def table(name: str, where, found: list[dict]) -> str:
 
 
 def _machines(where) -> str:
-  share = f', of {where.chip.hbm_bytes / GIB:.1f} GiB JAX takes {where.available * where.chip.devices / GIB:.1f}: {SHARE}'
+  takes = where.available * where.chip.devices
+  share = f', of {where.chip.hbm_bytes / GIB:.1f} GiB JAX takes {takes / GIB:.1f}: {SHARE}'
   return (f'{where.chips} chips, {where.hosts} host{"s" * (where.hosts > 1)}'
           + (share if where.chip.platform == 'gpu' else ''))
 
@@ -179,8 +180,8 @@ def advice(entry: dict, whole: float = 0.0) -> str:
   changes = {'params': "rl.ref_dtype='bfloat16' or rl.ref_memory='host', more chips, or more of them on "
                        'config.mesh.fsdp or tensor',
              'optimizer': "optimizer.dtype='bfloat16', or more chips on config.mesh.fsdp",
-             'gradients': 'more chips on config.mesh.fsdp or tensor: they are float32 and as many as the weights, however '
-                          'small a micro-batch is',
+             'gradients': 'more chips on config.mesh.fsdp or tensor: they are float32 and as many as the weights, '
+                          'however small a micro-batch is',
              'cache': 'a smaller `slots` of the stage (config.rl.slots, config.evaluate.slots), or more chips on '
                       'config.mesh.tensor',
              'activations': "config.remat='full', a smaller micro_tokens of the stage, a smaller config.logit_elements"}

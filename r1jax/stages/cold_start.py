@@ -122,7 +122,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
            'sources': {source: batches.kept_count(source) for source in wanted},
            'turned_away': dict(reasons.most_common())}
   reject.write(workdir, data, {'sampled': sampled_in, **{f'kept from {k}': v for k, v in facts['sources'].items()},
-                               'turned_away': facts['turned_away']}, title=name, template=formats.get(c.format).template)
+                               'turned_away': facts['turned_away']}, title=name,
+               template=formats.get(c.format).template)
   return facts
 
 

@@ -69,7 +69,7 @@ def save_model(directory: str, model, tokenizer, *, made_from: str | None = None
   """Writes what load_model reads, weights aside. How it was computed here is nobody's business later.
 
   Args:
-    made_from: a checkpoint whose weights this one began with: its origin goes along, and its prompt where none is given.
+    made_from: a checkpoint whose weights this one began with: its origin goes along, and its prompt if none is given.
     prompt: what it is trained to be asked with (prompts.record).
   """
   if jax.process_index():

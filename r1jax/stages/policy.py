@@ -57,7 +57,8 @@ class Policy:
     self._key = common.key(config.seed, name)
     self._sampler = rollout.Sampler(
         model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width,
-        max_tokens=c.max_tokens, eos_ids=prompts.eos_ids(tokenizer, c.template), pad_id=tokenizer.pad_id, temperature=c.temperature,
+        max_tokens=c.max_tokens, eos_ids=prompts.eos_ids(tokenizer, c.template), pad_id=tokenizer.pad_id,
+        temperature=c.temperature,
         resume=c.carry > 0).compile()
     built = objective.rl(config, c, model, mesh, max_prompt=width)
     self.training, self._shapes, self._prompts_shape = built.training.compile(), built.shapes, built.prompts

@@ -81,7 +81,8 @@ class Extender:
                   if tokenizer.decode([i]).rstrip(' ').endswith(tuple(c.separators))]
     self._sampler = rollout.Sampler(
         model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width,
-        max_tokens=c.step_tokens, eos_ids=(*prompts.eos_ids(tokenizer, c.template), *separators), pad_id=tokenizer.pad_id,
+        max_tokens=c.step_tokens, eos_ids=(*prompts.eos_ids(tokenizer, c.template), *separators),
+        pad_id=tokenizer.pad_id,
         temperature=c.temperature).compile()
     self._params = self._sampler.arrange(params)
 
