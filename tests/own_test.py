@@ -19,8 +19,8 @@ from r1jax.rewards import pool
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = (ROOT / 'docs' / 'own.md').read_text(encoding='utf-8')
 FILES = dict(zip(re.findall(r'^`(my_\w+\.py)`:$', PAGE, re.M), re.findall(r'```python\n(.*?)```', PAGE, re.S)))
-SMALL = ['--config.base.steps=4', '--config.base.documents=300', '--config.rl.steps=2', '--config.rl.groups=4',
-         '--config.rl.samples=2', '--config.rl.eval_every=0', '--config.rl.max_prompt=64', '--config.rl.max_tokens=8',
+SMALL = ['--config.base.model=nano', '--config.base.steps=4', '--config.base.documents=300', '--config.rl.steps=2',
+         '--config.rl.groups=4', '--config.rl.samples=2', '--config.rl.eval_every=0', '--config.rl.max_prompt=64', '--config.rl.max_tokens=8',
          '--config.evaluate.samples=1', '--config.evaluate.task.size=4', '--config.evaluate.max_tokens=8',
          '--config.evaluate.batch=4', '--config.rl.slots=8', '--config.rl.micro_tokens=128', '--config.evaluate.max_prompt=24',
          '--config.stages=({"name": "base", "run": "sft", "inputs": {}}, '

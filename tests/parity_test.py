@@ -103,10 +103,12 @@ def test_smollm2_ids_equal_transformers(smollm2):
   assert tokenizer.chat_template == theirs.chat_template
 
 
-def test_smollm2_greedy_text_equals_transformers(smollm2):
+# The second takes half a minute; last run 2026-11-26, the same.
+@pytest.mark.parametrize('templates', [('chatml',), pytest.param(('r1_zero',), marks=pytest.mark.slow)])
+def test_smollm2_greedy_text_equals_transformers(smollm2, templates):
   model, params, tokenizer, theirs, their_tokenizer = smollm2
   texts = set()
-  for template in ('chatml', 'r1_zero'):
+  for template in templates:
     asked_in = QUESTIONS[::2]
     rows = [{'id': i, 'question': q} for i, q in enumerate(asked_in)]
     batch = prompts.encode(rows, tokenizer, template=template, max_prompt=160)
@@ -126,7 +128,7 @@ def test_smollm2_greedy_text_equals_transformers(smollm2):
       assert got == wanted[i][:length], (question, tokenizer.decode(got), tokenizer.decode(wanted[i]))
       assert said.stopped == any(ended)
       texts.add(tokenizer.decode(got))
-  assert len(texts) == 2 * len(asked_in)
+  assert len(texts) == len(asked_in)
 
 
 @pytest.mark.parametrize('family, tied', [('Llama', True), ('Llama', False), ('Qwen2', True), ('Qwen2', False)])

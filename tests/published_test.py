@@ -1185,8 +1185,8 @@ def test_a_broken_link_is_named(cache, refuses, broken, words):
     case('a file that is no model', '{root}/models--OWNER--NONE/refs/main', ['cannot be read as GGUF']),
     case('gs://', 'gs://bucket/models/qwen', ['gs://bucket', 'address']),
     case('s3://', 's3://bucket/qwen', ['s3://bucket', 'address']),
-    case('hf://', 'hf://OWNER/NAME', ['hf://', 'address']),
-    case('https://', 'https://huggingface.co/OWNER/NAME', ['https://huggingface.co', 'address']),
+    case('hf://', 'hf://OWNER/NAME', ['hf://', 'give OWNER/NAME']),
+    case('https://', 'https://huggingface.co/OWNER/NAME/tree/main', ['https://huggingface.co', 'give OWNER/NAME,']),
     case('nobody at home', '~nobody-of-that-name/models', ['~nobody-of-that-name']),
 ])
 def test_a_source_is_refused(cache, refuses, source, words):

@@ -129,6 +129,11 @@ def _check(source: Source, wanted: dict[str, tuple[int, ...]]) -> None:
              if source.shapes.get(name, shape) != shape]
   faults += [f'tensor {name} with shape {shape} has no place in this model' for name, shape in source.shapes.items()
              if name not in wanted]
+  missing = next((name for name in wanted if name not in source.shapes), None)
+  longer = missing and next((name for name in source.shapes if name.endswith(f'.{missing}')), None)
+  if longer:
+    faults.insert(0, f'names begin with {longer.removesuffix(missing)!r} ({longer}), which another program put there: '
+                     'save the model itself, without what wraps it')
   if faults:
     more = f'; and {len(faults) - 3} more' if len(faults) > 3 else ''
     raise UserError(f'{source.path}: {"; ".join(faults[:3])}{more}')

