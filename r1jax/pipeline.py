@@ -83,6 +83,7 @@ class _Run:
     """The stage's entry of pipeline.json, once its output stands."""
     name, inputs, passed = spec['name'], *self._inputs(spec)
     changed, grown = _changed(self._config, name, directory)
+    mesh_lib.barrier(f'{name} is compared')  # before the first process moves or writes what others still look at
     entry = self._done.get(name)
     if changed:
       log.warning('stage %s: %s: what it made is moved to set_aside/, made anew', name, '; '.join(changed))
