@@ -1,5 +1,6 @@
 """What goes wrong -> one line with the way out, and an exit code: in one place for every command."""
 
+import argparse
 import errno
 import logging
 import os
@@ -14,6 +15,13 @@ log = logging.getLogger('r1jax')
 _MEMORY = ('it takes fewer of: micro_tokens and logit_elements in an update, slots (and batch x samples) in sampling, '
            'max_tokens in both; or more devices on the mesh')
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Parser(argparse.ArgumentParser):
+  """A wrong flag is a UserError, one line, and not argparse's usage."""
+
+  def error(self, message):
+    raise UserError(f'{message} (--help lists them)')
 
 
 def line_of(e: BaseException, place: str = '') -> str | None:

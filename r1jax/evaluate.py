@@ -7,7 +7,6 @@ Started again on the same work dir it goes on behind the last batch of questions
 line on stderr), 143 asked to stop by SIGTERM.
 """
 
-import argparse
 import contextlib
 import json
 import logging
@@ -52,8 +51,8 @@ def _mesh(text: str):
   return mesh_lib.create({axis: int(size) for axis, size in sizes.items()})
 
 
-def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(prog='r1jax.evaluate', description=__doc__.splitlines()[0])
+def _parser() -> errors.Parser:
+  parser = errors.Parser(prog='r1jax.evaluate', description=__doc__.splitlines()[0])
   add = parser.add_argument
   add('--checkpoint', required=True, help="a stage's work dir, one step's dir, or what convert wrote")
   add('--tasks', required=True, help='names, with commas between them')
@@ -81,11 +80,10 @@ def main(argv: list[str]) -> int:
   """The command in this module's docstring; exit 2 and one line for a mistake."""
   logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
   log.setLevel(logging.INFO)
-  a = _parser().parse_args(argv[1:])
   with contextlib.suppress(ValueError):  # not in a thread
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
       signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
-  return errors.run(_run, a, place=a.workdir)
+  return errors.run(lambda: _run(_parser().parse_args(argv[1:])))
 
 
 def _run(a) -> int:

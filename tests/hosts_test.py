@@ -7,7 +7,15 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
+import tokenizers
+from tokenizers import pre_tokenizers
+
+from r1jax import outputs
+from r1jax.convert import hf_config, table
+from r1jax.models import zoo
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ARGS = ['--config=experiments/r1_zero.py:tiny', '--config.base.model=nano', '--config.base.steps=3',
@@ -18,9 +26,9 @@ ARGS = ['--config=experiments/r1_zero.py:tiny', '--config.base.model=nano', '--c
         '--config.checkpoints.every=2']
 
 
-def start(workdir, devices, **env):
+def start(workdir, devices, args=ARGS, **env):
   env = {**os.environ, 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}', 'JAX_PLATFORMS': 'cpu', **env}
-  return subprocess.Popen([sys.executable, '-m', 'r1jax.main', *ARGS, f'--workdir={workdir}'], cwd=ROOT, env=env,
+  return subprocess.Popen([sys.executable, '-m', 'r1jax.main', *args, f'--workdir={workdir}'], cwd=ROOT, env=env,
                           text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -55,3 +63,44 @@ def test_two_hosts_train_as_one_does(tmp_path):
   scores = [json.loads((tmp_path / name / '3_evaluate' / 'eval' / 'chain_sum' / 'scores.json').read_text())
             for name in ('one', 'two')]
   assert scores[0]['n_questions'] == scores[1]['n_questions'] == 8
+
+
+def published(directory, model='nano-qwen'):
+  """A Hugging Face directory of random weights in that model's sizes, its tokenizer one of bytes."""
+  directory.mkdir()
+  config, rng = zoo.get(model), np.random.default_rng(0)
+  save_file({name: rng.normal(size=table.their_shape(place)).astype(np.float32) * 0.05
+             for name, place in table.places(config).items()}, str(directory / 'model.safetensors'), {'format': 'pt'})
+
+  class Ids:
+    eos_ids, pad_id = (0,), 1
+
+  (directory / 'config.json').write_text(json.dumps(hf_config.facts_of(config, 'float32', Ids)))
+  vocab = {token: i for i, token in enumerate(['<e>', '<p>', *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+  tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, []))
+  tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+  tokenizer.save(str(directory / 'tokenizer.json'))
+  return directory
+
+
+IMPORTED = ['--config=experiments/r1_zero.py:smollm2', '--config.base.model=nano-qwen', '--config.rl.template=plain',
+            '--config.evaluate.template=plain', '--config.rl.max_prompt=200', '--config.rl.max_tokens=16',
+            '--config.rl.steps=2', '--config.rl.groups=8', '--config.rl.samples=2', '--config.rl.micro_tokens=512',
+            '--config.rl.task.size=16', '--config.evaluate.task.size=8', '--config.evaluate.batch=8',
+            '--config.evaluate.samples=1', '--config.evaluate.max_prompt=200', '--config.evaluate.max_tokens=16']
+
+
+@pytest.mark.slow
+def test_two_hosts_import_a_base(tmp_path):
+  """Published weights, of which each host reads its part: the same base as on one host; then the run stands."""
+  args = [*IMPORTED, f'--config.base.source={published(tmp_path / "hf")}']
+  for name, hosts in (('two', 2), ('one', 1), ('two', 2)):
+    with socket.create_server(('127.0.0.1', 0)) as free:
+      port = free.getsockname()[1]
+    env = dict(JAX_COORDINATOR_ADDRESS=f'127.0.0.1:{port}', JAX_NUM_PROCESSES='2') if hosts == 2 else {}
+    all_ = [start(tmp_path / name, 8 // hosts, args, **env, **({'JAX_PROCESS_ID': str(i)} if env else {}))
+            for i in range(hosts)]
+    said = [p.communicate(timeout=400)[0] for p in all_]
+    assert [p.returncode for p in all_] == [0] * hosts, '\n'.join(said)[-3000:]
+  assert said[0].count('stands: skipped') == 3
+  assert outputs.digest(str(tmp_path / 'one/1_base')) == outputs.digest(str(tmp_path / 'two/1_base'))

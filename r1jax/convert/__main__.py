@@ -1,6 +1,5 @@
 """python -m r1jax.convert import | export: see the package's docstring. Exit 2 and one line for a mistake."""
 
-import argparse
 import logging
 import os
 import sys
@@ -9,20 +8,13 @@ from r1jax.engine import checkpoint
 from r1jax import convert
 from r1jax import errors
 from r1jax import paths
-from r1jax.exceptions import UserError
-
-
-class _Parser(argparse.ArgumentParser):
-
-  def error(self, message):
-    raise UserError(message)
 
 
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
   logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
   logging.getLogger('r1jax').setLevel(logging.INFO)
-  parser = _Parser(prog='python -m r1jax.convert', description='weights of other programs <-> ours')
+  parser = errors.Parser(prog='python -m r1jax.convert', description='weights of other programs <-> ours')
   commands = parser.add_subparsers(dest='command', required=True)
   flags = commands.add_parser('import', help='GGUF or Hugging Face safetensors -> a checkpoint of ours')
   flags.add_argument('--source', required=True, help='a Hugging Face directory, OWNER/NAME[@REVISION] of the hub, a '
@@ -43,7 +35,7 @@ def main(argv: list[str]) -> int:
   return errors.run(_run, parser, argv)
 
 
-def _run(parser: argparse.ArgumentParser, argv: list[str]) -> int:
+def _run(parser: errors.Parser, argv: list[str]) -> int:
   args = parser.parse_args(argv[1:])
   if args.command == 'import':
     config = convert.import_model(
