@@ -42,7 +42,8 @@ def line_of(e: BaseException, place: str = '') -> str | None:
     return f'{os.strerror(number)}: free some in {place}, then the same command goes on'
   if number == errno.EROFS or isinstance(
       e, (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)):
-    return f'{os.strerror(number)}: {getattr(e, "filename", None) or text[:200]}'
+    reason = os.strerror(number) if number else text[:200]
+    return f'{reason}: {e.filename}' if getattr(e, 'filename', None) and number else reason
   return None
 
 
@@ -66,15 +67,22 @@ def run(command, *args, place: str = '') -> int:
     print(f'r1jax: {e}; the same command goes on', file=sys.stderr)
     return 143
   except Exception as e:  # pylint: disable=broad-except  it is raised again, if it is none of ours
-    said = next((line for cause in _chain(e) if (line := line_of(cause, place))), None)
+    said = _line_of_chain(e, place)
     if said is None:
       raise
     print(f'r1jax: {said}', file=sys.stderr)
     return 2
 
 
-def _chain(e: BaseException | None):
-  """An exception and what it came from: a full disk reaches us as some library's complaint."""
-  while e is not None:
-    yield e
-    e = e.__cause__ or e.__context__
+def _line_of_chain(e: BaseException, place: str) -> str | None:
+  """line_of an exception, else of what it was raised from: a full disk reaches us as some library's complaint. What it
+  was raised beside counts only where that is a want of room or memory: else a fault of ours would hide behind it."""
+  line, meant = line_of(e, place), True
+  while line is None:
+    meant, e = bool(e.__cause__), e.__cause__ or (None if e.__suppress_context__ else e.__context__)
+    if e is None:
+      return None
+    line = line_of(e, place)
+    if line and not meant and not line.startswith(('out of memory', *map(os.strerror, _FULL))):
+      line = None
+  return line

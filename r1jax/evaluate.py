@@ -8,6 +8,8 @@ line on stderr), 143 asked to stop by SIGTERM.
 """
 
 import contextlib
+import functools
+import hashlib
 import json
 import logging
 import os
@@ -16,6 +18,7 @@ import sys
 
 from r1jax import errors
 from r1jax import metrics
+from r1jax import outputs
 from r1jax import paths
 from r1jax import workdir as workdir_lib
 from r1jax.data import prompts
@@ -107,12 +110,8 @@ def _run(a) -> int:
   workdir_lib.make(place)
   with (workdir_lib.held(workdir), mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES),
         metrics.Writer(place, 'evaluate') as writer):
-    loaded = []
-
-    def params():
-      loaded.append(loaded[0] if loaded else common.load_sampling_params(model, step_dir, mesh))
-      return loaded[0]
-
+    params = functools.cache(lambda: common.load_sampling_params(model, step_dir, mesh))
+    writer.truncate(-1)  # what stands is written again
     for name, rows, template in asked:
       result = _evaluated(a, name, rows, template, model, tokenizer, mesh, params, place, step_dir)
       writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})
@@ -150,16 +149,17 @@ def _asked(a, source: str, tokenizer) -> tuple[str, list[dict], str]:
   """(name, questions that fit, template) of a task."""
   rows, template = tasks.named(source, answer_type=a.answer_type,
                                columns=_pairs(a.columns, 'columns', 'question=NAME,answer=NAME'))
-  trained, prefill = prompts.trained_with(tokenizer.directory), ''
+  trained, told = prompts.trained_with(tokenizer.directory), {}
   if not a.template and trained:
-    template, prefill = trained['template'], trained.get('prefill', '')
+    template = trained['template']
+    told = {key: trained[key] for key in ('prefill', 'system') if trained.get(key)}
     log.info('template %r%s, as the checkpoint was trained; --template=NAME for another', template,
-             f' with the prefill {prefill!r}' if prefill else '')
+             ''.join(f' with the {key} {text!r}' for key, text in told.items()))
   template = a.template or template
-  prompts.render(template, '')
+  prompts.check(template)
   prompts.warn_if_other(tokenizer, template, '--template')
   name = tasks.name_of(source)
-  rows = [{**row, 'task': name, **({'prefill': prefill} if prefill else {})} for row in rows]
+  rows = [{**told, **row, 'task': name} for row in rows]
   prompts.ready(rows, tokenizer, template=template, max_prompt=a.max_prompt)
   return name, rows, template
 
@@ -168,12 +168,15 @@ def _evaluated(a, name: str, rows, template: str, model, tokenizer, mesh, params
   """scores.json of a task; what another start has sampled in the same way is gone on with."""
   directory = os.path.join(place, 'eval', name)
   settings = {**{key: value for key, value in vars(a).items() if key not in _FREE}, 'template': template,
-              'checkpoint': os.path.realpath(step_dir)}
+              'checkpoint': os.path.realpath(step_dir),
+              'weights': outputs.look_at(outputs.below(os.path.join(step_dir, 'params')), step_dir),
+              'questions': hashlib.sha256(json.dumps(rows, sort_keys=True, default=str).encode()).hexdigest()}
   path = os.path.join(directory, 'settings.json')
   before = workdir_lib.read(path, None)
   if before is not None and before != settings:
     log.warning('%s: %s: what was sampled so is moved to set_aside/', name, '; '.join(
-        f'{key} was {was!r}, now {now!r}' for key, was, now in workdir_lib.differences(before, settings)))
+        f'{key} was {before.get(key)!r}, now {settings.get(key)!r}' for key in sorted({*before, *settings})
+        if before.get(key) != settings.get(key)))
     workdir_lib.move_aside(place, directory)
   os.makedirs(directory, exist_ok=True)
   checkpoint.write_json(path, settings, every_host=True)

@@ -61,7 +61,7 @@ def _expand(config, prefix: str = '') -> None:
       kind, colon, path = value.partition(':')
       if not colon or kind not in ('jsonl', 'parquet', 'json') and key == 'source':
         kind, colon, path = '', '', value
-      if path.startswith('~') or '://' in path:
+      if path.startswith('~') or ('://' in path and (kind or key != 'source')):  # an import knows addresses of the hub
         config[key] = kind + colon + paths.local(path, f'--config.{prefix}{key}')
 
 

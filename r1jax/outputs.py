@@ -17,7 +17,8 @@ from r1jax.exceptions import UserError
 log = logging.getLogger('r1jax')
 
 # What goes with weights.
-SMALL_FILES = ('model.json', 'prompt.json', 'tokenizer.model', 'tokenizer.json', 'tokenizer_r1jax.json')
+SMALL_FILES = ('model.json', 'reward_model.json', 'prompt.json', 'tokenizer.model', 'tokenizer.json',
+               'tokenizer_r1jax.json')
 
 
 def passed_on(directory: str, records=(), *, verify: bool = False) -> dict:
@@ -69,6 +70,11 @@ def look(stage_dir: str) -> str:
   files += below(os.path.join(stage_dir, 'eval'))
   with contextlib.suppress(UserError):  # no checkpoint
     files += below(os.path.join(checkpoint.find(stage_dir)[1], 'params'))
+  return look_at(files, stage_dir)
+
+
+def look_at(files: list[str], stage_dir: str) -> str:
+  """`look`, of these files."""
   looks = [(os.path.relpath(file, stage_dir), os.stat(file)) for file in files if os.path.isfile(file)]
   h = hashlib.sha256()
   for name, stat in looks:

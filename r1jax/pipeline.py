@@ -39,7 +39,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   run() is called, and `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of
   the finished run in config.from_run. An entry's `config`, if it has one, names the part of the config that it reads;
   else its own name does. A module's FREE are the keys of that part that change nothing it makes, its READS what else of
-  the config does, where that is not READS.
+  the config does, where that is not READS; as functions of the part, free() and reads().
   """
   workdir = paths.local(workdir, '--workdir')
   workdir_lib.make(workdir)
@@ -47,8 +47,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
     path = os.path.join(workdir, 'pipeline.json')
     noted = workdir_lib.read(path, {'stages': []})
     done = {entry['name']: entry for entry in noted['stages']}
-    _check(config, {name for name, entry in done.items() if name not in rerun
-                    and not _changed(config, name, os.path.join(workdir, entry['directory']))[0]})
+    _check(config, workdir, _standing(config, workdir, done, rerun))
     # Not before: a config with a mistake claims nothing.
     workdir_lib.claim(workdir, _plain(config))
     _set_aside(config, workdir, rerun)
@@ -146,12 +145,13 @@ def _changed(config, name: str, directory: str) -> tuple[list[str], str]:
   if before is None or spec is None:
     return [], ''
   module, part, now = _module(spec), spec.get('config', name), _plain(config)
-  reads, free = getattr(module, 'READS', READS), getattr(module, 'FREE', ())
+  reads = module.reads(now[part]) if hasattr(module, 'reads') else getattr(module, 'READS', READS)
+  free = module.free(now[part]) if hasattr(module, 'free') else getattr(module, 'FREE', ())
   own = lambda of: {key: value for key, value in of.get(part, {}).items() if key not in free}
   found = list(workdir_lib.differences(own(before), own(now), f'{part}.'))
   if part not in reads:
-    found += [each for key in reads for each in workdir_lib.differences(
-        {key: before[key]} if key in before else {}, {key: now[key]} if key in now else {})]
+    found += [each for key in reads if key in before and key in now for each in workdir_lib.differences(
+        {key: before[key]}, {key: now[key]})]
   said = [f'{key} was {was!r}, now {is_!r}' for key, was, is_ in found]
   more = len(found) == 1 and found[0][0] == f'{part}.steps' and found[0][2] > found[0][1] and found[0][1]
   if more and now[part].get('optimizer', {}).get('decay') == 'constant':
@@ -165,19 +165,35 @@ def _module(spec: dict):
   return importlib.import_module(f'{room}.{spec["run"]}')
 
 
-def _check(config, standing=frozenset()) -> None:
-  """Every stage that is not finished looks at its part of the config before the first one starts to work: what one has
-  read that is finished may be gone."""
+def _standing(config, workdir: str, done: dict, rerun: tuple[str, ...]) -> set[str]:
+  """Stages that are finished and will not run again by anything that the config says."""
+  names = set()
+  for spec in config.stages:
+    entry = done.get(spec['name'])
+    behind = all(source in names or source.startswith('from_run/') for source in spec['inputs'].values())
+    if entry and behind and spec['name'] not in rerun and _changed(
+        config, spec['name'], os.path.join(workdir, entry['directory'])) == ([], ''):
+      names.add(spec['name'])
+  return names
+
+
+def _check(config, workdir: str = '', standing=frozenset()) -> None:
+  """Every stage that is to run looks at its part of the config before the first one starts to work: what one that
+  stands has read may be gone."""
   values.check(config)
   earlier = set()
-  for spec in config.stages:
+  for number, spec in enumerate(config.stages, 1):
     unknown = [source for source in spec['inputs'].values() if source not in earlier and not _elsewhere(config, source)]
     if unknown:
       raise UserError(f'stage {spec["name"]!r} takes input from {unknown[0]!r}, which is no earlier stage')
     earlier.add(spec['name'])
     module = _module(spec)
-    if hasattr(module, 'check') and spec['name'] not in standing:
-      module.check(config, spec.get('config', spec['name']))
+    part = spec.get('config', spec['name'])
+    if spec['name'] not in standing:
+      if hasattr(module, 'check'):
+        module.check(config, part)
+    elif hasattr(module, 'check_standing'):
+      module.check_standing(config, part, os.path.join(workdir, f'{number}_{spec["name"]}'))
 
 
 def _set_aside(config, workdir: str, names: tuple[str, ...]) -> None:
@@ -214,7 +230,7 @@ def _seconds(directory: str) -> float:
 def _elsewhere(config, source: str) -> dict | None:
   """What the other run's pipeline.json says of 'from_run/STAGE', its directory in full; None for another name.
 
-  A checkpoint that `convert import` wrote stands for every stage of a run that begins with it.
+  A checkpoint that `convert import` wrote stands for the stage `base` of a run.
 
   Raises:
     UserError: config.from_run names no run, or one that has not finished that stage.
@@ -224,7 +240,7 @@ def _elsewhere(config, source: str) -> dict | None:
     return None
   given = paths.local(config.get('from_run', ''), '--config.from_run')
   path = os.path.join(given, 'pipeline.json')
-  if given and not os.path.exists(path) and os.path.exists(os.path.join(given, 'model.json')):
+  if name == 'base' and given and not os.path.exists(path) and os.path.exists(os.path.join(given, 'model.json')):
     return {'directory': given}
   if not given or not os.path.exists(path):
     raise UserError(f'from_run={given!r} holds no run: give the work dir of a finished one, --config.from_run=DIR')

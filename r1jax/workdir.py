@@ -103,6 +103,9 @@ def _in_use(path: str, holder: dict) -> str:
 
 
 def _alive(pid) -> bool:
+  """Whether another process has that number: in a container that was started again it may be one's own."""
+  if pid == os.getpid():
+    return False
   try:
     os.kill(int(pid), 0)
   except (TypeError, ValueError, ProcessLookupError):
@@ -147,11 +150,18 @@ def move_aside(workdir: str, directory: str) -> None:
     os.replace(directory, aside)
 
 
+# Maps whose keys are a person's; of all others they are the program's, and one that is missing is older than the key.
+_MAPS = ('rewards', 'templates', 'prefill', 'params', 'columns', 'ask', 'mixture')
+
+
 def differences(before, now, prefix: str = ''):
-  """(key, value before, value now) of two configs as dicts, but of keys that the older one has not got yet."""
-  for key in sorted(set(before) & set(now)):
-    x, y = before[key], now[key]
+  """(key, value before, value now) of two configs as dicts, but of keys that one of another version has not got."""
+  own = prefix.rstrip('.').rpartition('.')[2] in _MAPS
+  for key in sorted(set(before) | set(now)):
+    if not own and not (key in before and key in now):
+      continue
+    x, y = before.get(key), now.get(key)
     if isinstance(x, dict) and isinstance(y, dict):
       yield from differences(x, y, f'{prefix}{key}.')
-    elif x != y:
+    elif x != y and (x or y):  # a weight of 0 is none
       yield f'{prefix}{key}', x, y

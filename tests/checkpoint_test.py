@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from orbax.checkpoint._src.serialization import serialization
 import pytest
 
 from r1jax.engine import checkpoint
+from r1jax.engine import checksums
 from r1jax.engine import update
 from r1jax.exceptions import UserError
 
@@ -150,3 +152,24 @@ def test_hosts_agree_that_a_checkpoint_is_torn(tmp_path):
       p.kill()
   assert [p.returncode for p in both] == [0, 0], '\n'.join(said)[-4000:]
   assert all('trying the one before' in text for text in said), said
+
+
+def test_the_newest_checkpoint_is_numbered_as_soon_as_it_is_whole(tmp_path):
+  """A kill leaves it newest: a bit that turns then is seen, and is not taken for what was written."""
+  state = update.fresh({'w': jnp.arange(4096.0)}, optax.sgd(1e-3), seed=0, reference=None)
+  checkpoints = checkpoint.Checkpoints(str(tmp_path), keep=2)
+  for step in (1, 2):
+    checkpoints.save(state.replace(step=jnp.int32(step)), {})
+  begun = time.monotonic()
+  while not checksums.is_written(str(tmp_path / 'checkpoints/2')):  # nobody waits for it, or closes
+    assert time.monotonic() - begun < 30
+    time.sleep(0.01)
+  file = max((tmp_path / 'checkpoints/2/params').rglob('*'), key=lambda p: p.is_file() and p.stat().st_size)
+  data = bytearray(file.read_bytes())
+  data[len(data) // 2] ^= 1
+  file.write_bytes(data)
+  again = checkpoint.Checkpoints(str(tmp_path), keep=2)
+  found, _ = again.restore(state, jax.tree.map(lambda x: x.sharding, state))
+  assert int(found.step) == 1 and (tmp_path / 'torn_checkpoint_2').is_dir()
+  again.close()
+  checkpoints.close()

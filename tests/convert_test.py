@@ -387,7 +387,7 @@ def test_sizes_survive_the_way_out_and_in(tmp_path):
     eos_ids, pad_id = (1,), 0
   for name in zoo.names():
     config = zoo.get(name)
-    again = zoo.from_dict(hf_config.sizes_of('x', json.loads(json.dumps(hf_config.facts_of(config, 'float32', Ids)))))
+    again = zoo.from_dict(hf_config.sizes_of('x', json.loads(json.dumps(hf_config.facts_of(config, 'float32', [1], 0)))))
     assert dataclasses.replace(again, unroll=config.unroll) == config, name
 
 

@@ -75,7 +75,7 @@ def published(directory, model='nano-qwen'):
   class Ids:
     eos_ids, pad_id = (0,), 1
 
-  (directory / 'config.json').write_text(json.dumps(hf_config.facts_of(config, 'float32', Ids)))
+  (directory / 'config.json').write_text(json.dumps(hf_config.facts_of(config, 'float32', [0], 1)))
   vocab = {token: i for i, token in enumerate(['<e>', '<p>', *sorted(pre_tokenizers.ByteLevel.alphabet())])}
   tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, []))
   tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -42,7 +42,7 @@ def write_sparse(directory, name, shards=4):
       f.truncate(8 + len(head) + at)
     index |= dict.fromkeys(header, file)
   vocab = {'<a>': 0, '</s>': 1}
-  for file, facts in (('config.json', hf_config.facts_of(config, 'bfloat16', Ids)),
+  for file, facts in (('config.json', hf_config.facts_of(config, 'bfloat16', [1], 0)),
                       ('model.safetensors.index.json', {'weight_map': index}),
                       ('tokenizer.json', {'version': '1.0', 'added_tokens': [], 'model': {
                           'type': 'BPE', 'vocab': vocab, 'merges': []}})):

@@ -1284,7 +1284,9 @@ def exported(checkpoint_dir, out, prompt=None):
   common.save_model(checkpoint_dir, model, tokenizer, prompt=prompt)
   convert.export_model(checkpoint_dir, out)
   with open(os.path.join(out, GENERATION), encoding='utf-8') as f:
-    assert json.load(f)['eos_token_id'] == tokenizer.eos_ids[0]
+    found = json.load(f)['eos_token_id']
+  ends = prompts.eos_ids(tokenizer, prompt['template']) if prompt else tokenizer.eos_ids
+  assert (found if isinstance(found, list) else [found]) == list(ends)
   return tokenizer, transformers.AutoTokenizer.from_pretrained(out)
 
 

@@ -104,7 +104,7 @@ def test_what_is_written_is_read_by_sft_and_by_tfds(tmp_path):
   data = [{'id': str(i), 'kind': 'reasoning', 'prompt': f'User: {i} Assistant:', 'completion': turn('\u4e8c'),
            'language': 'zh', 'reasoned': True} for i in range(7)]
   for _ in range(2):  # a stage that is made anew writes over it
-    reject.write(str(tmp_path), data, {'turned_away': {'wrong': 3}}, title='reject', template='r1_zero')
+    reject.write(str(tmp_path), data, {'turned_away': {'wrong': 3}}, title='reject', prompt={'template': 'r1_zero'})
   import tensorflow_datasets as tfds
   found = tfds.data_source('r1jax_samples', data_dir=str(tmp_path / 'tfds'), split='train', download=False)
   assert sorted(r['prompt'].decode() for r in found) == sorted(r['prompt'] for r in data)

@@ -35,7 +35,8 @@ def stages(monkeypatch):
     directory = pathlib.Path(workdir) / 'checkpoints' / '1' / 'params'
     directory.mkdir(parents=True, exist_ok=True)
     told = {k: v for k, v in config[name].to_dict().items() if k not in ('micro_tokens', 'steps')}
-    (directory / 'weights').write_text(json.dumps([before, told, config.seed, config.rewards.to_dict() if name == 'rl' else 0]))
+    weights = config.rewards.to_dict() if name == 'rl' else 0
+    (directory / 'weights').write_text(json.dumps([before, told, config.seed, weights]))
 
   modules = {'sft': types.SimpleNamespace(run=write, FREE=('micro_tokens',)),
              'rl': types.SimpleNamespace(run=write, FREE=('micro_tokens', 'slots'),
@@ -64,6 +65,8 @@ ALL = ['base', 'rl', 'evaluate']
     ({'rewards.accuracy': 2.0}, ALL[1:], ['2_rl.1', '3_evaluate.1'], 'rewards.accuracy was 1.0, now 2.0'),
     ({'evaluate.samples': 8}, ALL[2:], ['3_evaluate.1'], 'evaluate.samples was 4, now 8'),
     ({'base.lr': 2.0}, ALL, ['1_base.1', '2_rl.1', '3_evaluate.1'], 'stage base: base.lr was 1.0, now 2.0'),
+    ({'rewards.mine.py:score': 1.0}, ALL[1:], ['2_rl.1', '3_evaluate.1'], 'rewards.mine.py:score was None, now 1.0'),
+    ({'rewards.format': 0.0}, [], [], ''),  # a weight of 0 is none
     ({'seed': 1}, ALL, ['1_base.1', '2_rl.1', '3_evaluate.1'], 'seed was 0, now 1'),
     ({'dtype': 'bfloat16'}, ALL, ['1_base.1', '2_rl.1', '3_evaluate.1'], "dtype was 'float32', now 'bfloat16'"),
     ({'rl.steps': 16}, ['rl'], [], 'stage rl: rl.steps was 8, now 16: goes on'),
@@ -76,7 +79,13 @@ def test_what_a_changed_value_makes_anew(stages, tmp_path, caplog, changes, agai
   pipeline.run(config, str(tmp_path))
   assert ran == ALL
   ran.clear()
-  config.update_from_flattened_dict(changes)
+  for key, value in changes.items():
+    if key.startswith('rewards.'):
+      with config.unlocked():
+        config.rewards = ConfigDict({**config.rewards.to_dict(), key.removeprefix('rewards.'): value},
+                                    allow_dotted_keys=True)
+    else:
+      config.update_from_flattened_dict({key: value})
   with caplog.at_level('INFO'):
     pipeline.run(config, str(tmp_path))
   assert ran == again and said in caplog.text
@@ -191,7 +200,8 @@ def test_one_start_at_a_time(tmp_path):
 
 
 @pytest.mark.parametrize('holder, free', [
-    ({'host': 'HERE', 'pid': os.getpid()}, False), ({'host': 'HERE', 'pid': 2**22 + 1}, True),
+    ({'host': 'HERE', 'pid': os.getppid()}, False), ({'host': 'HERE', 'pid': os.getpid()}, True),
+    ({'host': 'HERE', 'pid': 2**22 + 1}, True),
     ({'host': 'elsewhere', 'pid': os.getpid()}, True), ({}, True)])
 def test_where_the_file_system_has_no_locks(tmp_path, monkeypatch, holder, free):
   monkeypatch.setattr(workdir_lib.fcntl, 'flock', lambda *_: (_ for _ in ()).throw(OSError(95, 'not supported')))

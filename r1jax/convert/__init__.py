@@ -164,7 +164,8 @@ def looked_at(source: str, model: str | None = None, *, changes: dict | None = N
 
 def import_model(source: str, model: str | None = None, out: str = '', *, dtype: str | None = None,
                  changes: dict | None = None, stop: tuple[str, ...] = (), meta: dict | None = None):
-  """Writes the weights, model.json and the tokenizer files into `out`, as common.load_model reads them; all or nothing.
+  """Writes the weights, model.json and the tokenizer files into `out`, as common.load_model reads them; a new `out` is
+  removed again where that fails.
 
   dtype: of the weights; None: as the source keeps them (load). meta: what meta.json is to say.
   """
@@ -179,7 +180,7 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
       raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
   except OSError as e:
     raise UserError(f'cannot write to {out}: {e.strerror}') from e
-  kept = _said(opened, dtype)
+  kept = _say_dtypes(opened, dtype)
   needed = sum(int(np.prod(shape)) * (np.dtype(dtype) if dtype else opened.dtypes[name]).itemsize
                for name, shape in opened.shapes.items())
   try:
@@ -203,7 +204,7 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
   return config
 
 
-def _said(source: Source, dtype: str | None) -> str:
+def _say_dtypes(source: Source, dtype: str | None) -> str:
   """One line of what the weights are kept in, there and here; returns the dtype of most of them there."""
   theirs = collections.Counter(source.kinds[name] for name in source.shapes)
   ours = collections.Counter({kind: dtype or str(np.dtype(source.dtypes[name]))
@@ -228,7 +229,7 @@ def export_model(path: str, out: str, *, dtype: str | None = None):
   if model.config.reward_head:
     raise UserError(f'{path} is a reward model, whose head no program that reads a Llama or Qwen has a place for: '
                     'export a stage that answers')
-  checkpoint.intact(step_dir)
+  checkpoint.intact(step_dir, below='params')
   leaves = checkpoint.open_leaves(step_dir)
   shapes = table.shapes(model.config)
   for name, shape in shapes.items():
@@ -257,6 +258,8 @@ def told(config, c) -> dict:
   given = config.model.to_dict() if 'model' in config else {}
   stop, scaling = tuple(given.pop('stop', ())), given.pop('rope_scaling', {})
   if scaling.get('kind'):
+    if not (scaling['factor'] > 1 and scaling['original_length'] > 0):
+      raise UserError(f'model.rope_scaling={scaling}: with a kind it needs a factor over 1 and the original_length')
     betas = {'low': 1.0, 'high': 32.0} if scaling['kind'] == 'yarn' else {}
     given['rope_scaling'] = {**betas, **scaling}
   return {'model': c.get('model') or None, 'changes': {k: v for k, v in given.items() if v}, 'stop': stop}
@@ -274,11 +277,29 @@ def check(config, name: str) -> None:
     raise UserError(f'{name}.source is empty: --config.{name}.source=DIR, a Hugging Face directory{named} '
                     '(or OWNER/NAME of the hub, or a GGUF file)')
   _, found, _ = looked_at(c.source, **told(config, c))
+  _check_lengths(config, name, found.max_length, c.source)
+
+
+def _check_lengths(config, name: str, positions: int, path: str) -> None:
   for spec, needed in _lengths(config, name):
-    if needed > found.max_length:
-      raise UserError(f'{spec}: texts of up to {needed} tokens, but {c.source} was made for {found.max_length} '
-                      f'positions: lower them, or say --config.model.max_length={needed} (often with rope_theta or '
-                      'rope_scaling)')
+    if needed > positions:
+      raise UserError(f'{spec}: texts of up to {needed} tokens, but {path} was made for {positions} positions: lower '
+                      f'them, or say --config.model.max_length={needed} (often with rope_theta or rope_scaling)')
+
+
+def check_standing(config, name: str, directory: str) -> None:
+  """Of an import that stands in `directory`: raises UserError for another model's name, or texts too long for it."""
+  sizes = checkpoint.read_json(os.path.join(directory, 'model.json'))
+  if sizes is None:
+    return  # it does not stand after all
+  found = zoo.from_dict(sizes)
+  named = zoo.get(config[name].model) if config[name].model else found
+  for field in sizes:
+    if field not in (*_OF_THE_COPY, 'unroll', 'dtype', 'remat', 'attention') and getattr(named, field, None) != getattr(
+        found, field):
+      raise UserError(f'{directory} holds no {config[name].model}: it has {field}={getattr(found, field)}, '
+                      f'{config[name].model} has {getattr(named, field, None)}')
+  _check_lengths(config, name, found.max_length, directory)
 
 
 def _lengths(config, name: str):
@@ -290,7 +311,7 @@ def _lengths(config, name: str):
       continue
     descended.add(spec['name'])
     if 'max_tokens' in part and 'max_prompt' in part:
-      yield spec['name'], part.max_prompt + part.max_tokens
+      yield spec['name'], part.max_prompt + part.max_tokens + (16 if part.get('prefill') else 0)
     elif 'length' in part:
       yield spec['name'], part.length
 

@@ -8,6 +8,7 @@ from r1jax.engine import checkpoint
 from r1jax import convert
 from r1jax import errors
 from r1jax import paths
+from r1jax.exceptions import UserError
 
 
 def main(argv: list[str]) -> int:
@@ -38,10 +39,12 @@ def main(argv: list[str]) -> int:
 def _run(parser: errors.Parser, argv: list[str]) -> int:
   args = parser.parse_args(argv[1:])
   if args.command == 'import':
+    if os.path.isdir(os.path.join(paths.local(args.out, '--out'), 'checkpoints')):
+      raise UserError(f'{args.out} holds a checkpoint: take another --out')
     config = convert.import_model(
         args.source, args.model, args.out, dtype=args.dtype, stop=tuple(args.stop),
         changes={'rope_theta': args.rope_theta, 'max_length': args.max_length})
-    checkpoint.write_json(os.path.join(paths.local(args.out, '--out'), 'config.json'), vars(args))
+    checkpoint.write_json(os.path.join(paths.local(args.out, '--out'), 'config.json'), {'convert': vars(args)})
     print(f'{args.source}: {config.param_count():,} parameters -> {args.out}')
   else:
     config = convert.export_model(args.checkpoint, args.out, dtype=args.dtype)

@@ -32,13 +32,13 @@ def written(tokenizer, prompt: dict) -> str:
   bos = tokenizer.special['bos_token']
   begins = bool(bos) and (before.startswith(bos) or tokenizer.bos_id is not None)
   before = before.removeprefix(bos)  # once, not at each turn
-  prefill = prompt.get('prefill', '')
+  prefill, end = prompt.get('prefill', ''), prompts.end_of_turn(tokenizer, prompt['template'])
   quoted = lambda text: '{{- ' + repr_(text) + ' }}'
   return ''.join([
       '{{- bos_token }}' if begins else '',
       "{%- for message in messages %}{%- if message['role'] == 'user' %}", quoted(before),
       "{{- message['content'] }}", quoted(after), "{%- elif message['role'] == 'assistant' %}",
-      quoted(prefill) if prefill else '', "{{- message['content'] }}{{- eos_token }}",
+      quoted(prefill) if prefill else '', "{{- message['content'] }}", quoted(end) if end else '{{- eos_token }}',
       "{%- else %}{{- raise_exception('no place for a message of ' + message['role']) }}{%- endif %}{%- endfor %}",
       '{%- if add_generation_prompt %}' + quoted(prefill) + '{%- endif %}' if prefill else ''])
 

@@ -11,6 +11,7 @@ import numpy as np
 from r1jax.convert import chat_template
 from r1jax.convert import table
 from r1jax.convert.hf_config import facts_of
+from r1jax.data import prompts
 from r1jax.data.tokenizer import as_tokenizer_json
 from r1jax.engine import checkpoint
 from r1jax.exceptions import UserError
@@ -29,7 +30,7 @@ def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | No
   Args:
     leaf: (path, at) -> the part `at` (layer, expert) of one of our leaves, as numpy; read when it is written.
     dtype: of the weights: 'float32', 'bfloat16' or 'float16'.
-    prompt: what it was trained to be asked with (data/trained.py); None: nothing is known.
+    prompt: what it was trained to be asked with (prompts.record); None: nothing is known.
 
   Raises:
     UserError: not enough room; a float16 that cannot hold a weight.
@@ -56,13 +57,14 @@ def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | No
     checkpoint.write_json(os.path.join(out, 'model.safetensors.index.json'),
                           {'metadata': {'total_size': needed}, 'weight_map': weight_map})
   template = _write_tokenizer(out, config, tokenizer, prompt)
-  eos = list(tokenizer.eos_ids)
+  eos = list(prompts.eos_ids(tokenizer, prompt['template']) if prompt else tokenizer.eos_ids)
   checkpoint.write_json(os.path.join(out, 'generation_config.json'), {
       'bos_token_id': bos_of(tokenizer), 'eos_token_id': eos if len(eos) > 1 else eos[0],
       'pad_token_id': tokenizer.pad_id, 'do_sample': True, 'temperature': 0.6, 'top_p': 0.95})  # section 3 of the paper
   replace_file(os.path.join(out, 'README.md'), (card + template).encode())
   # Written last: a directory without it is nobody's model.
-  checkpoint.write_json(os.path.join(out, 'config.json'), facts_of(config, dtype, tokenizer, bos_of(tokenizer)))
+  facts = facts_of(config, dtype, eos, tokenizer.pad_id, bos_of(tokenizer))
+  checkpoint.write_json(os.path.join(out, 'config.json'), facts)
 
 
 def bos_of(tokenizer) -> int | None:
@@ -141,8 +143,8 @@ def card(config, origin: dict, prompt: dict | None, path: str) -> str:
   """README.md of the export: where it comes from, and how it is asked."""
   base = origin.get('hub', '')
   front = ['---', 'library_name: transformers', 'tags:', '- r1jax', *([f'base_model: {base}'] if base else []), '---']
-  asked = (f'Trained with the prompt template `{prompt["template"]}`, answers in the format `{prompt["format"]}`.'
-           if prompt else 'No stage of r1jax trained it on prompts.')
+  asked = (f'Trained with the prompt template `{prompt["template"]}`.' if prompt else
+           'Nothing is known of the prompts that it was trained on.')
   return '\n'.join([
       *front, '', f'# {os.path.basename(os.path.normpath(path))}', '',
       f'{config.param_count():,} parameters, {config.max_length:,} positions, exported by r1jax'

@@ -2,11 +2,14 @@
 
 import glob
 import importlib.util
+import logging
 import os
 import re
 
 from r1jax import paths
 from r1jax.exceptions import UserError
+
+log = logging.getLogger('r1jax')
 
 _FILES = ['*.json', '*.safetensors', '*.jinja']  # what a model of the hub is read from
 _NOT = ['consolidated*', 'original/*', 'onnx/*', 'adapter_*']
@@ -88,6 +91,7 @@ def _from_hub(name: str) -> str:
       return found
   except Exception:  # pylint: disable=broad-except  not in the cache: many kinds, by version
     pass
+  log.info('%s is not in the hub cache: downloading it', name)
   try:
     return huggingface_hub.snapshot_download(name, **ask)
   except Exception as e:  # pylint: disable=broad-except

@@ -48,7 +48,7 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
   extra = _beyond(directory, files, sizes, facts)
   left_out = scales | extra | {name for name in files if name.endswith('rotary_emb.inv_freq')}
   if sizes['tied'] and {'lm_head.weight', _EMBEDDING} <= files.keys():  # some write the embedding twice
-    head, table = (_bytes_of(files[name][0], name) for name in ('lm_head.weight', _EMBEDDING))
+    head, table = (_digest_of(files[name][0], name) for name in ('lm_head.weight', _EMBEDDING))
     if head != table:
       raise UserError(f'{directory}/config.json says tie_word_embeddings=true, but lm_head.weight is not '
                       f'{_EMBEDDING}: set it to false there, so that both are read')
@@ -134,7 +134,7 @@ def _beyond(directory: str, files: dict, sizes: dict, facts: dict) -> set[str]:
   return extra
 
 
-def _bytes_of(file: str, name: str) -> bytes:
+def _digest_of(file: str, name: str) -> bytes:
   """A digest of a tensor as it lies in its file."""
   h = hashlib.sha256()
   with open(file, 'rb') as f:

@@ -106,15 +106,14 @@ def _number(directory: str, key: str, value, *, whole: bool = False, least: floa
   return value if whole else float(value) if key == 'rope_theta' else value
 
 
-def facts_of(config, dtype: str, tokenizer, bos_id: int | None = None) -> dict:
+def facts_of(config, dtype: str, eos: list[int], pad_id: int, bos_id: int | None = None) -> dict:
   """config.json of our Config."""
   v3 = config.family == 'deepseek_v3'
   kind = 'deepseek_v3' if v3 else 'qwen2' if config.qkv_bias else 'llama'
   architecture = {'deepseek_v3': 'DeepseekV3ForCausalLM', 'qwen2': 'Qwen2ForCausalLM', 'llama': 'LlamaForCausalLM'}
-  eos = list(tokenizer.eos_ids)
   facts = {'architectures': [architecture[kind]], 'model_type': kind, 'hidden_act': 'silu', 'torch_dtype': dtype,
            'rope_theta': config.rope_theta, 'eos_token_id': eos if len(eos) > 1 else eos[0], 'bos_token_id': bos_id,
-           'pad_token_id': tokenizer.pad_id, 'attention_bias': False}
+           'pad_token_id': pad_id, 'attention_bias': False}
   facts |= {theirs: getattr(config, ours) for ours, theirs in (_DEEPSEEK_V3 if v3 else _DENSE).items()}
   if v3:
     facts |= {'num_key_value_heads': config.heads, 'scoring_func': 'sigmoid', 'topk_method': 'noaux_tc',

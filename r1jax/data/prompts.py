@@ -48,9 +48,10 @@ _ENDS = {'chatml': '<|im_end|>', 'qwen2.5': '<|im_end|>', 'qwen2.5_instruct': '<
          'deepseek_r1': '<\uff5cend\u2581of\u2581sentence\uff5c>'}
 
 
-def record(template: str, *, prefill: str = '', format_: str = '') -> dict:
+def record(template: str, *, prefill: str = '', system: str = '') -> dict:
   """What RECORD says: a model is asked later, and its export prompts, as it was trained."""
-  return {'template': template, 'prefill': prefill, 'format': format_ or formats.of_template(template).name}
+  format_ = {} if template == CHAT else {'format': formats.of_template(template).name}  # else the tokenizer tells
+  return {'template': template, 'prefill': prefill, 'system': system, **format_}
 
 
 def trained_with(directory: str) -> dict | None:
@@ -58,8 +59,11 @@ def trained_with(directory: str) -> dict | None:
   path = os.path.join(directory, RECORD)
   if not os.path.exists(path):
     return None
-  with open(path, encoding='utf-8') as f:
-    return json.load(f)
+  try:
+    with open(path, encoding='utf-8') as f:
+      return json.load(f)
+  except ValueError as e:
+    raise UserError(f'{path} cannot be read: {e}') from e
 
 
 def warn_if_other(tokenizer, template: str, name: str) -> None:
@@ -70,12 +74,19 @@ def warn_if_other(tokenizer, template: str, name: str) -> None:
                 known['template'])
 
 
+def end_of_turn(tokenizer, template: str) -> str | None:
+  """The token that ends a turn in a template, as it is written; None where it has none, or the tokenizer has not."""
+  if template == CHAT:
+    number = chat.end_of_turn(tokenizer)
+  else:
+    number = tokenizer.find(_ENDS[template]) if template in _ENDS else None
+  return None if number is None else tokenizer.piece(number)
+
+
 def eos_ids(tokenizer, template: str) -> tuple[int, ...]:
   """What ends an answer: the tokenizer's own, and what ends a turn in the template, if it is a token."""
-  if template == CHAT:
-    end = chat.end_of_turn(tokenizer)
-  else:
-    end = tokenizer.find(_ENDS[template]) if template in _ENDS else None
+  text = end_of_turn(tokenizer, template)
+  end = None if text is None else tokenizer.find(text)
   if end is None or end in tokenizer.eos_ids:
     return tuple(tokenizer.eos_ids)
   log.info('answers end at %r too, as a turn of template %r does', tokenizer.piece(end), template)
@@ -94,6 +105,12 @@ def render(template: str, question: str, prefill: str = '') -> str:
     raise UserError(f'no template {template!r}: one of {", ".join(TEMPLATES)}; {CHAT!r}, the model\'s own, only where '
                     'questions of a task are asked')
   return TEMPLATES[template].replace('{question}', question) + prefill
+
+
+def check(template: str) -> None:
+  """Raises UserError for a template that there is not."""
+  if template != CHAT:
+    render(template, '')
 
 
 def text(template: str, row: dict) -> str:

@@ -75,7 +75,7 @@ class Checkpoints:
   def __init__(self, workdir: str, *, keep: int = 3):
     self._directory = os.path.join(os.path.abspath(workdir), 'checkpoints')
     self._keep = keep
-    self._sealing = None  # the thread that notes checksums
+    self._sealing, self._written = None, threading.Event()  # the thread that notes checksums; nothing is being saved
     os.makedirs(self._directory, exist_ok=True)
     if mesh_lib.first_process():  # what a process that was killed had half written
       for part in glob.glob(os.path.join(glob.escape(self._directory), '*.orbax-checkpoint-tmp*')):
@@ -101,7 +101,7 @@ class Checkpoints:
           params=ocp.args.PyTreeSave(state.params, save_args=chunks(state.params)),
           rest=ocp.args.PyTreeSave(rest, save_args=chunks(rest)),
           meta=ocp.args.JsonSave(meta)))
-    self._seal(besides=step)
+    self._seal(step)
 
   def wait(self) -> None:
     """Returns when the last save is on disk: before Stopped says so, or somebody else reads it.
@@ -110,24 +110,26 @@ class Checkpoints:
       UserError: it could not be written.
     """
     if self._manager is not None:
-      with _one_line(self._directory):
-        self._manager.wait_until_finished()
-      self._seal()
-      if self._sealing is not None:
-        self._sealing.join()
+      try:
+        with _one_line(self._directory):
+          self._manager.wait_until_finished()
+      finally:
+        self._written.set()
+        if self._sealing is not None:
+          self._sealing.join()
 
-  def _seal(self, besides: int | None = None) -> None:
-    """Notes checksums of the checkpoints that are whole, beside whatever goes on; `besides`: that is being written."""
-    whole = [os.path.join(self._directory, str(step)) for step in self._manager.all_steps() if step != besides]
-    new = [step_dir for step_dir in whole if not checksums.is_written(step_dir)]
-    if not new:
-      return
+  def _seal(self, step: int) -> None:
+    """Notes the checksums of a checkpoint as soon as it is whole, beside whatever goes on."""
+    self._written.set()  # Orbax has waited for the one before
     if self._sealing is not None:
       self._sealing.join()
+    step_dir, self._written = os.path.join(self._directory, str(step)), threading.Event()
 
-    def seal():
-      for step_dir in new:
-        with contextlib.suppress(OSError):  # it may be removed meanwhile, as newer ones come
+    def seal(written=self._written):
+      while not os.path.isdir(step_dir) and not written.wait(0.02):
+        pass
+      with contextlib.suppress(OSError):  # it could not be written, or is removed already
+        if os.path.isdir(step_dir):
           checksums.write(step_dir)
 
     self._sealing = threading.Thread(target=seal, name='checksums')
@@ -180,6 +182,8 @@ def _read(step_dir: str, abstract):
   """
   alone = ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
   try:
+    if not checksums.is_written(step_dir):
+      log.info('%s has no checksums: it was written by an older version, or stopped before they were noted', step_dir)
     checksums.check(step_dir)
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler(), multiprocessing_options=alone) as checkpointer:
       found = checkpointer.restore(step_dir, args=ocp.args.Composite(
@@ -282,7 +286,7 @@ def load_params(step_dir: str, abstract, shardings):
   Raises:
     UserError: the tree or a shape in it is another one, or a file is torn.
   """
-  intact(step_dir)
+  intact(step_dir, below='params')
   target = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings)
   with ocp.StandardCheckpointer() as checkpointer:
     try:
@@ -291,16 +295,17 @@ def load_params(step_dir: str, abstract, shardings):
       raise UserError(f'{step_dir} does not hold this model, or is torn: {_first_line(e)}') from e
 
 
-def intact(step_dir: str) -> None:
-  """Raises UserError, on every process, where a file of a checkpoint is other than it was written."""
+def intact(step_dir: str, below: str = '') -> None:
+  """Raises UserError, on every process, where a file of a checkpoint, or `below` a folder of it, is other than it was
+  written."""
   said = ''
   try:
-    checksums.check(step_dir)
+    checksums.check(step_dir, below=below)
   except UserError as e:
     said = str(e)
   if mesh_lib.any_process(bool(said)):
     raise UserError(f'{said or f"{step_dir} is torn, as another process says"}: take another step of that stage, or '
-                    'give the command of its run again, which mends it')
+                    'give the command of its run again with --verify, which mends it')
 
 
 def _first_line(e: Exception) -> str:

@@ -27,8 +27,9 @@ def is_written(step_dir: str) -> bool:
   return os.path.exists(_path(step_dir))
 
 
-def check(step_dir: str, *, whole: bool = False) -> None:
-  """Raises UserError where a file of this process's share, or of the whole, is gone or other than when it was written.
+def check(step_dir: str, *, whole: bool = False, below: str = '') -> None:
+  """Raises UserError where a file is gone or other than when it was written: of this process's share, or of the whole;
+  of those `below` a folder.
 
   A checkpoint without numbers passes: it was stopped before they were noted, or another program wrote it.
   """
@@ -36,9 +37,10 @@ def check(step_dir: str, *, whole: bool = False) -> None:
   for file in _files(step_dir, numbers=True):
     try:
       with open(file, encoding='utf-8') as f:
-        noted |= json.load(f)
+        noted = json.load(f) | noted  # the first word counts
     except (OSError, ValueError) as e:
       raise UserError(f'{file} cannot be read: {e}') from e
+  noted = {name: number for name, number in noted.items() if name.startswith(below)}
   mine = sorted(noted) if whole else sorted(noted)[jax.process_index()::jax.process_count()]
   paths = {name: os.path.join(step_dir, name) for name in mine}
   for name, path in paths.items():  # sizes first: they cost nothing

@@ -123,7 +123,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
            'turned_away': dict(reasons.most_common())}
   reject.write(workdir, data, {'sampled': sampled_in, **{f'kept from {k}': v for k, v in facts['sources'].items()},
                                'turned_away': facts['turned_away']}, title=name,
-               template=formats.get(c.format).template)
+               prompt=prompts.record(formats.get(c.format).template))
   return facts
 
 

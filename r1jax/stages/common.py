@@ -69,7 +69,7 @@ def save_model(directory: str, model, tokenizer, *, made_from: str | None = None
   """Writes what load_model reads, weights aside. How it was computed here is nobody's business later.
 
   Args:
-    made_from: a checkpoint whose weights this one began with: its origin goes along, and its prompt if none is given.
+    made_from: a checkpoint whose weights this one began with: its origin goes along.
     prompt: what it is trained to be asked with (prompts.record).
   """
   if jax.process_index():
@@ -77,12 +77,18 @@ def save_model(directory: str, model, tokenizer, *, made_from: str | None = None
   os.makedirs(directory, exist_ok=True)
   if made_from and (known := origin(checkpoint.find(made_from)[0])):
     checkpoint.write_json(os.path.join(directory, ORIGIN), known)
-  prompt = prompt or (prompts.trained_with(checkpoint.find(made_from)[0]) if made_from else None)
   if prompt:
     checkpoint.write_json(os.path.join(directory, prompts.RECORD), prompt)
   sizes = dataclasses.replace(model.config, dtype='float32', remat='none', attention='xla')
   checkpoint.write_json(os.path.join(directory, 'model.json'), dataclasses.asdict(sizes))
   tokenizer.save(directory)
+
+
+def check_length(model, needed: int, name: str) -> None:
+  """Raises UserError where texts may be longer than the model has positions."""
+  if needed > model.config.max_length:
+    raise UserError(f"{name}: texts of up to {needed} tokens exceed the model's max_length={model.config.max_length}: "
+                    'lower them, or import it with config.model.max_length (often with rope_theta or rope_scaling)')
 
 
 def load_params(model, step_dir: str, mesh):

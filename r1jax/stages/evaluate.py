@@ -198,6 +198,8 @@ def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
   mesh_lib.create(config.mesh)
+  for template in (c.template, *c.templates.values()):
+    prompts.check(template)
   _rows(c)
   if c.general.models:
     if tasks.name_of(c.task.source) == GENERAL:

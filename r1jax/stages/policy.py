@@ -164,13 +164,13 @@ class Policy:
     """(state, the means of each optimiser step, still on the devices)."""
     flat, means = np.asarray(advantages_NxG, np.float32).reshape(-1), []
     with clock.span('update'):
-      for prompts, micro_batches, _ in minibatches:
+      for asked, micro_batches, _ in minibatches:
         judged = []
         for T, rows, numbers in micro_batches:
           advantages = np.zeros(self._shapes[T].rows, np.float32)
           advantages[:len(numbers)] = flat[numbers]
           judged.append((T, rows._replace(advantages_R=mesh_lib.put(advantages, self._mesh))))
-        state, mean = self.training.step(state, judged, prompts)
+        state, mean = self.training.step(state, judged, asked)
         means.append(mean)
     return state, means
 

@@ -15,6 +15,7 @@ import random
 from ml_collections import ConfigDict
 import numpy as np
 
+from r1jax.data import prompts
 from r1jax.engine import checkpoint
 from r1jax.engine import params as params_lib
 from r1jax.exceptions import UserError
@@ -44,6 +45,9 @@ def check(config, name: str) -> None:
     raise UserError(f"{name}.source={c.source!r} is neither 'policy' nor a JSONL of preferences")
   if c.source != 'policy':
     _from_file(c)
+  if c.template == prompts.CHAT:
+    raise UserError(f'{name}.template={c.template!r}: a reward model is asked in one of our own templates')
+  prompts.check(c.template)
   objective.check(c, mesh_lib.create(config.mesh), c.length)
 
 
@@ -63,7 +67,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     raise UserError(f'{name}: {len(learned)} preferences to learn from and {len(heldout)} held out: both are needed; '
                     'take more questions, or a policy whose answers differ more')
   head, params = reward_model.with_head(model, step_dir, mesh)
-  common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'])
+  common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'],
+                    prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]))
   encoded = _encode(learned, c, tokenizer)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   training = objective.preference(config, c, head, mesh)

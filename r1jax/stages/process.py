@@ -70,7 +70,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   if not learned or not any(row['labels'] for row in heldout):
     raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
   head, params = reward_model.with_head(model, step_dir, mesh)
-  common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'])
+  common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'],
+                    prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]))
   encoded = encode(learned, c.length, tokenizer.pad_id)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   training = objective.process(config, c, head, mesh)

@@ -98,7 +98,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
           'with_reasoning': sum(row['reasoned'] for row in data),
           'judge': c.judge.kind or 'none: rule-checked data only',
           **({'verdicts that the order changed, since the last start': judge.swapped} if judge else {})}
-  write(workdir, data, card, title=name, template=c.template)
+  write(workdir, data, card, title=name,
+        prompt=prompts.record(c.template, prefill=c.task.get('prefill', ''), system=c.task.get('system', '')))
   return {'samples_in': card['sampled'], 'samples_out': len(data),
           **{k: card[k] for k in ('kept', 'turned_away', 'reasoning', 'general')}}
 
@@ -215,7 +216,7 @@ def _general(c, rng: random.Random) -> list[dict]:
   return out
 
 
-def write(workdir: str, data: list[dict], card: dict, *, title: str, template: str) -> None:
+def write(workdir: str, data: list[dict], card: dict, *, title: str, prompt: dict) -> None:
   """data.jsonl, tfds/, the card and what its prompts are, each whole or not at all; on the first of several hosts."""
   if not mesh_lib.first_process():
     return
@@ -224,7 +225,7 @@ def write(workdir: str, data: list[dict], card: dict, *, title: str, template: s
           'characters': {'completion': sum(len(row['completion']) for row in data) / len(data)}}
   _array_record(os.path.join(workdir, 'tfds'), data)
   checkpoint.write_json(os.path.join(workdir, 'card.json'), card)
-  checkpoint.write_json(os.path.join(workdir, prompts.RECORD), prompts.record(template))
+  checkpoint.write_json(os.path.join(workdir, prompts.RECORD), prompt)
   lines = [f'# Data card of `{title}`', '', f'{len(data)} rows of `prompt`, `completion`, `kind`, `language`, `id`.',
            '', '| what | count |', '|---|---|']
   for key, value in card.items():

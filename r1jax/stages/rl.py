@@ -34,9 +34,16 @@ from r1jax.stages import statistics
 
 log = logging.getLogger('r1jax')
 
-# What the stage's numbers depend on beside its own part, and keys of that part that change none (pipeline.py).
-READS = ('seed', 'dtype', 'experts', 'rewards')
-FREE = ('micro_tokens', 'slots', 'ref_memory', 'eval_every', 'eval_questions', 'sample_groups', 'mismatch_limit')
+
+def reads(c: dict) -> tuple[str, ...]:
+  """What the stage's numbers depend on beside its own part (pipeline.py)."""
+  return ('seed', 'dtype', 'experts', *([] if c.get('rewards') else ['rewards']))
+
+
+def free(c: dict) -> tuple[str, ...]:
+  """Keys of its part that change no number: slots do where groups are carried over, as they say which end first."""
+  return ('micro_tokens', 'ref_memory', 'eval_every', 'eval_questions', 'sample_groups', 'mismatch_limit',
+          *([] if c.get('carry') else ['slots']))
 
 
 def check(config, name: str) -> None:
@@ -114,9 +121,9 @@ def _shares(c, reasoning: list[dict]) -> tuple[tuple[int, float], ...]:
 
 
 def _asked_with(c) -> dict:
-  """prompts.record of what the stage trains; a prefill is part of it where all its tasks have the same."""
-  prefills = {task.get('prefill', '') for task in tasks.several(c.task)}
-  return prompts.record(c.template, prefill=prefills.pop() if len(prefills) == 1 else '')
+  """prompts.record of what the stage trains; a prefill, a system prompt where all its tasks have the same."""
+  found = {key: {task.get(key, '') for task in tasks.several(c.task)} for key in ('prefill', 'system')}
+  return prompts.record(c.template, **{key: of.pop() if len(of) == 1 else '' for key, of in found.items()})
 
 
 def _ordered(config, c, tokenizer, per_rollout: int) -> tuple[list[dict], list[dict], questions.Order]:
@@ -135,6 +142,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """
   c, mesh, place = config[name], mesh_lib.create(config.mesh), common.host_directory(workdir)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
+  common.check_length(model, c.max_prompt + c.max_tokens, name)
   prompts.warn_if_other(tokenizer, c.template, name)
   common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=_asked_with(c))
   weights, per_rollout, named = _weights(config, c), c.groups * c.minibatches, tasks.names_of(tasks.several(c.task))

@@ -45,6 +45,7 @@ def check(config, name: str) -> None:
   if c.kind == 'beam' and c.samples % c.keep:
     raise UserError(f'{name}.samples={c.samples} is not a multiple of {name}.keep={c.keep}, the prefixes that stay')
   mesh_lib.create(config.mesh)
+  prompts.check(c.template)
   _rows(c)
 
 
@@ -76,13 +77,12 @@ class Extender:
     self._c, self._tokenizer, self._mesh, self._params, self._judge, self._n = c, tokenizer, mesh, None, judge, samples
     self._seed = common.key(seed, c.kind)
     self.begin(0)
-    self._width = c.max_prompt + c.max_tokens
+    self._width, self._eos_ids = c.max_prompt + c.max_tokens, prompts.eos_ids(tokenizer, c.template)
     separators = [i for i in range(tokenizer.vocab_size)
                   if tokenizer.decode([i]).rstrip(' ').endswith(tuple(c.separators))]
     self._sampler = rollout.Sampler(
         model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width,
-        max_tokens=c.step_tokens, eos_ids=(*prompts.eos_ids(tokenizer, c.template), *separators),
-        pad_id=tokenizer.pad_id,
+        max_tokens=c.step_tokens, eos_ids=(*self._eos_ids, *separators), pad_id=tokenizer.pad_id,
         temperature=c.temperature).compile()
     self._params = self._sampler.arrange(params)
 
@@ -104,7 +104,7 @@ class Extender:
     every = [(prompt, child) for prompt, children in zip(asked, found) for child in children]
     scored = self._judge.steps([prompt + child.ids for prompt, child in every])
     for (prompt, child), score in zip(every, scored):
-      child.done = child.ids[-1] in self._tokenizer.eos_ids or len(child.ids) + self._c.step_tokens > self._c.max_tokens
+      child.done = child.ids[-1] in self._eos_ids or len(child.ids) + self._c.step_tokens > self._c.max_tokens
       child.value = float(score[len(prompt) + len(child.ids) - 1])
     return found
 
@@ -211,7 +211,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       raise UserError(f'{name}: no right answer was found in {len(rows)} questions: '
                       'the actor has nothing to learn from')
     reject.write(workdir, solutions, {'questions': len(rows), 'right answers': len(solutions)}, title=name,
-                 template=c.template)
+                 prompt=prompts.record(c.template))
     if mesh_lib.first_process() and steps:
       metrics.replace_file(os.path.join(workdir, 'steps.jsonl'), b''.join(metrics.encode(row) for row in steps))
   return {'questions': len(rows), 'samples': sum(len(r['samples']) for r in records), 'samples_out': len(solutions), **{

@@ -80,6 +80,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     rows = tokenizer.vocab_size + c.get('spare_tokens', 0)
     model = zoo.build(zoo.get(c.model, vocab_size=rows, **common.computed(config, mesh)))
     params = params_lib.init(model, config.seed)
+  common.check_length(model, c.length, name)
   common.save_model(workdir, model, tokenizer, made_from=inputs.get('checkpoint'), prompt=_asked_with(c, inputs))
   fitting = _fitting(texts, tokenizer, c.length, name)
   if texts and not fitting:
@@ -102,7 +103,12 @@ def _asked_with(c, inputs: dict[str, str]) -> dict | None:
   """prompts.record of the documents; None where nothing tells."""
   if c.corpus == 'arithmetic':
     return prompts.record(c.template)
-  return prompts.trained_with(inputs['data'] if c.corpus == 'stage' else os.path.dirname(c.path))
+  known = prompts.trained_with(inputs['data'] if c.corpus == 'stage' else os.path.dirname(c.path))
+  if known is None and c.get('format'):
+    known = prompts.record(formats.get(c.format).template)
+  if known is None:
+    log.warning('%s: nothing says how the prompts of its documents are made: an export will not carry them', c.path)
+  return known
 
 
 def _texts(c, config, inputs: dict[str, str]) -> list[tuple[str, str]]:
