@@ -77,8 +77,11 @@ def save_model(directory: str, model, tokenizer, *, made_from: str | None = None
   os.makedirs(directory, exist_ok=True)
   if made_from and (known := origin(checkpoint.find(made_from)[0])):
     checkpoint.write_json(os.path.join(directory, ORIGIN), known)
+  record = os.path.join(directory, prompts.RECORD)
   if prompt:
-    checkpoint.write_json(os.path.join(directory, prompts.RECORD), prompt)
+    checkpoint.write_json(record, prompt)
+  elif os.path.exists(record):  # of an earlier start
+    os.remove(record)
   sizes = dataclasses.replace(model.config, dtype='float32', remat='none', attention='xla')
   checkpoint.write_json(os.path.join(directory, 'model.json'), dataclasses.asdict(sizes))
   tokenizer.save(directory)
