@@ -174,9 +174,9 @@ SIZES = {
         config=dict(topology='v5p:8x8x8', mesh=dict(data=1, fsdp=32, tensor=1, expert=16), logit_elements=1 << 32,
                     dtype='bfloat16', remat='full', checkpoints=dict(every=100)),
         kinds=dict(
-            rl=dict(micro_tokens=32 * 32768, slots=512),
+            rl=dict(micro_tokens=32 * 32768, slots=256),
             sft=dict(micro_tokens=32 * 32768), preference=dict(micro_tokens=32 * 8192),
-            cold_start=dict(batch=32, max_prompt=8192), reject=dict(batch=32), evaluate=dict(batch=32, slots=512))),
+            cold_start=dict(batch=32, max_prompt=8192), reject=dict(batch=32), evaluate=dict(batch=32, slots=256))),
 }
 
 # What runs -> keys that neither table speaks of. Those of rl and evaluate are in common.py.

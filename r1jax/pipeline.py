@@ -42,6 +42,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   the config does, where that is not READS; as functions of the part, free() and reads().
   """
   workdir = paths.local(workdir, '--workdir')
+  values.check(config)
   workdir_lib.make(workdir)
   with workdir_lib.held(workdir):
     path = os.path.join(workdir, 'pipeline.json')

@@ -15,7 +15,7 @@ _ONE, _ZERO, _SHARE = (1, math.inf, True), (0, math.inf, True), (0, 1, True)
 _RANGES = {
     **dict.fromkeys(('groups', 'samples', 'minibatches', 'batch', 'sample_batch', 'micro_tokens', 'max_prompt',
                      'max_tokens', 'length', 'eval_questions', 'documents', 'vocab_size', 'every', 'keep',
-                     'logit_elements', 'log_every'), _ONE),
+                     'log_every'), _ONE),
     **dict.fromkeys(('steps', 'epochs', 'size', 'slots', 'carry', 'ref_every', 'eval_every', 'sample_groups', 'warmup',
                      'kl_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer', 'temperature',
                      'weight_decay', 'seed', 'bias_rate', 'balance_loss', 'max_length', 'rope_theta', 'spare_tokens'),
@@ -23,6 +23,7 @@ _RANGES = {
     **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2'), _SHARE),
     'learning_rate': (0, math.inf, False), 'clip_norm': (0, math.inf, False), 'top_p': (0, 1, False),
 }
+_MOST = (1 << 31) - 1  # what an index on a device holds; keys of bytes and elements are not among those above
 _AXES = ('data', 'fsdp', 'tensor', 'expert')
 _NOT_OURS = ('params', 'columns', 'rewards', 'mixture', 'prefill', 'templates', 'judge', 'ask')  # of others, or texts
 _OF_A_PART = {('cold_start', 'keep'), ('reject', 'keep'), ('search', 'keep')}  # other things of the same name
@@ -30,6 +31,7 @@ _OF_A_PART = {('cold_start', 'keep'), ('reject', 'keep'), ('search', 'keep')}  #
 
 def check(config) -> None:
   """Raises UserError for the first value that cannot be."""
+  _stages(config.stages)
   parts = {spec.get('config', spec['name']): spec['run'] for spec in config.stages}
   for key, value in config.items():
     if key == 'mesh':
@@ -42,6 +44,25 @@ def check(config) -> None:
     part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}
     if spec['run'] == 'rl' and part.get('steps') == 0:
       raise UserError(f'{spec["name"]}.steps=0: nothing to train')
+
+
+RUNS = ('sft', 'rl', 'evaluate', 'cold_start', 'reject', 'preference', 'process', 'search', 'convert')
+
+
+def _stages(stages) -> None:
+  """Each is {name, run, inputs}, its name its own."""
+  if not stages:
+    raise UserError('stages is empty: nothing to run')
+  for spec in stages:
+    if not hasattr(spec, 'keys') or not {'name', 'run', 'inputs'} <= set(spec.keys()) or not hasattr(
+        spec['inputs'], 'items'):
+      raise UserError(f"stages has {spec!r}: each is an object with name, run and inputs, "
+                      "as {'name': 'rl', 'run': 'rl', 'inputs': {'checkpoint': 'base'}}")
+    if spec['run'] not in RUNS:
+      raise UserError(f'stage {spec["name"]!r} has run={spec["run"]!r}: one of {", ".join(RUNS)}')
+  names = [spec['name'] for spec in stages]
+  if twice := [name for name in names if names.count(name) > 1]:
+    raise UserError(f'two stages are named {twice[0]!r}: their directories and inputs go by name')
 
 
 def _look(key: str, value, run: str) -> None:
@@ -57,7 +78,9 @@ def _look(key: str, value, run: str) -> None:
   if name not in _RANGES or isinstance(value, bool) or not isinstance(value, (int, float)) or (run, name) in _OF_A_PART:
     return
   least, most, itself = _RANGES[name]
-  if not (least <= value if itself else least < value) or not value <= most or math.isnan(value):
+  if isinstance(value, int) and value > _MOST:
+    raise UserError(f'{key}={value} must be at most {_MOST}')
+  if not (least <= value if itself else least < value) or not value <= most or not math.isfinite(value):
     between = f'{"at least" if itself else "more than"} {least}' + (f' and at most {most}' if most < math.inf else '')
     raise UserError(f'{key}={value} must be {between}')
 

@@ -80,6 +80,12 @@ def test_what_is_a_fault_of_the_program_is_not_hidden(e):
     ('rl.optimizer.dtype', 'fp8', 'rl.optimizer.dtype'), ('rl.steps', 0, 'rl.steps=0: nothing to train'),
     ('rl.steps', -2, 'rl.steps=-2 must be at least 0'), ('rl.groups', 0, 'rl.groups=0 must be at least 1'),
     ('rl.learning_rate', -1.0, 'more than 0'), ('rl.learning_rate', float('nan'), 'rl.learning_rate=nan'),
+    ('rl.learning_rate', float('inf'), 'rl.learning_rate=inf'),
+    ('rl.groups', 99999999999, 'at most 2147483647'), ('stages', (), 'stages is empty'),
+    ('stages', (1,), 'stages has 1'),
+    ('stages', ({'name': 'a'},), 'name, run and inputs'),
+    ('stages', ({'name': 'a', 'run': 'nope', 'inputs': {}},), "run='nope': one of sft"),
+    ('stages', 2 * ({'name': 'base', 'run': 'sft', 'inputs': {}},), "two stages are named 'base'"),
     ('rl.kl_coef', -1.0, 'rl.kl_coef'), ('rl.clip_low', -0.2, 'rl.clip_low'), ('rl.max_tokens', 0, 'rl.max_tokens'),
     ('rl.optimizer.b2', 1.5, 'at least 0 and at most 1'), ('evaluate.samples', 0, 'evaluate.samples'),
     ('evaluate.temperature', -1.0, 'evaluate.temperature'), ('evaluate.top_p', 0.0, 'evaluate.top_p'),
@@ -90,14 +96,18 @@ def test_what_is_a_fault_of_the_program_is_not_hidden(e):
 def test_a_value_that_cannot_be(key, value, said):
   config = experiment('r1_zero', 'tiny')
   values.check(config)
-  config.update_from_flattened_dict({key: value})
+  if key == 'stages':
+    config.stages = value
+  else:
+    config.update_from_flattened_dict({key: value})
   with pytest.raises(UserError) as error:
     values.check(config)
   assert said in str(error.value) and '\n' not in str(error.value)
 
 
 @pytest.mark.parametrize('name, arg', [
-    ('r1_zero', 'smollm2'), ('r1_zero', 'qwen2.5-32b'), ('r1_zero', 'deepseek-v3'), ('r1', 'tiny'), ('r1', 'deepseek-v3'),
+    ('r1_zero', 'smollm2'), ('r1_zero', 'qwen2.5-32b'), ('r1_zero', 'deepseek-v3'), ('r1', 'tiny'),
+    ('r1', 'deepseek-v3'),
     ('distill', 'tiny'), ('distill', 'llama-70b'), ('table6', 'qwen2.5-32b'), ('search', 'mcts')])
 def test_every_experiment_has_values_that_can_be(name, arg):
   values.check(experiment(name, arg))
@@ -156,7 +166,8 @@ def test_an_evaluation_goes_on_where_it_was_stopped(trained, capsys, caplog, mon
 
 
 @pytest.mark.parametrize('flags, said', [
-    ({'samples': 0}, '--samples=0 must be at least 1'), ({'top_p': 0}, '--top_p=0.0'), ({'mesh': 'x=1'}, "--mesh='x=1'"),
+    ({'samples': 0}, '--samples=0 must be at least 1'), ({'top_p': 0}, '--top_p=0.0'),
+    ({'mesh': 'x=1'}, "--mesh='x=1'"),
     ({'mesh': 'data'}, 'AXIS=DEVICES'), ({'template': 'qwen'}, "no template 'qwen'"),
     ({'max_tokens': 999}, 'max_length=256'),
     ({'max_prompt': 1}, 'longer than max_prompt=1'), ({'checkpoint': 'gs://b/x'}, 'an address is no path'),
