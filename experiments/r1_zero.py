@@ -177,7 +177,7 @@ def qwen_32b(config: ConfigDict) -> ConfigDict:
 def deepseek_v3(config: ConfigDict) -> ConfigDict:
   """Section 2.2: R1-Zero itself. Experts and heads over 16 chips, rows and weights over 32.
 
-  Planned on 2026-11-23: fits, 59.7 GiB of 95.74 in the update, 66.4 in the sampler. Not yet run.
+  Planned on 2026-11-26: fits, 52.2 GiB of 95.74 in the update, 68.8 in the sampler. Not yet run.
   """
   config.topology = 'v5p:8x8x8'
   _imported(config, 'deepseek-v3', 'deepseek-v3-base', fsdp=32, expert=16)

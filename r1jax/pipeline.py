@@ -14,6 +14,7 @@ from r1jax import workdir as workdir_lib
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
+from r1jax.stages import common
 from r1jax.workdir import move_aside
 
 log = logging.getLogger('r1jax')
@@ -182,6 +183,8 @@ def _check(config, workdir: str = '', standing=frozenset()) -> None:
   """Every stage that is to run looks at its part of the config before the first one starts to work: what one that
   stands has read may be gone."""
   values.check(config)
+  if 'attention' in config and 'mesh' in config:
+    common.attention_path(config.attention, config.dtype, mesh_lib.create(config.mesh))
   earlier = set()
   for number, spec in enumerate(config.stages, 1):
     unknown = [source for source in spec['inputs'].values() if source not in earlier and not _elsewhere(config, source)]

@@ -59,7 +59,7 @@ ALL = ['base', 'rl', 'evaluate']
 
 @pytest.mark.parametrize('changes, again, aside, said', [
     ({}, [], [], ''),
-    ({'mesh.data': 4, 'attention': 'xla', 'checkpoints.keep': 9}, [], [], ''),
+    ({'mesh.data': 8, 'attention': 'xla', 'checkpoints.keep': 9}, [], [], ''),
     ({'base.micro_tokens': 8, 'rl.micro_tokens': 8, 'rl.slots': 2, 'evaluate.batch': 9}, [], [], ''),
     ({'rl.lr': 2.0}, ALL[1:], ['2_rl.1', '3_evaluate.1'], 'stage rl: rl.lr was 1.0, now 2.0'),
     ({'rewards.accuracy': 2.0}, ALL[1:], ['2_rl.1', '3_evaluate.1'], 'rewards.accuracy was 1.0, now 2.0'),

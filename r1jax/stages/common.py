@@ -43,6 +43,10 @@ def attention_path(wanted: str, dtype: str, mesh) -> str:
     return by_platform.get(mesh_lib.platform(mesh), 'xla')
   if wanted not in attention.PATHS:
     raise UserError(f"config.attention={wanted!r} is not one of auto, {', '.join(attention.PATHS)}")
+  needs = {'splash': 'tpu', 'cudnn': 'gpu'}.get(wanted)
+  if needs and mesh_lib.platform(mesh) != needs:
+    raise UserError(f"config.attention={wanted!r} runs on {needs.upper()}s alone, this is a {mesh_lib.platform(mesh)}: "
+                    "take 'auto'" + (", or 'splash_interpret', slow, for tests" if wanted == 'splash' else ''))
   return wanted
 
 
