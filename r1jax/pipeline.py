@@ -48,6 +48,9 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   with workdir_lib.held(workdir):
     path = os.path.join(workdir, 'pipeline.json')
     noted = workdir_lib.read(path, {'stages': []})
+    names = [spec['name'] for spec in config.stages]
+    if unknown := [name for name in rerun if name not in names]:
+      raise UserError(f'--rerun={unknown[0]}: no such stage, there are {", ".join(names)}')
     done = {entry['name']: entry for entry in noted['stages']}
     _check(config, workdir, _standing(config, workdir, done, rerun))
     # Not before: a config with a mistake claims nothing.
@@ -202,9 +205,6 @@ def _check(config, workdir: str = '', standing=frozenset()) -> None:
 
 def _set_aside(config, workdir: str, names: tuple[str, ...]) -> None:
   numbers = {spec['name']: number for number, spec in enumerate(config.stages, 1)}
-  unknown = [name for name in names if name not in numbers]
-  if unknown:
-    raise UserError(f'--rerun={unknown[0]}: no such stage, there are {", ".join(numbers)}')
   note = os.path.join(workdir, RERUN)
   if mesh_lib.first_process() and names and workdir_lib.read(note, None) != sorted(names):
     for name in names:

@@ -89,7 +89,7 @@ def test_every_variant_deals_out_its_own_topology(name, arg):
   config = load(name, arg)
   phases.check(config, chips.topology(config.topology))
   assert phases.phases(config)
-  assert all(zoo.get(phases.model_of(config, p.stage)) for p in phases.phases(config))
+  assert all(phases.model_of(config, p.stage).param_count() > 1e8 for p in phases.phases(config))
   rows = config.mesh.data * config.mesh.fsdp
   if name == 'distill':
     c = config.student

@@ -341,4 +341,4 @@ def test_from_the_command_line(run):
       [sys.executable, '-m', 'r1jax.main', '--config=experiments/r1.py:tiny', f'--workdir={workdir}', '--rerun=no'],
       cwd=ROOT, env={k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}, capture_output=True, text=True,
       timeout=120, check=False)
-  assert out.returncode == 2 and 'holds a run with' in out.stderr and 'Traceback' not in out.stderr
+  assert out.returncode == 2 and '--rerun=no: no such stage' in out.stderr and 'Traceback' not in out.stderr
