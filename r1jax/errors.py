@@ -66,6 +66,9 @@ def run(command, *args, place: str = '') -> int:
   except checkpoint.Stopped as e:
     print(f'r1jax: {e}; the same command goes on', file=sys.stderr)
     return 143
+  except KeyboardInterrupt:
+    print('r1jax: stopped by Ctrl-C; the same command goes on from what is on disk', file=sys.stderr)
+    return 130
   except Exception as e:  # pylint: disable=broad-except  it is raised again, if it is none of ours
     said = _line_of_chain(e, place)
     if said is None:
