@@ -27,6 +27,7 @@ from r1jax.engine import checkpoint
 from r1jax.engine import compile_cache
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import precision
 from r1jax.exceptions import UserError
 from r1jax.stages import common
 from r1jax.stages.evaluate import Evaluator, as_metrics, scores, write
@@ -102,6 +103,7 @@ def _run(a) -> int:
   mesh = _mesh(a.mesh)
   model, tokenizer, step_dir = common.load_model(a.checkpoint)
   a.dtype = a.dtype or str(checkpoint.kept_in(step_dir))
+  precision.use(a.dtype)
   _fit(a, model.config.max_length)
   model, tokenizer, step_dir = common.load_model(
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))

@@ -12,6 +12,7 @@ import pytest
 
 from r1jax.engine import compile_cache
 from r1jax.engine import hosts
+from r1jax.engine import precision
 from r1jax.engine import profile
 from r1jax.exceptions import UserError
 
@@ -114,6 +115,33 @@ def test_compiled_programs_are_kept_nowhere(cache, monkeypatch, tmp_path, caplog
   monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', 'elsewhere')
   compile_cache.use('auto')
   assert cache == {}
+
+
+@pytest.mark.parametrize('platform, dtype, named, set_to, said', [
+    ('gpu', 'float32', None, 'highest', 'at full precision'), ('tpu', 'float32', None, 'highest', 'at full precision'),
+    ('gpu', 'float32', 'tensorfloat32', None, 'JAX_DEFAULT_MATMUL_PRECISION=tensorfloat32'),
+    ('gpu', 'bfloat16', None, None, ''), ('cpu', 'float32', None, None, '')])
+def test_float32_is_multiplied_as_float32(monkeypatch, caplog, platform, dtype, named, set_to, said):
+  found = {}
+  monkeypatch.setattr(jax, 'default_backend', lambda: platform)
+  monkeypatch.setattr(jax.config, 'update', lambda key, value: found.update({key: value}))
+  monkeypatch.delenv('JAX_DEFAULT_MATMUL_PRECISION', raising=False)
+  if named:
+    monkeypatch.setenv('JAX_DEFAULT_MATMUL_PRECISION', named)
+  with caplog.at_level(logging.INFO):
+    precision.use(dtype)
+  assert found.get('jax_default_matmul_precision') == set_to and said in caplog.text
+  assert bool(said) == bool(caplog.text)
+
+
+@pytest.mark.parametrize('platforms, there, cpu', [
+    ('cpu', '/dev/nvidia0', True), ('cpu,cuda', '', True), ('cuda', '', False), ('', '/dev/nvidia0', False),
+    ('', '/dev/accel0', False), ('', '', True)])
+def test_freed_memory_is_kept_on_a_cpu_alone(monkeypatch, platforms, there, cpu):
+  from r1jax import main
+  monkeypatch.setenv('JAX_PLATFORMS', platforms)
+  monkeypatch.setattr(os.path, 'exists', lambda path: path == there)
+  assert main._computes_on_cpu() == cpu
 
 
 @pytest.mark.parametrize('text', ['', '3', '5:3', 'a:b', '3:', ':5', '-1:2', '3:5:7', '1.5:2'])

@@ -176,8 +176,8 @@ def test_slots_say_what_one_row_at_a_time_says(name, slots, steps, sizes, resume
   with jax.enable_x64(True):
     model, params = family(name, 'float64')
     sample = sampler(model, slots=slots, steps=steps, sizes=sizes, resume=resume)
-    if len(sizes) == len(SIZES):
-      assert sampler(model, slots=slots, steps=steps, sizes=None).buckets == sizes  # as it would have them
+    if len(sizes) == len(SIZES) and jax.default_backend() == 'cpu':  # as it would have them
+      assert sampler(model, slots=slots, steps=steps, sizes=None).buckets == sizes
     for requests in reordered().values():
       found, run = roll(sample, params, requests)
       assert_same(found, wanted)

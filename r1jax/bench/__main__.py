@@ -123,12 +123,13 @@ def _measure(config, name: str, program: str) -> int:
   """What a child does: a program's rows on stdout."""
   import jax  # here and not above, as the command itself asks for no device
   from r1jax.bench import decode, limits, ours, workload
-  from r1jax.engine import profile
+  from r1jax.engine import precision, profile
   w, steps = config[name], _STEPS.value or config[name].steps
   if w.accelerator and jax.default_backend() == 'cpu' and not (_STEPS.value and w.model.startswith('nano')):
     raise UserError(f'{name} is for an accelerator, and there is none; to try it on a CPU: --steps=1 '
                     f'--config.{name}.model=nano')
   profile.steps = profile.parse(_PROFILE.value) if _PROFILE.value else None
+  precision.use(w.dtype)
   load = workload.load(config, name, _WORK.value)
   if program == 'limits':
     rows = [limits.row(load, _said)]

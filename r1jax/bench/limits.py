@@ -45,6 +45,11 @@ def best(run) -> float:
   return min(seconds)
 
 
+def _random(shape: tuple[int, ...], dtype: str) -> jax.Array:
+  """Not constants: a GPU draws less power for them, and multiplies them faster than anything real."""
+  return jax.random.normal(jax.random.key(sum(shape)), shape, dtype)
+
+
 def products(config) -> list[tuple[int, int, int]]:
   """(inputs, outputs, how many) of a dense model's products."""
   D, F, q, kv = config.dim, config.ffn_dim, config.heads * config.head_dim, config.kv_heads * config.head_dim
@@ -58,7 +63,7 @@ def update_products(config, rows: int, numpy_too: bool) -> dict[str, float]:
   seconds, flops = {'jax': 0.0, 'numpy': 0.0}, 0
   for inputs, outputs, times in products(config):
     shapes = (rows, inputs), (inputs, outputs), (rows, outputs)
-    x, w, g = (jnp.full(shape, 0.01, config.dtype) for shape in shapes)
+    x, w, g = (_random(shape, config.dtype) for shape in shapes)
     seconds['jax'] += times * best(lambda x=x, w=w, g=g: jax.block_until_ready(forward_backward(x, w, g)))
     if numpy_too:
       x, w, g = (np.full(shape, 0.01, np.float32) for shape in shapes)
@@ -78,11 +83,11 @@ def decode_products(config, rows: int, numpy_too: bool) -> dict[str, float]:
   """GFLOP/s over all products of one decode step, whose weights come from memory; 'turned': weights on the left."""
   found, kinds = {}, [(i, o) for i, o, times in products(config) for _ in range(times)]
   flops = sum(2 * rows * i * o for i, o in kinds)
-  xs = {i: jnp.full((rows, i), 0.01, config.dtype) for i, _ in kinds}
+  xs = {i: _random((rows, i), config.dtype) for i, _ in kinds}
   ways = {'jax': (lambda xs, ws: [xs[w.shape[0]] @ w for w in ws], lambda i, o: (i, o)),
           'turned': (lambda xs, ws: [w @ xs[w.shape[1]].T for w in ws], lambda i, o: (o, i))}
   for name, (multiply, shape) in ways.items():
-    weights = [jnp.full(shape(*kind), 0.01, config.dtype) for kind in kinds]
+    weights = [_random(shape(*kind), config.dtype) for kind in kinds]
     multiply = jax.jit(multiply)
     found[name] = flops / best(lambda: jax.block_until_ready(multiply(xs, weights))) / 1e9
   if numpy_too:

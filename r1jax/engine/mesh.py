@@ -59,13 +59,14 @@ class Program(NamedTuple):
   args: tuple  # trees of ShapeDtypeStruct with shardings
   mesh: Any
   rules: tuple
+  options: dict = {}  # XLA's, of this program alone
 
   def lower(self):
     with use_mesh(self.mesh, self.rules):
       return self.jitted.lower(*self.args)
 
   def compile(self):
-    return self.lower().compile()
+    return self.lower().compile(compiler_options=self.options)
 
 
 def create(shape: dict[str, int], devices=None) -> jax.sharding.Mesh:

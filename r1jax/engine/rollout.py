@@ -54,9 +54,9 @@ class Sampler:
     self._turn = params_lib.turns(mesh, self.slots)
     self._model, self._settings = model, dict(
         steps=steps, eos_ids=self.eos_ids, pad_id=pad_id, temperature=temperature, top_k=top_k, top_p=top_p)
-    small = mesh_lib.platform(mesh) == 'cpu'  # elsewhere a kernel reads what is filled, in blocks
+    # On TPU a kernel reads what is filled, in blocks; elsewhere a step reads all that is allocated.
+    multiple, ratio = {'cpu': (16, 1.5), 'gpu': (128, 1.5)}.get(mesh_lib.platform(mesh), (128, 2.0))
     most = max_prompt + max_tokens + steps
-    multiple, ratio = (16, 1.5) if small else (128, 2.0)
     first = max_prompt + steps
     self.buckets = buckets(first, most, multiple=multiple, ratio=max(ratio, (most / first)**(1 / 7)))
     self.widths = tuple(sorted({max_prompt, *self.buckets})) if resume else (max_prompt,)  # of what is prefilled
@@ -108,8 +108,8 @@ class Sampler:
   def program(self, name: str, *sizes: int) -> mesh_lib.Program:
     """'empty' (columns), 'prefill' (width), 'admit' (width, columns), 'decode' (columns), 'resize' (from, to)."""
     where = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
-    make = lambda f, args, **kw: mesh_lib.Program(
-        jax.jit(f, keep_unused=True, **kw), args, self.mesh, mesh_lib.DECODE_RULES)
+    make = lambda f, args, options={}, **kw: mesh_lib.Program(
+        jax.jit(f, keep_unused=True, **kw), args, self.mesh, mesh_lib.DECODE_RULES, options)
     whole = mesh_lib.replicated(self.mesh)
     rows = self._rows((self.slots,))
     if name == 'prefill':
@@ -137,7 +137,9 @@ class Sampler:
     args = (self.params_shapes(), slots, jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
             jax.ShapeDtypeStruct((), jnp.int32, sharding=whole))
     step = functools.partial(decode, self._model.apply, self._empty_recent, **self._settings)
-    return make(step, args, donate_argnums=1, out_shardings=(where(slots), whole))
+    # XLA would make one product of two that share an input, and write both their weights side by side at every step.
+    options = {'xla_gpu_dot_merger_threshold_mb': 0} if mesh_lib.platform(self.mesh) == 'gpu' else {}
+    return make(step, args, options, donate_argnums=1, out_shardings=(where(slots), whole))
 
   def compile(self) -> 'Sampler':
     """Every program that a rollout may need, so that none is compiled in the loop."""
