@@ -67,7 +67,7 @@ def look(stage_dir: str) -> str:
   One line, not a list: DeepSeek-V3's weights lie in thousands of files, and the report shows pipeline.json.
   """
   files = [os.path.join(stage_dir, name) for name in (*SMALL_FILES, 'data.jsonl')]
-  files += below(os.path.join(stage_dir, 'eval'))
+  files += scores(stage_dir)
   with contextlib.suppress(UserError):  # no checkpoint
     files += below(os.path.join(checkpoint.find(stage_dir)[1], 'params'))
   return look_at(files, stage_dir)
@@ -80,6 +80,12 @@ def look_at(files: list[str], stage_dir: str) -> str:
   for name, stat in looks:
     h.update(f'{name} {stat.st_size} {stat.st_mtime_ns}\n'.encode())
   return f'{len(looks)} files, {sum(stat.st_size for _, stat in looks)} bytes, {h.hexdigest()}'
+
+
+def scores(stage_dir: str) -> list[str]:
+  """The files of an evaluation: records, and the scores that the report and the user read; none of another stage."""
+  records = below(os.path.join(stage_dir, 'eval'))
+  return records and [*records, os.path.join(stage_dir, 'metrics.jsonl')]
 
 
 def below(directory: str) -> list[str]:
@@ -98,7 +104,7 @@ def digest(stage_dir: str) -> str | None:
     step_dir = checkpoint.find(stage_dir)[1]
     checkpoint.hash_params(step_dir, h)
   except UserError:  # no checkpoint, or a torn one
-    files += below(os.path.join(step_dir, 'params') if step_dir else os.path.join(stage_dir, 'eval'))
+    files += below(os.path.join(step_dir, 'params')) if step_dir else scores(stage_dir)
     files.append(os.path.join(stage_dir, 'data.jsonl'))
   any_file = bool(step_dir)
   for file in files:

@@ -43,6 +43,7 @@ def chained(cause):
 
 @pytest.mark.parametrize('e, code, said', [
     (UserError('do this'), 2, 'do this'), (RunStopped('NaN'), 4, 'the run stopped itself: NaN'),
+    (KeyboardInterrupt(), 130, 'stopped by Ctrl-C; the same command goes on'),
     (checkpoint.Stopped('stopped at 5'), 143, 'stopped at 5; the same command goes on'),
     (OSError(errno.ENOSPC, 'x', '/data/run'), 2, 'No space left on device: free some in /data/run'),
     (OSError(errno.EDQUOT, 'x'), 2, 'free some in PLACE'),

@@ -21,7 +21,7 @@ LAYERS = {
     'weights': {'convert', 'workdir', 'outputs'},
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
-    'main': {'main'},
+    'main': {'main', 'rehearse'},
 }
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}

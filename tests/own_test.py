@@ -43,7 +43,7 @@ def train(here, *options):
   command = [sys.executable, '-m', 'r1jax.main', f'--config={ROOT}/experiments/r1_zero.py:tiny', f'--workdir={here}/run',
              *SMALL, *options]
   done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False,
-                        env={**os.environ, 'XLA_FLAGS': ''})  # one device
+                        env={**os.environ, 'XLA_FLAGS': os.environ.get('R1JAX_TEST_XLA_FLAGS', '')})  # one device
   path = here / 'run' / '2_rl' / 'metrics.jsonl'
   return done, [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -85,7 +85,7 @@ for i, argv in enumerate(json.load(sys.stdin)):
 def test_mistakes_are_one_line_before_anything_runs(here):
   common = ['r1jax.main', f'--config={ROOT}/experiments/r1_zero.py:tiny', '--workdir=run', '--config.rl.steps=2']
   done = subprocess.run([sys.executable, '-c', FORKS], cwd=here, capture_output=True, text=True, check=True,
-                        env={**os.environ, 'XLA_FLAGS': ''},
+                        env={**os.environ, 'XLA_FLAGS': os.environ.get('R1JAX_TEST_XLA_FLAGS', '')},
                         input=json.dumps([[*common, option] + ['--config.rl.task.size=16'] * ('rl.task' not in option)
                                           for option in MISTAKES]))
   for i, (code, (option, error)) in enumerate(zip(done.stdout.split(), MISTAKES.items(), strict=True)):

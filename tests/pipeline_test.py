@@ -514,9 +514,9 @@ def test_torn_files_of_finished_stages_mend_themselves(whole, tmp_path, caplog):
   tears = [lambda p: p.write_bytes(p.read_bytes()[:p.stat().st_size // 2]), lambda p: p.write_bytes(b''),
            lambda p: p.unlink(), flip]
   places = ['run/1_base/checkpoints/8/params', 'run/2_rl/checkpoints/8/params', 'run/3_evaluate/eval',
-            'run/1_base/model.json']
+            'run/1_base/model.json', 'run/3_evaluate/metrics.jsonl']
   shutil.copytree(whole, tmp_path / 'run')
-  for place, tear in zip(places, rng.permutation(len(tears))):
+  for place, tear in zip(places, rng.permutation(len(places)) % len(tears)):
     target = tmp_path / place
     tears[tear](target if target.is_file() else largest(place))
   out = run(tmp_path / 'run')

@@ -54,6 +54,23 @@ def importance_weights(old_logps_BxT: jax.Array, sampler_logps_BxT: jax.Array, *
   return jax.lax.stop_gradient(jnp.minimum(jnp.exp(old_logps_BxT - sampler_logps_BxT), cap))
 
 
+def _check_loss(ratio, aggregate, max_length, is_weights_BxT, kl_coef, ref_logps_BxT, clip_low, clip_high) -> None:
+  if ratio not in ('token', 'sequence'):
+    raise ValueError(f"{ratio=} is not one of 'token', 'sequence'")
+  if aggregate not in ('sequence_mean', 'token_mean', 'fixed_length'):
+    raise ValueError(f"{aggregate=} is not one of 'sequence_mean', 'token_mean', 'fixed_length'")
+  if ratio == 'sequence' and aggregate != 'sequence_mean':
+    raise ValueError(f"ratio='sequence' gives one term an output: {aggregate=} must be 'sequence_mean'")
+  if ratio == 'sequence' and is_weights_BxT is not None:
+    raise ValueError("is_weights_BxT are per token: they need ratio='token'")
+  if aggregate == 'fixed_length' and not max_length:
+    raise ValueError(f"aggregate='fixed_length' divides by a constant: {max_length=} must be given")
+  if kl_coef != 0 and ref_logps_BxT is None:
+    raise ValueError(f'{kl_coef=} needs ref_logps_BxT')
+  if min(clip_low, clip_high) < 0:
+    raise ValueError(f'{clip_low=} and {clip_high=} must be >= 0')
+
+
 def policy_loss(logps_BxT: jax.Array, old_logps_BxT: jax.Array, ref_logps_BxT: jax.Array | None,
                 advantages_B: jax.Array, mask_BxT: jax.Array, *, clip_low: float, clip_high: float,
                 kl_coef: float, ratio: str = 'token', aggregate: str = 'sequence_mean',
@@ -87,21 +104,7 @@ def policy_loss(logps_BxT: jax.Array, old_logps_BxT: jax.Array, ref_logps_BxT: j
   Raises:
     ValueError: a combination that has no meaning.
   """
-  if ratio not in ('token', 'sequence'):
-    raise ValueError(f"{ratio=} is not one of 'token', 'sequence'")
-  if aggregate not in ('sequence_mean', 'token_mean', 'fixed_length'):
-    raise ValueError(f"{aggregate=} is not one of 'sequence_mean', 'token_mean', 'fixed_length'")
-  if ratio == 'sequence' and aggregate != 'sequence_mean':
-    raise ValueError(f"ratio='sequence' gives one term an output: {aggregate=} must be 'sequence_mean'")
-  if ratio == 'sequence' and is_weights_BxT is not None:
-    raise ValueError("is_weights_BxT are per token: they need ratio='token'")
-  if aggregate == 'fixed_length' and not max_length:
-    raise ValueError(f"aggregate='fixed_length' divides by a constant: {max_length=} must be given")
-  if kl_coef != 0 and ref_logps_BxT is None:
-    raise ValueError(f'{kl_coef=} needs ref_logps_BxT')
-  if min(clip_low, clip_high) < 0:
-    raise ValueError(f'{clip_low=} and {clip_high=} must be >= 0')
-
+  _check_loss(ratio, aggregate, max_length, is_weights_BxT, kl_coef, ref_logps_BxT, clip_low, clip_high)
   mask = mask_BxT.astype(jnp.float32)
   inside = mask > 0
   lengths_B = jnp.sum(mask, axis=-1)

@@ -38,6 +38,10 @@ _DECODE = {'embed': None, 'experts': 'fsdp', 'mlp': ('tensor', 'expert'), 'lengt
 DECODE_RULES = tuple((name, _DECODE.get(name, axes)) for name, axes in RULES)
 
 
+# A rehearsal's: sizes of a mesh -> the host of each of its places (r1jax/rehearse/layout.py).
+hosts_of_places = None
+
+
 class use_mesh:
   """Context in which models' activations are laid out on a mesh by rules."""
 
@@ -76,6 +80,11 @@ def create(shape: dict[str, int], devices=None) -> jax.sharding.Mesh:
     UserError: the product of the axes is not the number of devices.
   """
   devices = jax.devices() if devices is None else devices
+  return jax.sharding.Mesh(dealt(shape, devices), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def dealt(shape: dict[str, int], devices) -> np.ndarray:
+  """The devices, an array with the axes of AXES; raises as `create`."""
   sizes = [int(shape.get(axis, 1)) for axis in AXES]
   if sizes.count(-1) > 1:
     raise UserError(f'mesh={dict(zip(AXES, sizes))} has more than one -1: give all axes but one a size')
@@ -85,11 +94,20 @@ def create(shape: dict[str, int], devices=None) -> jax.sharding.Mesh:
   if math.prod(sizes) != len(devices):
     raise UserError(f'mesh={dict(zip(AXES, sizes))} needs {math.prod(sizes)} devices, found {len(devices)}: '
                     'change config.mesh')
+  if hosts_of_places is not None:
+    return _by_host(hosts_of_places(tuple(sizes)), devices)
   if devices[0].platform == 'tpu':  # neighbours on the torus become neighbours on the mesh
-    dealt = mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
-  else:
-    dealt = np.asarray(devices).reshape(sizes)
-  return jax.sharding.Mesh(dealt, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    return mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
+  return np.asarray(devices).reshape(sizes)
+
+
+def _by_host(hosts: np.ndarray, devices) -> np.ndarray:
+  """A device of hosts[place] at each place, in their order."""
+  left = {host: [d for d in devices if d.process_index == host] for host in set(hosts.flat)}
+  out = np.empty(hosts.shape, object)
+  for place, host in np.ndenumerate(hosts):
+    out[place] = left[host].pop(0)
+  return out
 
 
 def batch_shards(mesh) -> int:

@@ -126,11 +126,11 @@ def _asked_with(c) -> dict:
   return prompts.record(c.template, **{key: of.pop() if len(of) == 1 else '' for key, of in found.items()})
 
 
-def _ordered(config, c, tokenizer, per_rollout: int) -> tuple[list[dict], list[dict], questions.Order]:
-  """The questions of `_rows` that fit, and which of them a rollout asks."""
+def _ordered(config, c, tokenizer, per_rollout: int) -> tuple[list[dict], int, questions.Order]:
+  """The questions of `_rows` that fit, how many of them, the last ones, are general, and which a rollout asks."""
   reasoning, general = (some and prompts.ready(some, tokenizer, template=c.template, max_prompt=c.max_prompt)
                         for some in _rows(c))
-  return reasoning, general, questions.Order(
+  return reasoning + general, len(general), questions.Order(
       len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share, first=c.general.from_step,
       tasks=_shares(c, reasoning))
 
@@ -146,16 +146,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   prompts.warn_if_other(tokenizer, c.template, name)
   common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=_asked_with(c))
   weights, per_rollout, named = _weights(config, c), c.groups * c.minibatches, tasks.names_of(tasks.several(c.task))
-  reasoning, general, order = _ordered(config, c, tokenizer, per_rollout)
-  rows = reasoning + general
+  rows, general, order = _ordered(config, c, tokenizer, per_rollout)
   scorer = judging.Scorer(weights, place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded)
   heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
   advantages_of = jax.jit(functools.partial(grpo.group_advantages, scale=c.scale))
-  models = {reward: reward_model.RewardModel(inputs[reward], config, mesh, batch=c.groups)
-            for reward in judging.MODELS if weights.get(reward)}
-
+  models = _models(weights, inputs, config, mesh, batch=c.groups)
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
   trace = profile.trace(os.path.join(workdir, 'profile'))
   with (mesh_lib.use_mesh(mesh), contextlib.closing(scorer), contextlib.closing(checkpoints), contextlib.closing(trace),
@@ -163,14 +160,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     restored = checkpoints.restore(actor.training.state, actor.training.shardings)
     state = restored[0] if restored else actor.training.fresh(common.load_params(model, step_dir, mesh))
     common.release_memory()
-    step, number = int(state.step), int(state.position)
+    step, number, clock = int(state.step), int(state.position), metrics.Clock()
     record = _Record(c, place, writer, number, step if restored else -1)
     actor.restore_carried(os.path.join(place, 'carried'), number)
     if restored is None:
       actor.stop_if_apart(state)
       if heldout:
         writer.write(0, {'rollout': 0, **heldout(state.params)})
-    clock = metrics.Clock()
 
     while step < c.steps:
       trace.at(step + 1, step + c.minibatches)
@@ -217,8 +213,14 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       if stop and not last:
         checkpoints.wait()
         raise checkpoint.Stopped(f'{name} stopped at step {step}')
-  return {'questions': len(reasoning), **({'general_questions': len(general)} if general else {}), 'steps': step,
+  return {'questions': len(rows) - general, **({'general_questions': general} if general else {}), 'steps': step,
           'rollouts': number, 'samples': number * per_rollout * c.samples}
+
+
+def _models(weights: dict, inputs: dict, config, mesh, *, batch: int) -> dict:
+  """{reward: the model that gives it}, of those that count."""
+  return {reward: reward_model.RewardModel(inputs[reward], config, mesh, batch=batch)
+          for reward in judging.MODELS if weights.get(reward)}
 
 
 def _measure(models: dict, batch, verdicts, rows: list[dict], general: bool) -> dict[str, np.ndarray]:

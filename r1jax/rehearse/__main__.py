@@ -1,0 +1,224 @@
+"""python -m r1jax.rehearse --config=experiments/NAME.py[:ARG] [--hosts=2] [--devices=4] [--work=DIR] [--stages=A,B]
+  [--config.KEY=VALUE ...]
+
+The config's own stages on this machine, two steps each, with a nano model of the same family: as many processes as
+hosts, fake CPU devices, the mesh shrunk so that every axis with more than one device keeps two, and crosses hosts
+wherever it does on config.topology. Import, evaluation and report are part of it. Exit codes: 0 all of it ran, and
+every host says the same; 1 it did not, and the first failure stands last; 2 a user's mistake.
+"""
+
+import functools
+import json
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+from absl import flags
+
+from r1jax import metrics
+from r1jax import options
+from r1jax.exceptions import UserError
+
+_BOOL, _STRING, _INTEGER = (functools.partial(define, allow_override=True)
+                            for define in (flags.DEFINE_bool, flags.DEFINE_string, flags.DEFINE_integer))
+_HOSTS = _INTEGER('hosts', 2, 'processes')
+_DEVICES = _INTEGER('devices', 4, 'fake devices of each')
+_WORK = _STRING('work', os.path.join('runs', 'rehearsal'), 'what is written; what stood there is removed')
+_STAGES = _STRING('stages', '', 'NAME[,NAME]: these, and what they need; default: all')
+_LIMIT = _INTEGER('limit', 2400, 'seconds after which the run counts as stuck')
+
+_TIMED = ('time/', 'seconds', '_per_second')
+
+
+def main(argv: list[str]) -> int:
+  """Runs, and returns the exit code."""
+  os.environ['JAX_PLATFORMS'] = 'cpu'
+  try:
+    config = options.parse(argv)
+    work = os.path.join(os.path.abspath(_WORK.value), config.name or 'config')
+    shutil.rmtree(work, ignore_errors=True)
+    return rehearse(config, work)
+  except UserError as e:
+    print(f'r1jax: {e}', file=sys.stderr)
+    return 2
+
+
+def rehearse(config, work: str) -> int:
+  """One config's; exit code."""
+  from r1jax.plan import chips
+  from r1jax.rehearse import inputs, layout, shrink
+  start, count = time.time(), _HOSTS.value * _DEVICES.value
+  mesh, across = layout.small(config.mesh.to_dict(), count), ()
+  if chips.topology(config.topology).devices > 1:
+    across = layout.crossing(chips.topology(config.topology), config.mesh.to_dict())
+  shape = ' x '.join(f'{axis} {n}' for axis, n in mesh.items() if n > 1)
+  _say(f'{config.name}: {_HOSTS.value} hosts x {_DEVICES.value} devices, {shape}; across hosts: '
+       f'{", ".join(across) or "as it comes"}, as on {config.topology}')
+  os.makedirs(work, exist_ok=True)
+  if _STAGES.value:
+    _choose(config, tuple(_STAGES.value.split(',')))
+  models = {name: os.path.join(work, 'models', name or 'given') for name in shrink.models(config)}
+  for name, out in models.items():
+    nano = inputs.nano_of(name or 'qwen2.5-7b')
+    _say(f'a {nano} for {name or "the model of base.source"} is taught and published ...')
+    _teach(config, work, nano, out)
+  small = shrink.shrink(config, mesh, os.path.join(work, 'data'), models)
+  if shrink.other_run(config):
+    small.from_run = _other(work)
+  rundir = os.path.join(work, 'run')
+  codes = _run(small, rundir, work, across)
+  said = _found(rundir, [spec['name'] for spec in small.stages])
+  print('\n'.join(said['lines']), flush=True)
+  took = f'{(time.time() - start) / 60:.1f} min'
+  if any(codes) or said['wrong']:
+    _say(f'{config.name}: FAILED after {took}: ' + (_failure(codes, work) if any(codes) else said['wrong'][0]))
+    return 1
+  _say(f'{config.name}: green, {len(said["lines"])} stages, {took}')
+  return 0
+
+
+def _choose(config, names: tuple[str, ...]) -> None:
+  """Leaves config.stages those named, and what they take in."""
+  known = {spec['name']: spec for spec in config.stages}
+  wanted = set()
+
+  def add(name):
+    if name not in known:
+      raise UserError(f'--stages={name}: no such stage, there are {", ".join(known)}')
+    if name not in wanted:
+      wanted.add(name)
+      for source in known[name]['inputs'].values():
+        if not source.startswith('from_run/'):
+          add(source)
+
+  for name in names:
+    add(name)
+  with config.unlocked():
+    config.stages = tuple(spec for spec in config.stages if spec['name'] in wanted)
+
+
+def _environment(devices: int, **more) -> dict:
+  kept = {key: value for key, value in os.environ.items() if not key.startswith(('JAX_COORDINATOR', 'JAX_NUM', 'JAX_PROC'))}
+  return {**kept, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices} '
+          '--xla_backend_optimization_level=1', **more}
+
+
+def _teach(config, work: str, model: str, out: str) -> None:
+  log = os.path.join(work, f'teach_{model}.txt')
+  with open(log, 'wb') as f:
+    done = subprocess.run([sys.executable, '-m', 'r1jax.rehearse.child', 'teach', model, out], check=False, stdout=f,
+                          stderr=f, env=_environment(1), input=pickle.dumps(dict(
+                              config=config.copy_and_resolve_references(), work=os.path.join(work, 'data'))))
+  if done.returncode:
+    raise UserError(f'the nano base could not be taught: {_last(log)} ({log})')
+
+
+def _run(config, rundir: str, work: str, across: tuple[str, ...]) -> list[int]:
+  """Exit codes, one a host."""
+  with socket.create_server(('127.0.0.1', 0)) as free:
+    address = f'127.0.0.1:{free.getsockname()[1]}'
+  several, processes = _HOSTS.value > 1, []
+  for i in range(_HOSTS.value):
+    env = _environment(_DEVICES.value, **(dict(
+        JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES=str(_HOSTS.value), JAX_PROCESS_ID=str(i)) if several else {}))
+    with open(os.path.join(work, f'host_{i}.txt'), 'wb') as f:
+      processes.append(subprocess.Popen([sys.executable, '-m', 'r1jax.rehearse.child', 'host', rundir, ','.join(across)],
+                                        stdin=subprocess.PIPE, stdout=f, stderr=f, env=env))
+    processes[-1].stdin.write(pickle.dumps(dict(config=config)))
+    processes[-1].stdin.close()
+  end, shown = time.time() + _LIMIT.value, set()
+  while any(p.poll() is None for p in processes):
+    _progress(rundir, shown)
+    if time.time() > end or any(p.poll() for p in processes):
+      time.sleep(0 if time.time() > end else 30)  # the others see it by themselves, or hang
+      for p in processes:
+        if p.poll() is None:
+          p.kill()
+    time.sleep(0.5)
+  return [p.wait() for p in processes]
+
+
+def _progress(rundir: str, shown: set) -> None:
+  try:
+    with open(os.path.join(rundir, 'pipeline.json'), encoding='utf-8') as f:
+      entries = json.load(f)['stages']
+  except (OSError, ValueError):
+    return
+  for entry in entries:
+    if entry['name'] not in shown:
+      shown.add(entry['name'])
+      _say(f'  {entry["name"]} ({entry["run"]}): {entry["seconds"]} s')
+
+
+def _found(rundir: str, names: list[str]) -> dict:
+  """{'lines': a row a finished stage, 'wrong': what differs between hosts}."""
+  entries = {}
+  if os.path.exists(os.path.join(rundir, 'pipeline.json')):
+    with open(os.path.join(rundir, 'pipeline.json'), encoding='utf-8') as f:
+      entries = {entry['name']: entry for entry in json.load(f)['stages']}
+  lines, wrong = [], []
+  for name in names:
+    if name not in entries:
+      continue
+    entry = entries[name]
+    directory = os.path.join(rundir, entry['directory'])
+    differing = _differences(directory)
+    wrong += [f'stage {name}: {text}' for text in differing]
+    facts = ', '.join(f'{key} {value}' for key, value in (entry.get('facts') or {}).items() if not isinstance(value, dict))
+    lines.append(f'{name:14s} {entry["run"]:11s} {entry["seconds"]:7.1f} s  '
+                 f'{"hosts differ: " + differing[0] if differing else "hosts agree"}  {facts}'[:160])
+  return {'lines': lines, 'wrong': wrong}
+
+
+def _differences(directory: str) -> list[str]:
+  """What the other hosts' metrics say otherwise than the first one's; times aside."""
+  path, found = os.path.join(directory, 'metrics.jsonl'), []
+  hosts = os.path.join(directory, 'hosts')
+  if not os.path.exists(path) or not os.path.isdir(hosts):
+    return []
+  first = metrics.read(path)
+  for i in sorted(os.listdir(hosts)):
+    other = os.path.join(hosts, i, 'metrics.jsonl')
+    if not os.path.exists(other):
+      continue
+    for mine, theirs in zip(first, metrics.read(other)):
+      for key in mine.keys() | theirs.keys():
+        if not any(part in key for part in _TIMED) and mine.get(key) != theirs.get(key):
+          found.append(f'{key} at step {mine.get("step")} is {mine.get(key)} on host 0 and {theirs.get(key)} on host {i}')
+  return found
+
+
+def _failure(codes: list[int], work: str) -> str:
+  """The host that failed of itself: not one that was killed, nor one that says that another is lost."""
+  order = sorted(range(len(codes)), key=lambda i: (codes[i] == 0, codes[i] < 0, codes[i] == 5))
+  log = os.path.join(work, f'host_{order[0]}.txt')
+  return f'host {order[0]} (exit {codes[order[0]]}): {_last(log)} ({log})'
+
+
+def _last(log: str) -> str:
+  with open(log, encoding='utf-8', errors='replace') as f:
+    lines = [line.strip() for line in f if line.strip()]
+  return next((line for line in reversed(lines) if line.startswith('r1jax: ')), lines[-1] if lines else 'said nothing')[:400]
+
+
+def _other(work: str) -> str:
+  """The work dir of a rehearsed r1.py:tiny, which the config begins with."""
+  place = os.path.join(work, 'from_run')
+  _say('it begins with a finished r1.py:tiny: that one is rehearsed first ...')
+  done = subprocess.run([sys.executable, '-m', 'r1jax.rehearse', '--config=experiments/r1.py:tiny', f'--work={place}',
+                         f'--hosts={_HOSTS.value}', f'--devices={_DEVICES.value}'], check=False)
+  if done.returncode:
+    raise UserError('r1.py:tiny, which it begins with, does not rehearse')
+  return os.path.join(place, 'r1_tiny', 'run')
+
+
+def _say(text: str) -> None:
+  print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

@@ -1,0 +1,161 @@
+"""A config as it is, made small: sizes, numbers and files, never stages, templates, losses or how things are computed."""
+
+import os
+
+from ml_collections import ConfigDict
+
+from r1jax.rehearse import inputs
+
+PROMPT, TOKENS = 512, 24  # tokens of a prompt and of a completion
+LENGTH = 640  # of a packed row
+QUESTIONS = 24  # rows of a file of questions
+LIGHT = dict(  # of sums: what a model of a few thousand parameters can learn
+    min_terms=2, max_terms=2, min_digits=1, max_digits=1)
+
+
+def shrink(config, mesh: dict[str, int], work: str, models: dict[str, str]) -> ConfigDict:
+  """The same stages with the same keys.
+
+  Args:
+    mesh: of the rehearsal, by layout.small.
+    work: where made files are written.
+    models: name in models/zoo.py -> the directory of a nano model of its family.
+  """
+  small = config.copy_and_resolve_references()
+  small.unlock()
+  small.mesh, small.topology, small.keep_freed_memory = mesh, 'cpu:1', False
+  small.logit_elements, small.checkpoints = 1 << 19, dict(config.checkpoints.to_dict(), every=1)
+  small.model.update(max_length=0, rope_theta=0.0)  # they would not fit nano's
+  shards = mesh['data'] * mesh['fsdp']
+  for spec in small.stages:
+    part = spec.get('config', spec['name'])
+    _STAGES[spec['run']](small[part], shards, work, models)
+  return small
+
+
+def _rl(c, shards: int, work: str, models) -> None:
+  del models
+  c.minibatches = min(2, c.minibatches)
+  c.steps, c.groups, c.samples = 2 * c.minibatches, shards, min(4, c.samples)
+  c.ref_every, c.eval_every = (c.minibatches if of else 0 for of in (c.ref_every, c.eval_every))
+  c.eval_questions, c.sample_groups, c.overlong_buffer = 2 * shards, 1, 8
+  c.general.from_step = min(c.general.from_step, c.minibatches)
+  _sampled(c, shards)
+  c.micro_tokens = 2 * shards * TOKENS
+  _questions(c.task, work)
+  _general(c.general, work)
+
+
+def _evaluate(c, shards: int, work: str, models) -> None:
+  del models
+  c.samples, c.batch = min(2, c.samples), shards
+  c.general.samples = 1
+  _sampled(c, shards)
+  _questions(c.task, work, size=2 * shards)
+  _general(c.general, work)
+
+
+def _sampled(c, shards: int) -> None:
+  c.max_prompt, c.max_tokens = PROMPT, TOKENS
+  if c.slots:
+    c.slots = 2 * shards
+
+
+def _questions(task, work: str, size: int = 0) -> None:
+  for each in task if isinstance(task, (list, tuple)) else (task,):
+    if not each.source.startswith('reasoning_gym:'):
+      each.source = f'jsonl:{inputs.questions(work, QUESTIONS)}'
+    else:
+      each.params.update({key: value for key, value in LIGHT.items() if key in each.params})
+    each.size = size or (0 if each.source.startswith('jsonl:') else QUESTIONS)
+
+
+def _general(c, work: str) -> None:
+  c.size = 2 if c.source and not c.source.startswith('jsonl:') else 0
+  if c.source.startswith('jsonl:'):
+    c.source = f'jsonl:{inputs.general_prompts(work)}'
+
+
+def _sft(c, shards: int, work: str, models) -> None:
+  del models
+  c.length, c.batch, c.micro_tokens = LENGTH, shards, shards * LENGTH
+  c.optimizer.warmup = min(1, c.optimizer.get('warmup', 0))
+  c.steps, c.log_every = 2, 1
+  if c.corpus == 'arithmetic':
+    c.steps, c.documents, c.model, c.batch = 150, 1200, 'nano', 2 * shards
+    c.task.params.update(LIGHT)
+  elif c.corpus == 'jsonl':
+    c.path = inputs.documents(work, c.get('format', ''))
+
+
+def _convert(c, shards: int, work: str, models) -> None:
+  del shards, work
+  c.source = models[c.get('model') or '']
+  if 'model' in c:
+    c.model = ''
+
+
+def _cold_start(c, shards: int, work: str, models) -> None:
+  del models
+  c.samples, c.keep, c.batch = min(2, c.samples), 1, shards
+  for source in (c.few_shot, c.reflection, c.zero):
+    source.questions = 8 if source.questions else 0
+  if c.few_shot.examples != 'worked':
+    c.few_shot.examples = inputs.shown(work)
+  _sampled(c, shards)
+  c.max_prompt = 2 * PROMPT
+  _questions(c.task, work)
+
+
+def _reject(c, shards: int, work: str, models) -> None:
+  del models
+  c.samples, c.keep, c.batch, c.reasoning = min(2, c.samples), 1, shards, 16
+  c.general.count = 6
+  if c.general.source != 'scenarios':
+    c.general.source = inputs.documents(work, '')
+  _sampled(c, shards)
+  _questions(c.task, work)
+
+
+def _preference(c, shards: int, work: str, models) -> None:
+  del models
+  c.batch, c.sample_batch, c.length = shards * 2, shards, LENGTH
+  c.steps, c.log_every, c.micro_tokens = 2, 1, 2 * shards * LENGTH
+  c.optimizer.warmup = 0
+  c.samples, c.pairs = min(4, c.samples), min(4, c.pairs)
+  _sampled(c, shards)
+  if c.source != 'policy':
+    c.source = inputs.preferences(work, c.kind)
+
+
+def _process(c, shards: int, work: str, models) -> None:
+  del models
+  c.batch, c.sample_batch, c.length = shards * 2, shards, LENGTH
+  c.steps, c.log_every, c.micro_tokens = 2, 1, 2 * shards * LENGTH
+  c.optimizer.warmup = 0
+  c.samples = min(2, c.samples)
+  _sampled(c, shards)
+  _questions(c.task, work)
+
+
+def _search(c, shards: int, work: str, models) -> None:
+  del models
+  c.samples, c.keep, c.batch, c.simulations, c.step_tokens = 4, 2, shards, 2, 8
+  _sampled(c, shards)
+  _questions(c.task, work, size=2 * shards)
+
+
+_STAGES = dict(rl=_rl, evaluate=_evaluate, sft=_sft, convert=_convert, cold_start=_cold_start, reject=_reject,
+               preference=_preference, process=_process, search=_search)
+
+
+def models(config) -> set[str]:
+  """Names of the published models that the config's imports name."""
+  parts = (config[spec.get('config', spec['name'])] for spec in config.stages if spec['run'] == 'convert')
+  return {part.get('model') or '' for part in parts}
+
+
+def other_run(config) -> str:
+  """The experiment whose finished run the config begins with; '' where it begins with nothing."""
+  named = any(source.startswith('from_run/') for spec in config.stages for source in spec['inputs'].values())
+  return os.path.join('experiments', 'r1.py:tiny') if named else ''

@@ -1,0 +1,120 @@
+"""A rehearsal: axes cross hosts as on the topology, configs become small and keep what they are, failures are named."""
+
+import importlib.util
+import itertools
+import json
+import math
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from r1jax import pipeline
+from r1jax.engine import mesh as mesh_lib
+from r1jax.exceptions import UserError
+from r1jax.plan import chips
+from r1jax.rehearse import __main__ as command
+from r1jax.rehearse import inputs, layout, shrink
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIGS = [('r1_zero', arg) for arg in (
+    'tiny', 'smollm2', 'qwen2.5-0.5b', 'qwen2.5-1.5b', 'qwen2.5-3b', 'qwen2.5-7b', 'qwen2.5-32b', 'deepseek-v3')]
+CONFIGS += [('r1', arg) for arg in ('tiny', 'no-language', 'qwen2.5-7b', 'deepseek-v3')]
+CONFIGS += [('distill', arg) for arg in ('tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
+CONFIGS += [('table6', 'tiny'), ('table6', 'qwen2.5-32b')]
+CONFIGS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
+
+
+def get(name, arg):
+  spec = importlib.util.spec_from_file_location(name, ROOT / 'experiments' / f'{name}.py')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(arg)
+
+
+@pytest.mark.parametrize('topology, mesh, across', [
+    ('v5p:4x4x8', dict(fsdp=32, tensor=4), ('fsdp', 'tensor')),  # a line of four chips is on two hosts of 2 x 2
+    ('v5p:8x8x8', dict(fsdp=32, expert=16), ('fsdp', 'expert')),
+    ('v5p:2x2x2', dict(fsdp=8), ('fsdp',)), ('v5e:2x4', dict(fsdp=4, tensor=2), ()),
+    ('v5e:4x4', dict(fsdp=16), ('fsdp',)), ('h100:1x8', dict(fsdp=8), ()),
+    ('h100:2x8', dict(fsdp=4, tensor=4), ('fsdp',)), ('h100:4x8', dict(tensor=32), ('tensor',)),
+    ('tpu7x:2x2x2', dict(fsdp=8, tensor=2), ('fsdp',))])
+def test_axes_cross_hosts_where_they_do_on_the_topology(topology, mesh, across):
+  assert layout.crossing(chips.topology(topology), mesh) == across
+
+
+@pytest.mark.parametrize('topology', ['v5p:2x2x1', 'v5p:4x4x8', 'v5e:2x4', 'v5e:4x8', 'v6e:8x8', 'tpu7x:4x4x4', 'h100:3x8'])
+def test_hosts_of_a_topology_have_equal_parts(topology):
+  where = chips.topology(topology)
+  hosts = [d.process_index for d in layout.devices(where)]
+  assert len(hosts) == where.devices and set(hosts) == set(range(where.hosts))
+  assert len({hosts.count(host) for host in set(hosts)}) == 1
+
+
+@pytest.mark.parametrize('hosts, devices', [(2, 4), (4, 2), (2, 2), (4, 4), (8, 1), (2, 8)])
+def test_fake_devices_cross_hosts_in_the_same_axes(hosts, devices):
+  for used in itertools.chain.from_iterable(itertools.combinations(mesh_lib.AXES[1:], n) for n in (1, 2, 3)):
+    mesh = {axis: 16 if axis in used else 1 for axis in mesh_lib.AXES}
+    if 2 ** len(used) > hosts * devices:
+      with pytest.raises(UserError, match='give --hosts and --devices'):
+        layout.small(mesh, hosts * devices)
+      continue
+    small = layout.small(mesh, hosts * devices)
+    assert math.prod(small.values()) == hosts * devices and all(small[axis] >= 2 for axis in used)
+    for across in itertools.chain.from_iterable(itertools.combinations(used, n) for n in range(1, len(used) + 1)):
+      placed = layout.arrange(tuple(small.values()), across, hosts)
+      assert np.bincount(placed.ravel(), minlength=hosts).tolist() == [devices] * hosts
+      for axis in across:
+        assert np.any(np.diff(placed, axis=mesh_lib.AXES.index(axis))), (small, across, placed)
+
+
+@pytest.mark.parametrize('name, arg', CONFIGS)
+def test_every_experiment_becomes_small_and_stays_what_it_is(name, arg, tmp_path, monkeypatch):
+  config = get(name, arg)
+  mesh = layout.small(config.mesh.to_dict(), 8)
+  models = {model: str(tmp_path / (model or 'given')) for model in shrink.models(config)}
+  for model, out in models.items():
+    inputs.publish(out, str(tmp_path / 'data'), inputs.nano_of(model or 'qwen2.5-7b'))
+  small = shrink.shrink(config, mesh, str(tmp_path / 'data'), models)
+  assert small.stages == config.stages
+  shards = mesh['data'] * mesh['fsdp']
+  for spec in small.stages:
+    was, is_ = config[spec.get('config', spec['name'])], small[spec.get('config', spec['name'])]
+    kept = ('template', 'templates', 'format', 'kind', 'ratio', 'aggregate', 'scale', 'old_logps', 'clip_low', 'clip_high',
+            'kl_coef', 'temperature', 'top_p', 'rewards', 'ref_dtype', 'ref_memory', 'filters', 'prefill', 'learning_rate')
+    for key in kept:
+      assert is_.get(key) == was.get(key), (spec['name'], key)
+    if spec['run'] == 'rl':
+      assert is_.steps == 2 * is_.minibatches and is_.groups == shards
+  assert (small.dtype, small.remat, small.attention) == (config.dtype, config.remat, config.attention)
+  monkeypatch.setattr(pipeline, '_elsewhere', lambda config, source: {'a': 1} if source.startswith('from_run/') else None)
+  pipeline._check(small)  # all that a run looks at before it starts
+
+
+def test_some_stages_bring_what_they_need():
+  config = get('r1', 'deepseek-v3')
+  command._choose(config, ('rl',))
+  assert [spec['name'] for spec in config.stages] == ['base', 'zero', 'cold_data', 'cold_start', 'rl']
+  with pytest.raises(UserError, match='no such stage, there are base, zero'):
+    command._choose(config, ('rll',))
+
+
+def test_what_hosts_say_differently_is_found(tmp_path):
+  rows = [{'step': 1, 'loss': 0.5, 'time/decode': 1.0}, {'step': 2, 'loss': 0.25, 'step/seconds': 3.0}]
+  (tmp_path / 'hosts' / '1').mkdir(parents=True)
+  write = lambda path, found: path.write_text(''.join(json.dumps(row) + '\n' for row in found))
+  write(tmp_path / 'metrics.jsonl', rows)
+  write(tmp_path / 'hosts' / '1' / 'metrics.jsonl', [{**row, 'time/decode': 2.0, 'step/seconds': 1.0} for row in rows])
+  assert [text for text in command._differences(str(tmp_path)) if 'time' not in text and 'seconds' not in text] == []
+  write(tmp_path / 'hosts' / '1' / 'metrics.jsonl', [rows[0], {**rows[1], 'loss': 0.26}])
+  assert 'loss at step 2 is 0.25 on host 0 and 0.26 on host 1' in command._differences(str(tmp_path))
+
+
+@pytest.mark.slow  # README.md has its last result
+@pytest.mark.parametrize('config, overrides', [('r1_zero.py:qwen2.5-32b', []), ('r1_zero.py:deepseek-v3', [])])
+def test_a_pod_run_rehearses(config, overrides, tmp_path):
+  done = subprocess.run([sys.executable, '-m', 'r1jax.rehearse', f'--config=experiments/{config}', f'--work={tmp_path}',
+                         *overrides], cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+  assert done.returncode == 0 and done.stdout.count('hosts agree') == 3, done.stdout + done.stderr
