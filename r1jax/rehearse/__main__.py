@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -31,12 +32,14 @@ _WORK = _STRING('work', os.path.join('runs', 'rehearsal'), 'what is written; wha
 _STAGES = _STRING('stages', '', 'NAME[,NAME]: these, and what they need; default: all')
 _LIMIT = _INTEGER('limit', 2400, 'seconds after which the run counts as stuck')
 
+_GRACE = 60  # seconds that the other hosts have to end after one has failed
 _TIMED = ('time/', 'seconds', '_per_second')
 
 
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
   os.environ['JAX_PLATFORMS'] = 'cpu'
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its hosts end with it
   try:
     config = options.parse(argv)
     work = os.path.join(os.path.abspath(_WORK.value), config.name or 'config')
@@ -104,7 +107,7 @@ def _choose(config, names: tuple[str, ...]) -> None:
 def _environment(devices: int, **more) -> dict:
   kept = {key: value for key, value in os.environ.items() if not key.startswith(('JAX_COORDINATOR', 'JAX_NUM', 'JAX_PROC'))}
   return {**kept, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices} '
-          '--xla_backend_optimization_level=1', **more}
+          '--xla_backend_optimization_level=0', **more}
 
 
 def _teach(config, work: str, model: str, out: str) -> None:
@@ -131,14 +134,19 @@ def _run(config, rundir: str, work: str, across: tuple[str, ...]) -> list[int]:
     processes[-1].stdin.write(pickle.dumps(dict(config=config)))
     processes[-1].stdin.close()
   end, shown = time.time() + _LIMIT.value, set()
-  while any(p.poll() is None for p in processes):
+  try:
+    while any(p.poll() is None for p in processes):
+      _progress(rundir, shown)
+      if any(p.poll() for p in processes):
+        end = min(end, time.time() + _GRACE)  # the others see it by themselves, or hang
+      if time.time() > end:
+        break
+      time.sleep(0.5)
     _progress(rundir, shown)
-    if time.time() > end or any(p.poll() for p in processes):
-      time.sleep(0 if time.time() > end else 30)  # the others see it by themselves, or hang
-      for p in processes:
-        if p.poll() is None:
-          p.kill()
-    time.sleep(0.5)
+  finally:
+    for p in processes:
+      if p.poll() is None:
+        p.kill()
   return [p.wait() for p in processes]
 
 

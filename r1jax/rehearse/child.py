@@ -18,7 +18,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.rehearse import inputs
 from r1jax.rehearse import layout
 
-_TEACH = dict(corpus='jsonl', format='', steps=300, batch=8, length=640, micro_tokens=8 * 640, log_every=50,
+_TEACH = dict(corpus='jsonl', format='', steps=400, batch=4, length=256, micro_tokens=4 * 256, log_every=100,
               optimizer=dict(learning_rate=3e-3, warmup=10, decay='cosine', final_share=0.1, weight_decay=0.0))
 
 

@@ -6,8 +6,8 @@ from ml_collections import ConfigDict
 
 from r1jax.rehearse import inputs
 
-PROMPT, TOKENS = 512, 24  # tokens of a prompt and of a completion
-LENGTH = 640  # of a packed row
+PROMPT, TOKENS = 256, 24  # tokens of a prompt and of a completion
+LENGTH = 384  # of a packed row
 QUESTIONS = 24  # rows of a file of questions
 LIGHT = dict(  # of sums: what a model of a few thousand parameters can learn
     min_terms=2, max_terms=2, min_digits=1, max_digits=1)
