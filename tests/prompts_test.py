@@ -55,10 +55,10 @@ def test_too_long_a_question_is_left_out_and_said(caplog):
     encode_prompt = encode
 
   rows = [{'id': 'a', 'question': 'one two'}, {'id': 'b', 'question': 'one two three', 'where': 'f.jsonl:2'},
-          {'id': 'c', 'question': '1 2', 'prefill': ' 3'}]
+          {'id': 'c', 'question': '1 2', 'prefill': ' 3'}, {'id': 'd', 'question': '4'}]
   fitting = lambda n: [r['id'] for r in prompts.fitting(rows, Words(), template='plain', max_prompt=n)]
-  assert fitting(3) == ['a', 'b', 'c'] and not caplog.messages
-  assert fitting(2) == ['a']
-  assert caplog.messages == ['2 of 3 questions are longer than max_prompt=2 tokens (f.jsonl:2, row c): left out']
-  with pytest.raises(UserError, match='3 of 3 questions .*: raise max_prompt'):
+  assert fitting(3) == ['a', 'b', 'c', 'd'] and not caplog.messages
+  assert fitting(2) == ['a', 'd']
+  assert caplog.messages == ['2 of 4 questions are longer than max_prompt=2 tokens (f.jsonl:2, row c): left out']
+  with pytest.raises(UserError, match='3 of 4 questions .*, the longest has 3: raise max_prompt'):
     fitting(1)

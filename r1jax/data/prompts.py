@@ -174,14 +174,15 @@ def fitting(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> l
   """Rows whose prompt has no more than max_prompt tokens; the log says how many are left out, and which.
 
   Raises:
-    UserError: none has.
+    UserError: fewer than half have, so that the limit is meant for other questions.
   """
-  kept = [row for row in rows if len(ids(tokenizer, template, row)) <= max_prompt]
+  lengths = [len(ids(tokenizer, template, row)) for row in rows]
+  kept = [row for row, length in zip(rows, lengths) if length <= max_prompt]
   if len(kept) < len(rows):
     fits = {id(row) for row in kept}
     first = [str(row.get('where') or f"row {row['id']}") for row in rows if id(row) not in fits][:3]
     said = f'{len(rows) - len(kept)} of {len(rows)} questions are longer than {max_prompt=} tokens ({", ".join(first)})'
-    if not kept:
-      raise UserError(f'{said}: raise max_prompt')
+    if 2 * len(kept) < len(rows):
+      raise UserError(f'{said}, the longest has {max(lengths)}: raise max_prompt')
     log.warning('%s: left out', said)
   return kept

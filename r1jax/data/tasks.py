@@ -98,7 +98,9 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
       raise UserError(f'{source}: every row asks for a generative judge, which only rejection sampling has')
   if not rows:
     raise UserError(f'{source} has no rows' + (f' in split {split!r}' if split else '') + ': nothing to do')
-  if size > len(rows):
+  if size > len(rows) and is_file(source):
+    _say(logging.WARNING, f'{source}: {len(rows)} rows, fewer than size={size}: all are asked')
+  elif size > len(rows):
     raise UserError(f'{source} has only {len(rows)} rows' + (f' in split {split!r}' if split else '')
                     + f', {size=} wanted')
   rows = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
@@ -220,9 +222,11 @@ def general(c, *, seed: int, split: str, template: str) -> list[dict]:
         raise UserError(f'{path}:{number}: no question in this row')
       rows.append({'id': f'general-{number}', 'answer': '', 'answer_type': 'text', 'reward': 'scenario',
                    'scenario': 'general', **row})
-    rows = [row for row in rows if split_of(row['question']) == split]
+    whole, rows = len(rows), [row for row in rows if split_of(row['question']) == split]
     if not rows or c.size > len(rows):
       raise UserError(f'{c.source} has {len(rows)} questions in split {split!r}, {c.size or "some"} wanted')
+    _say(logging.INFO, f'{c.source}: {len(rows)} of {whole} questions are those of split {split!r}, as training and '
+         'evaluation share the file')
     rows = rows[:c.size] if c.size else rows
   elif c.source == 'scenarios':
     rows = load(c.source, size=c.size, seed=seed, split=split)
@@ -280,15 +284,21 @@ def read_file(path: str, defaults: dict | None = None, *, columns: dict | None =
 
 def _say_what_was_read(path: str, rows: list[dict], left_out: dict[str, list[str]]) -> None:
   kinds = collections.Counter(row['reward'] if 'reward' in row else row['answer_type'] for row in rows)
-  log.info('%s: %d rows: %s', path, len(rows), ', '.join(f'{n} {kind}' for kind, n in kinds.most_common()))
+  _say(logging.INFO, f"{path}: {len(rows)} rows: {', '.join(f'{n} {kind}' for kind, n in kinds.most_common())}")
   first, again = {}, []
   for row in rows:
     if first.setdefault(row['question'], row['where']) != row['where']:
       again.append(f"{row['where']} as {first[row['question']]}")
   if again:
-    log.warning('%s: %d questions stand there more than once (%s)', path, len(again), ', '.join(again[:3]))
+    _say(logging.WARNING, f"{path}: {len(again)} questions stand there more than once ({', '.join(again[:3])})")
   for reason, places in left_out.items():
-    log.warning('%s: %d rows left out: %s (%s)', path, len(places), reason, ', '.join(places[:3]))
+    _say(logging.WARNING, f"{path}: {len(places)} rows left out: {reason} ({', '.join(places[:3])})")
+
+
+@functools.cache
+def _say(level: int, text: str) -> None:
+  """Once: a file is read by the check before a run, and by each stage that asks it."""
+  log.log(level, '%s', text)
 
 
 def json_lines(path: str) -> list[tuple[int, object]]:
