@@ -5,6 +5,7 @@ import glob
 import importlib.util
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -20,6 +21,7 @@ from tokenizers import pre_tokenizers
 from r1jax import convert
 from r1jax.convert import __main__ as convert_main
 from r1jax.convert import export, hf_config, table
+from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 from r1jax.stages import common
@@ -414,3 +416,19 @@ def test_large_weights_go_out_in_several_files(tmp_path):
   read, again = convert.load_hf(str(tmp_path / 'out'))
   assert read == config
   assert_same(again, params)
+
+
+@pytest.mark.parametrize('there', [False, True])
+def test_export_of_a_torn_checkpoint_leaves_nothing(tmp_path, there):
+  convert.import_model(str(write_gguf(tmp_path / 'tiny.gguf')), None, str(tmp_path / 'imported'))
+  step_dir = pathlib.Path(checkpoint.find(str(tmp_path / 'imported'))[1])
+  largest = max((p for p in (step_dir / 'params').rglob('*') if p.is_file()), key=lambda p: p.stat().st_size)
+  data = bytearray(largest.read_bytes())
+  data[len(data) // 2] ^= 1
+  largest.write_bytes(data)
+  out = tmp_path / 'out'
+  if there:
+    out.mkdir()
+  with pytest.raises(UserError, match='is other than it was written'):
+    convert.export_model(str(tmp_path / 'imported'), str(out))
+  assert list(out.iterdir()) == [] if there else not out.exists()

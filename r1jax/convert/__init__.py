@@ -10,6 +10,7 @@ tensors go one at a time, so memory stays near the target and one tensor.
 """
 
 import collections
+import concurrent.futures
 import errno
 import json
 import logging
@@ -229,7 +230,6 @@ def export_model(path: str, out: str, *, dtype: str | None = None):
   if model.config.reward_head:
     raise UserError(f'{path} is a reward model, whose head no program that reads a Llama or Qwen has a place for: '
                     'export a stage that answers')
-  checkpoint.intact(step_dir, below='params')
   leaves = checkpoint.open_leaves(step_dir)
   shapes = table.shapes(model.config)
   for name, shape in shapes.items():
@@ -242,13 +242,18 @@ def export_model(path: str, out: str, *, dtype: str | None = None):
     dtype = origin.get('dtype', kept)
     log.info('%s: weights are written as %s, %s', out, dtype,
              'as the source was published' if 'dtype' in origin else 'as they are kept')
-  new = not os.path.exists(out)
+  new, card = not os.path.exists(out), export.card(model.config, origin, prompt, out)
   try:
-    export.write_hf(out, model.config, checkpoint.Parts(leaves), tokenizer, dtype=dtype, prompt=prompt,
-                    card=export.card(model.config, origin, prompt, out))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+      whole = pool.submit(checkpoint.intact, step_dir, below='params')  # beside the writing, which takes longer
+      try:
+        export.write_hf(out, model.config, checkpoint.Parts(leaves), tokenizer, dtype=dtype, prompt=prompt, card=card)
+      finally:
+        whole.result()  # that it is torn says more than what came of it
   except BaseException:
-    if new:
-      shutil.rmtree(out, ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)
+    if not new:
+      os.makedirs(out, exist_ok=True)
     raise
   return model.config
 
