@@ -137,8 +137,9 @@ def _check_key(key: str, argv: list[str]) -> None:
   for i, part in enumerate(key.split('.')):
     if not hasattr(node, 'keys') or part not in node:
       at = '.'.join(key.split('.')[:i])
-      raise UserError(f'unknown config key {key!r}: {at or "the config"} has '
-                      f'{", ".join(sorted(node.keys())) if hasattr(node, "keys") else "no keys of its own"}')
+      has = ', '.join(sorted(node.keys())) if hasattr(node, 'keys') else 'no keys of its own'
+      raise UserError(f'unknown config key {key!r}: {at or "the config"} ' + (
+          f'has {has}' if has else f"is empty: give all of it, --config.{at}='{{\"NAME\": VALUE}}'"))
     node = node[part]
 
 

@@ -64,6 +64,7 @@ MISTAKES = {
     '--config.rewards={"my_rewards.py:f": 1.0}': "no function 'f' in my_rewards.py",
     '--config.rewards={"brevty": 1.0}': "no reward 'brevty'",
     '--config.rl.task={"sorce": "champ"}': 'unknown config key rl.task.sorce',
+    '--config.rl.rewards.accurcy=1.0': "rl.rewards is empty: give all of it, --config.rl.rewards='{",
     '--config.rl.task=[{"sorce": "champ"}]': "task has no 'sorce'",
     '--config.rl.task=[{"source": "champ", "share": 0.5}, {"source": "humaneval"}]': 'shares of the tasks',
     '--config.rl.task=[]': 'shares of the tasks', '--config.rl.task.source=my_data.py:none': "no function 'none'",

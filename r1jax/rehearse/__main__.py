@@ -209,7 +209,7 @@ def _failure(codes: list[int], work: str) -> str:
 
 def _last(log: str) -> str:
   with open(log, encoding='utf-8', errors='replace') as f:
-    lines = [line.strip() for line in f if line.strip()]
+    lines = [line.strip() for line in f if line.strip() and not line.startswith(('For simplicity, JAX', '-----', '[Gloo]'))]
   return next((line for line in reversed(lines) if line.startswith('r1jax: ')), lines[-1] if lines else 'said nothing')[:400]
 
 

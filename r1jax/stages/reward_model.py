@@ -23,7 +23,9 @@ from r1jax.rewards import format as form_lib
 def with_head(model, step_dir: str, mesh):
   """(the model with a reward head, its weights): those of a checkpoint without one, the head [dim] at zero."""
   head = zoo.build(zoo.from_dict({**vars(model.config), 'reward_head': True}))
-  return head, {**common.load_params(model, step_dir, mesh), 'reward_head': jnp.zeros(model.config.dim, jnp.float32)}
+  where = mesh_lib.param_shardings(params_lib.abstract(head), mesh)['reward_head']  # dealt out like all weights
+  zeros = jax.jit(lambda: jnp.zeros(model.config.dim, jnp.float32), out_shardings=where)()
+  return head, {**common.load_params(model, step_dir, mesh), 'reward_head': zeros}
 
 
 def by_question(rows: list[dict], every: int) -> tuple[list[dict], list[dict]]:
