@@ -22,7 +22,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = [('r1_zero', arg) for arg in (
     'tiny', 'smollm2', 'qwen2.5-0.5b', 'qwen2.5-1.5b', 'qwen2.5-3b', 'qwen2.5-7b', 'qwen2.5-32b', 'deepseek-v3')]
 CONFIGS += [('r1', arg) for arg in ('tiny', 'no-language', 'qwen2.5-7b', 'deepseek-v3')]
-CONFIGS += [('distill', arg) for arg in ('tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
+CONFIGS += [('distill', arg) for arg in (
+    'tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
 CONFIGS += [('table6', 'tiny'), ('table6', 'qwen2.5-32b')]
 CONFIGS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
 
@@ -45,7 +46,8 @@ def test_axes_cross_hosts_where_they_do_on_the_topology(topology, mesh, across):
   assert layout.crossing(chips.topology(topology), mesh) == across
 
 
-@pytest.mark.parametrize('topology', ['v5p:2x2x1', 'v5p:4x4x8', 'v5e:2x4', 'v5e:4x8', 'v6e:8x8', 'tpu7x:4x4x4', 'h100:3x8'])
+@pytest.mark.parametrize('topology', [
+    'v5p:2x2x1', 'v5p:4x4x8', 'v5e:2x4', 'v5e:4x8', 'v6e:8x8', 'tpu7x:4x4x4', 'h100:3x8'])
 def test_hosts_of_a_topology_have_equal_parts(topology):
   where = chips.topology(topology)
   hosts = [d.process_index for d in layout.devices(where)]
@@ -82,14 +84,16 @@ def test_every_experiment_becomes_small_and_stays_what_it_is(name, arg, tmp_path
   shards = mesh['data'] * mesh['fsdp']
   for spec in small.stages:
     was, is_ = config[spec.get('config', spec['name'])], small[spec.get('config', spec['name'])]
-    kept = ('template', 'templates', 'format', 'kind', 'ratio', 'aggregate', 'scale', 'old_logps', 'clip_low', 'clip_high',
-            'kl_coef', 'temperature', 'top_p', 'rewards', 'ref_dtype', 'ref_memory', 'filters', 'prefill', 'learning_rate')
+    kept = ('template', 'templates', 'format', 'kind', 'ratio', 'aggregate', 'scale', 'old_logps', 'clip_low',
+            'clip_high', 'kl_coef', 'temperature', 'top_p', 'rewards', 'ref_dtype', 'ref_memory', 'filters', 'prefill',
+            'learning_rate')
     for key in kept:
       assert is_.get(key) == was.get(key), (spec['name'], key)
     if spec['run'] == 'rl':
       assert is_.steps == 2 * is_.minibatches and is_.groups == shards
   assert (small.dtype, small.remat, small.attention) == (config.dtype, config.remat, config.attention)
-  monkeypatch.setattr(pipeline, '_elsewhere', lambda config, source: {'a': 1} if source.startswith('from_run/') else None)
+  other = lambda config, source: {'a': 1} if source.startswith('from_run/') else None
+  monkeypatch.setattr(pipeline, '_elsewhere', other)
   pipeline._check(small)  # all that a run looks at before it starts
 
 

@@ -1,3 +1,5 @@
-"""A pod run rehearsed on this machine: a config's own stages, in order, in as many processes as it has hosts, each with
-fake CPU devices; a nano model of the same family, a few rows of made data, two steps a stage (python -m r1jax.rehearse).
+"""A pod run rehearsed on this machine: a config's own stages, in order, in as many processes as hosts, each with
+fake CPU devices; a nano model of the same family, a few rows of made data, two steps a stage.
+
+  python -m r1jax.rehearse --config=experiments/NAME.py[:ARG]
 """

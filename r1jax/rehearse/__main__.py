@@ -8,7 +8,6 @@ every host says the same; 1 it did not, and the first failure stands last; 2 a u
 """
 
 import functools
-import json
 import os
 import pickle
 import shutil
@@ -33,6 +32,7 @@ _STAGES = _STRING('stages', '', 'NAME[,NAME]: these, and what they need; default
 _LIMIT = _INTEGER('limit', 2400, 'seconds after which the run counts as stuck')
 
 _GRACE = 60  # seconds that the other hosts have to end after one has failed
+_NOISE = ('For simplicity, JAX', '-----', '[Gloo]')
 _TIMED = ('time/', 'seconds', '_per_second')
 
 
@@ -74,7 +74,7 @@ def rehearse(config, work: str) -> int:
     small.from_run = _other(work)
   rundir = os.path.join(work, 'run')
   codes = _run(small, rundir, work, across)
-  said = _found(rundir, [spec['name'] for spec in small.stages])
+  said = _found(rundir)
   print('\n'.join(said['lines']), flush=True)
   took = f'{(time.time() - start) / 60:.1f} min'
   if any(codes) or said['wrong']:
@@ -105,7 +105,8 @@ def _choose(config, names: tuple[str, ...]) -> None:
 
 
 def _environment(devices: int, **more) -> dict:
-  kept = {key: value for key, value in os.environ.items() if not key.startswith(('JAX_COORDINATOR', 'JAX_NUM', 'JAX_PROC'))}
+  hosts = 'JAX_COORDINATOR', 'JAX_NUM', 'JAX_PROC'
+  kept = {key: value for key, value in os.environ.items() if not key.startswith(hosts)}
   return {**kept, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices} '
           '--xla_backend_optimization_level=0', **more}
 
@@ -126,11 +127,12 @@ def _run(config, rundir: str, work: str, across: tuple[str, ...]) -> list[int]:
     address = f'127.0.0.1:{free.getsockname()[1]}'
   several, processes = _HOSTS.value > 1, []
   for i in range(_HOSTS.value):
-    env = _environment(_DEVICES.value, **(dict(
-        JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES=str(_HOSTS.value), JAX_PROCESS_ID=str(i)) if several else {}))
+    joined = dict(JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES=str(_HOSTS.value), JAX_PROCESS_ID=str(i))
+    env = _environment(_DEVICES.value, **(joined if several else {}))
     with open(os.path.join(work, f'host_{i}.txt'), 'wb') as f:
-      processes.append(subprocess.Popen([sys.executable, '-m', 'r1jax.rehearse.child', 'host', rundir, ','.join(across)],
-                                        stdin=subprocess.PIPE, stdout=f, stderr=f, env=env))
+      processes.append(subprocess.Popen(
+          [sys.executable, '-m', 'r1jax.rehearse.child', 'host', rundir, ','.join(across)],
+          stdin=subprocess.PIPE, stdout=f, stderr=f, env=env))
     processes[-1].stdin.write(pickle.dumps(dict(config=config)))
     processes[-1].stdin.close()
   end, shown = time.time() + _LIMIT.value, set()
@@ -150,33 +152,28 @@ def _run(config, rundir: str, work: str, across: tuple[str, ...]) -> list[int]:
   return [p.wait() for p in processes]
 
 
+def _entries(rundir: str) -> list[dict]:
+  """Of the stages that have ended."""
+  from r1jax.engine import checkpoint  # here, as jax looks for a TPU unless main has told it not to
+  path = os.path.join(rundir, 'pipeline.json')  # written whole or not at all
+  return checkpoint.read_json(path, {'stages': []})['stages']
+
+
 def _progress(rundir: str, shown: set) -> None:
-  try:
-    with open(os.path.join(rundir, 'pipeline.json'), encoding='utf-8') as f:
-      entries = json.load(f)['stages']
-  except (OSError, ValueError):
-    return
-  for entry in entries:
+  for entry in _entries(rundir):
     if entry['name'] not in shown:
       shown.add(entry['name'])
       _say(f'  {entry["name"]} ({entry["run"]}): {entry["seconds"]} s')
 
 
-def _found(rundir: str, names: list[str]) -> dict:
+def _found(rundir: str) -> dict:
   """{'lines': a row a finished stage, 'wrong': what differs between hosts}."""
-  entries = {}
-  if os.path.exists(os.path.join(rundir, 'pipeline.json')):
-    with open(os.path.join(rundir, 'pipeline.json'), encoding='utf-8') as f:
-      entries = {entry['name']: entry for entry in json.load(f)['stages']}
   lines, wrong = [], []
-  for name in names:
-    if name not in entries:
-      continue
-    entry = entries[name]
-    directory = os.path.join(rundir, entry['directory'])
-    differing = _differences(directory)
+  for entry in _entries(rundir):
+    name, differing = entry['name'], _differences(os.path.join(rundir, entry['directory']))
     wrong += [f'stage {name}: {text}' for text in differing]
-    facts = ', '.join(f'{key} {value}' for key, value in (entry.get('facts') or {}).items() if not isinstance(value, dict))
+    facts = ', '.join(f'{key} {value}' for key, value in (entry.get('facts') or {}).items()
+                      if not isinstance(value, dict))
     lines.append(f'{name:14s} {entry["run"]:11s} {entry["seconds"]:7.1f} s  '
                  f'{"hosts differ: " + differing[0] if differing else "hosts agree"}  {facts}'[:160])
   return {'lines': lines, 'wrong': wrong}
@@ -196,7 +193,8 @@ def _differences(directory: str) -> list[str]:
     for mine, theirs in zip(first, metrics.read(other)):
       for key in mine.keys() | theirs.keys():
         if not any(part in key for part in _TIMED) and mine.get(key) != theirs.get(key):
-          found.append(f'{key} at step {mine.get("step")} is {mine.get(key)} on host 0 and {theirs.get(key)} on host {i}')
+          found.append(f'{key} at step {mine.get("step")} is {mine.get(key)} on host 0 and {theirs.get(key)} on '
+                       f'host {i}')
   return found
 
 
@@ -209,8 +207,9 @@ def _failure(codes: list[int], work: str) -> str:
 
 def _last(log: str) -> str:
   with open(log, encoding='utf-8', errors='replace') as f:
-    lines = [line.strip() for line in f if line.strip() and not line.startswith(('For simplicity, JAX', '-----', '[Gloo]'))]
-  return next((line for line in reversed(lines) if line.startswith('r1jax: ')), lines[-1] if lines else 'said nothing')[:400]
+    lines = [line.strip() for line in f if line.strip() and not line.startswith(_NOISE)]
+  said = next((line for line in reversed(lines) if line.startswith('r1jax: ')), lines[-1] if lines else 'said nothing')
+  return said[:400]
 
 
 def _other(work: str) -> str:

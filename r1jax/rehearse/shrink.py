@@ -1,4 +1,4 @@
-"""A config as it is, made small: sizes, numbers and files, never stages, templates, losses or how things are computed."""
+"""A config as it is, made small: sizes, numbers and files, never stages, templates, losses or how it is computed."""
 
 import os
 
@@ -28,13 +28,15 @@ def shrink(config, mesh: dict[str, int], work: str, models: dict[str, str]) -> C
   small.model.update(max_length=0, rope_theta=0.0)  # they would not fit nano's
   shards = mesh['data'] * mesh['fsdp']
   for spec in small.stages:
-    part = spec.get('config', spec['name'])
-    _STAGES[spec['run']](small[part], shards, work, models)
+    c = small[spec.get('config', spec['name'])]
+    if spec['run'] == 'convert':
+      _convert(c, models)
+    else:
+      _STAGES[spec['run']](c, shards, work)
   return small
 
 
-def _rl(c, shards: int, work: str, models) -> None:
-  del models
+def _rl(c, shards: int, work: str) -> None:
   c.minibatches = min(2, c.minibatches)
   c.steps, c.groups, c.samples = 2 * c.minibatches, shards, min(4, c.samples)
   c.ref_every, c.eval_every = (c.minibatches if of else 0 for of in (c.ref_every, c.eval_every))
@@ -46,8 +48,7 @@ def _rl(c, shards: int, work: str, models) -> None:
   _general(c.general, work)
 
 
-def _evaluate(c, shards: int, work: str, models) -> None:
-  del models
+def _evaluate(c, shards: int, work: str) -> None:
   c.samples, c.batch = min(2, c.samples), shards
   c.general.samples = 1
   _sampled(c, shards)
@@ -76,8 +77,7 @@ def _general(c, work: str) -> None:
     c.source = f'jsonl:{inputs.general_prompts(work)}'
 
 
-def _sft(c, shards: int, work: str, models) -> None:
-  del models
+def _sft(c, shards: int, work: str) -> None:
   c.length, c.batch, c.micro_tokens = LENGTH, shards, shards * LENGTH
   c.optimizer.warmup = min(1, c.optimizer.get('warmup', 0))
   c.steps, c.log_every = 2, 1
@@ -88,15 +88,13 @@ def _sft(c, shards: int, work: str, models) -> None:
     c.path = inputs.documents(work, c.get('format', ''))
 
 
-def _convert(c, shards: int, work: str, models) -> None:
-  del shards, work
+def _convert(c, models: dict[str, str]) -> None:
   c.source = models[c.get('model') or '']
   if 'model' in c:
     c.model = ''
 
 
-def _cold_start(c, shards: int, work: str, models) -> None:
-  del models
+def _cold_start(c, shards: int, work: str) -> None:
   c.samples, c.keep, c.batch = min(2, c.samples), 1, shards
   for source in (c.few_shot, c.reflection, c.zero):
     source.questions = 8 if source.questions else 0
@@ -107,8 +105,7 @@ def _cold_start(c, shards: int, work: str, models) -> None:
   _questions(c.task, work)
 
 
-def _reject(c, shards: int, work: str, models) -> None:
-  del models
+def _reject(c, shards: int, work: str) -> None:
   c.samples, c.keep, c.batch, c.reasoning = min(2, c.samples), 1, shards, 16
   c.general.count = 6
   if c.general.source != 'scenarios':
@@ -117,36 +114,35 @@ def _reject(c, shards: int, work: str, models) -> None:
   _questions(c.task, work)
 
 
-def _preference(c, shards: int, work: str, models) -> None:
-  del models
+def _judge(c, shards: int) -> None:
+  """A model that scores: what reward models and models of steps share."""
   c.batch, c.sample_batch, c.length = shards * 2, shards, LENGTH
   c.steps, c.log_every, c.micro_tokens = 2, 1, 2 * shards * LENGTH
   c.optimizer.warmup = 0
-  c.samples, c.pairs = min(4, c.samples), min(4, c.pairs)
   _sampled(c, shards)
+
+
+def _preference(c, shards: int, work: str) -> None:
+  _judge(c, shards)
+  c.samples, c.pairs = min(4, c.samples), min(4, c.pairs)
   if c.source != 'policy':
     c.source = inputs.preferences(work, c.kind)
 
 
-def _process(c, shards: int, work: str, models) -> None:
-  del models
-  c.batch, c.sample_batch, c.length = shards * 2, shards, LENGTH
-  c.steps, c.log_every, c.micro_tokens = 2, 1, 2 * shards * LENGTH
-  c.optimizer.warmup = 0
+def _process(c, shards: int, work: str) -> None:
+  _judge(c, shards)
   c.samples = min(2, c.samples)
-  _sampled(c, shards)
   _questions(c.task, work)
 
 
-def _search(c, shards: int, work: str, models) -> None:
-  del models
+def _search(c, shards: int, work: str) -> None:
   c.samples, c.keep, c.batch, c.simulations, c.step_tokens = 4, 2, shards, 2, 8
   _sampled(c, shards)
   _questions(c.task, work, size=2 * shards)
 
 
-_STAGES = dict(rl=_rl, evaluate=_evaluate, sft=_sft, convert=_convert, cold_start=_cold_start, reject=_reject,
-               preference=_preference, process=_process, search=_search)
+_STAGES = dict(rl=_rl, evaluate=_evaluate, sft=_sft, cold_start=_cold_start, reject=_reject, preference=_preference,
+               process=_process, search=_search)
 
 
 def models(config) -> set[str]:
