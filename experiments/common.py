@@ -41,7 +41,9 @@ def defaults() -> ConfigDict:
   # What an import has otherwise than its source; 0, '' and (): as there. rope_theta=40000.0 is what people give
   # Qwen2.5-Math for longer answers; stop: texts of tokens that end an answer, beside the source's own.
   config.model = dict(rope_theta=0.0, max_length=0, stop=(), rope_scaling=dict(kind='', factor=0.0, original_length=0))
-  config.checkpoints = dict(every=50, keep=3)  # in optimiser steps
+  # every: optimiser steps; minutes: at least so often by the clock. grace: seconds after SIGTERM in which a step may
+  # still end by itself; then it is left in the middle.
+  config.checkpoints = dict(every=50, keep=3, minutes=15.0, grace=5.0)
   # Weights; 0: off. The paper's R1 adds language; it has none of the last three (r1jax/rewards/length.py).
   # Others by 'FILE.py:NAME', a function (completion, row) -> number, or by the name of an entry point 'r1jax.rewards'.
   config.rewards = ConfigDict(allow_dotted_keys=True)
@@ -79,6 +81,7 @@ def defaults() -> ConfigDict:
   rl.is_cap = 0.0  # > 0: truncated importance sampling, needs old_logps = 'trainer'
   # Nats of KL a token between sampler and trainer before the first rollout; 0: by dtype (5e-4, 5e-3).
   rl.mismatch_limit = 0.0
+  rl.bad_steps = 3  # updates in a row that are skipped as not finite, before the run stops itself
   rl.eval_every = 0  # optimiser steps; 0: never
   rl.eval_questions = 64
   rl.sample_groups = 2  # groups a rollout whose completions are written to samples/

@@ -205,4 +205,4 @@ def _evaluated(a, name: str, rows, template: str, model, tokenizer, mesh, params
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  sys.exit(hosts.run(main, sys.argv))

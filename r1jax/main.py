@@ -99,4 +99,4 @@ def _work(config) -> int:
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  sys.exit(hosts.run(main, sys.argv))

@@ -10,6 +10,7 @@ from absl import flags
 from ml_collections import ConfigDict
 from ml_collections import config_flags
 
+from r1jax import limits
 from r1jax import paths
 from r1jax.exceptions import UserError
 
@@ -27,7 +28,8 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
     key, _, value = arg.removeprefix('--config.').partition('=')
     if arg.startswith('--config.'):
       _check_key(key, argv)
-    is_whole = arg.startswith('--config.') and value.strip()[:1] in ('{', '[', '(') and _literal(value) is not None
+    is_whole = arg.startswith('--config.') and (key.endswith('.max_tokens') or value.strip()[:1] in ('{', '[', '(')
+                                                ) and _literal(value) is not None
     (whole if is_whole else others).append((key, value) if is_whole else arg)
   given, sys.argv = sys.argv, others  # ml_collections looks there for what is overridden
   try:
@@ -90,12 +92,22 @@ def _set_whole(config, key: str, value) -> None:
         return
       _check_dict(there, value, key)
       there.update(value)
+    elif last == 'max_tokens':  # a number or a schedule, whatever stands there
+      _tokens(key, value)
+      parent[last] = value
     elif last == 'task' and isinstance(value, (list, tuple)) and all(isinstance(one, dict) for one in value):
       parent[last] = [dict(one) for one in value]
     elif isinstance(there, ConfigDict) or isinstance(there, tuple) != isinstance(value, (tuple, list)):
       raise UserError(f'{key}={value!r} is of another kind than {type(there).__name__}')
     else:
       parent[last] = tuple(value) if isinstance(there, tuple) else value
+
+
+def _tokens(key: str, value) -> None:
+  try:
+    limits.schedule(value)
+  except UserError as e:
+    raise UserError(f'{key}: {e}') from None
 
 
 def _check_dict(there, value: dict, key: str) -> None:

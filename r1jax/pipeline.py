@@ -12,6 +12,7 @@ from r1jax import paths
 from r1jax import values
 from r1jax import workdir as workdir_lib
 from r1jax.engine import checkpoint
+from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 from r1jax.stages import common
@@ -80,7 +81,7 @@ class _Run:
       self._directories[spec['name']], self._outputs[spec['name']] = directory, entry['output']
       self._entries.append(entry)
       self._note(number)
-      if number < len(specs) and mesh_lib.any_process(checkpoint.stop_requested.is_set()):
+      if number < len(specs) and hosts.stop_asked():
         raise checkpoint.Stopped(f'stopped behind {spec["name"]}')
 
   def _stage(self, number: int, spec: dict, directory: str) -> dict:

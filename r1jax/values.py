@@ -2,6 +2,7 @@
 
 import math
 
+from r1jax import limits
 from r1jax.exceptions import UserError
 
 _CHOICES = {
@@ -18,7 +19,7 @@ _RANGES = {
                      'log_every'), _ONE),
     **dict.fromkeys(('steps', 'epochs', 'size', 'slots', 'carry', 'ref_every', 'eval_every', 'sample_groups', 'warmup',
                      'kl_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer', 'temperature',
-                     'weight_decay', 'seed', 'bias_rate', 'balance_loss', 'max_length', 'rope_theta', 'spare_tokens'),
+                     'weight_decay', 'seed', 'bad_steps', 'minutes', 'grace', 'bias_rate', 'balance_loss', 'max_length', 'rope_theta', 'spare_tokens'),
                     _ZERO),
     **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2'), _SHARE),
     'learning_rate': (0, math.inf, False), 'clip_norm': (0, math.inf, False), 'top_p': (0, 1, False),
@@ -42,8 +43,17 @@ def check(config) -> None:
       _look(key, value, '')
   for spec in config.stages:
     part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}
+    if spec['run'] == 'rl':
+      _schedule(f'{spec["name"]}.', part)
     if spec['run'] == 'rl' and part.get('steps') == 0:
       raise UserError(f'{spec["name"]}.steps=0: nothing to train')
+
+
+def _schedule(prefix: str, part) -> None:
+  try:
+    limits.schedule(part.get('max_tokens', 1))
+  except UserError as e:
+    raise UserError(f'{prefix}{e}') from None
 
 
 RUNS = ('sft', 'rl', 'evaluate', 'cold_start', 'reject', 'preference', 'process', 'search', 'convert')

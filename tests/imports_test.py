@@ -14,7 +14,7 @@ PACKAGE = 'r1jax'
 
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
-    'vocabulary': {'types', 'exceptions', 'paths', 'values', 'metrics', 'report', 'options', 'own'},
+    'vocabulary': {'types', 'exceptions', 'paths', 'limits', 'values', 'metrics', 'report', 'options', 'own'},
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},

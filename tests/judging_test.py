@@ -48,10 +48,10 @@ def of(texts, lengths=None, stopped=None, book=None):
   return book, [book.said(*each) for each in zip(texts, lengths or [2] * n, stopped or [True] * n)]
 
 
-def judge(scorer, row, texts, *, number=0, **said):
+def judge(scorer, row, texts, *, number=0, max_tokens=10, **said):
   """What a rollout of one group of `row` is judged to be worth."""
   book, completions = of(texts, **said)
-  verdicts = scorer.begin(number, {7: row}, book, samples=len(texts))
+  verdicts = scorer.begin(number, {7: row}, book, samples=len(texts), max_tokens=max_tokens)
   verdicts.add(7, completions)
   return verdicts.result([7], completions)
 
@@ -239,8 +239,7 @@ def test_what_models_say_goes_where_rules_do_not(scorer_of):
 
 
 def test_lengths_reach_the_rewards_that_ask_for_them(scorer_of):
-  scorer = scorer_of({'accuracy': 1.0, 'truncated': 0.5, 'overlong': 1.0, 'repetition': 1.0}, max_tokens=10,
-                     overlong_buffer=4)
+  scorer = scorer_of({'accuracy': 1.0, 'truncated': 0.5, 'overlong': 1.0, 'repetition': 1.0}, overlong_buffer=4)
   judged = judge(scorer, ROW, [RIGHT, RIGHT, 'a b c d a b c d a b c d', RIGHT], lengths=[6, 8, 3, 10],
                  stopped=[True, True, True, False])
   np.testing.assert_allclose(judged.by_name['overlong'], [0, -0.5, 0, -1])
@@ -428,12 +427,27 @@ def test_sample_rows_are_json_and_belong_together():
 # --- the monitor
 
 
-def test_a_broken_run_stops():
-  fine = {'loss': 0.1, 'grad_norm': 1.0, 'mismatch/logp_max_abs': 9.0}  # a maximum stops nothing
-  monitor.stop_if_broken([fine])
-  for name, value in (('grad_norm', math.nan), ('loss', math.inf)):
-    with pytest.raises(RunStopped, match='not finite'):
-      monitor.stop_if_broken([fine, {**fine, name: value}])
+FINE = {'entropy/nats_per_token': 0.8, 'kl/nats_per_token': 0.01, 'groups/no_signal': 0.3, 'rewards/errors': 0.0,
+        'length/truncated': 0.1}
+
+
+@pytest.mark.parametrize('name, good, bad, says', [
+    ('entropy/nats_per_token', 0.05, 0.039, 'entropy has collapsed'), ('kl/nats_per_token', 0.9, 1.1, 'run away'),
+    ('groups/no_signal', 0.9, 0.95, 'hardly any group'), ('rewards/errors', 0.01, 0.02, 'errors count as wrong'),
+    ('length/truncated', 0.5, 0.51, 'cut off at max_tokens')])
+def test_an_alarm_comes_when_it_has_held_for_three_rollouts(name, good, bad, says, caplog):
+  alarms = monitor.Alarms(FINE)
+  assert [alarms.look({**FINE, name: value}) for value in (bad, bad, good, bad, bad)] == [[]] * 5
+  assert alarms.look({**FINE, name: bad}) == [name] and says in caplog.text and f'{name}=' in caplog.text
+  again = [alarms.look({**FINE, name: bad}) for _ in range(50)]
+  assert [bool(warned) for warned in again] == [False] * 49 + [True]  # said again, but not each time
+
+
+def test_without_a_figure_there_is_no_alarm():
+  """Without a reference there is no KL, without a first rollout the present one is it."""
+  alarms = monitor.Alarms(None)
+  row = {'entropy/nats_per_token': 0.01, 'rewards/errors': None}
+  assert [alarms.look(row) for _ in range(5)] == [[]] * 5
 
 
 @pytest.mark.parametrize('dtype, own, limit', [

@@ -18,6 +18,7 @@ from r1jax.engine import rollout
 from r1jax.stages import common
 from r1jax.stages import monitor
 from r1jax.stages import policy
+from r1jax.stages import record
 from r1jax.stages import rl
 from r1jax.types import Completion, Request, RunStopped
 
@@ -79,9 +80,9 @@ def run(tmp_path_factory, base):
     now[0] = 0
 
   patch = pytest.MonkeyPatch()
-  written = rl._Record.write
+  written = record.Record.write
   patch.setattr(policy, 'Policy', Noted)
-  patch.setattr(rl._Record, 'write', write)
+  patch.setattr(record.Record, 'write', write)
   jax.monitoring.register_event_duration_secs_listener(count)
   workdir = tmp_path_factory.mktemp('rl')
   try:

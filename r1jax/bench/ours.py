@@ -84,7 +84,9 @@ def one_step(actor, state, number: int, load: workload_lib.Workload, limits_NxG:
   scores = rewards(load.tokenizer, batch.completions).reshape(-1, load.c.samples)
   advantages = np.asarray(grpo.group_advantages(scores, scale=load.c.scale))
   mark()
-  state, means = actor.learn(state, minibatches, advantages, clock)
+  means = []
+  for state, mean in actor.learn(state, minibatches, advantages, clock):
+    means.append(mean)
   mark((state, means))
   sampling, reference, _, learning = np.diff(times)
   facts = dict(step_seconds=times[-1] - times[0], rollout_seconds=sampling, reference_seconds=reference,

@@ -21,6 +21,7 @@ from flax import traverse_util
 import jax
 import numpy as np
 
+from r1jax import limits
 from r1jax import paths
 from r1jax.convert import export
 from r1jax.convert import find
@@ -316,7 +317,7 @@ def _lengths(config, name: str):
       continue
     descended.add(spec['name'])
     if 'max_tokens' in part and 'max_prompt' in part:
-      yield spec['name'], part.max_prompt + part.max_tokens + (16 if part.get('prefill') else 0)
+      yield spec['name'], part.max_prompt + limits.longest(part.max_tokens) + (16 if part.get('prefill') else 0)
     elif 'length' in part:
       yield spec['name'], part.length
 

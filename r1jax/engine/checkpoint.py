@@ -9,10 +9,12 @@ import contextlib
 import glob
 import json
 import logging
+import math
 import os
 import re
 import shutil
 import threading
+import time
 
 import jax
 import numpy as np
@@ -72,9 +74,10 @@ class Checkpoints:
   close() belongs in a `finally`: a Python that exits gives up what is still being written.
   """
 
-  def __init__(self, workdir: str, *, keep: int = 3):
+  def __init__(self, workdir: str, *, keep: int = 3, minutes: float = math.inf):
+    """minutes: between two checkpoints, after which `due` is true."""
     self._directory = os.path.join(os.path.abspath(workdir), 'checkpoints')
-    self._keep = keep
+    self._keep, self._minutes, self._last = keep, minutes, time.monotonic()
     self._sealing, self._written = None, threading.Event()  # the thread that notes checksums; nothing is being saved
     os.makedirs(self._directory, exist_ok=True)
     if mesh_lib.first_process():  # what a process that was killed had half written
@@ -94,6 +97,7 @@ class Checkpoints:
       UserError: this one, or the one before, cannot be written.
     """
     step, rest = int(state.step), _rest(state)
+    self._last = time.monotonic()
     if step in self._manager.all_steps():
       return
     with _one_line(self._directory):
@@ -102,6 +106,10 @@ class Checkpoints:
           rest=ocp.args.PyTreeSave(rest, save_args=chunks(rest)),
           meta=ocp.args.JsonSave(meta)))
     self._seal(step)
+
+  def due(self) -> bool:
+    """Whether `minutes` have passed since the last one; one answer on all hosts."""
+    return math.isfinite(self._minutes) and mesh_lib.any_process(time.monotonic() - self._last >= 60 * self._minutes)
 
   def wait(self) -> None:
     """Returns when the last save is on disk: before Stopped says so, or somebody else reads it.

@@ -1,13 +1,35 @@
-"""The processes of a run, one a host, joined."""
+"""The processes of a run, one a host: joined, asked to stop together, and ended when one of them is lost.
 
+A collective waits for ever for a host that is gone. So each host shows in the key-value store of JAX's coordinator that
+it lives (`_Watch`), and looks at the others: one that has been silent for SILENCE seconds, or that ended with an error,
+ends this one with exit code LOST and a line that names it. Then a scheduler starts all of them again.
+"""
+
+import ctypes
 import logging
 import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from typing import Callable
 
 import jax
+from jax._src import distributed  # its client of the coordinator has no public name (as in jax.experimental's own)
 
+from r1jax.engine import checkpoint
+from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
+
+LOST = 5  # exit code
+BEAT = 2.0  # seconds between two signs of life
+SILENCE = 20.0  # seconds without one after which a host counts as lost
+_PREFIX = 'r1jax/hosts/'
 
 
 def join() -> None:
@@ -23,7 +45,7 @@ def join() -> None:
     except (KeyError, ValueError) as e:
       raise UserError('JAX_COORDINATOR_ADDRESS is set, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must be numbers') from e
     log.info('hosts: process %d of %d, coordinator %s', process, processes, address)
-    jax.distributed.initialize(address, processes, process)
+    _join(address, processes, process)
     return
   shown = _cluster() if address is None else ''
   if not shown:
@@ -31,7 +53,7 @@ def join() -> None:
     return
   log.info("hosts: as JAX's own detection finds them, for %s is set", shown)
   try:
-    jax.distributed.initialize()
+    _join()
   except (OSError, ValueError, RuntimeError) as e:
     reason = str(e).partition('\n')[0]
     raise UserError(f'{shown} speaks of several processes, but JAX cannot join them ({reason}): set JAX_NUM_PROCESSES, '
@@ -57,3 +79,209 @@ def _cluster() -> str:
       'JOB_COMPLETION_INDEX': 'KUBERNETES_SERVICE_HOST' in env and 'JOB_COMPLETION_INDEX' in env,  # an indexed job
   }
   return next((name for name, there in shown.items() if there and name in env), '')
+
+
+# --- asked to stop
+
+_asked_at: float | None = None
+
+
+def stop_asked() -> bool:
+  """Whether the run was asked to stop (SIGTERM to any of its hosts), with one answer on all of them, which call this at
+  the same places. It is no collective: hosts agree behind its back from which call on it is true."""
+  global _asked_at
+  asked = checkpoint.stop_requested.is_set() if _watching is None else _watching.stop_asked()
+  if asked and _asked_at is None:
+    _asked_at = time.monotonic()
+  return asked
+
+
+def stop_due(grace: float) -> bool:
+  """Whether to stop in the middle of a step: `grace` seconds after stop_asked, in which short ones end by themselves.
+  One answer on all hosts."""
+  return stop_asked() and mesh_lib.any_process(time.monotonic() - _asked_at >= grace)
+
+
+# --- lost
+
+_watching: '_Watch | None' = None
+
+
+def _join(*args) -> None:
+  global _watching
+  # JAX's own handler of SIGTERM would take the place of ours, and its agreement counts the steps of checkpoints.
+  jax.config.update('jax_enable_preemption_service', False)
+  jax.distributed.initialize(*args)
+  if jax.process_count() > 1:
+    _watching = _Watch(jax.process_index(), jax.process_count())
+    _watching.start()
+
+
+class _Watch:
+  """Shows the others that this host lives, and looks at whether they do."""
+
+  def __init__(self, me: int, hosts: int):
+    self._me, self._hosts, self._client = me, hosts, distributed.global_state.client
+    self.silence = SILENCE
+    self._names: dict[int, str] = {}
+    self._heard: dict[int, tuple[str, float]] = {}  # of each: its last sign, and when it came here
+    self._reached = time.monotonic()  # the coordinator
+    self._ended: dict[int, tuple[str, float]] = {}  # of those that failed: what they said, and when it came here
+    self._over = threading.Event()
+    self._lock, self._calls, self._stop_at = threading.Lock(), 0, None  # of stop_asked: so far, and when it is true
+
+  def start(self) -> None:
+    if self._me:
+      _handle_abort(self._coordinator_gone)
+    for work in (self._talk, self._look):
+      threading.Thread(target=work, name='hosts', daemon=True).start()
+
+  def _coordinator_gone(self) -> None:
+    """Ends this process with LOST if nobody listens at the coordinator's address any more."""
+    host, _, port = distributed.global_state.coordinator_address.rpartition(':')
+    try:
+      socket.create_connection((host.strip('[]'), int(port)), timeout=2).close()
+    except OSError:
+      _lose(f'{self._name(0)}, the coordinator, is gone')
+
+  def stop_asked(self) -> bool:
+    with self._lock:
+      self._calls += 1
+      return self._stop_at is not None and self._calls >= self._stop_at
+
+  def leave(self, line: str) -> None:
+    """Tells the others that this host has failed."""
+    self._over.set()
+    self._set('ended', line)
+
+  def _set(self, what: str, text: str) -> None:
+    self._client.key_value_set(f'{_PREFIX}{what}/{self._me}', text, allow_overwrite=True)
+
+  def _all(self, what: str) -> dict[int, str]:
+    return {int(key.rpartition('/')[2]): text for key, text in self._client.key_value_dir_get(f'{_PREFIX}{what}/')}
+
+  def _talk(self) -> None:
+    beat, told, next_ = 0, False, 0.0
+    while not self._over.wait(0.2):
+      try:
+        if checkpoint.stop_requested.is_set() and not told:
+          self._set('asked', '')
+          told, next_ = True, 0.0
+        if time.monotonic() < next_:
+          continue
+        if not beat:
+          self._set('names', socket.gethostname())
+        self._set('beats', str(beat))
+        self._listen()
+        beat, next_ = beat + 1, time.monotonic() + BEAT
+        if self._stop_at is None and self._all('asked'):
+          self._agree()
+      except Exception as e:  # pylint: disable=broad-except  the coordinator does not answer: _look counts the seconds
+        log.debug('hosts: %s', e)
+
+  def _listen(self) -> None:
+    if len(self._names) < self._hosts:
+      self._names = self._all('names')
+    now = time.monotonic()
+    for i, sign in self._all('beats').items():
+      if self._heard.get(i, ('', 0.0))[0] != sign:
+        self._heard[i] = sign, now
+    for i, line in self._all('ended').items():
+      self._ended.setdefault(i, (line, now))
+    self._reached = now
+
+  def _agree(self) -> None:
+    """The call of stop_asked that is true first: one more than any host has made. None makes another meanwhile."""
+    with self._lock:
+      self._set('calls', str(self._calls))
+      while len(found := self._all('calls')) < self._hosts:
+        if self._over.wait(0.05):
+          return
+        self._set('beats', f'agrees at {time.monotonic()}')
+        self._listen()
+      self._stop_at = max(map(int, found.values())) + 1
+
+  def lost(self) -> str:
+    """Says which host is lost, and how it is known; '' while none is."""
+    now = time.monotonic()
+    for i, (line, when) in list(self._ended.items()):
+      if i != self._me and now - when > 2 * BEAT:  # what ended it may end this one too, with its own line
+        return f'{self._name(i)} has ended: {line}'
+    if now - self._reached > self.silence:
+      return f'{self._name(0)}, the coordinator, has not answered for {self.silence:.0f} s'
+    for i, (_, when) in list(self._heard.items()):
+      if now - when > self.silence:
+        return f'{self._name(i)} has not been heard for {self.silence:.0f} s'
+    return ''
+
+  def _name(self, i: int) -> str:
+    return f'host {i} ({self._names[i]})' if i in self._names else f'host {i}'
+
+  def _look(self) -> None:
+    while not self._over.wait(0.5):
+      said = self.lost()
+      if said and not self._over.is_set():
+        _lose(said)
+
+
+def _lose(said: str) -> None:
+  _end(f'{said}: this run has lost a host; the same command goes on', LOST)
+
+
+def _handle_abort(gone: Callable[[], None]) -> None:
+  """JAX's client of the coordinator aborts the process, with a stack of C++, when the other side is gone (its callback
+  cannot be given: jaxlib 0.10 and 0.11 cannot pass its argument to Python). gone() then has the last word."""
+  global _handler
+  c = ctypes.CDLL(None)
+
+  def handle(number: int) -> None:
+    gone()
+    c.signal(number, None)  # SIG_DFL: it is about something else, and goes on
+
+  _handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(handle)
+  c.signal(signal.SIGABRT, _handler)
+
+
+_handler = None  # C has no reference of its own
+
+
+def _end(line: str, code: int) -> None:
+  print(f'r1jax: {line}', file=sys.stderr, flush=True)
+  sys.stdout.flush()
+  os._exit(code)  # threads wait for a host that will not come, and so would every handler of an orderly exit
+
+
+def run(main, argv: list[str]) -> int:
+  """main(argv), a command's; of several hosts one that fails ends the others too, whatever they wait for."""
+  try:
+    code = main(argv)
+  except Exception as e:  # pylint: disable=broad-except
+    if _watching is None:
+      raise
+    if _of_the_runtime(e):  # perhaps of a collective whose other side is gone
+      _watching.silence = 4 * BEAT
+      end = time.monotonic() + 6 * BEAT
+      while time.monotonic() < end:  # _look ends this process as soon as it knows which
+        time.sleep(0.5)
+    traceback.print_exc()
+    code = 1
+  if _watching is not None and code not in (0, 143):
+    _leave(code)
+  return code
+
+
+def _of_the_runtime(e: Exception) -> bool:
+  """Whether XLA, or what it talks to others with, has raised it."""
+  status = r'(UNKNOWN|INTERNAL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED|FAILED_PRECONDITION|NOT_FOUND): '
+  return type(e).__name__ in ('XlaRuntimeError', 'JaxRuntimeError') or bool(re.match(status, str(e)))
+
+
+def _leave(code: int) -> None:
+  """Ends this process without waiting for the others, which are told."""
+  try:
+    _watching.leave(f'exit code {code}, its own line above or in its log says why')
+    if jax.process_index() == 0:
+      time.sleep(5 * BEAT)  # the others read it here, and wait for a line of their own first
+  except Exception:  # pylint: disable=broad-except  there is nobody to tell
+    pass
+  _end('this host leaves the run, the others end with it', code)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r1jax import limits
 from r1jax.engine import grpo
 from r1jax.engine import losses
 from r1jax.engine import mesh as mesh_lib
@@ -58,7 +59,8 @@ def grpo_loss(apply, c, *, chunk: int = 128, experts: bool = False):
     weights = grpo.importance_weights(rows.old_RxT, rows.sampler_RxT, cap=c.is_cap) if c.is_cap else None
     numerator, denominator, metrics = grpo.policy_loss(
         logps, rows.old_RxT, rows.ref_RxT, rows.advantages_R, mask, clip_low=c.clip_low, clip_high=c.clip_high,
-        kl_coef=c.kl_coef, ratio=c.ratio, aggregate=c.aggregate, max_length=c.max_tokens, is_weights_BxT=weights)
+        kl_coef=c.kl_coef, ratio=c.ratio, aggregate=c.aggregate, max_length=limits.longest(c.max_tokens),
+        is_weights_BxT=weights)
     count = jnp.sum(mask)
     metrics = {**metrics, **gap_metrics(jax.lax.stop_gradient(logps), rows.sampler_RxT, mask),
                'entropy/nats_per_token': (losses.masked_sum(jax.lax.stop_gradient(entropy), mask), count)}
@@ -241,7 +243,7 @@ class RL(NamedTuple):
 def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
   """GRPO. max_prompt: columns of the prompts, where the stage knows that they need fewer than c.max_prompt."""
   shards = mesh_lib.batch_shards(mesh)
-  shapes = _shapes(c, mesh, c.max_tokens, c.groups * c.samples, buckets=True)
+  shapes = _shapes(c, mesh, limits.longest(c.max_tokens), c.groups * c.samples, buckets=True)
   prompts = (-(-c.groups // shards) * shards, max_prompt or c.max_prompt)
   reference = c.ref_dtype if c.kl_coef > 0 else None
   chunk = chunk_for(config, model, max(s.rows for s in shapes.values()))

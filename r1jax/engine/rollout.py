@@ -10,7 +10,7 @@ position); neither on its neighbours, nor on slots, order, buckets or hosts.
 
 import collections
 import functools
-from typing import Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -185,18 +185,21 @@ class Rollout:
   Attributes:
     steps, live: decode steps that ran, and live rows summed over them: slot_use = live / (steps * slots).
     unfinished: after the end, with `groups`: the requests that were not finished, with what they have so far.
+    interrupted: `stop` has ended it.
   """
 
   def __init__(self, sampler: Sampler, params, requests: list[Request], key, *, groups: int | None = None,
-               most_steps: int | None = None, clock: metrics.Clock | None = None):
+               most_steps: int | None = None, clock: metrics.Clock | None = None,
+               stop: Callable[['Rollout'], bool] = lambda _: False):
     """
     Args:
       requests: in the order in which they are begun.
       groups: end when so many have finished; None: all.
       most_steps: end after so many decode steps; what has not ended is cut off there.
       clock: counts the spans 'admit' and 'decode'.
+      stop: asked between two chunks; true on all hosts: it ends there.
     """
-    self._clock = clock or metrics.Clock()
+    self._clock, self._stop, self.interrupted, self._given = clock or metrics.Clock(), stop, False, set()
     self._sampler, self._params, self._key, self._requests = sampler, params, key, requests
     self._groups, self._most = len(requests) if groups is None else min(groups, len(requests)), most_steps
     self._parts = [[[(c.tokens, c.logps)] if c else [] for c in r.begun or [None] * len(r.samples)] for r in requests]
@@ -216,7 +219,7 @@ class Rollout:
   def __iter__(self) -> Iterator[Finished]:
     # Those that were begun elsewhere may have nothing left to do.
     ended = collections.deque(i for i, open_ in enumerate(self._open) if not open_)
-    given, flying = set(), collections.deque()
+    given, flying = self._given, collections.deque()
     ahead = 0 if mesh_lib.platform(self._sampler.mesh) == 'cpu' else 1  # an accelerator decodes while the host reads
     with self._clock.span('admit'):
       self._slots = self._sampler.run(('empty', self._sampler.buckets[0]))
@@ -232,14 +235,20 @@ class Rollout:
         flying.append(self._dispatch(len(flying)))
         if len(flying) > ahead:
           ended += self._collect(*flying.popleft())
+      if self._stop(self):
+        self.interrupted = True
+        break
     with self._clock.span('decode'):
       while flying:
         ended += self._collect(*flying.popleft())
-    left = [i for i in range(len(self._requests)) if i not in given]
     if self._most is not None:
-      yield from (self._finished(i) for i in left if any(self._parts[i]))
-    self.unfinished = [self._begun(i) for i in left]
+      yield from (self._finished(i) for i in range(len(self._requests)) if i not in given and any(self._parts[i]))
+    self.unfinished = self.so_far()
     self._slots = self._prefix = None
+
+  def so_far(self) -> list[Request]:
+    """The requests that are not given out, with what they have said."""
+    return [self._begun(i) for i in range(len(self._requests)) if i not in self._given]
 
   # --- what waits
 

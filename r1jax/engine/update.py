@@ -95,7 +95,8 @@ def prompt_gradient(apply: Callable, params, sums: Sums, prompts: Prompts) -> Su
 
 
 def apply(optimizer, state: TrainState, sums: Sums, after=None) -> tuple[TrainState, dict]:
-  """One division by the one denominator, then the optimiser.
+  """One division by the one denominator, then the optimiser. Where loss or gradients are not finite the weights and the
+  optimiser's state stay as they are, and only the step counts: 'update/skipped' is then 1.
 
   after: (params, sums of metrics) -> (params, means): what a model does to its parameters beside the optimiser, with
     the metrics that are a Sum (a mixture of experts moves its router's bias by the load), and what to log of it.
@@ -109,7 +110,11 @@ def apply(optimizer, state: TrainState, sums: Sums, after=None) -> tuple[TrainSt
     params, more = after(params, {name: m.value for name, m in sums.metrics.items() if isinstance(m, Sum)})
     means |= more
   means |= {'loss': sums.numerator / denominator, 'grad_norm': optax.global_norm(grads)}
-  return state.replace(step=state.step + 1, params=params, opt_state=opt_state), means
+  fine = jnp.isfinite(means['loss']) & jnp.isfinite(means['grad_norm'])
+  means['update/skipped'] = 1.0 - fine.astype(jnp.float32)
+  keep = lambda new, old: jnp.where(fine, new, old)
+  return state.replace(step=state.step + 1, params=jax.tree.map(keep, params, state.params),
+                       opt_state=jax.tree.map(keep, opt_state, state.opt_state)), means
 
 
 class Training:
@@ -197,11 +202,20 @@ class Training:
     """What rows need of their prompts; None where there are none."""
     return None if prompts is None else self._compiled['prefix',](params, prompts)
 
-  def step(self, state: TrainState, micro_batches, prompts: Prompts | None = None) -> tuple[TrainState, dict]:
+  def step(self, state: TrainState, micro_batches, prompts: Prompts | None = None,
+           stop: Callable[[], bool] | None = None) -> tuple[TrainState, dict] | None:
     """One optimiser step on device arrays; the state is donated, all but its reference. Means are device arrays,
-    too."""
+    too.
+
+    stop: asked before each micro-batch, once the one before is done; where it is true the state stays as it was, and
+      the step gives None.
+    """
     prefix, sums = self.prefix(state.params, prompts), self._compiled['empty',]()
     for T, rows in micro_batches:
+      if stop is not None:
+        jax.block_until_ready(sums.numerator)  # or the devices would have all of them to finish first
+        if stop():
+          return None
       sums = self._compiled['gradient', T](state.params, sums, prefix, rows)
     if prompts is not None:
       sums = self._compiled['prompt_gradient',](state.params, sums, prompts)

@@ -13,6 +13,7 @@ import tempfile
 
 from absl import flags
 
+from r1jax import limits
 from r1jax import options
 from r1jax.exceptions import UserError
 from r1jax.plan import phases as phases_lib
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> int:
     where = topology(_TOPOLOGY.value or config.topology)
     phases_lib.check(config, where)
     for name in phases_lib.learning(config):
-      run_lib.lengths(_LENGTHS.value, config[name].max_tokens)
+      run_lib.lengths(_LENGTHS.value, limits.longest(config[name].max_tokens))
     if _CHILD.value:
       for name in _CHILD.value.split(','):
         print(json.dumps(_entry(config, phases_lib.Phase(*name.split('/')), where)), flush=True)

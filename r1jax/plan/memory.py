@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 
+from r1jax import limits
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import params as params_lib
@@ -61,7 +62,7 @@ def sampler_of(c, run: str, model, mesh) -> rollout.Sampler:
   if run == 'rl':  # stages/policy.py
     slots = min(c.slots or 512, c.groups * c.minibatches * c.samples)
     return rollout.Sampler(model, mesh, slots=slots, samples=c.samples, max_prompt=c.max_prompt,
-                           max_tokens=c.max_tokens, resume=c.carry > 0, **shared)
+                           max_tokens=limits.longest(c.max_tokens), resume=c.carry > 0, **shared)
   if run == 'search' and c.kind != 'rerank':  # stages/search.py: prefixes of any length are extended by one step
     samples = c.samples // c.keep if c.kind == 'beam' else c.expand
     return rollout.Sampler(model, mesh, slots=c.slots or c.batch * samples, samples=samples,
@@ -86,7 +87,7 @@ def of_update(c, run: str, training, judges: int) -> Held:
   longest = max(training.rows)
   kept = judges
   if run == 'rl':  # all micro-batches of a rollout wait on the devices: four arrays of a number a token
-    kept += 16 * c.groups * c.samples * c.minibatches * c.max_tokens // mesh_lib.batch_shards(training.mesh)
+    kept += 16 * c.groups * c.samples * c.minibatches * limits.longest(c.max_tokens) // mesh_lib.batch_shards(training.mesh)
   parts = [Part('gradient', training.program('gradient', longest), moments + reference + kept)]
   if run == 'rl':
     parts.append(Part('prompt_gradient', training.program('prompt_gradient'), moments + reference + prefix + kept))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 
 from r1jax import convert
+from r1jax import limits
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.exceptions import UserError
@@ -133,13 +134,14 @@ def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: f
   c, mesh = config[stage], mesh_lib.create(config.mesh, devices_of(where))
   model = model_on(config, stage, 'run', mesh)
   sampler = memory.sampler_of(c, 'rl', model, mesh)
-  reads = lambda source: c.max_tokens + c.max_prompt if source not in config else config[source].length
+  longest = limits.longest(c.max_tokens)
+  reads = lambda source: longest + c.max_prompt if source not in config else config[source].length
   found = run_lib.of_stage(run_lib.Stage(
       c, roofline.sizes_of(model.config, dict(mesh.shape)), where, config.remat != 'none', _moment_bytes(c),
       objective.rl(config, c, model, mesh).shapes, sampler.slots, sampler.steps, sampler.prompts, sampler.widths[0],
       sampler.buckets, model.config.attention.startswith('splash'),
       tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES), verdict_seconds),
-                           run_lib.lengths(lengths, c.max_tokens))
+                           run_lib.lengths(lengths, longest))
   paper = {'paper': run_lib.PAPER} if config[_holder(config, stage)].model == 'deepseek-v3-base' else {}
   return {'stage': stage, **found, **paper}
 

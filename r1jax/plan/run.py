@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
+from r1jax import limits
 from r1jax.engine import packing
 from r1jax.exceptions import UserError
 from r1jax.plan import roofline
@@ -163,7 +164,7 @@ def of_stage(s: Stage, asked: Lengths) -> dict:
     way['weights'] = Spent()
     way['weights'].add(roofline.weights(s.sizes), s.where)
     way['judging'] = _judging(s, outputs, way)
-  real, places = int(lengths_B.sum()), {'now': now.pop('places'), 'before': outputs * c.max_tokens}
+  real, places = int(lengths_B.sum()), {'now': now.pop('places'), 'before': outputs * limits.longest(c.max_tokens)}
   summary = lambda way, positions: {
       **_whole(way, rollouts, s.where), 'slot_use': way['filled'], 'decode_steps': way['steps'],
       'token_use': real / positions}
@@ -235,13 +236,13 @@ def _static_rollout(s: Stage, lengths_B: np.ndarray) -> dict:
 
 
 def _static_update(s: Stage, outputs: int) -> dict:
-  c, reference, update = s.c, Spent(), Spent()
+  c, reference, update, longest = s.c, Spent(), Spent(), limits.longest(s.c.max_tokens)
   rows = outputs // c.minibatches
   cuts = -(-rows // s.shapes[max(s.shapes)].rows)
-  step = roofline.update(s.sizes, rows, c.max_tokens, s.width, cuts, remat=s.remat, moment_bytes=s.moment_bytes)
+  step = roofline.update(s.sizes, rows, longest, s.width, cuts, remat=s.remat, moment_bytes=s.moment_bytes)
   update.add(step, s.where, c.minibatches)
   passes = (c.kl_coef > 0) + (c.old_logps == 'trainer')
-  reference.add(roofline.reference(s.sizes, rows / cuts, c.max_tokens, s.width), s.where, passes * cuts * c.minibatches)
+  reference.add(roofline.reference(s.sizes, rows / cuts, longest, s.width), s.where, passes * cuts * c.minibatches)
   return {'reference': reference, 'update': update}
 
 

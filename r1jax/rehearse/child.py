@@ -64,4 +64,4 @@ if __name__ == '__main__':
   import logging
   logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
   logging.getLogger('r1jax').setLevel(logging.INFO)
-  sys.exit(main(sys.argv[1:]))
+  sys.exit(hosts.run(main, sys.argv[1:]))

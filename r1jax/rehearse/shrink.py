@@ -42,7 +42,10 @@ def _rl(c, shards: int, work: str) -> None:
   c.ref_every, c.eval_every = (c.minibatches if of else 0 for of in (c.ref_every, c.eval_every))
   c.eval_questions, c.sample_groups, c.overlong_buffer = 2 * shards, 1, 8
   c.general.from_step = min(c.general.from_step, c.minibatches)
+  longer = isinstance(c.max_tokens, (tuple, list))
   _sampled(c, shards)
+  if longer:  # a schedule stays one
+    c.max_tokens = ((0, TOKENS // 2), (c.minibatches, TOKENS))
   c.micro_tokens = 2 * shards * TOKENS
   _questions(c.task, work)
   _general(c.general, work)

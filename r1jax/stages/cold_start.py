@@ -106,7 +106,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       generator = sampling.Generator(
           model, tokenizer, mesh, template='plain' if source == 'few_shot' else 'r1_zero', samples=c.samples,
           max_prompt=c.max_prompt, max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p,
-          seed=config.seed, slots=c.slots, name=f'{name} {source}')
+          seed=config.seed, slots=c.slots, name=f'{name} {source}', grace=config.checkpoints.grace)
       params = common.load_sampling_params(model, step_dir, mesh)
       for sampled in generator(params, rows, first=batches.done(source)):
         batches.add(source, len(sampled.rows), *kept(sampled, source, c, judges))

@@ -10,6 +10,7 @@ import zlib
 import jax
 
 from r1jax.engine import checkpoint
+from r1jax.engine import hosts
 from r1jax.engine import params as params_lib
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
@@ -117,7 +118,7 @@ def key(seed: int, name: str) -> jax.Array:
 
 def stop_if_asked(name: str) -> None:
   """Raises Stopped after SIGTERM, on every host: for loops whose batches are on disk, or are soon made again."""
-  if mesh_lib.any_process(checkpoint.stop_requested.is_set()):
+  if hosts.stop_asked():
     raise checkpoint.Stopped(f'{name} stopped between two batches')
 
 

@@ -14,6 +14,7 @@ from r1jax.data import prompts
 from r1jax.exceptions import UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
+from r1jax import limits
 from r1jax import metrics
 from r1jax import rewards
 from r1jax.stages import reward_model
@@ -186,7 +187,8 @@ def during_training(config, c, model, tokenizer, mesh):
   rows = _rows(config.evaluate)[:c.eval_questions]
   evaluator = Evaluator(
       model, tokenizer, mesh, rows, template=c.template, samples=config.evaluate.samples, max_prompt=c.max_prompt,
-      max_tokens=c.max_tokens, batch=min(config.evaluate.batch, len(rows)), temperature=config.evaluate.temperature,
+      max_tokens=limits.longest(c.max_tokens), batch=min(config.evaluate.batch, len(rows)),
+      temperature=config.evaluate.temperature,
       top_p=config.evaluate.top_p, seed=config.seed, slots=config.evaluate.slots)
   return lambda params: as_metrics(scores(evaluator(params), evaluator.rows, evaluator.settings, rows[0]['task']))
 
@@ -244,7 +246,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
         evaluator = Evaluator(model, tokenizer, mesh, asked, template=template, samples=c.samples,
                               max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
                               temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots,
-                              name=f'{name} {label}')
+                              name=f'{name} {label}', grace=config.checkpoints.grace)
         with contextlib.closing(evaluator):
           for batch in evaluator.by_batch(params, batches.done(label)):
             batches.add(label, len(batch), batch)
@@ -296,7 +298,7 @@ def _general(config, c, mesh, model, tokenizer, params, template: str,
   evaluator = Evaluator(
       model, tokenizer, mesh, rows, template=template, samples=c.general.samples, max_prompt=c.max_prompt,
       max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed,
-      slots=c.slots, name=GENERAL)
+      slots=c.slots, name=GENERAL, grace=config.checkpoints.grace)
   records = evaluator(params)
   evaluator.close()
   asked = [(row, sample) for row, record in zip(evaluator.rows, records) for sample in record['samples']]

@@ -48,9 +48,8 @@ class Scorer:
   timed-out expression) would otherwise differ when an interrupted run samples the same rollout again.
   """
 
-  def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, max_tokens: int = 0,
-               overlong_buffer: int = 0):
-    """max_tokens, overlong_buffer: in tokens, for the rewards of length.py."""
+  def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, overlong_buffer: int = 0):
+    """overlong_buffer: in tokens, for the rewards of length.py."""
     # Accuracy first: its verdicts are those that a second grader sees.
     self.weights = {name: weights[name] for name in sorted(weights, key=lambda n: n != 'accuracy') if weights[name]}
     if not self.weights:
@@ -60,7 +59,7 @@ class Scorer:
     self.directory = os.path.join(workdir, 'verdicts')
     self.pool = pool_lib.Pool(workers=workers())
     self.thread = futures.ThreadPoolExecutor(1, thread_name_prefix='rewards')
-    self._lengths = {'max_tokens': max_tokens, 'overlong_buffer': overlong_buffer}
+    self._overlong_buffer = overlong_buffer
     ruled = [name for name in self.weights if name not in MODELS]
     if 'language' in ruled:
       check_languages(rows, "give the reward 'language' the weight 0")
@@ -68,14 +67,17 @@ class Scorer:
           [r for r in rows if not r.get('scenario')])
     _check_ideal({name: self.weights[name] for name in ruled}, rows[0])
 
-  def begin(self, number: int, rows: dict[int, dict], tokenizer, *, samples: int, divided: bool = True) -> 'Verdicts':
-    """Rollout `number` begins, whose group g asks rows[g];
-    divided: hosts judge groups in turn, and share what they find."""
-    return Verdicts(self, number, rows, tokenizer, samples, divided)
+  def begin(self, number: int, rows: dict[int, dict], tokenizer, *, samples: int, max_tokens: int = 0,
+            divided: bool = True) -> 'Verdicts':
+    """Rollout `number` begins, whose group g asks rows[g]; max_tokens: of a completion in it, for the rewards of
+    length.py; divided: hosts judge groups in turn, and share what they find."""
+    lengths = {'max_tokens': max_tokens, 'overlong_buffer': self._overlong_buffer}
+    return Verdicts(self, number, {group: {**row, **lengths} for group, row in rows.items()}, tokenizer, samples,
+                    divided)
 
   def complete(self, row: dict, completion: Completion) -> dict:
     """A row with what rewards of length read."""
-    return {**row, **self._lengths, 'tokens': len(completion.tokens), 'stopped': completion.stopped}
+    return {**row, 'tokens': len(completion.tokens), 'stopped': completion.stopped}
 
   def forget(self, before: int) -> None:
     """Verdicts of rollouts that no restart will sample again."""

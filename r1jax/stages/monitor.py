@@ -1,5 +1,6 @@
 """What an RL run watches while it goes: gaps, NaN, verdicts that are none, reward models that are gamed."""
 
+import collections
 import logging
 
 import numpy as np
@@ -55,11 +56,52 @@ def stop_if_unjudged(facts: dict[str, float], limit: float = 0.1) -> None:
                      f'{limit:.0%}: log lines above say of what kind')
 
 
-def stop_if_broken(means: list[dict]) -> None:
-  """Raises RunStopped for NaN."""
-  for mean in means:
-    if not np.isfinite(mean['loss'] + mean['grad_norm']):
-      raise RunStopped(f'loss={mean["loss"]} and grad_norm={mean["grad_norm"]} are not finite: lower rl.learning_rate')
+def broken(n: int, mean: dict, path: str = '') -> str:
+  """What RunStopped says when n updates in a row were not finite; path: where the last one's minibatch is."""
+  return (f'loss={float(mean["loss"])} and grad_norm={float(mean["grad_norm"])} are not finite, the update was skipped, '
+          f'{n} in a row{f"; the last one learned from {path}" if path else ""}: lower learning_rate, or give the command '
+          'again with another seed or from an earlier checkpoint')
+
+
+# Metric, whether it is under or over, the limit, and what then to do. Of entropy the limit is a share of the first
+# rollout's.
+_ALARMS = (
+    ('entropy/nats_per_token', 'under', 0.05, 'entropy has collapsed: the policy says nearly the same every time; lower '
+     'learning_rate, or raise temperature or clip_high'),
+    ('kl/nats_per_token', 'over', 1.0, 'the policy has run away from its reference; lower learning_rate, or raise '
+     'kl_coef'),
+    ('groups/no_signal', 'over', 0.9, 'hardly any group has answers of different worth, so hardly anything is learned; '
+     'take questions that are neither too easy nor too hard, or more samples'),
+    ('rewards/errors', 'over', 0.01, 'verdicts that are errors count as wrong answers; lines above say of what kind'),
+    ('length/truncated', 'over', 0.5, 'most completions are cut off at max_tokens, so that their answers are not seen; '
+     'raise max_tokens'),
+)
+
+
+class Alarms:
+  """Warns of what ends many runs, when it has held for three rollouts; again after fifty."""
+
+  def __init__(self, first: dict | None):
+    """first: a row of the first rollout's metrics, where an earlier start has written one."""
+    self._entropy = (first or {}).get('entropy/nats_per_token')
+    self._held, self._said = collections.Counter(), {}
+    self._number = 0
+
+  def look(self, row: dict) -> list[str]:
+    """At a rollout's last row of metrics; the metrics that it warns of."""
+    self._number += 1
+    self._entropy = self._entropy if self._entropy is not None else row.get('entropy/nats_per_token')
+    warned = []
+    for name, side, limit, text in _ALARMS:
+      value = row.get(name)
+      most = limit * self._entropy if name.startswith('entropy') and self._entropy is not None else limit
+      beyond = value is not None and (value < most if side == 'under' else value > most)
+      self._held[name] = self._held[name] + 1 if beyond else 0
+      if self._held[name] >= 3 and self._number - self._said.get(name, -50) >= 50:
+        log.warning('%s=%.3g has been %s %.3g for %d rollouts: %s', name, value, side, most, self._held[name], text)
+        self._said[name] = self._number
+        warned.append(name)
+    return warned
 
 
 BEYOND_SHARE = 1e-3  # of tokens whose gap is over half a nat

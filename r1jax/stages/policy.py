@@ -2,14 +2,18 @@
 
 import glob
 import json
+import logging
 import os
-from typing import Any, NamedTuple
+import time
+from typing import Any, Iterator, NamedTuple
 
 import jax
 import numpy as np
 
+from r1jax import limits
 from r1jax import metrics
 from r1jax.data import prompts
+from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import packing
@@ -18,8 +22,11 @@ from r1jax.engine import rollout
 from r1jax.engine import slots as slots_lib
 from r1jax.engine import update
 from r1jax.stages import common
+from r1jax.stages import journal
 from r1jax.stages import monitor
 from r1jax.types import Completion, Prompts, Request
+
+log = logging.getLogger('r1jax')
 
 
 class Batch(NamedTuple):
@@ -37,6 +44,7 @@ class Minibatch(NamedTuple):
   prompts: Prompts  # on the devices
   micro_batches: list[tuple[int, Any, list[int]]]  # (T, Outputs on the devices, the completions that they are)
   positions: int  # that are computed, padding too
+  tokens: int  # of them, those of prompts and completions
 
 
 class Policy:
@@ -44,22 +52,25 @@ class Policy:
 
   Attributes:
     training: of its update.
+    journal: where rollouts are noted; None: nowhere.
   """
 
-  def __init__(self, config, c, name: str, model, tokenizer, mesh, encoded: list[np.ndarray]):
+  def __init__(self, config, c, name: str, model, tokenizer, mesh, encoded: list[np.ndarray],
+               journal_: journal.Journal | None = None):
     """encoded: token ids of every question's prompt."""
     self._config, self._c, self._mesh, self._tokenizer, self._encoded = config, c, mesh, tokenizer, encoded
+    self.journal, self._longest = journal_, limits.longest(c.max_tokens)
     multiple, longest = (128 if mesh_lib.platform(mesh) != 'cpu' else 8), max(map(len, encoded))
     width = min(-(-longest // multiple) * multiple, max(c.max_prompt, longest))
     self._per_rollout, self._seed, self._dtype = c.groups * c.minibatches, config.seed, config.dtype
     # What a sampler freed, glibc keeps: of SmolLM2 1 GB, which the update then has no room for (a tenth of a second).
     self._gives_back = mesh_lib.platform(mesh) == 'cpu' and not config.keep_freed_memory
     self._key = common.key(config.seed, name)
-    self._sampler = rollout.Sampler(
+    self._new_sampler = lambda resume: rollout.Sampler(
         model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width,
-        max_tokens=c.max_tokens, eos_ids=prompts.eos_ids(tokenizer, c.template), pad_id=tokenizer.pad_id,
-        temperature=c.temperature,
-        resume=c.carry > 0).compile()
+        max_tokens=self._longest, eos_ids=prompts.eos_ids(tokenizer, c.template), pad_id=tokenizer.pad_id,
+        temperature=c.temperature, resume=resume).compile()
+    self._sampler = self._new_sampler(c.carry > 0)
     built = objective.rl(config, c, model, mesh, max_prompt=width)
     self.training, self._shapes, self._prompts_shape = built.training.compile(), built.shapes, built.prompts
     self._reference = c.kl_coef > 0
@@ -76,8 +87,9 @@ class Policy:
 
   # --- what is asked
 
-  def requests(self, chosen: np.ndarray, number: int) -> list[Request]:
-    """Rollout `number`: the questions `chosen`, behind what was carried over."""
+  def requests(self, chosen: np.ndarray, number: int, most: int | None = None) -> list[Request]:
+    """Rollout `number`: the questions `chosen`, behind what was carried over; most: tokens of a completion, where that
+    is less than the longest of the run."""
     c = self._c
     extra = c.carry if c.carry and not number else 0
     chosen = list(map(int, chosen))
@@ -89,57 +101,98 @@ class Policy:
       new.append(Request(group, self._encoded[row], tuple(range(group * c.samples, (group + 1) * c.samples))))
     # The longest first, as the others then fill what they leave; those that nobody knows before them all.
     new.sort(key=lambda r: -self._lengths.get(self._row_of[r.group], np.inf))
-    return self._carried + new
+    return _cut_at(self._carried + new, None if most == self._longest else most)
 
   def rows_of(self, requests: list[Request], rows: list[dict]) -> dict[int, dict]:
     """Group -> its question."""
     return {r.group: rows[self._row_of[r.group]] for r in requests}
 
-  def sample(self, state, requests: list[Request], verdicts, clock: metrics.Clock) -> Batch:
-    """The groups of a rollout; each goes to `verdicts` as soon as it has ended."""
+  def sample(self, state, requests: list[Request], verdicts, clock: metrics.Clock, number: int = 0) -> Batch | None:
+    """The groups of rollout `number`; each goes to `verdicts` as soon as it has ended. What an earlier start has
+    sampled of it is taken from the journal.
+
+    None: the run was asked to stop, and the journal has what was said so far.
+    """
+    said = self.journal and self.journal.read(number, requests)
+    if said is None or not said.whole:
+      said = self._said(state, requests, said, verdicts, clock, number)
+      if self.journal:
+        with clock.span('checkpoint'):
+          self.journal.write(number, said)
+      if not said.whole:
+        return None
+    else:
+      for request in said.given:
+        self._ended(request, verdicts)
+    self._carried = said.unfinished
+    given = sorted(said.given, key=lambda r: r.group)
+    rows = [self._row_of.pop(r.group) for r in given]
+    return Batch([r.group for r in given], rows, [r.prompt for r in given], [x for r in given for x in r.begun],
+                 said.slot_use, said.steps)
+
+  def _said(self, state, requests: list[Request], before: journal.Said | None, verdicts, clock: metrics.Clock,
+            number: int) -> journal.Said:
+    """The rollout itself, from what an earlier start has said of it, if anything."""
+    sampler, most = self._sampler, requests[0].limits and requests[0].limits[0]
+    if before is not None:
+      requests = _cut_at(before.given + before.unfinished, most)
+      if not self._c.carry and any(c for r in before.unfinished for c in r.begun):
+        sampler = self._new_sampler(True)
+    asked, given, noted = {r.group: r for r in requests}, [], time.monotonic()
+
+    def stop(run) -> bool:
+      nonlocal noted
+      if self.journal and time.monotonic() - noted > 60 * self._config.checkpoints.minutes:
+        self.journal.write(number, journal.Said(given, run.so_far(), run.slot_use, run.steps, False))
+        noted = time.monotonic()
+      return hosts.stop_due(self._config.checkpoints.grace)
+
     with clock.span('weights'):  # their way to the sampler
-      run, ended = self._sampler(state.params, requests, self._key, groups=self._per_rollout, clock=clock), {}
+      run = sampler(state.params, requests, self._key, groups=self._per_rollout, clock=clock,
+                    **({'stop': stop} if self.journal else {}))
     for group, completions in run:
-      ended[group] = completions
-      verdicts.add(group, completions)
-      self._lengths[self._row_of[group]] = float(np.mean([len(x.tokens) for x in completions]))
-    self._carried = run.unfinished
-    slot_use, steps = run.slot_use, run.steps
+      given.append(asked[group]._replace(begun=tuple(completions)))
+      self._ended(given[-1], verdicts)
+    said = journal.Said(given, run.unfinished, run.slot_use, run.steps, not run.interrupted)
     if self._gives_back:
       del run
       common.release_memory()
-    groups = sorted(ended)
-    rows = [self._row_of.pop(group) for group in groups]
-    return Batch(groups, rows, [self._encoded[row] for row in rows], [x for g in groups for x in ended[g]],
-                 slot_use, steps)
+    return said
+
+  def _ended(self, request: Request, verdicts) -> None:
+    completions = list(request.begun)
+    verdicts.add(request.group, completions)
+    self._lengths[self._row_of[request.group]] = float(np.mean([len(x.tokens) for x in completions]))
 
   # --- what is learned
 
-  def minibatches(self, batch: Batch, number: int, state, clock: metrics.Clock) -> list[Minibatch]:
+  def minibatches(self, batch: Batch, number: int, state, clock: metrics.Clock, first: int = 0) -> list[Minibatch]:
     """The rollout's groups, shuffled and dealt out to optimiser steps, a group never split; with their old and
-    reference log-probs, which the devices compute while the host judges."""
+    reference log-probs, which the devices compute while the host judges. `first` of them are learned already: they
+    have no micro-batches."""
     c, G = self._c, self._c.samples
     shuffled = np.random.default_rng([self._seed, number]).permutation(self._per_rollout)
     out = []
     with clock.span('reference'):
       reference = self._device_reference(state)
-      for part in np.split(shuffled, c.minibatches):
+      for place, part in enumerate(np.split(shuffled, c.minibatches)):
         asked = [batch.prompts[i] for i in part]
         tokens, lengths = slots_lib.padded(asked, *self._prompts_shape, self._tokenizer.pad_id)
         prompts = mesh_lib.put(Prompts(tokens, lengths), self._mesh)
         members = [(k, i * G + g) for k, i in enumerate(part) for g in range(G)]
         cut = packing.micro_batches([len(batch.completions[b].tokens) for _, b in members], self._shapes)
         micro_batches = []
-        for T, units in cut:
+        for T, units in cut if place >= first else ():
           some = [members[u] for u in units]
           rows = self._outputs([batch.completions[b] for _, b in some], [k for k, _ in some], T, self._reference)
           micro_batches.append((T, mesh_lib.put(rows, self._mesh), [b for _, b in some]))
-        if c.old_logps == 'trainer':
+        if c.old_logps == 'trainer' and micro_batches:
           micro_batches = self._with_logps(state.params, prompts, micro_batches, 'old_RxT')
-        if self._reference:
+        if self._reference and micro_batches:
           micro_batches = self._with_logps(reference, prompts, micro_batches, 'ref_RxT')
         positions = tokens.size + sum(self._shapes[T].rows * T for T, _ in cut)
-        out.append(Minibatch(prompts, micro_batches, positions))
+        real = sum(map(len, asked)) + sum(len(batch.completions[b].tokens) for _, b in members)
+        out.append(Minibatch(prompts, micro_batches, positions, real))
     return out
 
   def _device_reference(self, state):
@@ -160,26 +213,40 @@ class Policy:
     return objective.outputs(completions, prompt_of, [0.0] * len(completions), self._shapes[T], self._tokenizer.pad_id,
                              reference=reference)
 
-  def learn(self, state, minibatches: list[Minibatch], advantages_NxG: np.ndarray, clock: metrics.Clock):
-    """(state, the means of each optimiser step, still on the devices)."""
-    flat, means = np.asarray(advantages_NxG, np.float32).reshape(-1), []
-    with clock.span('update'):
-      for asked, micro_batches, _ in minibatches:
-        judged = []
-        for T, rows, numbers in micro_batches:
-          advantages = np.zeros(self._shapes[T].rows, np.float32)
-          advantages[:len(numbers)] = flat[numbers]
-          judged.append((T, rows._replace(advantages_R=mesh_lib.put(advantages, self._mesh))))
-        state, mean = self.training.step(state, judged, asked)
-        means.append(mean)
-    return state, means
+  def learn(self, state, minibatches: list[Minibatch], advantages_NxG: np.ndarray, clock: metrics.Clock
+            ) -> Iterator[tuple[Any, dict]]:
+    """(state, means) of each optimiser step, still on the devices. It ends early where the run was asked to stop: the
+    state is then that of the last whole step."""
+    stop = (lambda: hosts.stop_due(self._config.checkpoints.grace)) if self.journal else None
+    for minibatch in minibatches:
+      with clock.span('update'):
+        found = self.training.step(state, self.judged(minibatch, advantages_NxG), minibatch.prompts, stop)
+      if found is None:
+        return
+      state = found[0]
+      yield found
+
+  def judged(self, minibatch: Minibatch, advantages_NxG: np.ndarray) -> list[tuple[int, Any]]:
+    """Its micro-batches with their advantages."""
+    flat, out = np.asarray(advantages_NxG, np.float32).reshape(-1), []
+    for T, rows, numbers in minibatch.micro_batches:
+      advantages = np.zeros(self._shapes[T].rows, np.float32)
+      advantages[:len(numbers)] = flat[numbers]
+      out.append((T, rows._replace(advantages_R=mesh_lib.put(advantages, self._mesh))))
+    return out
+
+  def noted(self, minibatch: Minibatch, advantages_NxG: np.ndarray) -> dict[str, np.ndarray]:
+    """Its arrays on the host, by the names of objective.Outputs, a number in front: for people."""
+    out = {'prompts/tokens': minibatch.prompts.tokens_NxP, 'prompts/lengths': minibatch.prompts.lengths_N}
+    for i, (_, rows) in enumerate(self.judged(minibatch, advantages_NxG)):
+      out |= {f'{i}/{name}': x for name, x in zip(rows._fields, rows) if x is not None}
+    return mesh_lib.all_gather(out)
 
   def facts(self, batch: Batch, minibatches: list[Minibatch]) -> dict[str, float]:
     """How well rows and positions were used: live rows / rows over decode steps, real tokens / positions computed."""
-    said = sum(len(x.tokens) for x in batch.completions)
-    real = said + sum(map(len, batch.prompts))
-    return {'rollout/slot_use': batch.slot_use, 'rollout/tokens': float(said), 'update/tokens': float(real),
-            'update/token_use': real / sum(m.positions for m in minibatches)}
+    real = sum(m.tokens for m in minibatches)
+    return {'rollout/slot_use': batch.slot_use, 'rollout/tokens': float(sum(len(x.tokens) for x in batch.completions)),
+            'update/tokens': float(real), 'update/token_use': real / sum(m.positions for m in minibatches)}
 
   def refresh_reference(self, state):
     """The policy becomes its own reference."""
@@ -191,7 +258,7 @@ class Policy:
 
   def _gate_length(self, tokens: int = 64) -> int:
     """T of the gate's micro-batch: the shortest that holds so many tokens."""
-    return next(T for T in sorted(self._shapes) if T >= min(tokens, self._c.max_tokens))
+    return next(T for T in sorted(self._shapes) if T >= min(tokens, self._longest))
 
   def stop_if_apart(self, state, tokens: int = 64) -> None:
     """The gate (monitor.stop_if_apart): a small wave of completions, cut off after so many tokens, as the trainer sees
@@ -218,7 +285,10 @@ class Policy:
   # --- what is carried over
 
   def save_carried(self, directory: str, number: int) -> None:
-    """Beside the checkpoint of rollout `number`: unfinished completions, and the lengths that order the questions."""
+    """Beside the checkpoint of rollout `number`: unfinished completions, and the lengths that order the questions.
+    The first host writes for all, so that others can go on from it."""
+    if not mesh_lib.first_process():
+      return
     plain = lambda x: None if x is None else [x.tokens.tolist(), x.logps.tolist(), x.stopped]
     listed = [{'group': r.group, 'row': self._row_of[r.group], 'samples': r.samples,
                'begun': [plain(x) for x in r.begun]} for r in self._carried]
@@ -229,7 +299,7 @@ class Policy:
 
   def restore_carried(self, directory: str, number: int) -> None:
     """What save_carried wrote; what it wrote of later rollouts is removed, as they come again."""
-    for path in glob.glob(os.path.join(glob.escape(directory), '*.json')):
+    for path in glob.glob(os.path.join(glob.escape(directory), '*.json')) if mesh_lib.first_process() else ():
       if int(os.path.basename(path)[:-5]) > number:
         os.remove(path)
     path = os.path.join(directory, f'{number:08d}.json')
@@ -242,3 +312,8 @@ class Policy:
     self._carried = [Request(r['group'], self._encoded[r['row']], tuple(r['samples']),
                              tuple(begun(x) for x in r['begun'])) for r in kept['requests']]
     self._lengths = {int(k): v for k, v in kept['lengths'].items()}
+
+
+def _cut_at(requests: list[Request], most: int | None) -> list[Request]:
+  """The same with this limit of a completion's tokens."""
+  return [r._replace(limits=most and (most,) * len(r.samples)) for r in requests]

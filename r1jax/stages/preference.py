@@ -94,7 +94,8 @@ def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) ->
   rng, found = random.Random(f'{config.seed} {c.split}'), []
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
-      batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, slots=c.slots, name=name)
+      batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, slots=c.slots, name=name,
+      grace=config.checkpoints.grace)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     params = common.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, rows):

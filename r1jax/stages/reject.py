@@ -73,7 +73,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt)
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
-      batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=name)
+      batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=name,
+      grace=config.checkpoints.grace)
   place = common.host_directory(workdir)
   progress = metrics.Progress(len(asked), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(place)

@@ -14,21 +14,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r1jax import limits
 from r1jax import metrics
 from r1jax.data import prompts
 from r1jax.data import questions
 from r1jax.data import tasks
 from r1jax.engine import checkpoint
 from r1jax.engine import grpo
+from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import profile
 from r1jax.exceptions import UserError
 from r1jax.stages import common
 from r1jax.stages import evaluate
+from r1jax.stages import journal
 from r1jax.stages import judging
 from r1jax.stages import monitor
 from r1jax.stages import policy
+from r1jax.stages import record
 from r1jax.stages import reward_model
 from r1jax.stages import statistics
 
@@ -42,7 +46,7 @@ def reads(c: dict) -> tuple[str, ...]:
 
 def free(c: dict) -> tuple[str, ...]:
   """Keys of its part that change no number: slots do where groups are carried over, as they say which end first."""
-  return ('micro_tokens', 'ref_memory', 'eval_every', 'eval_questions', 'sample_groups', 'mismatch_limit',
+  return ('micro_tokens', 'ref_memory', 'eval_every', 'eval_questions', 'sample_groups', 'mismatch_limit', 'bad_steps',
           *([] if c.get('carry') else ['slots']))
 
 
@@ -71,7 +75,7 @@ def check(config, name: str) -> None:
   if c.ratio == 'sequence' and (c.aggregate != 'sequence_mean' or c.is_cap):
     raise UserError(f"{name}.ratio='sequence' gives one term an output: it needs {name}.aggregate='sequence_mean' and "
                     f'{name}.is_cap=0, not {c.aggregate!r} and {c.is_cap}')
-  objective.check(c, mesh, c.max_tokens)
+  objective.check(c, mesh, limits.longest(c.max_tokens))
   prompts.render(c.template, '')
   weights = _weights(config, c)
   given = next((spec['inputs'] for spec in config.stages if spec['name'] == name), {})
@@ -82,7 +86,7 @@ def check(config, name: str) -> None:
   if c.general.source and not 0 < c.general.share < 1:
     raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
   rows = _rows(c)
-  judging.Scorer(weights, '', sum(rows, []), max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer).close()
+  judging.Scorer(weights, '', sum(rows, []), overlong_buffer=c.overlong_buffer).close()
   _warn_if_shared(config.evaluate.task, c, rows[0], name)
 
 
@@ -142,79 +146,108 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """
   c, mesh, place = config[name], mesh_lib.create(config.mesh), common.host_directory(workdir)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
-  common.check_length(model, c.max_prompt + c.max_tokens, name)
+  common.check_length(model, c.max_prompt + limits.longest(c.max_tokens), name)
   prompts.warn_if_other(tokenizer, c.template, name)
   common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=_asked_with(c))
   weights, per_rollout, named = _weights(config, c), c.groups * c.minibatches, tasks.names_of(tasks.several(c.task))
   rows, general, order = _ordered(config, c, tokenizer, per_rollout)
-  scorer = judging.Scorer(weights, place, rows, max_tokens=c.max_tokens, overlong_buffer=c.overlong_buffer)
+  scorer = judging.Scorer(weights, place, rows, overlong_buffer=c.overlong_buffer)
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
-  actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded)
+  actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded, journal.Journal(workdir))
   heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
   advantages_of = jax.jit(functools.partial(grpo.group_advantages, scale=c.scale))
   models = _models(weights, inputs, config, mesh, batch=c.groups)
-  checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
-  trace = profile.trace(os.path.join(workdir, 'profile'))
-  with (mesh_lib.use_mesh(mesh), contextlib.closing(scorer), contextlib.closing(checkpoints), contextlib.closing(trace),
+  checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep, minutes=config.checkpoints.minutes)
+  with (mesh_lib.use_mesh(mesh), contextlib.closing(scorer), contextlib.closing(checkpoints),
+        contextlib.closing(profile.trace(os.path.join(workdir, 'profile'))) as trace,
         contextlib.closing(metrics.Writer(place, name)) as writer):
-    restored = checkpoints.restore(actor.training.state, actor.training.shardings)
-    state = restored[0] if restored else actor.training.fresh(common.load_params(model, step_dir, mesh))
-    common.release_memory()
+    state, restored = _restored(checkpoints, actor, model, step_dir, mesh)
     step, number, clock = int(state.step), int(state.position), metrics.Clock()
-    record = _Record(c, place, writer, number, step if restored else -1)
-    actor.restore_carried(os.path.join(place, 'carried'), number)
-    if restored is None:
+    keeper = record.Keeper(name, workdir, c, actor, scorer, checkpoints, number)
+    written = record.Record(c, place, writer, step if restored else -1)
+    if not restored:
       actor.stop_if_apart(state)
       if heldout:
         writer.write(0, {'rollout': 0, **heldout(state.params)})
 
     while step < c.steps:
-      trace.at(step + 1, step + c.minibatches)
-      if _crossed(step, c.minibatches, c.ref_every) and state.ref_params is not None:
+      begun = number * c.minibatches  # steps before this rollout
+      first = step - begun  # of its minibatches: an earlier start has learned from those before it
+      trace.at(step + 1, begun + c.minibatches)
+      if not first and _crossed(step, c.minibatches, c.ref_every) and state.ref_params is not None:
         state = actor.refresh_reference(state)
       with clock.span('admit'):
-        requests = actor.requests(order(number, step), number)
-        verdicts = scorer.begin(number, actor.rows_of(requests, rows), tokenizer, samples=c.samples, divided=not models)
-      batch = actor.sample(state, requests, verdicts, clock)
-      minibatches = actor.minibatches(batch, number, state, clock)  # old and reference log-probs, while the host judges
+        most = limits.at(c.max_tokens, begun)
+        requests = actor.requests(order(number, begun), number, most)
+        verdicts = scorer.begin(number, actor.rows_of(requests, rows), tokenizer, samples=c.samples,
+                                divided=not models, max_tokens=most)
+      batch = actor.sample(state, requests, verdicts, clock, number)
+      if batch is None:
+        keeper.stop(state, number)
+      minibatches = actor.minibatches(batch, number, state, clock, first)  # and log-probs, while the host judges
       with clock.span('judge_wait'):
-        verdicts.wait()
-        measured = _measure(models, batch, verdicts, rows, step >= c.general.from_step)
+        measured = _measure(models, batch, verdicts, rows, begun >= c.general.from_step)
         judged = verdicts.result(batch.groups, batch.completions, measured)
       with clock.span('reference'):  # which the devices may still be at
         jax.block_until_ready([rows for minibatch in minibatches for _, rows, _ in minibatch.micro_batches])
       with clock.span('update'):
         advantages_NxG = np.asarray(advantages_of(judged.total_B.reshape(-1, c.samples)))
       counted = verdicts.text_facts(batch.groups, statistics.of_text, len(statistics.TEXT))  # while the devices learn
-      state, means = actor.learn(state, minibatches, advantages_NxG, clock)
-      with clock.span('metrics'):
-        text_facts = verdicts.gathered(counted, len(batch.completions))
-        facts = statistics.facts(batch.completions, judged, advantages_NxG, text_facts, general=bool(general))
+
+      def facts() -> dict:  # as well
+        written.samples(begun + c.minibatches, number, batch, rows, verdicts, judged, advantages_NxG)
         asked = [rows[row].get('task') for row in batch.rows for _ in range(c.samples)]
-        facts |= statistics.by_task(named, asked, judged)
-        record.samples(step + c.minibatches, number, batch, rows, verdicts, judged, advantages_NxG)
-      with clock.span('update'):
-        means = [{k: float(v) for k, v in mean.items()} for mean in means]
-      monitor.stop_if_unjudged(facts)
-      monitor.stop_if_broken(means)
-      ema = record.ema(facts, float(state.accuracy_ema))
-      state = state.replace(position=jnp.int32(number + 1), accuracy_ema=jnp.float32(ema))
-      step, number = step + c.minibatches, number + 1
-      last, stop = step >= c.steps, mesh_lib.any_process(checkpoint.stop_requested.is_set())
+        return statistics.facts(
+            batch.completions, judged, advantages_NxG, verdicts.gathered(counted, len(batch.completions)),
+            general=bool(general)) | statistics.by_task(named, asked, judged) | actor.facts(batch, minibatches)
+
+      rollout = record.Rollout(number, step, first, facts, clock)
+      state = _learn(actor, state, minibatches[first:], advantages_NxG, rollout, keeper, written)
+      monitor.stop_if_unjudged(rollout.facts)
+      ema = written.ema(rollout.facts, float(state.accuracy_ema))
+      step, number = begun + c.minibatches, number + 1
+      state = state.replace(position=jnp.int32(number), accuracy_ema=jnp.float32(ema))
+      last, stop = step >= c.steps, hosts.stop_asked()
       if heldout and (last or _crossed(step, c.minibatches, c.eval_every)):
         with clock.span('evaluate'):
-          means[-1] |= heldout(state.params)
-      if last or stop or _crossed(step, c.minibatches, config.checkpoints.every):
-        with clock.span('checkpoint'):
-          actor.save_carried(os.path.join(place, 'carried'), number)
-          checkpoints.save(state, {'stage': name})
-          scorer.forget(before=record.saved(number))
-      record.write(step, number, facts | actor.facts(batch, minibatches), means, clock.lap(), ema)
+          rollout.means[-1] |= heldout(state.params)
+      written.write(rollout, ema)
+      if last or stop or _crossed(step, c.minibatches, config.checkpoints.every) or checkpoints.due():
+        keeper.save(state, number, clock)
       if stop and not last:
-        checkpoints.wait()
-        raise checkpoint.Stopped(f'{name} stopped at step {step}')
+        keeper.stop(state, number)
   return {'questions': len(rows) - general, **({'general_questions': general} if general else {}), 'steps': step,
           'rollouts': number, 'samples': number * per_rollout * c.samples}
+
+
+def _restored(checkpoints, actor, model, step_dir: str, mesh):
+  """(The state to go on from, whether an earlier start has left it)."""
+  found = checkpoints.restore(actor.training.state, actor.training.shardings)
+  state = found[0] if found else actor.training.fresh(common.load_params(model, step_dir, mesh))
+  common.release_memory()
+  return state, bool(found)
+
+
+def _learn(actor, state, minibatches: list, advantages_NxG: np.ndarray, rollout, keeper, written):
+  """The state behind the optimiser steps of a rollout, whose means and facts are then in `rollout`.
+
+  Raises:
+    Stopped: the run was asked to stop between two micro-batches; its steps so far are saved.
+    RunStopped: too many steps in a row were not finite.
+  """
+  steps = actor.learn(state, minibatches, advantages_NxG, rollout.clock)
+  for left, (state, means) in zip(range(len(minibatches) - 1, -1, -1), steps):
+    rollout.add(means)
+    if left and keeper.due():
+      written.write(rollout)
+      keeper.save(state, rollout.number, rollout.clock)
+  if len(rollout.means) + rollout.written < len(minibatches):
+    if rollout.means:
+      written.write(rollout)
+    keeper.stop(state, rollout.number, in_the_middle=True)
+  rollout.read()
+  written.stop_if_broken(rollout, lambda at: actor.noted(minibatches[at], advantages_NxG))
+  return state
 
 
 def _models(weights: dict, inputs: dict, config, mesh, *, batch: int) -> dict:
@@ -227,53 +260,10 @@ def _measure(models: dict, batch, verdicts, rows: list[dict], general: bool) -> 
   """What reward models say of all completions; only the model of steps is asked before questions may be general."""
   if not models:
     return {}
+  verdicts.wait()
   texts = [text for group in batch.groups for text in verdicts.texts[group]]
   answered = [rows[row] for row, group in zip(batch.rows, batch.groups) for _ in verdicts.texts[group]]
   return {reward: ask(answered, texts) for reward, ask in models.items() if reward == 'process' or general}
-
-
-class _Record:
-  """metrics.jsonl, samples/ and the progress line of an RL stage, a rollout after the other."""
-
-  def __init__(self, c, place: str, writer: metrics.Writer, number: int, restored_step: int):
-    self._c, self._place, self._writer, self._saved = c, place, writer, number
-    writer.truncate(restored_step)
-    metrics.truncate_samples(place, max(restored_step, 0))
-    self._unhacked = monitor.first_watched(metrics.read(writer.path))  # what the hacking monitor compares with
-    self._progress = metrics.Progress(c.steps, writer.stage, os.path.join(place, 'log.txt'))
-
-  def samples(self, step: int, number: int, batch, rows: list[dict], verdicts, judged, advantages_NxG) -> None:
-    shown = [i for i, group in enumerate(batch.groups) if group in verdicts.texts][:self._c.sample_groups]
-    texts = {i: verdicts.texts[batch.groups[i]] for i in shown}
-    metrics.write_samples(self._place, step, statistics.sample_rows(
-        step, number, [rows[i] for i in batch.rows], texts, batch.completions, judged, advantages_NxG))
-
-  def ema(self, facts: dict, before: float) -> float:
-    return facts['accuracy/mean'] if before < 0 else 0.95 * before + 0.05 * facts['accuracy/mean']
-
-  def saved(self, number: int) -> int:
-    """The rollout of the checkpoint before this one, which a kill before this one is whole goes back to."""
-    before, self._saved = self._saved, number
-    return before
-
-  def write(self, step: int, number: int, facts: dict, means: list[dict], seconds: dict, ema: float) -> None:
-    """One row an optimiser step; what the rollout took is divided among them."""
-    n = len(means)
-    spent = {f'time/{name}': s / n for name, s in seconds.items()}
-    update = sum(seconds.get(name, 0.0) for name in ('update', 'reference'))
-    sampled = sum(seconds.get(name, 0.0) for name in ('admit', 'decode'))
-    facts = {**facts, **spent, 'step/seconds': sum(seconds.values()) / n, 'rollout/seconds': sampled / n,
-             'rewards/seconds': seconds.get('judge_wait', 0.0) / n, 'update/seconds': update / n,
-             'rollout/tokens_per_second': facts['rollout/tokens'] / max(sampled, 1e-9),
-             'update/tokens_per_second': facts['update/tokens'] / max(update, 1e-9)}
-    for i, mean in enumerate(means):
-      if i:  # after the first minibatch the policy has moved: the gap is not the sampler's
-        mean = {k: v for k, v in mean.items() if not k.startswith('mismatch/')}
-      self._writer.write(step - n + 1 + i, {'rollout': number - 1, **facts, **mean})
-    self._progress.update(step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'])
-    monitor.warn_if_rare(ema, number, self._c.samples)
-    self._unhacked = {**monitor.watched(facts), **self._unhacked}
-    monitor.warn_if_hacked(self._unhacked, monitor.watched(facts))
 
 
 def _crossed(step: int, stride: int, every: int) -> bool:

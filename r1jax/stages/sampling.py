@@ -5,6 +5,8 @@ import functools
 from typing import Iterator, NamedTuple
 
 from r1jax.data import prompts
+from r1jax.engine import checkpoint
+from r1jax.engine import hosts
 from r1jax.engine import rollout
 from r1jax.stages import common
 from r1jax.types import Completion, Request, UserError
@@ -27,15 +29,18 @@ class Generator:
   """Samples a fixed number of completions a question; the compiled sampler is kept between calls."""
 
   def __init__(self, model, tokenizer, mesh, *, template: str, samples: int, max_prompt: int, max_tokens: int,
-               batch: int, temperature: float, top_p: float, seed: int, slots: int = 0, name: str = 'evaluate'):
+               batch: int, temperature: float, top_p: float, seed: int, slots: int = 0, name: str = 'evaluate',
+               grace: float | None = None):
     """batch: questions given out at a time. slots: completions decoded at a time, 0: batch * samples. name: of the
-    stage, for messages and for its random numbers."""
+    stage, for messages and for its random numbers. grace: seconds after SIGTERM in which a batch may still end; None:
+    it is always waited for."""
     if max_prompt + max_tokens > model.config.max_length:
       raise UserError(f'{name}: max_prompt={max_prompt} + max_tokens={max_tokens} exceed the model\'s '
                       f'max_length={model.config.max_length}: lower them')
     self._tokenizer, self._batch, self._template, self._max_prompt = tokenizer, batch, template, max_prompt
     self.settings = {'n_samples': samples, 'temperature': temperature, 'top_p': top_p, 'max_tokens': max_tokens}
-    self._key = common.key(seed, name)
+    self._key, self._name = common.key(seed, name), name
+    self._stop = {} if grace is None else {'stop': lambda _: hosts.stop_due(grace)}
     self._sampler = _sampler(
         model, mesh, slots=slots or batch * samples, samples=samples, max_prompt=max_prompt, max_tokens=max_tokens,
         eos_ids=prompts.eos_ids(tokenizer, template), pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p)
@@ -51,12 +56,14 @@ class Generator:
 
     Raises:
       UserError: a prompt is longer than max_prompt.
+      Stopped: the run was asked to stop, in the middle of a batch.
     """
     n = self.settings['n_samples']
     encoded = prompts.encode(rows, self._tokenizer, template=self._template, max_prompt=self._max_prompt)
     requests = [Request(i, encoded[i], tuple(range(i * n, i * n + n))) for i in range(first, len(rows))]
     ended, start = {}, first
-    for group, completions in self._sampler(params, requests, self._key):
+    run = self._sampler(params, requests, self._key, **self._stop)
+    for group, completions in run:
       ended[group] = completions
       while start < len(rows) and all(i in ended for i in range(start, min(start + self._batch, len(rows)))):
         some = range(start, min(start + self._batch, len(rows)))
@@ -64,3 +71,5 @@ class Generator:
         given = [ended.pop(i) for i in some]
         texts = self._tokenizer.decode_batch([c.tokens for group in given for c in group])
         yield Sampled([rows[i] for i in some], [texts[k * n:k * n + n] for k in range(len(given))], given)
+    if run.interrupted:
+      raise checkpoint.Stopped(f'{self._name} stopped within a batch of questions, which is sampled again')

@@ -1,6 +1,7 @@
 """Stage: documents -> packed rows -> update -> checkpoint. Pre-training of the tiny base, and every SFT."""
 
 import contextlib
+import io
 import logging
 import os
 import time
@@ -12,6 +13,7 @@ import numpy as np
 
 from r1jax.engine import checkpoint
 from r1jax.engine import params as params_lib
+from r1jax.engine import hosts
 from r1jax.data import corpus
 from r1jax.data import formats
 from r1jax.engine import mesh as mesh_lib
@@ -21,11 +23,12 @@ from r1jax.engine import objective
 from r1jax.engine import profile
 from r1jax.data import prompts
 from r1jax.stages import common
+from r1jax.stages import monitor
 from r1jax.data import tasks
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.engine import update
 from r1jax.models import zoo
-from r1jax.types import NOWHERE, UserError
+from r1jax.types import NOWHERE, RunStopped, UserError
 
 log = logging.getLogger('r1jax')
 
@@ -145,7 +148,7 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
   training.compile()
   rows = grain.MapDataset.source(np.arange(n)).seed(config.seed).shuffle().repeat()
   place = common.host_directory(workdir)
-  checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep)
+  checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep, minutes=config.checkpoints.minutes)
   trace = profile.trace(os.path.join(workdir, 'profile'))
   with (mesh_lib.use_mesh(mesh), contextlib.closing(checkpoints), contextlib.closing(trace),
         contextlib.closing(metrics.Writer(place, name)) as writer):
@@ -153,7 +156,7 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
     state = training.fresh(params) if restored is None else restored[0]
     del params
     step = int(state.step)  # one batch a step: the position in the data is the step
-    log_ = _Log(writer, metrics.Progress(c.steps, name, os.path.join(place, 'log.txt')), step)
+    log_ = _Log(writer, metrics.Progress(c.steps, name, os.path.join(place, 'log.txt')), step, c.get('bad_steps', 3))
     writer.truncate(step)
     while step < c.steps:
       trace.at(step + 1)
@@ -161,10 +164,11 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
       state, means = training.step(state, update.put_micro_batches(micro_batches, mesh))
       step += 1
       state = state.replace(position=jnp.int32(step))
-      last, stop = step == c.steps, mesh_lib.any_process(checkpoint.stop_requested.is_set())
-      if step % c.log_every == 0 or last:
+      last, stop, noted = step == c.steps, hosts.stop_asked(), step % c.log_every == 0
+      log_.count(means)
+      if noted or last:
         log_.note(step, means, [rows for _, rows in micro_batches])
-      if step % config.checkpoints.every == 0 or last or stop:
+      if step % config.checkpoints.every == 0 or last or stop or (noted and checkpoints.due()):
         checkpoints.save(state, {'stage': name})
       if stop or last or step % c.log_every == 1:
         log_.flush()
@@ -177,12 +181,29 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
 class _Log:
   """Rows of metrics.jsonl, written a step after theirs, when the devices have something else to do."""
 
-  def __init__(self, writer: metrics.Writer, progress: metrics.Progress, step: int):
+  def __init__(self, writer: metrics.Writer, progress: metrics.Progress, step: int, bad_steps: int):
     self._writer, self._progress, self._noted, self._clock, self._row = writer, progress, step, time.monotonic(), None
+    self._bad_steps, self._skipped, self._unread, self._batch = bad_steps, 0, [], []
+
+  def count(self, means: dict) -> None:
+    """Of every step: whether its update was skipped, which the devices do not know yet."""
+    self._unread.append({name: means[name] for name in ('update/skipped', 'loss', 'grad_norm')})
+
+  def _stop_if_broken(self) -> None:
+    """Raises RunStopped where more than `bad_steps` updates in a row were skipped, of those that the devices have
+    made."""
+    for mean in self._unread:
+      self._skipped = self._skipped + 1 if float(mean['update/skipped']) else 0
+      if self._skipped > self._bad_steps:
+        path, out = os.path.join(os.path.dirname(self._writer.path), 'bad_minibatch.npz'), io.BytesIO()
+        np.savez(out, **{f'{i}/{name}': x for i, rows in enumerate(self._batch) for name, x in zip(rows._fields, rows)})
+        metrics.replace_file(path, out.getvalue())
+        raise RunStopped(monitor.broken(self._skipped, mean, path))
+    self._unread = []
 
   def note(self, step: int, means: dict, micro_batches: list) -> None:
     self.flush()
-    since, self._noted = step - self._noted, step
+    since, self._noted, self._batch = step - self._noted, step, micro_batches
     places = sum(rows.tokens_BxT.size for rows in micro_batches)
     real = sum(int(np.sum(rows.positions_BxT != NOWHERE)) if hasattr(rows, 'positions_BxT')
                else int(np.sum(rows.lengths_B)) for rows in micro_batches)
@@ -196,6 +217,7 @@ class _Log:
     if self._row is None:
       return
     (step, since, real, means, facts), self._row = self._row, None
+    self._stop_if_broken()
     means = {name: float(mean) for name, mean in means.items()}
     seconds, self._clock = time.monotonic() - self._clock, time.monotonic()
     self._writer.write(step, {**means, 'step/seconds': seconds / since,

@@ -1,0 +1,103 @@
+"""What rollouts said, on disk until a checkpoint has passed them: a run that is started again samples nothing twice.
+
+STAGE/rollouts/NNNNNNNN.npz, written by rename by the first host and read by all. Its members carry zip's checksums, so
+a torn one is noticed; it is then sampled again.
+"""
+
+import glob
+import io
+import logging
+import os
+from typing import NamedTuple
+import zipfile
+
+import numpy as np
+
+from r1jax import metrics
+from r1jax.engine import mesh as mesh_lib
+from r1jax.types import Completion, Request
+
+log = logging.getLogger('r1jax')
+
+
+class Said(NamedTuple):
+  """Of one rollout, whole or as far as it came; each request with what its samples have said so far."""
+  given: list[Request]  # finished groups, in the order in which they ended
+  unfinished: list[Request]
+  slot_use: float  # of the decode steps that ran
+  steps: int
+  whole: bool  # it has all the groups that it was asked for
+
+
+class Journal:
+  """The rollouts of one stage."""
+
+  def __init__(self, workdir: str):
+    self._directory = os.path.join(workdir, 'rollouts')
+    found = [int(os.path.basename(path)[:-4]) for path in glob.glob(os.path.join(glob.escape(self._directory), '*.npz'))]
+    # Later ones are new, and nobody need look for them.
+    self._last = mesh_lib.min_over_hosts(max(found, default=-1))
+
+  def _path(self, number: int) -> str:
+    return os.path.join(self._directory, f'{number:08d}.npz')
+
+  def write(self, number: int, said: Said) -> None:
+    """Rollout `number`, in place of what was noted of it before."""
+    if not mesh_lib.first_process():
+      return
+    requests = [*said.given, *said.unfinished]
+    members = [c or Completion(np.zeros(0, np.int32), np.zeros(0, np.float32), False)
+               for r in requests for c in r.begun or [None] * len(r.samples)]
+    joined = lambda arrays, dtype: np.concatenate([np.zeros(0, dtype), *arrays])
+    out = io.BytesIO()
+    np.savez(out, groups=[r.group for r in requests], prompts=joined([r.prompt for r in requests], np.int32),
+             prompt_lengths=[len(r.prompt) for r in requests], samples=[r.samples for r in requests],
+             lengths=[len(c.tokens) for c in members], stopped=[c.stopped for c in members],
+             tokens=joined([c.tokens for c in members], np.int32), logps=joined([c.logps for c in members], np.float32),
+             counts=[len(said.given), said.steps, said.whole], slot_use=said.slot_use)
+    metrics.replace_file(self._path(number), out.getvalue())
+
+  def read(self, number: int, requests: list[Request]) -> Said | None:
+    """What stands of rollout `number`, if it asked the same; None: nothing, and it is to be sampled. On all hosts the
+    same."""
+    if number > self._last:
+      return None
+    said, why = self._read(number)
+    if said is not None and _asked(said.given + said.unfinished) != _asked(requests):
+      said, why = None, 'it asked other questions'
+    if mesh_lib.any_process(said is None):
+      if os.path.exists(self._path(number)):
+        log.warning('%s is not taken (%s): this rollout is sampled again', self._path(number),
+                    why or 'another process cannot read it')
+      return None
+    log.info('rollout %d: %d groups are taken from %s%s', number, len(said.given), self._path(number),
+             '' if said.whole else f', {len(said.unfinished)} go on from what they had said')
+    return said
+
+  def _read(self, number: int) -> tuple[Said | None, str]:
+    try:
+      with np.load(self._path(number), allow_pickle=False) as file:
+        x = {name: file[name] for name in file.files}
+      ends, prompt_ends = np.cumsum(x['lengths']), np.cumsum(x['prompt_lengths'])
+      cut = lambda of, stops: [of[a:b].copy() for a, b in zip([0, *stops.tolist()], stops.tolist())]
+      said = [Completion(*each) if len(each[0]) else None for each in zip(
+          cut(x['tokens'], ends), cut(x['logps'], ends), map(bool, x['stopped']))]
+      G = x['samples'].shape[1] if len(x['groups']) else 0
+      requests = [Request(int(group), prompt, tuple(map(int, samples)), tuple(said[i * G:i * G + G]))
+                  for i, (group, prompt, samples) in enumerate(zip(
+                      x['groups'], cut(x['prompts'], prompt_ends), x['samples']))]
+      given, steps, whole = map(int, x['counts'])
+      return Said(requests[:given], requests[given:], float(x['slot_use']), steps, bool(whole)), ''
+    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as e:
+      return None, f'{type(e).__name__}: {e}'
+
+  def forget(self, before: int) -> None:
+    """Rollouts that no restart will ask for."""
+    if mesh_lib.first_process():
+      for path in glob.glob(os.path.join(glob.escape(self._directory), '*.npz')):
+        if int(os.path.basename(path)[:-4]) < before:
+          os.remove(path)
+
+
+def _asked(requests: list[Request]) -> dict:
+  return {r.group: (r.samples, r.prompt.tobytes()) for r in requests}

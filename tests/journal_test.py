@@ -1,0 +1,80 @@
+"""What rollouts said, on disk: the same when it is read again, and never taken when it is not."""
+
+import numpy as np
+import pytest
+
+from r1jax.stages import journal
+from r1jax.types import Completion, Request
+
+
+def drawn(seed, groups=5, given=3, samples=3):
+  """Requests whose samples have said anything: nothing at all, one token, many."""
+  rng = np.random.default_rng(seed)
+
+  def completion():
+    n = int(rng.choice([0, 1, 2, 40]))
+    return Completion(rng.integers(0, 1 << 20, n).astype(np.int32), rng.normal(size=n).astype(np.float32),
+                      bool(rng.integers(2))) if n else None
+
+  requests = [Request(10 * g + seed, rng.integers(0, 99, 1 + g).astype(np.int32),
+                      tuple(range(g * samples, (g + 1) * samples)), tuple(completion() for _ in range(samples)))
+              for g in range(groups)]
+  return journal.Said(requests[:given], requests[given:], 0.25 * seed, 7 + seed, given == groups)
+
+
+def same(a, b):
+  assert (a.slot_use, a.steps, a.whole) == (b.slot_use, b.steps, b.whole)
+  for mine, theirs in ((a.given, b.given), (a.unfinished, b.unfinished)):
+    assert [(r.group, r.samples) for r in mine] == [(r.group, r.samples) for r in theirs]
+    for x, y in zip(mine, theirs):
+      np.testing.assert_array_equal(x.prompt, y.prompt)
+      for c, d in zip(x.begun, y.begun):
+        assert (c is None) == (d is None)
+        if c is not None:
+          assert c.tokens.dtype == d.tokens.dtype and c.logps.tobytes() == d.logps.tobytes() and c.stopped == d.stopped
+          np.testing.assert_array_equal(c.tokens, d.tokens)
+
+
+@pytest.mark.parametrize('seed', range(8))
+@pytest.mark.parametrize('given', [0, 3, 5])
+def test_what_is_written_is_read_again(tmp_path, seed, given):
+  said = drawn(seed, given=given)
+  journal.Journal(str(tmp_path)).write(seed, said)
+  again = journal.Journal(str(tmp_path))  # one that was opened before looks for nothing new
+  same(said, again.read(seed, said.given + said.unfinished))
+  assert again.read(seed + 1, []) is None
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_a_torn_or_changed_file_is_never_taken(tmp_path, seed, caplog):
+  said, rng = drawn(seed % 4, groups=6, given=6), np.random.default_rng(seed)
+  journal.Journal(str(tmp_path)).write(0, said)
+  (path,) = (tmp_path / 'rollouts').glob('*.npz')
+  data = bytearray(path.read_bytes())
+  if seed % 2:
+    data = data[:rng.integers(len(data))]
+  else:
+    at = data.index(b'tokens.npy') + 200 + rng.integers(40)  # in the middle of what was said
+    data[at] ^= 1 << rng.integers(8)
+  path.write_bytes(bytes(data))
+  assert journal.Journal(str(tmp_path)).read(0, said.given) is None
+  assert 'sampled again' in caplog.text
+
+
+def test_another_rollouts_is_not_taken(tmp_path, caplog):
+  said = drawn(1)
+  journal.Journal(str(tmp_path)).write(3, said)
+  asked = said.given + said.unfinished
+  for other in (asked[1:], [asked[0]._replace(prompt=asked[0].prompt + 1), *asked[1:]],
+                [asked[0]._replace(samples=(7, 8, 9)), *asked[1:]]):
+    assert journal.Journal(str(tmp_path)).read(3, other) is None
+  assert caplog.text.count('it asked other questions') == 3
+  assert journal.Journal(str(tmp_path)).read(3, asked[::-1]) is not None  # the order is that of who asks
+
+
+def test_what_no_restart_asks_for_goes(tmp_path):
+  kept = journal.Journal(str(tmp_path))
+  for number in range(5):
+    kept.write(number, drawn(number))
+  kept.forget(before=3)
+  assert sorted(p.name for p in (tmp_path / 'rollouts').iterdir()) == ['00000003.npz', '00000004.npz']
