@@ -17,7 +17,7 @@ setup(
         'flax>=0.12.0,<0.13',
         'grain>=0.2.12,<0.3',
         'importlib-resources>=6,<8',  # tensorflow-datasets imports it and does not say so
-        'jax>=0.10.0,<0.12',
+        'jax>=0.10.0,<0.13',
         'jinja2>=3.1,<4',
         'math-verify[antlr4_13_2]>=0.9,<0.10',
         'matplotlib>=3.9,<4',
@@ -33,15 +33,15 @@ setup(
         'tokenizers>=0.21,<0.24',
     ],
     extras_require={
-        'tpu': ['jax[tpu]>=0.10.0,<0.12'],
-        'cuda': ['jax[cuda13]>=0.10.0,<0.12'],  # a driver of 580 or newer
-        'cuda13': ['jax[cuda13]>=0.10.0,<0.12'],
-        'cuda12': ['jax[cuda12]>=0.10.0,<0.12'],  # 525 or newer
+        'tpu': ['jax[tpu]>=0.10.0,<0.13'],
+        'cuda': ['jax[cuda13]>=0.10.0,<0.13'],  # a driver of 580 or newer
+        'cuda13': ['jax[cuda13]>=0.10.0,<0.13'],
+        'cuda12': ['jax[cuda12]>=0.10.0,<0.13'],  # 525 or newer
         'smollm2': SMOLLM2,
         # Compiling for TPU without one: python -m r1jax.plan.
         'plan': ['libtpu==0.0.42.1'],
         # The same for GPUs: the plugin, and cuDNN, which compiles its own attention; no driver, no GPU.
-        'plan-gpu': ['jax-cuda13-plugin>=0.10.0,<0.12', 'nvidia-cudnn-cu13>=9.12,<10'],
+        'plan-gpu': ['jax-cuda13-plugin>=0.10.0,<0.13', 'nvidia-cudnn-cu13>=9.12,<10'],
         'notebooks': NOTEBOOKS,
         # Judging programs: the filter of system calls. The strong level also wants Debian's bubblewrap.
         'sandbox': ['pyseccomp>=0.1.2,<0.2'],

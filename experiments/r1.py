@@ -52,7 +52,8 @@ STAGES = {
         ref_every=400, clip_low=0.2, clip_high=0.2), {
             'tiny': dict(learning_rate=3e-4, steps=48, groups=16, minibatches=2, max_tokens=64, ref_every=0),
             'qwen2.5-7b': dict(learning_rate=1e-6, steps=800, groups=32, minibatches=4, max_tokens=7168),
-            'deepseek-v3': dict(learning_rate=3e-6, steps=10400, groups=32, minibatches=16, max_tokens=32768)}),
+            'deepseek-v3': dict(learning_rate=3e-6, steps=10400, groups=32, minibatches=16, micro_tokens=32 * 65536,
+                                max_tokens=((0, 32768), (8200, 65536)))}),
     'evaluate_zero': ('evaluate', dict(base='base', zero='zero'), None, {}),  # None: with the keys of `evaluate`
 
     # Stage 1, cold start (2.3.1): thousands of long chains of thought from four sources, and SFT on them. How many of
@@ -209,8 +210,9 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
     stage = ConfigDict(kinds[runs])
     if 'task' in stage:
       stage.task.update(size['questions'])
-    for values in (size['kinds'][runs], keys, at[arg]):
-      stage.update(values)
+    with stage.ignore_type():  # max_tokens may be a number or a schedule
+      for values in (size['kinds'][runs], keys, at[arg]):
+        stage.update(values)
     config[name] = stage
   config.stages = tuple(stages)
   # Reasoning RL has no weights of its own but the config's: so --config.rewards.language=0 is the ablation.

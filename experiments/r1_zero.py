@@ -187,9 +187,11 @@ def deepseek_v3(config: ConfigDict) -> ConfigDict:
 
 
 def _paper_scale(config: ConfigDict) -> None:
-  """The paper's batch and context, 32 rows of 32,768 tokens at a time in the update, 512 in the sampler."""
+  """The paper's batch and context, 32 rows of the longest at a time in the update, 512 in the sampler."""
   for part in (config.rl, config.evaluate):
     part.task.source = 'jsonl:questions.jsonl'
-  config.rl.micro_tokens, config.rl.slots = 32 * 32768, 512
+  with config.ignore_type():
+    config.rl.max_tokens = ((0, 32768), (8200, 65536))  # v2, unverified
+  config.rl.micro_tokens, config.rl.slots = 32 * 65536, 512
   config.evaluate.batch, config.evaluate.slots = 32, 512
   config.logit_elements = 1 << 32

@@ -45,7 +45,8 @@ def _rl(c, shards: int, work: str) -> None:
   longer = isinstance(c.max_tokens, (tuple, list))
   _sampled(c, shards)
   if longer:  # a schedule stays one
-    c.max_tokens = ((0, TOKENS // 2), (c.minibatches, TOKENS))
+    with c.ignore_type():
+      c.max_tokens = ((0, TOKENS // 2), (c.minibatches, TOKENS))
   c.micro_tokens = 2 * shards * TOKENS
   _questions(c.task, work)
   _general(c.general, work)
@@ -60,7 +61,9 @@ def _evaluate(c, shards: int, work: str) -> None:
 
 
 def _sampled(c, shards: int) -> None:
-  c.max_prompt, c.max_tokens = PROMPT, TOKENS
+  c.max_prompt = PROMPT
+  with c.ignore_type():
+    c.max_tokens = TOKENS
   if c.slots:
     c.slots = 2 * shards
 
