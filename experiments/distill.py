@@ -2,7 +2,7 @@
 
   python -m r1jax.main --config=experiments/distill.py:qwen-1.5b --config.base.source=DIR \\
       --config.student.path=FILE.jsonl --workdir=runs/distill_qwen_1_5b
-  python -m r1jax.plan --config=experiments/distill.py:qwen-1.5b
+  python -m r1jax.plan --config=experiments/distill.py:qwen-1.5b --without-files
   python -m r1jax.main --config=experiments/distill.py:tiny --config.from_run=runs/r1_tiny --workdir=runs/distill_tiny
 
 FILE.jsonl: data.jsonl of an R1's rejection sampling (r1.py: 8_reject), in that R1's format; the paper's 800k are not

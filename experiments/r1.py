@@ -4,7 +4,7 @@
   python -m r1jax.main --config=experiments/r1.py:no-language --config.from_run=runs/r1_tiny \\
       --workdir=runs/r1_no_language
   python -m r1jax.main --config=experiments/r1.py:qwen2.5-7b --config.base.source=DIR --workdir=runs/r1_7b
-  python -m r1jax.plan --config=experiments/r1.py:deepseek-v3
+  python -m r1jax.plan --config=experiments/r1.py:deepseek-v3 --without-files
 
 STAGES is the recipe, a row a stage, with what it learns with at each size; SIZES is where it runs, and what devices
 hold at once. no-language is the ablation of section 2.3.2: reasoning RL again, from a finished tiny run's cold start,
@@ -112,7 +112,8 @@ STAGES = {
     'helpful': ('preference', dict(checkpoint='sft'), dict(
         template='r1', kind='pairs', source='helpful.jsonl'), MODELS),
     'harmless': ('preference', dict(checkpoint='sft'), dict(
-        template='r1', kind='labels', source='harmless.jsonl'), MODELS),
+        template='r1', kind='labels', source='harmless.jsonl'), {
+            **MODELS, 'deepseek-v3': dict(MODELS['deepseek-v3'], micro_tokens=32 * 8192)}),  # single rows, no pairs
     'second': ('preference', dict(checkpoint='sft'), dict(
         template='r1', kind='pairs', source='second.jsonl'), {
             **MODELS, 'tiny': dict(MODELS['tiny'], split='base', samples=8, pairs=8, epochs=2.0)}),  # other questions
@@ -176,7 +177,7 @@ SIZES = {
                     dtype='bfloat16', remat='full', checkpoints=dict(every=100)),
         kinds=dict(
             rl=dict(micro_tokens=32 * 32768, slots=256),
-            sft=dict(micro_tokens=32 * 32768), preference=dict(micro_tokens=32 * 8192),
+            sft=dict(micro_tokens=32 * 32768), preference=dict(micro_tokens=2 * 32 * 8192),  # a pair a shard
             cold_start=dict(batch=32, max_prompt=8192), reject=dict(batch=32), evaluate=dict(batch=32, slots=256))),
 }
 

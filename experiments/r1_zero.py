@@ -1,7 +1,7 @@
 """DeepSeek-R1-Zero: GRPO with rule rewards on a base model, no SFT (section 2.2; figures 2 and 3, table 3).
 
   python -m r1jax.main --config=experiments/r1_zero.py:tiny --workdir=runs/r1_zero_tiny
-  python -m r1jax.plan --config=experiments/r1_zero.py:qwen2.5-32b
+  python -m r1jax.plan --config=experiments/r1_zero.py:qwen2.5-32b --without-files
 
 tiny, on 256 held-out sums x 16 samples, 2 cores, 2026-11-26, seeds 0 and 2: pass@1 0.222, 0.231 (base) -> 0.925, 0.862
 (final); cons@16 0.723, 0.734 -> 0.969, 0.949; 15 -> 34 tokens. README.md has more of it, times among it.

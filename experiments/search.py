@@ -2,7 +2,7 @@
 
   python -m r1jax.main --config=experiments/search.py:prm  --config.from_run=runs/r1_tiny --workdir=runs/prm_tiny
   python -m r1jax.main --config=experiments/search.py:mcts --config.from_run=runs/r1_tiny --workdir=runs/mcts_tiny
-  python -m r1jax.plan --config=experiments/search.py:prm-qwen2.5-7b
+  python -m r1jax.plan --config=experiments/search.py:prm-qwen2.5-7b --without-files
 
 prm: a model that scores each step reranks n answers and guides a beam; then RL against it, with accuracy beside it as
 the hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. Both start from
@@ -89,7 +89,7 @@ def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
 def _tiny(config: ConfigDict) -> None:
   start = r1.get_config('tiny')
   config.from_run = ''
-  for key in ('keep_freed_memory', 'logit_elements', 'rl', 'evaluate'):
+  for key in ('keep_freed_memory', 'logit_elements', 'base', 'rl', 'evaluate'):  # base: of the run it starts from
     config[key] = start[key]
   config.steps, config.any_search = _keys(max_prompt=36, max_tokens=64)
   task = dict(r1.SUMS, prefill='', answer_type='')

@@ -1,7 +1,7 @@
 """Table 6 (section 4.1): from one small base, RL alone against distillation from the larger R1, on the same questions.
 
   python -m r1jax.main --config=experiments/table6.py:tiny --config.from_run=runs/r1_tiny --workdir=runs/table6_tiny
-  python -m r1jax.plan --config=experiments/table6.py:qwen2.5-32b
+  python -m r1jax.plan --config=experiments/table6.py:qwen2.5-32b --without-files
 
 tiny: a base of 0.36M parameters, R1-Zero's recipe on it, and SFT on the samples of a finished r1.py:tiny (1.06M). 12
 minutes on 2 cores of an AMD EPYC virtual machine, beside compilers, 2026-11-25; seeds 0 / 1, 256 held-out sums x 16
@@ -63,5 +63,6 @@ def qwen_32b(config: ConfigDict) -> ConfigDict:
   config.name = 'table6_qwen2.5-32b'
   config.stages = _stages('convert', {})
   config.distilled = student.student
+  config.distilled.micro_tokens = 32 * 32768  # a row a shard: this mesh has twice as many as the student's own
   config.evaluate.templates = dict(distilled=student.evaluate.template)
   return config

@@ -27,6 +27,11 @@ def longest(max_tokens) -> int:
   return max(tokens for _, tokens in schedule(max_tokens))
 
 
+def shortest(max_tokens) -> int:
+  """The least that it is at any step."""
+  return min(tokens for _, tokens in schedule(max_tokens))
+
+
 def at(max_tokens, step: int) -> int:
   """Tokens that a completion may have in a rollout that begins behind so many steps."""
   return [tokens for first, tokens in schedule(max_tokens) if first <= step][-1]

@@ -1,12 +1,12 @@
 """Stages in order, each skipped when its output already stands: what a config's `stages` lists, from one command."""
 
 import contextlib
-import importlib
 import json
 import logging
 import os
 import time
 
+from r1jax import checks
 from r1jax import outputs
 from r1jax import paths
 from r1jax import values
@@ -15,7 +15,6 @@ from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
-from r1jax.stages import common
 from r1jax.workdir import move_aside
 
 log = logging.getLogger('r1jax')
@@ -53,7 +52,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
     if unknown := [name for name in rerun if name not in names]:
       raise UserError(f'--rerun={unknown[0]}: no such stage, there are {", ".join(names)}')
     done = {entry['name']: entry for entry in noted['stages']}
-    _check(config, workdir, _standing(config, workdir, done, rerun))
+    checks.run(config, standing=_standing(config, workdir, done, rerun))
     # Not before: a config with a mistake claims nothing.
     workdir_lib.claim(workdir, _plain(config))
     _set_aside(config, workdir, rerun)
@@ -111,7 +110,7 @@ class _Run:
     _begin(self._workdir, directory, passed, self._config)
     start, before, facts = time.time(), _seconds(directory), None
     try:
-      facts = _module(spec).run(self._config, spec.get('config', name), directory, inputs)
+      facts = checks.module(spec).run(self._config, spec.get('config', name), directory, inputs)
     finally:
       seconds = round(before + time.time() - start, 1)
       with contextlib.suppress(OSError):  # of a full disk the stage has said so itself
@@ -124,7 +123,7 @@ class _Run:
     """({what a stage needs: the directory it is in}, {the same: the digest of it})."""
     for source in spec['inputs'].values():
       if source not in self._directories:
-        theirs = _elsewhere(self._config, source)
+        theirs = checks.elsewhere(self._config, source)
         self._directories[source] = theirs['directory']
         self._elsewhere[source] = outputs.passed_on(theirs['directory'], [self._elsewhere.get(source), theirs],
                                                     verify=self._verify)
@@ -150,7 +149,7 @@ def _changed(config, name: str, directory: str) -> tuple[list[str], str]:
   spec = next((spec for spec in config.stages if spec['name'] == name), None)
   if before is None or spec is None:
     return [], ''
-  module, part, now = _module(spec), spec.get('config', name), _plain(config)
+  module, part, now = checks.module(spec), spec.get('config', name), _plain(config)
   reads = module.reads(now[part]) if hasattr(module, 'reads') else getattr(module, 'READS', READS)
   free = module.free(now[part]) if hasattr(module, 'free') else getattr(module, 'FREE', ())
   own = lambda of: {key: value for key, value in of.get(part, {}).items() if key not in free}
@@ -165,43 +164,16 @@ def _changed(config, name: str, directory: str) -> tuple[list[str], str]:
   return said, ''
 
 
-def _module(spec: dict):
-  """The stage's module: of r1jax.stages, or convert, which is a tool as well."""
-  room = 'r1jax' if spec['run'] == 'convert' else 'r1jax.stages'
-  return importlib.import_module(f'{room}.{spec["run"]}')
-
-
-def _standing(config, workdir: str, done: dict, rerun: tuple[str, ...]) -> set[str]:
-  """Stages that are finished and will not run again by anything that the config says."""
-  names = set()
+def _standing(config, workdir: str, done: dict, rerun: tuple[str, ...]) -> dict[str, str]:
+  """Stages that are finished and will not run again by anything that the config says, each with its directory."""
+  found = {}
   for spec in config.stages:
     entry = done.get(spec['name'])
-    behind = all(source in names or source.startswith('from_run/') for source in spec['inputs'].values())
+    behind = all(source in found or source.startswith('from_run/') for source in spec['inputs'].values())
     if entry and behind and spec['name'] not in rerun and _changed(
         config, spec['name'], os.path.join(workdir, entry['directory'])) == ([], ''):
-      names.add(spec['name'])
-  return names
-
-
-def _check(config, workdir: str = '', standing=frozenset()) -> None:
-  """Every stage that is to run looks at its part of the config before the first one starts to work: what one that
-  stands has read may be gone."""
-  values.check(config)
-  if 'attention' in config and 'mesh' in config:
-    common.attention_path(config.attention, config.dtype, mesh_lib.create(config.mesh))
-  earlier = set()
-  for number, spec in enumerate(config.stages, 1):
-    unknown = [source for source in spec['inputs'].values() if source not in earlier and not _elsewhere(config, source)]
-    if unknown:
-      raise UserError(f'stage {spec["name"]!r} takes input from {unknown[0]!r}, which is no earlier stage')
-    earlier.add(spec['name'])
-    module = _module(spec)
-    part = spec.get('config', spec['name'])
-    if spec['name'] not in standing:
-      if hasattr(module, 'check'):
-        module.check(config, part)
-    elif hasattr(module, 'check_standing'):
-      module.check_standing(config, part, os.path.join(workdir, f'{number}_{spec["name"]}'))
+      found[spec['name']] = os.path.join(workdir, entry['directory'])
+  return found
 
 
 def _set_aside(config, workdir: str, names: tuple[str, ...]) -> None:
@@ -230,26 +202,3 @@ def _begin(workdir: str, directory: str, passed: dict, config) -> None:
 def _seconds(directory: str) -> float:
   """What earlier starts of a stage took; one that was killed is not counted."""
   return workdir_lib.read(os.path.join(directory, 'seconds.json'), 0.0)
-
-
-def _elsewhere(config, source: str) -> dict | None:
-  """What the other run's pipeline.json says of 'from_run/STAGE', its directory in full; None for another name.
-
-  A checkpoint that `convert import` wrote stands for the stage `base` of a run.
-
-  Raises:
-    UserError: config.from_run names no run, or one that has not finished that stage.
-  """
-  run_, _, name = source.partition('/')
-  if run_ != 'from_run':
-    return None
-  given = paths.local(config.get('from_run', ''), '--config.from_run')
-  path = os.path.join(given, 'pipeline.json')
-  if name == 'base' and given and not os.path.exists(path) and os.path.exists(os.path.join(given, 'model.json')):
-    return {'directory': given}
-  if not given or not os.path.exists(path):
-    raise UserError(f'from_run={given!r} holds no run: give the work dir of a finished one, --config.from_run=DIR')
-  stages = {entry['name']: entry for entry in workdir_lib.read(path, {})['stages']}
-  if name not in stages:
-    raise UserError(f'the run in {given} has not finished stage {name!r}: it has {", ".join(stages)}')
-  return {**stages[name], 'directory': os.path.join(given, stages[name]['directory'])}

@@ -56,7 +56,8 @@ def one_device():
   from r1jax.engine import mesh as mesh_lib
   create = mesh_lib.create
   named = lambda shape: math.prod(size for size in shape.values() if size > 0)
-  mesh_lib.create = lambda shape, devices=None: create(shape, devices or jax.devices()[:named(shape)])
+  mesh_lib.create = lambda shape, devices=None: create(
+      shape, devices or mesh_lib._devices or jax.devices()[:named(shape)])
   yield
   mesh_lib.create = create
 

@@ -9,9 +9,8 @@ import sys
 
 import pytest
 
+from r1jax import checks
 from r1jax import convert
-from r1jax import pipeline
-from r1jax.exceptions import UserError
 from r1jax.plan import phases as phases_lib
 from r1jax.plan.chips import topology
 
@@ -37,7 +36,7 @@ def test_a_variant_is_json_and_its_stages_accept_it(name, arg):
   config = load(name).get_config(arg)
   assert json.loads(json.dumps(config.to_dict()))['name'] == f'{name}_{arg}'
   config.mesh.data, config.mesh.tensor = 1, -1  # the tests' eight devices would not divide every batch
-  pipeline._check(config)
+  checks.run(config, even=True)
 
 
 @pytest.mark.parametrize('name, arg', [
@@ -50,9 +49,9 @@ def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatc
           'shown.jsonl': [dict(question='1 + 1 =', reasoning='one and one', answer='2')],
           'general.jsonl': [dict(prompt='Hi', completion='Hello.')],
           'prompts.jsonl': [dict(question=f'What is {i}?') for i in range(60)],
-          'helpful.jsonl': [dict(question='q', chosen='a', rejected='b')],
-          'second.jsonl': [dict(question='q', chosen='a', rejected='b')],
-          'harmless.jsonl': [dict(question='q', response='a', safe=True)],
+          'helpful.jsonl': [dict(question=q, chosen='a', rejected='b') for q in 'qr'],
+          'second.jsonl': [dict(question=q, chosen='a', rejected='b') for q in 'qr'],
+          'harmless.jsonl': [dict(question=q, response='a', safe=True) for q in 'qr'],
           'samples.jsonl': [dict(prompt='q', completion='a')]}
   for file, found in rows.items():
     (tmp_path / file).write_text(''.join(json.dumps(row) + '\n' for row in found))
@@ -66,8 +65,8 @@ def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatc
       part.task.source = 'jsonl:questions.jsonl'
     if hasattr(part, 'path') and part.path == '':
       part.path = 'samples.jsonl'
-  monkeypatch.setattr(convert, 'check', lambda config, name: None)  # no weights here
-  pipeline._check(config)
+  monkeypatch.setattr(convert, 'check_files', lambda config, name: None)  # no weights here
+  checks.run(config)
 
 
 def test_the_students_learn_stage_3_s_output_in_its_format():
@@ -86,21 +85,14 @@ def test_a_search_measures_its_start_in_the_template_it_was_trained_in():
 
 @pytest.mark.parametrize('name, arg', VARIANTS)
 def test_a_variant_can_be_planned(name, arg):
-  """Its stages name what stands before them, its mesh deals out its topology, its models exist."""
+  """Every check of a run passes on its topology's devices, where no file is asked for, and every stage's model has
+  sizes: what --without-files does before it compiles."""
   config = load(name).get_config(arg)
   json.dumps(config.to_dict())
+  phases_lib.by_name(config)
   phases_lib.check(config, topology(config.topology))
-  earlier = set()
-  for spec in config.stages:
-    assert all(source in earlier or source.startswith('from_run/') for source in spec['inputs'].values()), spec
-    assert spec.get('config', spec['name']) in config, spec
-    earlier.add(spec['name'])
   for phase in phases_lib.phases(config):
-    if 'from_run' in config and 'base' not in config:
-      with pytest.raises(UserError, match='plan the config of that run'):
-        phases_lib.model_of(config, phase.stage)
-    else:
-      assert phases_lib.model_of(config, phase.stage).param_count() > 1e5
+    assert phases_lib.model_of(config, phase.stage).config.param_count() > 1e5
 
 
 @pytest.mark.parametrize('name, first', [

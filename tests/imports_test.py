@@ -19,6 +19,7 @@ LAYERS = {
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},
     'weights': {'convert', 'workdir', 'outputs'},
+    'checks': {'checks'},
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
     'main': {'main', 'rehearse'},

@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from r1jax.engine import checkpoint
+from r1jax import checks
 from r1jax import outputs
 from r1jax import pipeline
 from r1jax import report
@@ -362,7 +363,7 @@ def test_a_stage_runs_again_when_its_input_changed(tmp_path, monkeypatch):
     directory.mkdir(parents=True, exist_ok=True)
     (directory / 'weights').write_text(config.weights + name)
 
-  monkeypatch.setattr(pipeline.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
+  monkeypatch.setattr(checks.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
   monkeypatch.setattr(report, 'write', lambda workdir: None)
   config = ConfigDict({'weights': 'a', 'stages': (dict(name='one', run='sft', inputs={}),
                                                   dict(name='two', run='rl', inputs={'checkpoint': 'one'}))})
@@ -393,7 +394,7 @@ def test_a_stage_made_again_is_not_finished_until_it_is(tmp_path, monkeypatch):
     if stop:
       raise checkpoint.Stopped('asked to')
 
-  monkeypatch.setattr(pipeline.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
+  monkeypatch.setattr(checks.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
   monkeypatch.setattr(report, 'write', lambda workdir: None)
   stages = (dict(name='one', run='sft', inputs={}), dict(name='two', run='rl', inputs={'checkpoint': 'one'}))
   config = ConfigDict({'stages': stages})
@@ -433,7 +434,7 @@ def stand_ins(monkeypatch) -> tuple[ConfigDict, list, list]:
     hashed.append(os.path.basename(directory))
     return digest(directory)
 
-  monkeypatch.setattr(pipeline.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
+  monkeypatch.setattr(checks.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
   monkeypatch.setattr(report, 'write', lambda workdir: None)
   monkeypatch.setattr(outputs, 'digest', counted)
   stages = dict(name='one', run='sft', inputs={}), dict(name='two', run='rl', inputs={'checkpoint': 'one'})

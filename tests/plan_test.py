@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 from r1jax.models import zoo
 from r1jax.plan import __main__ as command
@@ -89,7 +90,7 @@ def test_every_variant_deals_out_its_own_topology(name, arg):
   config = load(name, arg)
   phases.check(config, chips.topology(config.topology))
   assert phases.phases(config)
-  assert all(phases.model_of(config, p.stage).param_count() > 1e8 for p in phases.phases(config))
+  assert all(phases.model_of(config, p.stage).config.param_count() > 1e8 for p in phases.phases(config))
   rows = config.mesh.data * config.mesh.fsdp
   if name == 'distill':
     c = config.student
@@ -123,6 +124,8 @@ def test_without_libtpu_one_line_names_the_extra(monkeypatch, capsys):
   monkeypatch.setattr(command, '_TOPOLOGY', type('F', (), {'value': None}))
   monkeypatch.setattr(command, '_CHILD', type('F', (), {'value': None}))
   monkeypatch.setattr(command, '_LENGTHS', type('F', (), {'value': ''}))
+  monkeypatch.setattr(command, '_ONLY', type('F', (), {'value': None}))
+  monkeypatch.setattr(command, '_WITHOUT_FILES', type('F', (), {'value': True}))
   assert command.main(['plan']) == 2
   assert "pip install 'r1jax[plan]'" in capsys.readouterr().err
 
@@ -152,7 +155,6 @@ def test_on_this_machines_cpu():
 
 def test_what_waits_beside_a_program_is_counted(one_device):
   """Of nano's 0.1 MB of float32: reference, moments, their dtypes and places, by hand."""
-  from r1jax.engine import mesh as mesh_lib
   model, mesh = zoo.build(zoo.get('nano')), mesh_lib.create({'data': 1})
   config, params = load('r1_zero', 'tiny'), 4 * zoo.get('nano').param_count()
 
@@ -181,6 +183,7 @@ def test_a_run_is_printed_and_stands_in_the_json():
   args = ['--config=experiments/r1_zero.py:tiny', '--config.base.model=nano', '--only=rl/run', '--lengths=20:0.5']
   shown = run(*args)
   assert shown.returncode == 0 and 'planned by formula, 100 % of peak' in shown.stdout
+  assert shown.stdout.startswith('across hosts: none\n')
   assert 'static waves' in shown.stdout
   plan = json.loads(run(*args, '--json').stdout)
   found = plan['run']['rl']
@@ -249,8 +252,8 @@ def test_without_cudnn_one_line_says_so():
 
 def test_what_does_not_fit_exits_3_and_says_what_to_change():
   libtpu()
-  done = run('--config=experiments/r1_zero.py:qwen2.5-1.5b', '--topology=v5e:1x1', '--config.mesh.fsdp=1',
-             '--config.mesh.tensor=1', '--only=rl/decode')
+  done = run('--config=experiments/r1_zero.py:qwen2.5-1.5b', '--without-files', '--topology=v5e:1x1',
+             '--config.mesh.fsdp=1', '--config.mesh.tensor=1', '--only=rl/decode')
   assert done.returncode == 3 and 'does not fit v5e:1x1' in done.stderr and 'config.' in done.stderr, done.stderr
 
 
@@ -258,7 +261,8 @@ def test_what_does_not_fit_exits_3_and_says_what_to_change():
 def test_a_model_of_1_5_billion_compiles_for_its_topology():
   """What its sampler runs; the update takes minutes to compile: README.md has its last result."""
   libtpu()
-  done = run('--config=experiments/r1_zero.py:qwen2.5-1.5b', '--only=rl/prefill,rl/decode', '--json')
+  done = run('--config=experiments/r1_zero.py:qwen2.5-1.5b', '--without-files', '--only=rl/prefill,rl/decode',
+             '--json')
   entries = json.loads(done.stdout)['phases']
   assert done.returncode == 0 and all(entry['fits'] for entry in entries), done.stderr
   assert 1e12 < entries[0]['flops'] < 1e14 and entries[1]['bound'] == 'hbm'
@@ -268,7 +272,6 @@ def test_a_program_that_differs_in_numbers_alone_is_compiled_once(tmp_path, one_
   """Three RL stages of an R1 run one update: learning rates and steps are constants in it;
   another size is another program."""
   from ml_collections import ConfigDict
-  from r1jax.engine import mesh as mesh_lib
   from r1jax.engine import objective
   model, mesh = zoo.build(zoo.get('nano')), mesh_lib.create({'data': 1})
 

@@ -108,6 +108,16 @@ def test_the_reference_is_renewed_as_often_as_asked(run):
   assert all(own == 0 for own in kl[::2]) and any(other > 0 for other in kl[1::2]), kl
 
 
+@pytest.mark.parametrize('kept', [{'rl.ref_dtype': 'bfloat16'}, {'rl.ref_dtype': 'bfloat16', 'rl.old_logps': 'trainer'},
+                                  {'rl.ref_dtype': 'bfloat16', 'rl.ref_memory': 'host'}])
+def test_the_reference_may_be_kept_smaller_or_elsewhere(base, tmp_path, kept):
+  """In bfloat16 it is another policy by as much as rounding makes; on the host it is the same."""
+  config = small_config(**{'rl.steps': 2, 'rl.kl_coef': 0.1, 'rl.ref_every': 0, **kept})
+  rl.run(config, 'rl', str(tmp_path), {'checkpoint': str(base)})
+  found = [row['kl/nats_per_token'] for row in metrics.read(tmp_path / 'metrics.jsonl')]
+  assert len(found) == 2 and all(0 < kl < 1e-2 for kl in found), found
+
+
 def test_questions_that_nobody_knows_come_first_and_then_the_long_ones(run, monkeypatch):
   actor, *_ = run
   carried = Request(1000, actor._encoded[5], (4000, 4001, 4002, 4003))

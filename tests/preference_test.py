@@ -217,12 +217,16 @@ def test_mistakes_are_one_line(tmp_path, base):
     preference.run(config(tmp_path, 'pairs', [{'question': 'q', 'chosen': 'a'}]), 'judge', str(tmp_path / 'out'),
                    {'checkpoint': base})
   for values, said in (({'kind': 'stars'}, "kind='stars'"),
-                       ({'source': 'nowhere.jsonl'}, "'nowhere.jsonl' is neither"),
+                       ({'source': 'nowhere.jsonl'}, "'nowhere.jsonl' is neither"), ({}, '1 held out: both are needed'),
+                       ({'source': 'policy', 'split': 'test'}, "judge.split='test'"),
+                       ({'source': 'policy', 'samples': 1}, 'judge.samples=1: a pair takes two'),
+                       ({'micro_tokens': 127}, 'micro_tokens=127 are fewer than one pair, two rows of 64 tokens'),
                        ({'micro_tokens': 63}, 'micro_tokens=63 are fewer than one row of 64 tokens')):
     c = config(tmp_path, 'pairs', [{'question': 'q', 'chosen': 'a', 'rejected': 'b'}])
     c.judge.update(values)
     with pytest.raises(UserError, match=said):
       preference.check(c, 'judge')
+      preference.check_files(c, 'judge')
 
 
 def test_a_judge_in_this_process(base, tmp_path):

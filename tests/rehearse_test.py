@@ -11,10 +11,10 @@ import sys
 import numpy as np
 import pytest
 
-from r1jax import pipeline
+from r1jax import checks
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
-from r1jax.plan import chips
+from r1jax.plan import chips, places
 from r1jax.rehearse import __main__ as command
 from r1jax.rehearse import inputs, layout, shrink
 
@@ -43,14 +43,14 @@ def get(name, arg):
     ('h100:2x8', dict(fsdp=4, tensor=4), ('fsdp',)), ('h100:4x8', dict(tensor=32), ('tensor',)),
     ('tpu7x:2x2x2', dict(fsdp=8, tensor=2), ('fsdp',))])
 def test_axes_cross_hosts_where_they_do_on_the_topology(topology, mesh, across):
-  assert layout.crossing(chips.topology(topology), mesh) == across
+  assert places.crossing(chips.topology(topology), mesh) == across
 
 
 @pytest.mark.parametrize('topology', [
     'v5p:2x2x1', 'v5p:4x4x8', 'v5e:2x4', 'v5e:4x8', 'v6e:8x8', 'tpu7x:4x4x4', 'h100:3x8'])
 def test_hosts_of_a_topology_have_equal_parts(topology):
   where = chips.topology(topology)
-  hosts = [d.process_index for d in layout.devices(where)]
+  hosts = [d.process_index for d in places.devices(where)]
   assert len(hosts) == where.devices and set(hosts) == set(range(where.hosts))
   assert len({hosts.count(host) for host in set(hosts)}) == 1
 
@@ -92,9 +92,8 @@ def test_every_experiment_becomes_small_and_stays_what_it_is(name, arg, tmp_path
     if spec['run'] == 'rl':
       assert is_.steps == 2 * is_.minibatches and is_.groups == shards
   assert (small.dtype, small.remat, small.attention) == (config.dtype, config.remat, config.attention)
-  other = lambda config, source: {'a': 1} if source.startswith('from_run/') else None
-  monkeypatch.setattr(pipeline, '_elsewhere', other)
-  pipeline._check(small)  # all that a run looks at before it starts
+  monkeypatch.setattr(checks, 'elsewhere', lambda config, source: {'directory': str(tmp_path)})
+  checks.run(small)  # all that a run looks at before it starts
 
 
 def test_some_stages_bring_what_they_need():

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
+from r1jax import checks
 from r1jax import paths
 from r1jax import pipeline
 from r1jax import report
@@ -42,7 +43,7 @@ def stages(monkeypatch):
              'rl': types.SimpleNamespace(run=write, FREE=('micro_tokens', 'slots'),
                                                       READS=('seed', 'dtype', 'rewards')),
              'evaluate': types.SimpleNamespace(run=write, FREE=('batch',))}
-  monkeypatch.setattr(pipeline, '_module', lambda spec: modules[spec['run']])
+  monkeypatch.setattr(checks, 'module', lambda spec: modules[spec['run']])
   monkeypatch.setattr(report, 'write', lambda workdir: None)
   specs = (dict(name='base', run='sft', inputs={}), dict(name='rl', run='rl', inputs={'checkpoint': 'base'}),
            dict(name='evaluate', run='evaluate', inputs={'final': 'rl'}))
@@ -148,13 +149,15 @@ def test_a_value_is_looked_at_again_only_where_a_stage_is_to_run(stages, tmp_pat
   """What a finished stage has read may be gone."""
   config, ran = stages
   looked = []
-  pipeline._module(config.stages[0]).check = lambda config, name: looked.append(name)
+  stage, config.base.model = checks.module(config.stages[0]), 'nano'
+  stage.check = lambda config, name: looked.append(name)
+  stage.check_files = lambda config, name: looked.append(f'files of {name}')
   pipeline.run(config, str(tmp_path))
   pipeline.run(config, str(tmp_path))
-  assert looked == ['base']
+  assert looked == ['base', 'files of base']
   config.base.lr = 3.0
   pipeline.run(config, str(tmp_path))
-  assert looked == ['base', 'base']
+  assert looked == 2 * ['base', 'files of base']
 
 
 def test_an_imported_directory_serves_what_starts_from_a_run(stages, tmp_path):

@@ -21,7 +21,6 @@ from flax import traverse_util
 import jax
 import numpy as np
 
-from r1jax import limits
 from r1jax import paths
 from r1jax.convert import export
 from r1jax.convert import find
@@ -35,7 +34,7 @@ from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
-from r1jax.exceptions import UserError
+from r1jax.exceptions import UserError, about
 from r1jax.models import zoo
 from r1jax.stages import common
 
@@ -276,25 +275,29 @@ READS, FREE = ('model',), ('model',)
 
 
 def check(config, name: str) -> None:
-  """Raises UserError for what would fail later: all but reading the weights."""
+  """Raises UserError for a name that there is not, or changes that no model takes."""
+  given = told(config, config[name])
+  if given['model']:
+    zoo.get(given['model'], **given['changes'])
+
+
+def check_files(config, name: str):
+  """The Config of the model to be imported.
+
+  Raises:
+    UserError: for what would fail later: all but reading the weights.
+  """
   c = config[name]
   if not c.source:
     named = f' of {c.model}' if c.model else ''
     raise UserError(f'{name}.source is empty: --config.{name}.source=DIR, a Hugging Face directory{named} '
                     '(or OWNER/NAME of the hub, or a GGUF file)')
-  _, found, _ = looked_at(c.source, **told(config, c))
-  _check_lengths(config, name, found.max_length, c.source)
-
-
-def _check_lengths(config, name: str, positions: int, path: str) -> None:
-  for spec, needed in _lengths(config, name):
-    if needed > positions:
-      raise UserError(f'{spec}: texts of up to {needed} tokens, but {path} was made for {positions} positions: lower '
-                      f'them, or say --config.model.max_length={needed} (often with rope_theta or rope_scaling)')
+  with about(f'{name}.source', c.source):
+    return looked_at(c.source, **told(config, c))[1]
 
 
 def check_standing(config, name: str, directory: str) -> None:
-  """Of an import that stands in `directory`: raises UserError for another model's name, or texts too long for it."""
+  """Of an import that stands in `directory`: raises UserError for another model's name."""
   sizes = checkpoint.read_json(os.path.join(directory, 'model.json'))
   if sizes is None:
     return  # it does not stand after all
@@ -305,21 +308,6 @@ def check_standing(config, name: str, directory: str) -> None:
         found, field):
       raise UserError(f'{directory} holds no {config[name].model}: it has {field}={getattr(found, field)}, '
                       f'{config[name].model} has {getattr(named, field, None)}')
-  _check_lengths(config, name, found.max_length, directory)
-
-
-def _lengths(config, name: str):
-  """(stage, positions that its texts may take) of the stages that work on what this one imports."""
-  descended = {next(spec['name'] for spec in config.stages if spec.get('config', spec['name']) == name)}
-  for spec in config.stages:
-    part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}
-    if spec['inputs'].get('checkpoint', next(iter(spec['inputs'].values()), None)) not in descended:
-      continue
-    descended.add(spec['name'])
-    if 'max_tokens' in part and 'max_prompt' in part:
-      yield spec['name'], part.max_prompt + limits.longest(part.max_tokens) + (16 if part.get('prefill') else 0)
-    elif 'length' in part:
-      yield spec['name'], part.length
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:

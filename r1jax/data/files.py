@@ -21,7 +21,7 @@ def read(path: str) -> list[tuple[int, str, object]]:
   if path.startswith('hf:'):
     return _hub(path)
   if not os.path.exists(path):
-    raise UserError(f'no file {path}')
+    raise UserError(f'no file {path}: give one that is there')
   if os.path.isdir(path):
     names = sorted(name for name in os.listdir(path) if name.endswith(ENDINGS))
     if not names:

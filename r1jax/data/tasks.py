@@ -33,7 +33,7 @@ from r1jax.data import formats
 from r1jax.data import scenarios
 from r1jax.data import sources
 from r1jax.data.sources import SPLITS, digest_of, split_of
-from r1jax.exceptions import UserError
+from r1jax.exceptions import UserError, about
 
 log = logging.getLogger('r1jax')
 
@@ -51,6 +51,18 @@ TASKS = {
     'champ': dict(source='champ', size=0, seed=0, split=None, template='r1_zero', params={}),
     'humaneval': dict(source='humaneval', size=0, seed=0, split=None, template='r1_zero', params={}),
 }
+
+_KINDS = ('reasoning_gym', 'champ', 'humaneval', 'scenarios', 'tfds', 'jsonl', 'parquet', 'hf')
+
+
+def kind_of(source: str) -> str:
+  """'own' of a user's function, else what stands before the colon; UserError where that is none that there is."""
+  kind = 'own' if own.names(source) else source.partition(':')[0]
+  if kind not in ('own', '', *_KINDS):
+    raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', "
+                    "'parquet:PATH', 'hf:OWNER/NAME', 'tfds:NAME' or 'FILE.py:NAME'")
+  return kind
+
 
 def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None,
          prefill: str = '', chinese: float = 0.0, judged: bool = False, columns: dict | None = None,
@@ -71,21 +83,18 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
     raise UserError(f'no split {split!r}: one of {", ".join(SPLITS)}')
   if not 0 <= holdout < 1 or (holdout and split not in ('train', 'heldout')):
     raise UserError(f'holdout={holdout} of a file must lie in [0, 1), and goes with no split of its own')
-  kind, _, name = source.partition(':')
+  kind, name = kind_of(source), source.partition(':')[2]
+  if not kind:
+    raise UserError("the source is '': give questions, as jsonl:FILE")
   if kind == 'reasoning_gym':
     rows = sources.reasoning_gym(name, size, seed, split, dict(params or {}))
     rows = [_in_chinese(row) if _asked_in_chinese(row, chinese) else row for row in rows]
     return [{**row, 'prefill': prefill} for row in rows] if prefill else rows
-  if own.names(source):
-    kind = 'own'
   from_file = functools.partial(read_file, columns=columns, strict=strict)
   from_hub = lambda name, defaults: from_file(f'hf:{name}', defaults)
   readers = {'own': lambda _, given: _own(source, given, columns, strict), 'jsonl': from_file,
              'parquet': from_file, 'hf': from_hub, 'tfds': sources.tensorflow_dataset, 'champ': sources.champ,
              'humaneval': sources.humaneval, 'scenarios': lambda *_: scenarios.questions()}
-  if kind not in readers:
-    raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', "
-                    "'parquet:PATH', 'hf:OWNER/NAME', 'tfds:NAME' or 'FILE.py:NAME'")
   rows = readers[kind](name, dict(params or {}))
   asks = lambda row: str(row.get('expression') or row['question'])
   if holdout:
@@ -207,13 +216,28 @@ def _grams(text: str, n: int) -> set[tuple[str, ...]]:
   return {tuple(words[i:i + n]) for i in range(max(1, len(words) - n + 1))}
 
 
-def general(c, *, seed: int, split: str, template: str) -> list[dict]:
+def check_general(c, key: str) -> None:
+  """Of questions without a right answer, at `key` of the config: UserError for a source that `general` does not know.
+  """
+  if c.source != 'scenarios' and not c.source.startswith('jsonl:'):
+    raise UserError(f"{key}.source: no general questions in {c.source!r}: 'scenarios' or 'jsonl:FILE'")
+
+
+def general(c, *, seed: int, split: str, template: str, key: str = 'general') -> list[dict]:
   """Questions without a right answer: c.source 'scenarios', whose rows say what they are about, so that a rule can
   judge answers to them, or 'jsonl:FILE' of {"question"} and, if it may do harm, "scenario": "harm". c.size: 0 for all.
+
+  key: of c in the config.
 
   Raises:
     UserError: another source, a row without a question, too few.
   """
+  check_general(c, key)
+  with about(f'{key}.source', c.source):
+    return _general(c, seed=seed, split=split, template=template)
+
+
+def _general(c, *, seed: int, split: str, template: str) -> list[dict]:
   if c.source.startswith('jsonl:'):
     path = c.source.partition(':')[2]
     rows = []
@@ -228,10 +252,8 @@ def general(c, *, seed: int, split: str, template: str) -> list[dict]:
     _say(logging.INFO, f'{c.source}: {len(rows)} of {whole} questions are those of split {split!r}, as training and '
          'evaluation share the file')
     rows = rows[:c.size] if c.size else rows
-  elif c.source == 'scenarios':
-    rows = load(c.source, size=c.size, seed=seed, split=split)
   else:
-    raise UserError(f"no general questions in {c.source!r}: 'scenarios' or 'jsonl:FILE'")
+    rows = load(c.source, size=c.size, seed=seed, split=split)
   return [{**row, 'format': formats.of_template(template).name} for row in rows]
 
 

@@ -1,6 +1,7 @@
 """One mesh for every platform: four axes, one table from what an array means to where it lies, programs compiled for
 it."""
 
+import contextlib
 import math
 from typing import Any, NamedTuple
 
@@ -41,6 +42,21 @@ DECODE_RULES = tuple((name, _DECODE.get(name, axes)) for name, axes in RULES)
 # A rehearsal's: sizes of a mesh -> the host of each of its places (r1jax/rehearse/layout.py).
 hosts_of_places = None
 
+# What `create` takes where it is given no devices; None: all that there are.
+_devices = None
+
+
+@contextlib.contextmanager
+def over(devices):
+  """Context in which `create` lays meshes over devices that need not be there (plan/places.py has stand-ins): such a
+  mesh knows its axes, its platform and its hosts, which is what checks ask for. Nothing runs on it."""
+  global _devices
+  before, _devices = _devices, devices
+  try:
+    yield
+  finally:
+    _devices = before
+
 
 class use_mesh:
   """Context in which models' activations are laid out on a mesh by rules."""
@@ -76,10 +92,13 @@ class Program(NamedTuple):
 def create(shape: dict[str, int], devices=None) -> jax.sharding.Mesh:
   """Mesh with the axes of AXES; one entry of `shape` may be -1 (all the devices that are left).
 
+  devices: all that there are, or those of the context `over`, if not given.
+
   Raises:
     UserError: the product of the axes is not the number of devices.
   """
-  devices = jax.devices() if devices is None else devices
+  if devices is None:
+    devices = jax.devices() if _devices is None else _devices
   return jax.sharding.Mesh(dealt(shape, devices), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 

@@ -231,12 +231,18 @@ def _training(config, c, model, mesh, loss_fn, rows, **kw) -> update.Training:
   return update.Training(model, mesh, optimizer, loss_fn, rows, seed=config.seed, after=after, **kw)
 
 
+class LogProbs(NamedTuple):
+  """The forward passes of a policy's log-probs, or of the reference's, whose weights may be kept in another dtype."""
+  prefix: mesh_lib.Program  # (params, prompts) -> what rows need of them
+  rows: dict[int, mesh_lib.Program]  # T -> (params, prefix, tokens, lengths, prompt_R) -> log-probs [R, T]
+
+
 class RL(NamedTuple):
   """The programs of GRPO's update."""
   training: update.Training
   shapes: dict[int, packing.Shape]
-  # (params, prefix, tokens, lengths, prompt_R) -> log-probs [R, T]; also of the reference
-  logps: dict[int, mesh_lib.Program]
+  logps: LogProbs
+  reference: LogProbs | None  # None without one
   prompts: tuple[int, int]
 
 
@@ -254,9 +260,14 @@ def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
   forward = jax.jit(lambda params, prefix, *rows: completion_logps(
       model.apply, params, prefix, *rows, temperature=c.temperature, chunk=chunk)[0],
                     out_shardings=mesh_lib.batch_sharding(mesh))
-  args = lambda T: (training.state.params, training.prefix_shapes(), *rows[T][:3])
-  logps = {T: mesh_lib.Program(forward, args(T), mesh, mesh_lib.RULES) for T in shapes}
-  return RL(training, shapes, logps, prompts)
+
+  def log_probs(params) -> LogProbs:
+    args = lambda T: (params, training.prefix_shapes(), *rows[T][:3])
+    return LogProbs(training.program('prefix', params=params),
+                    {T: mesh_lib.Program(forward, args(T), mesh, mesh_lib.RULES) for T in shapes})
+
+  on_device = reference and mesh_lib.with_shardings(training.state.ref_params, training.shardings.params)
+  return RL(training, shapes, log_probs(training.state.params), reference and log_probs(on_device), prompts)
 
 
 def outputs(completions: list[Completion], prompt_of: list[int], advantages, shape: packing.Shape, pad_id: int, *,

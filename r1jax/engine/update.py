@@ -168,13 +168,14 @@ class Training:
                                                        hidden_NxD=wide(prefix.hidden_NxD))
     return Sums(self.state.params, back, scalar(numerator), scalar(denominator), jax.tree.map(scalar, metrics))
 
-  def program(self, name: str, T: int = 0) -> mesh_lib.Program:
-    """'empty', 'prefix', 'gradient' (T), 'prompt_gradient', 'apply'."""
+  def program(self, name: str, T: int = 0, params=None) -> mesh_lib.Program:
+    """'empty', 'prefix', 'gradient' (T), 'prompt_gradient', 'apply'. params: shapes of the weights of a 'prefix', where
+    they are not the policy's."""
     where = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
     make = lambda f, args, **kw: mesh_lib.Program(jax.jit(f, keep_unused=True, **kw), args, self.mesh, mesh_lib.RULES)
     state = self.state
     if name == 'prefix':
-      return make(lambda p, q: prefill(self.model.apply, p, q), (state.params, self._prompts),
+      return make(lambda p, q: prefill(self.model.apply, p, q), (params or state.params, self._prompts),
                   out_shardings=where(self.prefix_shapes()))
     sums = self.sums_shapes()
     out = where(sums)

@@ -1,5 +1,8 @@
 """python -m r1jax.plan --config=experiments/NAME.py[:ARG] [--topology=KIND:AxBxC] [--lengths=MEAN[:SIGMA]] [--json]
-[--config.KEY=VALUE ...]
+[--without-files] [--config.KEY=VALUE ...]
+
+First what a run looks at before it starts, on the topology's devices: values, lengths, rows that the mesh deals out,
+and the files that it reads, which --without-files leaves out. Then compilers.
 
 Exit codes: 0 every phase fits, 2 a user's mistake or no compiler for the topology, 3 a phase does not fit.
 """
@@ -13,10 +16,13 @@ import tempfile
 
 from absl import flags
 
+from r1jax import checks
+from r1jax import errors
 from r1jax import limits
 from r1jax import options
 from r1jax.exceptions import UserError
 from r1jax.plan import phases as phases_lib
+from r1jax.plan import places
 from r1jax.plan import run as run_lib
 from r1jax.plan.chips import GIB, SHARE, topology
 
@@ -28,6 +34,9 @@ _VERDICT = flags.DEFINE_float('verdict_seconds', 0.0, 'of one judge on one compl
                               'a clock')
 _ONLY = flags.DEFINE_string('only', None, "STAGE/PHASE[,STAGE/PHASE]: plan these alone; STAGE/run: an RL stage's run "
                             'by formula')
+_WITHOUT_FILES = flags.DEFINE_bool('without-files', False, 'ask for nothing that a run reads on its machine: weights, '
+                                   "questions and others' runs, what judges; sizes are those that names tell")
+flags.DEFINE_alias('without_files', 'without-files')
 _CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile here, print an entry each; for the '
                              'command itself')
 
@@ -47,32 +56,42 @@ def main(argv: list[str]) -> int:
   try:
     config = options.parse(argv)
     where = topology(_TOPOLOGY.value or config.topology)
-    phases_lib.check(config, where)
-    for name in phases_lib.learning(config):
-      run_lib.lengths(_LENGTHS.value, limits.longest(config[name].max_tokens))
+    if _WITHOUT_FILES.value:
+      phases_lib.by_name(config)
     if _CHILD.value:
       for name in _CHILD.value.split(','):
         print(json.dumps(_entry(config, phases_lib.Phase(*name.split('/')), where)), flush=True)
       return 0
+    phases_lib.check(config, where, files=not _WITHOUT_FILES.value)
+    chosen = _chosen(config)
+    models = checks.Models(config)
+    for phase in chosen:
+      phases_lib.model_of(config, phase.stage, models)
+    for name in phases_lib.learning(config):
+      run_lib.lengths(_LENGTHS.value, limits.longest(config[name].max_tokens))
+    across = places.crossing(where, config.mesh.to_dict())
     package, extra = _COMPILERS.get(where.chip.platform, (None, ''))
     if package and not _installed(package):
       raise UserError(f"compiling for {where.kind} needs the package {package}: pip install 'r1jax[{extra}]'")
     found, runs = [], {}
     with tempfile.TemporaryDirectory(prefix='r1jax_plan_') as known:
-      for phase in _chosen(config):
+      for phase in chosen:
         if not _JSON.value and phase.phase != 'run':
           print(f'{phase.stage}/{phase.phase}: compiling for {where.name} ...', file=sys.stderr, flush=True)
         entry = _in_child(argv, phase, where, known)
         found += [entry] if phase.phase != 'run' else []
         runs |= {phase.stage: entry} if phase.phase == 'run' else {}
-  except UserError as e:
-    print(f'r1jax: {e}', file=sys.stderr)
+  except (UserError, OSError) as e:
+    if (said := errors.line_of(e)) is None:
+      raise
+    print(f'r1jax: {said}', file=sys.stderr)
     return 2
   if _JSON.value:
-    print(json.dumps({'config': config.name, 'topology': where.name, 'chips': where.chips, 'phases': found,
-                      'run': runs}))
+    print(json.dumps({'config': config.name, 'topology': where.name, 'chips': where.chips, 'across_hosts': across,
+                      'phases': found, 'run': runs}))
   else:
-    print('\n\n'.join([table(config.name, where, found)] * bool(found)
+    print('\n\n'.join([f'across hosts: {", ".join(across) or "none"}']
+                      + [table(config.name, where, found)] * bool(found)
                       + [run_table(entry, where) for entry in runs.values()]))
   if not all(entry['fits'] for entry in found):
     for entry in found:
@@ -96,9 +115,9 @@ def _chosen(config) -> list[phases_lib.Phase]:
 
 
 def _entry(config, phase, where) -> dict:
-  if phase.phase == 'run':
-    return phases_lib.run_of(config, phase.stage, where, _LENGTHS.value, _VERDICT.value)
   try:
+    if phase.phase == 'run':
+      return phases_lib.run_of(config, phase.stage, where, _LENGTHS.value, _VERDICT.value)
     return phases_lib.compile_phase(config, phase, where, os.environ.get(KNOWN, ''))
   except RuntimeError as e:
     if 'cuDNN' not in str(e):
@@ -114,7 +133,7 @@ def _in_child(argv, phase, where, known: str) -> dict:
   done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
   if done.returncode:
     said = [line for line in done.stderr.splitlines() if line.strip()] or ['it said nothing']
-    last = next((line for line in reversed(said) if line.startswith('r1jax: ')), said[-1])
+    last = next((line for line in reversed(said) if line.startswith('r1jax: ')), said[-1]).removeprefix('r1jax: ')
     raise UserError(f'{phase.stage}/{phase.phase} does not compile for {where.name}: {last[:400]}')
   return json.loads(done.stdout.splitlines()[-1])
 

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 import jax
 
-from r1jax import convert
+from r1jax import checks
 from r1jax import limits
+from r1jax import values
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
-from r1jax.exceptions import UserError
+from r1jax.exceptions import InputError, UserError
 from r1jax.models import zoo
 from r1jax.plan import memory
+from r1jax.plan import places
 from r1jax.plan import roofline
 from r1jax.plan import run as run_lib
 from r1jax.plan.chips import gpu_target, Topology
@@ -42,29 +44,28 @@ def learning(config) -> list[str]:
           next(s for s in config.stages if s['name'] == phase.stage)['run'] == 'rl']
 
 
-def model_of(config, name: str):
-  """Config of the model that a stage works on: its own, or that of where its input comes from.
+def by_name(config) -> None:
+  """Takes out of the config what names weights and runs on this machine: sizes are then those that names tell, but of
+  an import that has none."""
+  values.check(config)
+  for spec in config.stages:
+    part = config[checks.part_of(spec)] if spec['run'] == 'convert' and checks.part_of(spec) in config else {}
+    if part.get('model'):
+      part.source = ''
+  if 'from_run' in config:
+    config.from_run = ''
 
-  Where an import names none, the sizes are those of its source, of which no weight is read.
+
+def model_of(config, name: str, models: checks.Models | None = None) -> checks.Model:
+  """The model that a stage works on. Where an import names a source, the sizes are its, of which no weight is read.
+
+  models: of the config, where several stages are asked for.
   """
-  found = config[_holder(config, name)]
-  if found.model:
-    return zoo.get(found.model)
-  if not found.get('source'):
-    raise UserError("base.model='' and base.source='': give one of them, as the sizes must come from somewhere")
-  return convert.config_of(convert.open_source(found.source), changes=convert.told(config, found)['changes'])
-
-
-def _holder(config, name: str) -> str:
-  """The part of the config that says which model a stage works on."""
-  specs = {spec['name']: spec for spec in config.stages}
-  while 'model' not in config[specs[name].get('config', name)]:
-    name = next(iter(specs[name]['inputs'].values()))
-    if name not in specs:
-      if 'model' in config.get('base', {}):  # that of the run it starts from, by the same config
-        return 'base'
-      raise UserError(f'its model is that of {name}: plan the config of that run')
-  return specs[name].get('config', name)
+  found = (models or checks.Models(config)).of(name)
+  if found is None:
+    raise UserError(f'stage {name!r}: nothing says which model it works on: give its sizes by a name, '
+                    '--config.base.model=NAME, or what has them, --config.base.source=DIR or --config.from_run=DIR')
+  return found
 
 
 def devices_of(where: Topology):
@@ -102,7 +103,7 @@ def model_on(config, stage: str, phase: str, mesh):
   """The model that a phase of a stage runs, as the stage makes it."""
   run = next(s for s in config.stages if s['name'] == stage)['run']
   head = {'reward_head': True} if run in ('preference', 'process') and phase == 'update' else {}
-  return zoo.build(dataclasses.replace(model_of(config, stage), **common.computed(config, mesh), **head))
+  return zoo.build(dataclasses.replace(model_of(config, stage).config, **common.computed(config, mesh), **head))
 
 
 def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dict:
@@ -142,7 +143,7 @@ def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: f
       sampler.buckets, model.config.attention.startswith('splash'),
       tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES), verdict_seconds),
                            run_lib.lengths(lengths, longest))
-  paper = {'paper': run_lib.PAPER} if config[_holder(config, stage)].model == 'deepseek-v3-base' else {}
+  paper = {'paper': run_lib.PAPER} if model_of(config, stage).name == 'deepseek-v3-base' else {}
   return {'stage': stage, **found, **paper}
 
 
@@ -179,13 +180,24 @@ def _update_work(config, c, run: str, training, sizes) -> tuple[roofline.Work, i
   return step, rows * longest
 
 
-def check(config, where: Topology) -> None:
-  """Raises UserError for what no compiler is needed to see."""
-  if not phases(config):
-    raise UserError('this config has no stage that computes: nothing to plan')
+def check(config, where: Topology, *, files: bool = False) -> None:
+  """What a run looks at before it starts, here with the topology's devices in place of this machine's.
+
+  files: what it reads, too.
+
+  Raises:
+    UserError: for what no compiler is needed to see.
+  """
+  values.check(config)
   sizes = {axis: int(config.mesh.get(axis, 1)) for axis in mesh_lib.AXES}
   fixed = math.prod(size for size in sizes.values() if size != -1)
   if where.devices % fixed or (-1 not in sizes.values() and fixed != where.devices):
     raise UserError(f'mesh={sizes} does not deal out the {where.devices} devices of {where.name}: change config.mesh '
                     'or --topology')
-
+  try:
+    with mesh_lib.over(places.devices(where)):
+      checks.run(config, files=files, even=True)
+  except InputError as e:
+    raise UserError(f'{e}; or --without-files, to plan without what a run reads') from e
+  if not phases(config):
+    raise UserError('this config has no stage that computes: nothing to plan')

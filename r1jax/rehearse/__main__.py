@@ -52,12 +52,12 @@ def main(argv: list[str]) -> int:
 
 def rehearse(config, work: str) -> int:
   """One config's; exit code."""
-  from r1jax.plan import chips
+  from r1jax.plan import chips, places
   from r1jax.rehearse import inputs, layout, shrink
   start, count = time.time(), _HOSTS.value * _DEVICES.value
   mesh, across = layout.small(config.mesh.to_dict(), count), ()
   if chips.topology(config.topology).devices > 1:
-    across = layout.crossing(chips.topology(config.topology), config.mesh.to_dict())
+    across = places.crossing(chips.topology(config.topology), config.mesh.to_dict())
   shape = ' x '.join(f'{axis} {n}' for axis, n in mesh.items() if n > 1)
   _say(f'{config.name}: {_HOSTS.value} hosts x {_DEVICES.value} devices, {shape}; across hosts: '
        f'{", ".join(across) or "as it comes"}, as on {config.topology}')

@@ -33,7 +33,22 @@ def shrink(config, mesh: dict[str, int], work: str, models: dict[str, str]) -> C
       _convert(c, models)
     else:
       _STAGES[spec['run']](c, shards, work)
+    if _from_nothing(config):
+      _short(c)
   return small
+
+
+def _from_nothing(config) -> bool:
+  """Whether the base is trained here, by this config or the one that it begins with: a nano model has 256 positions."""
+  parts = (config[spec.get('config', spec['name'])] for spec in config.stages if spec['run'] == 'sft')
+  return bool(other_run(config)) or any(part.corpus == 'arithmetic' for part in parts)
+
+
+def _short(c) -> None:
+  """The tiny world's texts are."""
+  for key, part in (('max_prompt', 3), ('length', 2)):
+    if key in c:
+      c[key] //= part
 
 
 def _rl(c, shards: int, work: str) -> None:

@@ -17,13 +17,14 @@ import re
 
 from r1jax.data import corpus
 from r1jax.data import formats
-from r1jax.exceptions import UserError
+from r1jax.exceptions import UserError, about
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
 from r1jax.data import prompts
 from r1jax.stages import reject
 from r1jax.stages import judging
+from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.data import tasks
 from r1jax.rewards import format as form_lib
@@ -42,16 +43,33 @@ def check(config, name: str) -> None:
   c = config[name]
   mesh_lib.create(config.mesh)
   formats.get(c.format)
+  checking.task(tasks.only(c.task), f'{name}.task', sized=False)
+  if not any(c[source].questions for source in SOURCES):
+    raise UserError(f'{name} asks nothing: questions of {", ".join(f"{name}.{each}" for each in SOURCES)} are all 0')
+  for key in ('ask', 'prefill'):
+    if c.reflection.questions and 'en' not in c.reflection[key]:
+      raise UserError(f"{name}.reflection.{key} has no 'en', which questions in other languages are asked with too")
+
+
+def check_files(config, name: str) -> None:
+  """Raises UserError for questions or worked examples that cannot be read, or not judged on this machine."""
+  c = config[name]
   for source in SOURCES:
-    rows = _rows(c, source, random.Random(0)) if c[source].questions else []
+    rows = _rows(c, source, random.Random(0), name) if c[source].questions else []
+    checking.graders(rows)
     if c.filters.language:
       judging.check_languages(rows, f'set {name}.filters.language=0')
 
 
-def _rows(c, source: str, rng: random.Random) -> list[dict]:
-  """The questions of a source as they are put, each source its own: row['asked'] is the question alone."""
+def _rows(c, source: str, rng: random.Random, name: str = '') -> list[dict]:
+  """The questions of a source as they are put, each source its own: row['asked'] is the question alone. name: of the
+  stage, for errors."""
   first = sum(c[other].questions for other in list(SOURCES)[:list(SOURCES).index(source)])
-  rows = judging.questions(c.task, split='train', template='r1_zero', size=first + c[source].questions)[first:]
+  rows = judging.questions(c.task, key=name and f'{name}.task', split='train', template='r1_zero',
+                           size=first + c[source].questions)[first:]
+  if source == 'few_shot' and c.few_shot.examples != 'worked':
+    with about(name and f'{name}.few_shot.examples', c.few_shot.examples):
+      _examples(c.few_shot.examples)
   put = {'few_shot': lambda row: _shown(row, c.few_shot, rng), 'reflection': lambda row: _reflecting(row, c.reflection),
          'zero': lambda row: row}[source]
   return [{**put(row), 'asked': row['question']} for row in rows]

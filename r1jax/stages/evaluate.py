@@ -17,6 +17,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax import limits
 from r1jax import metrics
 from r1jax import rewards
+from r1jax.stages import checking
 from r1jax.stages import reward_model
 from r1jax.stages import common
 from r1jax.data import tasks
@@ -202,17 +203,26 @@ def check(config, name: str) -> None:
   mesh_lib.create(config.mesh)
   for template in (c.template, *c.templates.values()):
     prompts.check(template)
-  _rows(c)
+  checking.task(tasks.only(c.task), f'{name}.task')
   if c.general.models:
     if tasks.name_of(c.task.source) == GENERAL:
       raise UserError(f'{name}.task.source={c.task.source!r} would be written where general questions are: '
                       'rename the file')
-    tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template)
+    tasks.check_general(c.general, f'{name}.general')
 
 
-def _rows(c) -> list[dict]:
+def check_files(config, name: str) -> None:
+  """Raises UserError for questions that cannot be read or judged on this machine."""
+  c = config[name]
+  checking.graders(_rows(c, name))
+  if c.general.models:
+    tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template, key=f'{name}.general')
+
+
+def _rows(c, name: str = '') -> list[dict]:
+  """name: of the stage, for errors."""
   return [{**row, 'task': tasks.name_of(tasks.only(c.task).source)}
-          for row in judging.questions(c.task, split='heldout', template=c.template)]
+          for row in judging.questions(c.task, key=name and f'{name}.task', split='heldout', template=c.template)]
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:

@@ -19,6 +19,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.rewards import format as format_lib
 from r1jax.rewards import language
 from r1jax.rewards import pool as pool_lib
+from r1jax.exceptions import about
 from r1jax.types import Completion, UserError
 
 log = logging.getLogger('r1jax')
@@ -30,6 +31,15 @@ _NO_CLOCK = ('int', 'rational', 'decimal', 'choice', 'text')  # answers that are
 def workers() -> int:
   """Judges that a host runs beside what drives its devices."""
   return max(1, (os.cpu_count() or 2) - 1)
+
+
+def counted(weights: dict[str, float]) -> dict[str, float]:
+  """Those of rewards that count, accuracy first: its verdicts are those that a second grader sees. UserError for none.
+  """
+  found = {name: weights[name] for name in sorted(weights, key=lambda n: n != 'accuracy') if weights[name]}
+  if not found:
+    raise UserError(f'all rewards are off ({weights}): nothing to learn from')
+  return found
 
 
 class Judged(NamedTuple):
@@ -50,10 +60,7 @@ class Scorer:
 
   def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, overlong_buffer: int = 0):
     """overlong_buffer: in tokens, for the rewards of length.py."""
-    # Accuracy first: its verdicts are those that a second grader sees.
-    self.weights = {name: weights[name] for name in sorted(weights, key=lambda n: n != 'accuracy') if weights[name]}
-    if not self.weights:
-      raise UserError(f'all rewards are off ({weights}): nothing to learn from')
+    self.weights = counted(weights)
     if 'accuracy' not in self.weights and any(name in MODELS for name in self.weights):
       self.weights = {'accuracy': 0.0, **self.weights}  # it earns nothing, but a model is watched by the rule
     self.directory = os.path.join(workdir, 'verdicts')
@@ -224,19 +231,27 @@ class Verdicts:
     return mesh_lib.gather_rows(values, rows, n) if self._divided else values
 
 
-def questions(task, **asked) -> list[dict]:
+def questions(task, *, key: str = '', **asked) -> list[dict]:
   """Of a stage's task, or of all tasks of its list, one after the other: each row then says which as `task`.
 
   tasks.asked, but for rows of a file whose gold answer or tests cannot be read: they are left out, and the log says
   how many and why.
+
+  Args:
+    key: of the task in the config, for errors.
 
   Raises:
     UserError: as of tasks.asked; without any row that can be read, for the first.
   """
   if isinstance(task, (list, tuple)):
     several = tasks.several(task)
-    return [{**row, 'task': name} for one, name in zip(several, tasks.names_of(several))
-            for row in questions(one, **asked)]
+    return [{**row, 'task': name} for i, (one, name) in enumerate(zip(several, tasks.names_of(several)))
+            for row in questions(one, key=key and f'{key}[{i}]', **asked)]
+  with about(key and f'{key}.source', task.source):
+    return _readable(task, **asked)
+
+
+def _readable(task, **asked) -> list[dict]:
   rows = tasks.asked(task, **asked)
   if not tasks.is_file(task.source) or task.get('strict'):
     return rows  # `start` stops at the first that cannot be read

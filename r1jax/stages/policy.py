@@ -74,9 +74,13 @@ class Policy:
     built = objective.rl(config, c, model, mesh, max_prompt=width)
     self.training, self._shapes, self._prompts_shape = built.training.compile(), built.shapes, built.prompts
     self._reference = c.kl_coef > 0
-    needed = self._reference or c.old_logps == 'trainer'
-    wanted = built.logps if needed else [self._gate_length()]
-    self._logps = {T: built.logps[T].compile() for T in wanted}
+    wanted = built.shapes if c.old_logps == 'trainer' else [self._gate_length()]
+    if self._reference and c.ref_dtype == 'float32':  # as the policy's weights: the same programs
+      wanted = built.shapes
+    self._logps = {'old_RxT': (self.training.prefix, {T: built.logps.rows[T].compile() for T in wanted})}
+    if self._reference:
+      self._logps['ref_RxT'] = self._logps['old_RxT'] if c.ref_dtype == 'float32' else (
+          built.reference.prefix.compile(), {T: built.reference.rows[T].compile() for T in built.shapes})
     copy = jax.jit(lambda params: params_lib.kept_as(params, c.ref_dtype))
     renewed = self._reference and c.ref_every
     copying = mesh_lib.Program(copy, (self.training.state.params,), mesh, mesh_lib.RULES)
@@ -202,9 +206,10 @@ class Policy:
     return jax.tree.map(lambda x: jax.device_put(x, x.sharding.with_memory_kind('device')), state.ref_params)
 
   def _with_logps(self, params, prompts: Prompts, micro_batches, field: str):
-    prefix, out = self.training.prefix(params, prompts), []
+    before, logps = self._logps[field]
+    prefix, out = before(params, prompts), []
     for T, rows, numbers in micro_batches:
-      found = self._logps[T](params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R)
+      found = logps[T](params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R)
       out.append((T, rows._replace(**{field: found}), numbers))
     return out
 

@@ -18,12 +18,13 @@ import numpy as np
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
 from r1jax.engine import params as params_lib
-from r1jax.exceptions import UserError
+from r1jax.exceptions import UserError, about
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.stages import reward_model
 from r1jax.data import scenarios
+from r1jax.data.sources import SPLITS
 from r1jax.stages import sft
 from r1jax.stages import common
 from r1jax.data import tasks
@@ -41,14 +42,39 @@ def check(config, name: str) -> None:
   c = config[name]
   if c.kind not in KINDS:
     raise UserError(f"{name}.kind={c.kind!r} is not one of {', '.join(KINDS)}")
-  if c.source != 'policy' and not os.path.exists(c.source):
-    raise UserError(f"{name}.source={c.source!r} is neither 'policy' nor a JSONL of preferences")
-  if c.source != 'policy':
-    _from_file(c)
+  if c.source == 'policy' and c.split not in SPLITS:
+    raise UserError(f'{name}.split={c.split!r} is not one of {", ".join(SPLITS)}')
+  if c.source == 'policy' and c.kind == 'pairs' and c.samples < 2:
+    raise UserError(f'{name}.samples={c.samples}: a pair takes two answers to a question, give at least 2')
   if c.template == prompts.CHAT:
     raise UserError(f'{name}.template={c.template!r}: a reward model is asked in one of our own templates')
   prompts.check(c.template)
-  objective.check(c, mesh_lib.create(config.mesh), c.length)
+  mesh = mesh_lib.create(config.mesh)
+  objective.check(c, mesh, c.length)
+  least = 2 * c.length * mesh_lib.batch_shards(mesh)
+  if c.kind == 'pairs' and c.micro_tokens < least:
+    raise UserError(f'{name}.micro_tokens={c.micro_tokens} are fewer than one pair, two rows of {c.length} tokens, on '
+                    f'each of {mesh_lib.batch_shards(mesh)} mesh shards (data x fsdp): at least {least}')
+
+
+def check_files(config, name: str) -> None:
+  """Raises UserError for preferences of a user's that are not there, cannot be read or are too few."""
+  c = config[name]
+  if c.source == 'policy':
+    return
+  if not os.path.exists(c.source):
+    raise UserError(f"{name}.source={c.source!r} is neither 'policy' nor a JSONL of preferences")
+  with about(f'{name}.source', c.source):
+    _divided(_from_file(c), name)
+
+
+def _divided(found: list[dict], name: str) -> tuple[list[dict], list[dict]]:
+  """(learned from, held out); UserError where one of them is empty."""
+  learned, heldout = reward_model.by_question(found, HELDOUT)
+  if not learned or not heldout:
+    raise UserError(f'{name}: {len(learned)} preferences to learn from and {len(heldout)} held out: both are needed; '
+                    'take more questions, or a policy whose answers differ more')
+  return learned, heldout
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -62,10 +88,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
             else _from_file(c))
 
   found = common.made_once(os.path.join(workdir, 'preferences.jsonl'), made)
-  learned, heldout = reward_model.by_question(found, HELDOUT)
-  if not learned or not heldout:
-    raise UserError(f'{name}: {len(learned)} preferences to learn from and {len(heldout)} held out: both are needed; '
-                    'take more questions, or a policy whose answers differ more')
+  learned, heldout = _divided(found, name)
   head, params = reward_model.with_head(model, step_dir, mesh)
   common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'],
                     prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]))

@@ -21,6 +21,8 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
 from r1jax.engine import objective
 from r1jax.data import prompts
+from r1jax.data import tasks
+from r1jax.stages import checking
 from r1jax.stages import reject
 from r1jax.stages import reward_model
 from r1jax.stages import sft
@@ -43,7 +45,21 @@ def check(config, name: str) -> None:
     raise UserError(f"{name}.kind={c.kind!r} is not one of {', '.join(KINDS)}")
   if c.source not in ('policy', 'stage'):
     raise UserError(f"{name}.source={c.source!r} is not one of policy, stage")
+  prompts.check(c.template)
+  if c.source == 'policy':
+    checking.task(tasks.only(c.task), f'{name}.task')
   objective.check(c, mesh_lib.create(config.mesh), c.length)
+
+
+def check_files(config, name: str) -> None:
+  """Raises UserError for questions that cannot be read or judged on this machine."""
+  c = config[name]
+  if c.source == 'policy':
+    checking.graders(_rows(c, name))
+
+
+def _rows(c, name: str) -> list[dict]:
+  return judging.questions(c.task, key=f'{name}.task', split='train', template=c.template)
 
 
 def right_step(text: str) -> bool | None:
@@ -95,7 +111,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
   """{id, ids, ends, labels} of each of the policy's samples: its question, token ids of prompt and answer, where steps
   end, what they are."""
-  asked = judging.questions(c.task, split='train', template=c.template)
+  asked = _rows(c, name)
   batches = common.Batches(common.host_directory(workdir))
   asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt)
   generator = sampling.Generator(

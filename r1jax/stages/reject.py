@@ -18,13 +18,14 @@ import shutil
 from r1jax.engine import checkpoint
 from r1jax.data import corpus
 from r1jax.data import formats
-from r1jax.exceptions import UserError
+from r1jax.exceptions import UserError, about
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
 from r1jax.data import prompts
 from r1jax.data import scenarios
 from r1jax.stages import judging
+from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.data import tasks
 from r1jax.rewards import format as form_lib
@@ -44,15 +45,31 @@ def check(config, name: str) -> None:
   c = config[name]
   mesh_lib.create(config.mesh)
   prompts.render(c.template, '')
-  asked = judging.questions(c.task, split='train', template=c.template, judged=True)
+  checking.task(tasks.only(c.task), f'{name}.task')
+  judge_lib.create(c.judge.to_dict())
+  if c.judge.kind == 'model':
+    with about(f'{name}.judge.template', c.judge.template):
+      prompts.render(c.judge.template, 'a question')
+
+
+def check_files(config, name: str) -> None:
+  """Raises UserError for questions, general samples or a judge that are not there, or do not work on this machine."""
+  c = config[name]
+  asked = judging.questions(c.task, key=f'{name}.task', split='train', template=c.template, judged=True)
+  ruled = [row for row in asked if row.get('grader') != 'judge']
+  if not ruled and not c.judge.kind and not c.general.source:
+    raise UserError(f'{name}.task.source={c.task.source!r}: no rule can grade any of its {len(asked)} questions, and '
+                    f"{name}.judge.kind is '': give a judge, 'endpoint' or 'model'")
+  checking.graders(ruled)
   if c.general.source and c.general.source != 'scenarios' and not os.path.exists(c.general.source):
     raise UserError(f"{name}.general.source={c.general.source!r} is neither 'scenarios' nor a JSONL of "
                     '{"prompt", "completion"}')
   if c.general.source not in ('', 'scenarios'):
     corpus.from_jsonl(c.general.source)
   if c.judge.kind == 'model':
-    checkpoint.find(c.judge.checkpoint)
-  judge_lib.create(c.judge.to_dict())
+    with about(f'{name}.judge.checkpoint', c.judge.checkpoint):
+      model, _, _ = common.load_model(c.judge.checkpoint)
+      common.check_length(model, c.judge.max_prompt + c.judge.max_tokens, f'{name}.judge')
   if c.filters.language:
     judging.check_languages(asked, f'set {name}.filters.language=0')
 

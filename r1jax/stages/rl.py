@@ -25,7 +25,8 @@ from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import profile
-from r1jax.exceptions import UserError
+from r1jax.exceptions import UserError, about
+from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.stages import evaluate
 from r1jax.stages import journal
@@ -83,10 +84,23 @@ def check(config, name: str) -> None:
     if weights.get(reward) and reward not in given:
       raise UserError(f'reward {reward!r} comes from a reward model: stage {name!r} needs the input {reward!r}, '
                       'or the weight 0')
-  if c.general.source and not 0 < c.general.share < 1:
-    raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
-  rows = _rows(c)
-  judging.Scorer(weights, '', sum(rows, []), overlong_buffer=c.overlong_buffer).close()
+  checking.weights(weights, max_tokens=limits.shortest(c.max_tokens), overlong_buffer=c.overlong_buffer)
+  checking.task(c.task, f'{name}.task')
+  if c.general.source:
+    tasks.check_general(c.general, f'{name}.general')
+    if not 0 < c.general.share < 1:
+      raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
+  if c.eval_every:
+    checking.task(tasks.only(config.evaluate.task), 'evaluate.task')
+
+
+def check_files(config, name: str) -> None:
+  """Raises UserError for questions that cannot be read or judged on this machine, before hours of another stage."""
+  c = config[name]
+  rows = _rows(c, name)
+  judging.Scorer(_weights(config, c), '', sum(rows, []), overlong_buffer=c.overlong_buffer).close()
+  if c.eval_every and not any(spec.get('config', spec['name']) == 'evaluate' for spec in config.stages):
+    evaluate.check_files(config, 'evaluate')  # else a stage of that name does
   _warn_if_shared(config.evaluate.task, c, rows[0], name)
 
 
@@ -95,7 +109,8 @@ def _warn_if_shared(measured, c, rows: list[dict], name: str) -> None:
   sources = ', '.join(task.source for task in tasks.several(c.task))
   if not (any(tasks.is_file(task.source) for task in tasks.several(c.task)) and tasks.is_file(measured.source)):
     return
-  both = tasks.shared(rows, tasks.asked(measured, split='heldout', template=c.template))
+  with about('evaluate.task.source', measured.source):
+    both = tasks.shared(rows, tasks.asked(measured, split='heldout', template=c.template))
   if both:
     log.warning('%s: %d questions of evaluate.task.source=%s share ten words in a row with those of %s', name, both,
                 measured.source, sources)
@@ -106,11 +121,12 @@ def _weights(config, c) -> dict[str, float]:
   return (c.rewards if c.get('rewards') else config.rewards).to_dict()
 
 
-def _rows(c) -> tuple[list[dict], list[dict]]:
-  """(questions that reason, general ones)."""
+def _rows(c, name: str = '') -> tuple[list[dict], list[dict]]:
+  """(questions that reason, general ones); name: of the stage, for errors."""
   at = dict(split='train', template=c.template)
   seed = tasks.several(c.task)[0].seed
-  return judging.questions(c.task, **at), tasks.general(c.general, seed=seed, **at) if c.general.source else []
+  return (judging.questions(c.task, key=name and f'{name}.task', **at),
+          tasks.general(c.general, seed=seed, key=f'{name}.general', **at) if c.general.source else [])
 
 
 def _shares(c, reasoning: list[dict]) -> tuple[tuple[int, float], ...]:

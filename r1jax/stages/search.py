@@ -27,6 +27,8 @@ from r1jax.stages import reward_model
 from r1jax import rewards
 from r1jax.stages import common
 from r1jax.data import tasks
+from r1jax.data.sources import SPLITS
+from r1jax.stages import checking
 from r1jax.stages import judging
 from r1jax.rewards import pool
 from r1jax.types import Request, UserError
@@ -46,12 +48,22 @@ def check(config, name: str) -> None:
     raise UserError(f'{name}.samples={c.samples} is not a multiple of {name}.keep={c.keep}, the prefixes that stay')
   mesh_lib.create(config.mesh)
   prompts.check(c.template)
-  _rows(c)
+  if c.split not in SPLITS:
+    raise UserError(f'{name}.split={c.split!r} is not one of {", ".join(SPLITS)}')
+  if c.kind != 'rerank' and not 0 < c.step_tokens <= c.max_tokens:
+    raise UserError(f'{name}.step_tokens={c.step_tokens} of a step must lie between 1 and {name}.max_tokens='
+                    f'{c.max_tokens} of the answer')
+  checking.task(tasks.only(c.task), f'{name}.task')
 
 
-def _rows(c) -> list[dict]:
+def check_files(config, name: str) -> None:
+  """Raises UserError for questions that cannot be read or judged on this machine."""
+  checking.graders(_rows(config[name], name))
+
+
+def _rows(c, name: str) -> list[dict]:
   return [{**row, 'task': tasks.name_of(tasks.only(c.task).source)}
-          for row in judging.questions(c.task, split=c.split, template=c.template)]
+          for row in judging.questions(c.task, key=f'{name}.task', split=c.split, template=c.template)]
 
 
 @dataclasses.dataclass
@@ -176,7 +188,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Searches with inputs['checkpoint'] as the policy and inputs['steps'] as the model of steps;
   returns what it found."""
   c = config[name]
-  mesh, rows = mesh_lib.create(config.mesh), _rows(c)
+  mesh, rows = mesh_lib.create(config.mesh), _rows(c, name)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   rows = prompts.ready(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   place = common.host_directory(workdir)

@@ -22,6 +22,7 @@ from r1jax.engine import packing
 from r1jax.engine import objective
 from r1jax.engine import profile
 from r1jax.data import prompts
+from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.stages import monitor
 from r1jax.data import tasks
@@ -47,13 +48,16 @@ def check(config, name: str) -> None:
   if c.corpus == 'arithmetic':
     prompts.render(c.template, '')
     zoo.get(c.model)
-  elif c.corpus == 'stage':
-    pass  # an earlier stage writes it
-  elif c.corpus == 'jsonl':
-    if not os.path.exists(c.path):
-      raise UserError(f'{name}.path={c.path!r} is no file: give a JSONL of {{"prompt", "completion"}}')
-  else:
+    checking.task(c.task, f'{name}.task', sized=False)
+  elif c.corpus not in ('stage', 'jsonl'):  # an earlier stage writes it, or a user
     raise UserError(f"{name}.corpus={c.corpus!r} is not a corpus: 'arithmetic', 'jsonl' or 'stage'")
+
+
+def check_files(config, name: str) -> None:
+  """Raises UserError where there are no documents of a user's."""
+  c = config[name]
+  if c.corpus == 'jsonl' and not os.path.exists(c.path):
+    raise UserError(f'{name}.path={c.path!r} is no file: give a JSONL of {{"prompt", "completion"}}')
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:

@@ -1,0 +1,330 @@
+"""What is looked at before any stage works: by a run, on its own devices (pipeline.py), and by a plan, on those of its
+topology (plan/phases.py).
+
+A stage's module has check(config, part), which sees its values and the mesh, and check_files(config, part), which sees
+what it reads on this machine and what judges there. What several stages must agree on is here: inputs, the model's
+positions, rows that a mesh deals out.
+"""
+
+import contextlib
+import importlib
+import logging
+import math
+import os
+import re
+from typing import NamedTuple
+
+from r1jax import convert
+from r1jax import limits
+from r1jax import paths
+from r1jax import values
+from r1jax import workdir as workdir_lib
+from r1jax.data import formats
+from r1jax.engine import checkpoint
+from r1jax.engine import mesh as mesh_lib
+from r1jax.exceptions import InputError, UserError, about
+from r1jax.models import zoo
+from r1jax.stages import cold_start
+from r1jax.stages import common
+
+log = logging.getLogger('r1jax')
+
+
+def module(spec: dict):
+  """The module of a stage: of r1jax.stages, or convert, which is a tool as well."""
+  room = 'r1jax' if spec['run'] == 'convert' else 'r1jax.stages'
+  return importlib.import_module(f'{room}.{spec["run"]}')
+
+
+def part_of(spec: dict) -> str:
+  """The key of the part of the config that a stage reads."""
+  return spec.get('config', spec['name'])
+
+
+def run(config, *, files: bool = True, standing: dict[str, str] | None = None, even: bool = False) -> None:
+  """Every stage that is to run looks at its part of the config, and then at what it reads.
+
+  Args:
+    files: look at what is read on this machine, too; else at values alone.
+    standing: stages that are finished and will not run again, each with its directory: what one of them has read may be
+      gone.
+    even: rows that the mesh does not deal out evenly are an error; else they are filled up, and the log says so.
+
+  Raises:
+    UserError: a value that cannot be; InputError: something that is read is missing or cannot be used.
+  """
+  standing = standing or {}
+  values.check(config)
+  if 'attention' in config and 'mesh' in config:
+    common.attention_path(config.attention, config.dtype, mesh_lib.create(config.mesh))
+  _check_order(config)
+  to_run = [spec for spec in config.stages if spec['name'] not in standing]
+  looking = [spec for spec in to_run if hasattr(module(spec), 'check')]
+  for spec in looking:
+    _check_inputs(config, spec)
+  _check_positions(config, to_run, Models(config, files=False, later=files))
+  for spec in looking:
+    with _of_stage(spec):
+      module(spec).check(config, part_of(spec))
+      _check_tokens(config, spec)
+  _check_rows(config, to_run, even)
+  if files:
+    try:
+      models = _check_files(config, standing)
+    except UserError as e:
+      raise InputError(str(e)) from e
+    _check_positions(config, to_run, models)
+
+
+def _check_files(config, standing: dict[str, str]) -> 'Models':
+  """What stages read; returns the models, of which sources now tell."""
+  found = {}
+  for spec in config.stages:
+    for source in spec['inputs'].values():
+      if source.startswith('from_run/'):
+        elsewhere(config, source)
+    stage = module(spec)
+    with _of_stage(spec):
+      if spec['name'] in standing:
+        if hasattr(stage, 'check_standing'):
+          stage.check_standing(config, part_of(spec), standing[spec['name']])
+      elif hasattr(stage, 'check_files'):
+        found[spec['name']] = stage.check_files(config, part_of(spec))  # an import's is its model
+  return Models(config, standing=standing, imported={k: v for k, v in found.items() if v is not None})
+
+
+@contextlib.contextmanager
+def _of_stage(spec: dict):
+  """Names the stage, where an error does not."""
+  try:
+    yield
+  except UserError as e:
+    if re.search(rf'\b({re.escape(spec["name"])}|{re.escape(part_of(spec))})\b', str(e)):
+      raise
+    raise UserError(f'{spec["name"]}: {e}') from e
+
+
+# --- what stages take in
+
+
+def elsewhere(config, source: str) -> dict | None:
+  """What the other run's pipeline.json says of 'from_run/STAGE', its directory in full; None for another name.
+
+  A checkpoint that `convert import` wrote stands for the stage `base` of a run.
+
+  Raises:
+    UserError: config.from_run names no run, or one that has not finished that stage.
+  """
+  run_, _, name = source.partition('/')
+  if run_ != 'from_run':
+    return None
+  given = paths.local(config.get('from_run', ''), '--config.from_run')
+  path = os.path.join(given, 'pipeline.json')
+  if name == 'base' and given and not os.path.exists(path) and os.path.exists(os.path.join(given, 'model.json')):
+    return {'directory': given}
+  if not given or not os.path.exists(path):
+    raise UserError(f'from_run={given!r} holds no run: give the work dir of a finished one, --config.from_run=DIR')
+  stages = {entry['name']: entry for entry in workdir_lib.read(path, {})['stages']}
+  if name not in stages:
+    raise UserError(f'the run in {given} has not finished stage {name!r}: it has {", ".join(stages)}')
+  return {**stages[name], 'directory': os.path.join(given, stages[name]['directory'])}
+
+
+def _check_order(config) -> None:
+  earlier = set()
+  for spec in config.stages:
+    unknown = [source for source in spec['inputs'].values()
+               if source not in earlier and not source.startswith('from_run/')]
+    if unknown:
+      raise UserError(f'stage {spec["name"]!r} takes input from {unknown[0]!r}, which is no earlier stage')
+    earlier.add(spec['name'])
+
+
+_NEEDS = {'rl': ('checkpoint',), 'reject': ('checkpoint',), 'preference': ('checkpoint',), 'process': ('checkpoint',),
+          'search': ('checkpoint', 'steps')}
+
+
+def _check_inputs(config, spec: dict) -> None:
+  """Of one stage: its part of the config is there, and so are the inputs that it cannot do without."""
+  name, run_, key = spec['name'], spec['run'], part_of(spec)
+  if key not in config:
+    raise UserError(f'stage {name!r} reads the part {key!r} of the config, which has none of that name')
+  c, needed = config[key], set(_NEEDS.get(run_, ()))
+  if run_ == 'cold_start':
+    needed |= {wanted for source, wanted in cold_start.SOURCES.items() if c[source].questions}
+  if (run_, c.get('corpus')) == ('sft', 'stage') or (run_, c.get('source')) == ('process', 'stage'):
+    needed.add('data')
+  if run_ == 'sft' and 'checkpoint' not in spec['inputs'] and 'model' not in c:
+    needed.add('checkpoint')
+  if missing := sorted(needed - set(spec['inputs'])):
+    raise UserError(f'stage {name!r} needs the input {missing[0]!r}: name an earlier stage, or from_run/STAGE, for it')
+  if run_ == 'evaluate' and not models_of(spec):
+    raise UserError(f'stage {name!r} has no model to evaluate among its inputs')
+
+
+def models_of(spec: dict) -> list[str]:
+  """The inputs of a stage, as stages are named, that are models which it asks or trains; not those that judge."""
+  inputs = spec['inputs']
+  if spec['run'] == 'evaluate':
+    return [source for key, source in inputs.items() if not key.startswith('reward_')]
+  return [inputs[key] for key in ('checkpoint', 'base', 'zero') if key in inputs]
+
+
+# --- the model of each stage
+
+
+class Model(NamedTuple):
+  """Which model a stage works on."""
+  config: object  # models/zoo.py
+  said: str  # its name there, or its place
+  name: str = ''  # in models/zoo.py, where the config says one
+  imported: bool = False  # config.model says what it has otherwise than its source
+
+
+class Models:
+  """Stage -> the model that it makes, or works on where it makes none."""
+
+  def __init__(self, config, *, files: bool = True, later: bool = False, standing: dict[str, str] | None = None,
+               imported: dict | None = None):
+    """
+    Args:
+      files: read the sizes of a source or of another run, where the config names them; else names alone tell.
+      later: what will be read is not known yet, whatever its name.
+      standing: as of run. imported: stage -> Config of what its source has, if that is known.
+    """
+    self._config, self._files, self._later = config, files, later
+    self._standing, self._imported = standing or {}, dict(imported or {})
+    self._specs = {spec['name']: spec for spec in config.stages}
+
+  def of(self, name: str) -> Model | None:
+    """Of a stage or of 'from_run/STAGE'; None where nothing tells yet."""
+    if name not in self._specs:
+      return self._of_other_run(name)
+    if name in self._standing and (found := _in(self._standing[name])):
+      return found
+    spec = self._specs[name]
+    if spec['run'] == 'convert':
+      return self._of_import(name, part_of(spec))
+    if models := models_of(spec):
+      return self.of(models[0])
+    return _named(part_of(spec), self._config[part_of(spec)].model)
+
+  def _of_import(self, name: str, key: str) -> Model | None:
+    c = self._config[key]
+    given = convert.told(self._config, c)
+    if name in self._imported:
+      return Model(self._imported[name], c.source, c.model, True)
+    if self._later and c.source:
+      return None
+    if c.source and (self._files or not c.model):
+      opened = convert.open_source(c.source, given['stop'])
+      self._imported[name] = convert.config_of(opened, given['model'], given['changes'])
+      return Model(self._imported[name], c.source, c.model, True)
+    return _named(key, c.model, given['changes'], imported=True) if c.model else None
+
+  def _of_other_run(self, source: str) -> Model | None:
+    if self._later:
+      return None
+    if self._files and self._config.get('from_run'):
+      return _in(elsewhere(self._config, source)['directory'])
+    base = self._config.get('base', {})  # that of the run it starts from, by the same config
+    if 'source' in base:
+      return self._of_import('', 'base')
+    return _named('base', base.model) if 'model' in base else None
+
+
+def _named(key: str, name: str, changes: dict | None = None, *, imported: bool = False) -> Model:
+  with about(f'{key}.model', name):
+    return Model(zoo.get(name, **(changes or {})), name, name, imported)
+
+
+def _in(directory: str) -> Model | None:
+  """The model that a stage has left."""
+  sizes = checkpoint.read_json(os.path.join(directory, 'model.json'), None)
+  return Model(zoo.from_dict(sizes), directory) if sizes else None
+
+
+# --- what stages and their models must agree on
+
+
+def _lengths(run_: str, c) -> dict[str, int]:
+  """{the keys that say so: positions of a model that a stage's texts may take}."""
+  found = {}
+  if run_ in ('sft', 'preference', 'process') and 'length' in c:
+    found['length'] = c.length
+  asks = run_ not in ('sft', 'preference', 'process') or c.get('source') == 'policy'
+  if asks and 'max_prompt' in c and 'max_tokens' in c:
+    found['max_prompt max_tokens'] = c.max_prompt + limits.longest(c.max_tokens)
+    if run_ == 'evaluate' and c.get('prefill'):
+      found['max_prompt max_tokens'] += 16  # stages/evaluate.py
+  return found
+
+
+def _check_positions(config, specs: list[dict], models: Models) -> None:
+  """Texts of a stage that are longer than its models have positions."""
+  for spec in specs:
+    key = part_of(spec)
+    for keys, needed in _lengths(spec['run'], config[key] if key in config else {}).items():
+      for source in models_of(spec) or [spec['name']]:
+        model = models.of(source)
+        if model is not None and needed > model.config.max_length:
+          raise UserError(_too_long(f'stage {spec["name"]}', config[key], key, keys.split(), needed, model))
+
+
+def _too_long(stage: str, c, key: str, names: list[str], needed: int, model: Model) -> str:
+  said = ' + '.join(f'{key}.{name}={c[name]}' for name in names)
+  prefill = ' and a prefill' if needed > sum(c[name] for name in names) else ''
+  more = (f', or say --config.model.max_length={needed} (often with rope_theta or rope_scaling)' if model.imported
+          else '')
+  return f'{stage}: {said}{prefill} exceed max_length={model.config.max_length} of {model.said}: lower them{more}'
+
+
+def _check_tokens(config, spec: dict) -> None:
+  """A base that is trained here has rows to spare for the tokens that the formats of later stages add."""
+  wanted, root = set(), spec
+  specs = {other['name']: other for other in config.stages}
+  while root is not None and models_of(root):
+    name = config[part_of(root)].get('format', '') if root['run'] == 'sft' else ''
+    wanted |= set(formats.get(name).tokens) if name else set()
+    root = specs.get(models_of(root)[0])
+  if root is None or root['run'] != 'sft' or 'tokenizer' in root['inputs']:  # that may have them
+    return
+  key = part_of(root)
+  spare = config[key].get('spare_tokens', 0)
+  if len(wanted) > spare:
+    raise UserError(f'{key}.spare_tokens={spare}, but formats of {spec["name"]} and before it add {len(wanted)}: '
+                    f'--config.{key}.spare_tokens={len(wanted)}')
+
+
+def _dealt(run_: str, c) -> dict[str, int]:
+  """{the keys that say so: rows that a stage deals out over the mesh at a time}."""
+  times = lambda *keys: {' x '.join(keys): math.prod(c.get(key) or 0 for key in keys)}
+  if run_ == 'sft':
+    return times('batch')
+  if run_ == 'rl':
+    return times('groups') | times('slots')
+  trains = run_ in ('preference', 'process')
+  found = times('batch') if trains else {}
+  if trains and c.get('source') != 'policy':
+    return found
+  if c.get('slots'):
+    return found | times('slots')
+  if run_ == 'search' and c.get('kind') != 'rerank':
+    each = {'samples / keep': c.samples // c.keep} if c.kind == 'beam' else {'expand': c.expand}
+    return {f'batch x {key}': c.batch * n for key, n in each.items()}
+  return found | times('sample_batch' if trains else 'batch', 'samples')
+
+
+def _check_rows(config, specs: list[dict], even: bool) -> None:
+  """Rows that are no multiple of the devices over which they are dealt out."""
+  if 'mesh' not in config:
+    return
+  mesh = mesh_lib.create(config.mesh)
+  shards = mesh_lib.batch_shards(mesh)
+  for key, run_ in {part_of(spec): spec['run'] for spec in specs if part_of(spec) in config}.items():
+    for keys, n in _dealt(run_, config[key]).items() if run_ != 'convert' else ():
+      if even:
+        mesh_lib.check_divides(f'{key}.{keys}', n, mesh)
+      elif n % shards:
+        log.warning('%s.%s=%d is no multiple of the %d devices on mesh axes data x fsdp: filled up to %d', key, keys, n,
+                    shards, -(-n // shards) * shards)

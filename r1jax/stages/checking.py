@@ -1,0 +1,50 @@
+"""What several stages look at before any of them works: rewards and what grades their questions.
+
+A stage's `check` sees its values, on any machine; its `check_files` what it reads and what judges on this one.
+"""
+
+from r1jax import own
+from r1jax import rewards
+from r1jax.data import task_check
+from r1jax.data import tasks
+from r1jax.exceptions import UserError, about
+from r1jax.stages import judging
+
+
+def task(c, key: str, *, sized: bool = True) -> None:
+  """Of a stage's task at `key` of the config, or its list of them: UserError for what no row is needed to see.
+
+  sized: it says itself how many questions it asks.
+  """
+  task_check.check(c, key, sized=sized)
+  for one in tasks.several(c):
+    if one.get('reward'):
+      with about(f'{key}.reward', one.reward):
+        _there_is(one.reward)
+
+
+def weights(given: dict[str, float], *, max_tokens: int, overlong_buffer: int) -> None:
+  """Of a stage's rewards.
+
+  Raises:
+    UserError: all are off, there is none of a name, or one that looks at lengths has nothing to go by.
+  """
+  wanted = judging.counted(given)
+  if 'overlong' in wanted and not 0 < overlong_buffer <= max_tokens:
+    raise UserError(f"overlong_buffer={overlong_buffer}: the reward 'overlong' needs 1 to max_tokens={max_tokens}")
+  for name in wanted:
+    if name != 'accuracy' and name not in judging.MODELS:
+      _there_is(name)
+
+
+def _there_is(name: str) -> None:
+  if not own.names(name):  # a user's file is read with the others
+    try:
+      rewards.get(name)
+    except ValueError as e:
+      raise UserError(str(e)) from e
+
+
+def graders(rows: list[dict]) -> None:
+  """UserError where what grades these rows does not work on this machine, or cannot grade one of them."""
+  judging.start({row.get('reward', 'math') for row in rows}, rows)
