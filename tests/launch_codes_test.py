@@ -1,5 +1,6 @@
 """experiments/launch: exit codes and signals. gcloud, SLURM's commands and the Python of a host are stubs."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -57,12 +58,16 @@ touch "$STUB/up"
 while :; do sleep 0.05; done''')
   command = ['bash', 'experiments/launch/host.sh', '--extra=tpu', '--restarts=5', *launching.SEVEN]
   with subprocess.Popen(command, cwd=launching.ROOT, env=launching.environment(**host), stderr=subprocess.PIPE,
-                        text=True) as process:
-    launching.until((tmp_path / 'up').exists)
-    process.send_signal(signal.SIGTERM)
-    launching.until((tmp_path / 'asked').exists)
-    process.send_signal(signal.SIGTERM)  # an impatient one: it still waits
-    said = process.communicate(timeout=30)[1]
+                        text=True, start_new_session=True) as process:
+    try:
+      launching.until((tmp_path / 'up').exists)
+      process.send_signal(signal.SIGTERM)
+      launching.until((tmp_path / 'asked').exists)
+      process.send_signal(signal.SIGTERM)  # an impatient one: it still waits
+      said = process.communicate(timeout=20)[1]
+    finally:
+      with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
   assert process.returncode == 143 and (tmp_path / 'saved').exists() and 'the same command' not in said
 
 
@@ -123,10 +128,13 @@ exit 143''')
   args = [launching.STUDENT[0], f'--workdir={tmp_path}/run', f'--grace={30 if ends else 0.2}']
   with subprocess.Popen(['bash', 'experiments/launch/slurm.sh', *args], cwd=launching.ROOT,
                         env=launching.environment(**cluster), start_new_session=True) as process:
-    launching.until((tmp_path / 'up').exists)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0
-    os.killpg(process.pid, signal.SIGKILL)  # as SLURM ends what a batch script leaves behind
+    try:
+      launching.until((tmp_path / 'up').exists)
+      process.send_signal(signal.SIGTERM)
+      assert process.wait(timeout=20) == 0
+    finally:  # as SLURM ends what a batch script leaves behind
+      with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
   assert (tmp_path / 'scancel').read_text() == '--signal=TERM 7\n'
   assert set((tmp_path / 'scontrol').read_text().splitlines()) == {'requeue Incomplete 7'}
 

@@ -42,7 +42,7 @@ def stub(path, text):
 
 def until(what):
   """Returns when what() is true."""
-  end = time.monotonic() + 30
+  end = time.monotonic() + 20
   while not what():
     assert time.monotonic() < end
     time.sleep(0.02)

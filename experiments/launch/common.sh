@@ -81,6 +81,7 @@ plan() {
 goes_on() { [ "$1" = 143 ] || [ "$1" = 5 ]; }
 
 # ended PID: waits for a child until it is gone, whatever signals come meanwhile; its exit code is in `code`.
+# shellcheck disable=SC2034
 ended() {
   code=0
   wait "$1" || code=$?

@@ -33,6 +33,7 @@ if dry; then
 fi
 
 child='' asked=''
+# shellcheck disable=SC2329
 stop() {
   asked=1
   [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true
