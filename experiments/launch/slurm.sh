@@ -53,13 +53,16 @@ if dry; then
   exit 0
 fi
 
+timer=''
 stop() {  # the time is nearly up: hosts save, and the job is queued again even if they do not end in time
   scancel --signal=TERM "$job"
   { sleep "$grace"; "${requeue[@]}"; } &
+  timer=$!
 }
 trap stop TERM
 "${step[@]}" &
 ended $!
+[ -z "$timer" ] || kill "$timer" 2>/dev/null || true
 [ "$code" != 0 ] || exit 0
 codes=$(cat "$exits"/* 2>/dev/null) || exit "$code"  # no host has come as far as host.sh
 for one in $codes; do
