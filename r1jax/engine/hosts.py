@@ -52,6 +52,8 @@ def join() -> None:
     log.info('hosts: this process alone')
     return
   log.info("hosts: as JAX's own detection finds them, for %s is set", shown)
+  if shown == 'SLURM_NTASKS':
+    _all_gpus_of_a_node()
   try:
     _join()
   except (OSError, ValueError, RuntimeError) as e:
@@ -105,6 +107,15 @@ def stop_due(grace: float) -> bool:
 # --- lost
 
 _watching: '_Watch | None' = None
+
+
+def _all_gpus_of_a_node() -> None:
+  """JAX takes one GPU a process where it finds SLURM. A process that is alone on its node has them all."""
+  env = os.environ
+  gpus, alone = env.get('SLURM_GPUS_ON_NODE', ''), re.fullmatch(r'1(\(x\d+\))?', env.get('SLURM_TASKS_PER_NODE', ''))
+  if alone and gpus.isdigit() and int(gpus) > 1 and 'JAX_LOCAL_DEVICE_IDS' not in env:
+    env['JAX_LOCAL_DEVICE_IDS'] = ','.join(map(str, range(int(gpus))))
+    log.info('hosts: one process on this node, with all its %s GPUs', gpus)
 
 
 def _join(*args) -> None:
