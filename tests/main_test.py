@@ -58,6 +58,24 @@ def test_hosts_are_found_where_the_environment_shows_them(joined, monkeypatch, c
   assert [said in message for message in caplog.messages] == [True]
 
 
+@pytest.mark.parametrize('env, ids', [
+    ({'SLURM_TASKS_PER_NODE': '1(x2)', 'SLURM_GPUS_ON_NODE': '4'}, '0,1,2,3'),
+    ({'SLURM_TASKS_PER_NODE': '1', 'SLURM_GPUS_ON_NODE': '8'}, '0,1,2,3,4,5,6,7'),
+    ({'SLURM_TASKS_PER_NODE': '1', 'SLURM_GPUS_ON_NODE': '1'}, None),
+    ({'SLURM_TASKS_PER_NODE': '4(x2)', 'SLURM_GPUS_ON_NODE': '4'}, None),  # a process a GPU
+    ({'SLURM_TASKS_PER_NODE': '1,2', 'SLURM_GPUS_ON_NODE': '4'}, None), ({'SLURM_TASKS_PER_NODE': '1'}, None),
+    ({'SLURM_TASKS_PER_NODE': '1', 'SLURM_GPUS_ON_NODE': '4', 'JAX_LOCAL_DEVICE_IDS': '0,1'}, '0,1'),
+])
+def test_a_process_that_is_alone_on_its_node_takes_all_its_gpus(joined, monkeypatch, env, ids):
+  """JAX by itself would take one, where SLURM says who is who."""
+  monkeypatch.setenv('JAX_LOCAL_DEVICE_IDS', '')  # so that it is taken away again
+  monkeypatch.delenv('JAX_LOCAL_DEVICE_IDS')
+  for name, value in {**SLURM, 'SLURM_STEP_NODELIST': 'n[1-4]', **env}.items():
+    monkeypatch.setenv(name, value)
+  hosts.join()
+  assert joined == [()] and os.environ.get('JAX_LOCAL_DEVICE_IDS') == ids
+
+
 def test_a_tpu_vm_is_asked_for_its_hosts(joined, monkeypatch):
   """No variable names them; JAX sets TPU_ML_PLATFORM where it finds chips."""
   monkeypatch.setenv('TPU_ML_PLATFORM', 'JAX')

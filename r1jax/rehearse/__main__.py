@@ -31,6 +31,10 @@ _WORK = _STRING('work', os.path.join('runs', 'rehearsal'), 'what is written; wha
 _STAGES = _STRING('stages', '', 'NAME[,NAME]: these, and what they need; default: all')
 _LIMIT = _INTEGER('limit', 2400, 'seconds after which the run counts as stuck')
 
+# Rehearsals of one family compile the same programs; environment's own directory goes before.
+_CACHE = {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.3', 'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '0',
+          'JAX_COMPILATION_CACHE_DIR': os.environ.get('JAX_COMPILATION_CACHE_DIR') or os.path.join(
+              os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'r1jax', 'rehearse')}
 _GRACE = 60  # seconds that the other hosts have to end after one has failed
 _NOISE = ('For simplicity, JAX', '-----', '[Gloo]')
 _TIMED = ('time/', 'seconds', '_per_second')
@@ -108,7 +112,7 @@ def _environment(devices: int, **more) -> dict:
   hosts = 'JAX_COORDINATOR', 'JAX_NUM', 'JAX_PROC'
   kept = {key: value for key, value in os.environ.items() if not key.startswith(hosts)}
   return {**kept, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices} '
-          '--xla_backend_optimization_level=0', **more}
+          '--xla_backend_optimization_level=0', **_CACHE, **more}
 
 
 def _teach(config, work: str, model: str, out: str) -> None:
