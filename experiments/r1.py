@@ -53,7 +53,7 @@ STAGES = {
             'tiny': dict(learning_rate=3e-4, steps=48, groups=16, minibatches=2, max_tokens=64, ref_every=0),
             'qwen2.5-7b': dict(learning_rate=1e-6, steps=800, groups=32, minibatches=4, max_tokens=7168),
             'deepseek-v3': dict(learning_rate=3e-6, steps=10400, groups=32, minibatches=16, micro_tokens=32 * 65536,
-                                max_tokens=((0, 32768), (8200, 65536)))}),
+                                slots=128, max_tokens=((0, 32768), (8200, 65536)))}),
     'evaluate_zero': ('evaluate', dict(base='base', zero='zero'), None, {}),  # None: with the keys of `evaluate`
 
     # Stage 1, cold start (2.3.1): thousands of long chains of thought from four sources, and SFT on them. How many of

@@ -257,9 +257,14 @@ _handler = None  # C has no reference of its own
 
 
 def _end(line: str, code: int) -> None:
-  print(f'r1jax: {line}', file=sys.stderr, flush=True)
-  sys.stdout.flush()
+  print(f'r1jax: {line}', file=sys.stderr)
+  _flush()
   os._exit(code)  # threads wait for a host that will not come, and so would every handler of an orderly exit
+
+
+def _flush() -> None:
+  for stream in (sys.stdout, sys.stderr):
+    stream.flush()
 
 
 def run(main, argv: list[str]) -> int:
@@ -295,4 +300,5 @@ def _leave(code: int) -> None:
       time.sleep(5 * BEAT)  # the others read it here, and wait for a line of their own first
   except Exception:  # pylint: disable=broad-except  there is nobody to tell
     pass
-  _end('this host leaves the run, the others end with it', code)
+  _flush()
+  os._exit(code)

@@ -35,6 +35,8 @@ def shrink(config, mesh: dict[str, int], work: str, models: dict[str, str]) -> C
       _STAGES[spec['run']](c, shards, work)
     if _from_nothing(config):
       _short(c)
+  if not any(spec.get('config', spec['name']) == 'evaluate' for spec in small.stages):
+    _evaluate(small.evaluate, shards, work)  # RL looks at its questions
   return small
 
 
