@@ -113,12 +113,16 @@ def rows(path: pathlib.Path) -> list[dict]:
 
 def weights(stage: pathlib.Path) -> dict[str, np.ndarray]:
   """Every array of a stage's newest checkpoint, by name."""
-  import orbax.checkpoint as ocp
-  newest, out = max((stage / 'checkpoints').glob('[0-9]*'), key=lambda p: int(p.name)), {}
+  import logging
   import jax
+  import orbax.checkpoint as ocp
+  logging.getLogger('absl').setLevel(logging.ERROR)  # an item alone has no metadata of its own
+  newest, out = max((stage / 'checkpoints').glob('[0-9]*'), key=lambda p: int(p.name)), {}
+  as_numpy = lambda _: ocp.RestoreArgs(restore_type=np.ndarray)
   for item in ('params', 'rest'):
     with ocp.PyTreeCheckpointer() as checkpointer:
-      tree = checkpointer.restore(newest / item)
+      tree = checkpointer.restore(newest / item, restore_args=jax.tree.map(
+          as_numpy, checkpointer.metadata(newest / item).item_metadata.tree))
     out |= {item + jax.tree_util.keystr(path): np.asarray(leaf)
             for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
   return out
