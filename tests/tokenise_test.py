@@ -5,7 +5,9 @@ import json
 import logging
 import os
 import pathlib
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -164,6 +166,45 @@ def test_hosts_make_a_share_each(tmp_path, tokenizer, source, small_parts, monke
     monkeypatch.setattr(tokenise.mesh_lib, 'is_local', lambda number, host=host: number % hosts == host)
     tokenise._make(source, tokenizer, str(tmp_path), 'sft')
   assert sorted(sum(made, [])) == [job[0] for job in source.jobs()] and len(made) == min(hosts, len(source.jobs()))
+
+
+HOST = """
+import logging, sys
+from r1jax.data import token_files, tokenizer
+from r1jax.engine import hosts
+from r1jax.stages import tokenise
+logging.basicConfig(level=logging.INFO)
+logging.getLogger('r1jax').setLevel(logging.INFO)
+hosts.join()
+token_files.PART_BYTES = 700
+documents = tokenise.documents(tokenise.Jsonl(sys.argv[1]), tokenizer.Tokenizer(sys.argv[2]), sys.argv[3], 'sft')
+print(sum(int(ids.sum()) for ids, _ in documents.read(range(len(documents))).values()), len(documents), flush=True)
+"""
+
+
+def on_two_hosts(tmp_path, tokenizer, paths) -> list[tuple[int, str]]:
+  """(exit code, what it said) of each."""
+  with socket.create_server(('127.0.0.1', 0)) as free:
+    port = free.getsockname()[1]
+  env = {**os.environ, 'JAX_COORDINATOR_ADDRESS': f'127.0.0.1:{port}', 'JAX_NUM_PROCESSES': '2', 'XLA_FLAGS': ''}
+  hosts = [subprocess.Popen([sys.executable, '-c', HOST, path, tokenizer.directory, str(tmp_path)], cwd=ROOT,
+                            env={**env, 'JAX_PROCESS_ID': str(i)}, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT) for i, path in enumerate(paths)]
+  said = [host.communicate(timeout=100)[0] for host in hosts]
+  return [(host.returncode, text) for host, text in zip(hosts, said)]
+
+
+def test_two_hosts_share_the_work_and_read_all_of_it(tmp_path, tokenizer, source):
+  total = f'{sum(sum(ids) for ids, _ in wanted(tokenizer))} {len(TEXTS)}'
+  first, second = on_two_hosts(tmp_path, tokenizer, [source.path] * 2)
+  assert (first[0], second[0]) == (0, 0), first[1] + second[1]
+  assert total in first[1] and total in second[1]
+  made = [int(re.search(r'sft: (\d+) documents tokenised', text)[1]) for _, text in (first, second)]
+  assert sum(made) == len(TEXTS) and min(made) > 20
+  other = tmp_path / 'other.jsonl'
+  other.write_text('{"prompt": "a", "completion": "b"}')
+  for code, text in on_two_hosts(tmp_path, tokenizer, [source.path, str(other)]):
+    assert code == 1 and 'is not the same file on every host' in text
 
 
 # --- made once; torn, changed
