@@ -164,7 +164,7 @@ def test_hosts_make_a_share_each(tmp_path, tokenizer, source, small_parts, monke
                                                                                         or ()))
   for host in range(hosts):
     monkeypatch.setattr(tokenise.mesh_lib, 'is_local', lambda number, host=host: number % hosts == host)
-    tokenise._make(source, tokenizer, str(tmp_path), 'sft')
+    tokenise._make(source, tokenizer, str(tmp_path), 'sft', source.made_from())
   assert sorted(sum(made, [])) == [job[0] for job in source.jobs()] and len(made) == min(hosts, len(source.jobs()))
 
 
@@ -201,10 +201,15 @@ def test_two_hosts_share_the_work_and_read_all_of_it(tmp_path, tokenizer, source
   assert total in first[1] and total in second[1]
   made = [int(re.search(r'sft: (\d+) documents tokenised', text)[1]) for _, text in (first, second)]
   assert sum(made) == len(TEXTS) and min(made) > 20
-  other = tmp_path / 'other.jsonl'
-  other.write_text('{"prompt": "a", "completion": "b"}')
-  for code, text in on_two_hosts(tmp_path, tokenizer, [source.path, str(other)]):
-    assert code == 1 and 'is not the same file on every host' in text
+  first, second = on_two_hosts(tmp_path, tokenizer, [source.path, str(tmp_path / 'none.jsonl')])
+  assert 'sft: another host could not tokenise its share' in first[1] and 'none.jsonl cannot be read' in second[1]
+
+
+def test_hosts_must_read_one_file(tmp_path, tokenizer, source, monkeypatch):
+  size = os.path.getsize(source.path)
+  monkeypatch.setattr(tokenise.mesh_lib, 'min_over_hosts', lambda value: value - 1)
+  with pytest.raises(UserError, match=f'is not the same file on every host: here it has {size} bytes'):
+    tokenise.documents(source, tokenizer, str(tmp_path), 'sft')
 
 
 # --- made once; torn, changed

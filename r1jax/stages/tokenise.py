@@ -72,23 +72,13 @@ def documents(source: Jsonl | Generated, tokenizer: Tokenizer, workdir: str, nam
     Stopped: after SIGTERM.
   """
   directory = os.path.join(workdir, 'tokens')
-  made_from = {'layout': LAYOUT, 'tokenizer': tokenizer.digest(), **source.made_from()}
-  size = made_from.get('bytes', 0)
+  made_from = _together(name, lambda: {'layout': LAYOUT, 'tokenizer': tokenizer.digest(), **source.made_from()})
+  size = made_from.get('bytes', 0) % (1 << 30)  # hosts tell each other 32 bits
   if mesh_lib.any_process(mesh_lib.min_over_hosts(size) != size):
-    raise UserError(f'{source.path} is not the same file on every host: here it has {size} bytes, another host has '
-                    'fewer or more; put one file where all of them read it')
-  if mesh_lib.first_process():
-    _clear(directory, made_from, name)
-  mesh_lib.barrier(f'{directory} is ready')
-  fault = None
-  try:
-    _make(source, tokenizer, directory, name)
-    if {**made_from, **source.made_from()} != made_from:
-      fault = UserError(f'{source.path} was changed while it was read: start again when it is whole')
-  except (UserError, OSError) as e:
-    fault = e
-  if mesh_lib.any_process(fault is not None):  # all stop, or some would wait for one that never comes
-    raise fault or UserError(f'{name}: another host could not tokenise its share: its own log says why')
+    raise UserError(f'{source.path} is not the same file on every host: here it has {made_from["bytes"]} bytes, on '
+                    'another host fewer or more; put one file where all of them read it')
+  _together(name, lambda: _clear(directory, made_from, name) if mesh_lib.first_process() else None)
+  _together(name, lambda: _make(source, tokenizer, directory, name, made_from))
   if mesh_lib.any_process(checkpoint.stop_requested.is_set()):
     raise checkpoint.Stopped(f'{name} stopped while it tokenised')
   parts = [token_files.read_index(directory, job[0]) for job in source.jobs()]
@@ -96,6 +86,18 @@ def documents(source: Jsonl | Generated, tokenizer: Tokenizer, workdir: str, nam
     raise UserError(f'{directory} has not what other hosts have written there: --workdir must be one directory, which '
                     'all hosts share')
   return token_files.Documents(directory, parts)
+
+
+def _together(name: str, do: Callable):
+  """What do() gives, when every host has done its own; where one fails all do, or they would wait for it."""
+  found = fault = None
+  try:
+    found = do()
+  except (UserError, OSError) as e:
+    fault = e
+  if mesh_lib.any_process(fault is not None):
+    raise fault or UserError(f'{name}: another host could not tokenise its share: its own log says why')
+  return found
 
 
 def remove(workdir: str) -> None:
@@ -125,7 +127,7 @@ def _clear(directory: str, made_from: dict, name: str) -> None:
       os.remove(os.path.join(directory, left))
 
 
-def _make(source, tokenizer: Tokenizer, directory: str, name: str) -> None:
+def _make(source, tokenizer: Tokenizer, directory: str, name: str, made_from: dict) -> None:
   """This host's parts, those that stand aside."""
   jobs = [job for job in source.jobs() if mesh_lib.is_local(job[0])]
   missing = [job for job in jobs if token_files.read_index(directory, job[0]) is None]
@@ -147,4 +149,6 @@ def _make(source, tokenizer: Tokenizer, directory: str, name: str) -> None:
       if len(missing) > 1:
         progress.update(len(made), documents=sum(made))
     progress.close()
+  if {**made_from, **source.made_from()} != made_from:
+    raise UserError(f'{source.path} was changed while it was read: start again when it is whole')
   log.info('%s: %d documents tokenised in %.0f s', name, sum(made), time.monotonic() - start)
