@@ -99,14 +99,17 @@ def test_the_mixer_keeps_its_counts_and_gives_simple_questions_no_reasoning():
   assert reasoned == {'facts': {True}, 'greeting': {False}, 'self': {False}, 'harm': {True}}
 
 
-def test_what_is_written_is_read_by_sft_and_by_tfds(tmp_path):
+@pytest.mark.parametrize('shard_bytes', [reject.SHARD_BYTES, 300])
+def test_what_is_written_is_read_by_sft_and_by_tfds(tmp_path, monkeypatch, shard_bytes):
+  monkeypatch.setattr(reject, 'SHARD_BYTES', shard_bytes)
   data = [{'id': str(i), 'kind': 'reasoning', 'prompt': f'User: {i} Assistant:', 'completion': turn('\u4e8c'),
            'language': 'zh', 'reasoned': True} for i in range(7)]
   for _ in range(2):  # a stage that is made anew writes over it
     reject.write(str(tmp_path), data, {'turned_away': {'wrong': 3}}, title='reject', prompt={'template': 'r1_zero'})
   import tensorflow_datasets as tfds
   found = tfds.data_source('r1jax_samples', data_dir=str(tmp_path / 'tfds'), split='train', download=False)
-  assert sorted(r['prompt'].decode() for r in found) == sorted(r['prompt'] for r in data)
+  assert [r['prompt'].decode() for r in found] == [r['prompt'] for r in data]
+  assert (len(list((tmp_path / 'tfds').rglob('*.array_record-*'))) > 1) == (shard_bytes == 300)
   assert found[0]['completion'].decode() == turn('\u4e8c')
   texts = sft._source(ConfigDict(dict(corpus='stage')), None, {'data': str(tmp_path)})
   assert list(texts) == [(r['prompt'], r['completion']) for r in data]

@@ -405,6 +405,9 @@ def test_lines_are_read_by_number(tmp_path):
   assert len(lines) == len(TEXTS)
   for i in (len(TEXTS) - 1, 0, 17, 3):
     assert documents_lib.parse(lines[i][0], source.path, lines[i][1]) == TEXTS[i]
+  cut = lines.cut(700)
+  assert len(cut) > 5 and [i for numbers in cut for i in numbers] == list(range(len(TEXTS)))
+  assert all(lines[n[-1]][1] - lines[n[0]][1] < 700 for n in cut) and lines.cut(1 << 20) == [range(len(TEXTS))]
   lines.close()
 
 

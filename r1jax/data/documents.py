@@ -74,5 +74,11 @@ class Lines:
     self._file.seek(at)
     return self._file.readline(), at
 
+  def cut(self, size: int) -> list[range]:
+    """Numbers of neighbours, cut where their lines have `size` bytes."""
+    ends = np.flatnonzero(np.diff(self._starts_N // size)) + 1
+    bounds = [0, *ends.tolist(), len(self)]
+    return [range(first, behind) for first, behind in zip(bounds, bounds[1:])]
+
   def close(self) -> None:
     self._file.close()

@@ -36,6 +36,7 @@ from r1jax.rewards import pool
 
 log = logging.getLogger('r1jax')
 COLUMNS = ('id', 'kind', 'prompt', 'completion', 'language')
+SHARD_BYTES = 128 << 20  # of data.jsonl, a file of tfds/; tensorflow-datasets holds one of them
 
 
 FREE = ('batch', 'slots')  # keys that change nothing it makes
@@ -284,10 +285,13 @@ def write(workdir: str, data: Iterable[dict], card: dict, *, title: str, prompt:
 
 @functools.lru_cache(maxsize=1)
 def _builder():
-  """The tensorflow-datasets builder, a class that may be defined once a process."""
+  """The tensorflow-datasets builder, a class that may be defined once a process.
+
+  Its generator of whole splits would shuffle once more, and asks for TensorFlow where they are more than 1 GB.
+  """
   import tensorflow_datasets as tfds  # takes a second to import, which other stages need not wait for
 
-  class R1jaxSamples(tfds.core.GeneratorBasedBuilder):
+  class R1jaxSamples(tfds.core.ShardBasedBuilder):
     """Samples that a stage kept, and those mixed in."""
     VERSION = tfds.core.Version('1.0.0')
     name = 'r1jax_samples'
@@ -297,18 +301,19 @@ def _builder():
       features = tfds.features.FeaturesDict({name: tfds.features.Text() for name in COLUMNS})
       return tfds.core.DatasetInfo(builder=self, features=features, description=self.__doc__)
 
-    def _split_generators(self, dl_manager):
+    def _shard_iterators_per_split(self, dl_manager):
       del dl_manager
-      return {'train': self._generate_examples()}
-
-    def _generate_examples(self):
-      with open(self.path, 'rb') as f:
-        for i, line in enumerate(f):
-          row = json.loads(line)
-          yield i, {name: row[name] for name in COLUMNS}
+      lines = documents.Lines(self.path)
+      return {'train': [functools.partial(_examples, lines, numbers) for numbers in lines.cut(SHARD_BYTES)]}
 
   tfds.disable_progress_bar()
   return R1jaxSamples
+
+
+def _examples(lines: documents.Lines, numbers: range) -> Iterator[tuple[int, dict]]:
+  for number in numbers:
+    row = json.loads(lines[number][0])
+    yield number, {name: row[name] for name in COLUMNS}
 
 
 def _array_record(directory: str, path: str) -> None:
