@@ -18,7 +18,7 @@ from tokenizers import pre_tokenizers, trainers
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCUMENTS = int(os.environ.get('R1JAX_DOCUMENTS', 100_000))
 FULL, MEAN, LONGEST = 800_000, 4800, 32768  # documents, tokens
-SAMPLES, FULL_SAMPLES, SAMPLE_BYTES = DOCUMENTS, 600_000, 20_000
+SAMPLES, SAMPLE_BYTES = DOCUMENTS, 20_000
 GIB = 1 << 30
 pytestmark = pytest.mark.slow
 
@@ -167,5 +167,4 @@ def test_the_samples_of_a_rejection(tmp_path):
         f'{rest["written"] - rest["kept"]:.0f} s by {rest["peak"] / GIB:.2f} GiB')
   assert sum(1 for _ in open(tmp_path / 'data.jsonl', 'rb')) == SAMPLES * 3 // 4
   assert half['peak'] - half['imported'] < 0.2 * GIB
-  # tensorflow-datasets holds a file; a sample costs its number and its question's id.
-  assert (rest['peak'] - rest['imported'] - GIB // 2) * FULL_SAMPLES / SAMPLES < GIB
+  assert rest['peak'] - rest['imported'] < 0.5 * GIB  # tensorflow-datasets holds a file of 128 MiB as it writes it
