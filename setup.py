@@ -14,6 +14,7 @@ setup(
     packages=find_packages(include=['r1jax', 'r1jax.*']),
     install_requires=[
         'absl-py>=2.1,<3',
+        'array_record>=0.8,<0.9',
         'flax>=0.12.0,<0.13',
         'grain>=0.2.12,<0.3',
         'importlib-resources>=6,<8',  # tensorflow-datasets imports it and does not say so

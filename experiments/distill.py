@@ -7,10 +7,10 @@
 
 FILE.jsonl: data.jsonl of an R1's rejection sampling (r1.py: 8_reject), in that R1's format; the paper's 800k are not
 public. For other rows of {"prompt", "completion"}, in the published models' layout: --config.student.format=
---config.evaluate.template=deepseek_r1. Two to three epochs (two here), batch of 64 packed rows of 32,768 tokens,
-learning rate by student, cosine down to a tenth (paper v2, unverified). bfloat16, layers computed again in the backward
-pass, nothing offloaded to hosts. Planned by compiler on 2026-11-23, GiB a chip, update / sampler of the evaluation; not
-yet run:
+--config.evaluate.template=deepseek_r1. Two to three epochs (two here), batch of 64 documents, learning rate by
+student, cosine down to a tenth (paper v2, unverified); a step packs its documents into rows of 32,768 tokens. bfloat16,
+layers computed again in the backward pass, nothing offloaded to hosts. Planned by compiler on 2026-11-23, GiB a chip,
+update / sampler of the evaluation; not yet run:
 
   qwen-1.5b   fits, 13.3 / 6.4 of 15.75 (v5e:4x4)     llama-8b   fits, 37.4 / 47.2 of 95.74 (v5p:2x2x4)
   qwen-7b     fits, 33.9 / 42.3 of 95.74 (v5p:2x2x4)  qwen-14b   fits, 30.6 / 37.9 of 95.74 (v5p:2x4x4)
@@ -30,15 +30,17 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # it is loaded b
 import common
 import r1
 
+# The paper's 64 most plausibly counts samples. As packed rows, each of which holds 6 to 7 samples of 4,800 tokens, two
+# epochs of its 800k would be 3,700 steps instead of 25,000, at the same rate.
 BATCH = 64
-# student -> base, learning rate, topology, mesh, micro-batches an update, samples drawn at once in the evaluation
+# student -> base, learning rate, topology, mesh, samples drawn at once in the evaluation
 STUDENTS = {
-    'qwen-1.5b': ('qwen2.5-math-1.5b', 1e-4, 'v5e:4x4', dict(fsdp=16), 4, 4),
-    'qwen-7b': ('qwen2.5-math-7b', 8e-5, 'v5p:2x2x4', dict(fsdp=16), 4, 16),
-    'qwen-14b': ('qwen2.5-14b', 7e-5, 'v5p:2x4x4', dict(fsdp=16, tensor=2), 4, 8),
-    'qwen-32b': ('qwen2.5-32b', 6e-5, 'v5p:4x4x4', dict(fsdp=16, tensor=4), 4, 8),
-    'llama-8b': ('llama-3.1-8b', 5e-5, 'v5p:2x2x4', dict(fsdp=16), 4, 8),
-    'llama-70b': ('llama-3.3-70b-instruct', 2e-5, 'v5p:4x4x8', dict(fsdp=16, tensor=8), 4, 16),
+    'qwen-1.5b': ('qwen2.5-math-1.5b', 1e-4, 'v5e:4x4', dict(fsdp=16), 4),
+    'qwen-7b': ('qwen2.5-math-7b', 8e-5, 'v5p:2x2x4', dict(fsdp=16), 16),
+    'qwen-14b': ('qwen2.5-14b', 7e-5, 'v5p:2x4x4', dict(fsdp=16, tensor=2), 8),
+    'qwen-32b': ('qwen2.5-32b', 6e-5, 'v5p:4x4x4', dict(fsdp=16, tensor=4), 8),
+    'llama-8b': ('llama-3.1-8b', 5e-5, 'v5p:2x2x4', dict(fsdp=16), 8),
+    'llama-70b': ('llama-3.3-70b-instruct', 2e-5, 'v5p:4x4x8', dict(fsdp=16, tensor=8), 16),
 }
 
 
@@ -47,7 +49,7 @@ def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
     return tiny(common.defaults())
   if arg not in STUDENTS:
     raise ValueError(f'distill.py has no {arg!r}: one of tiny, {", ".join(STUDENTS)}')
-  model, learning_rate, topology, mesh, micro_batches, at_once = STUDENTS[arg]
+  model, learning_rate, topology, mesh, at_once = STUDENTS[arg]
   config = common.defaults()
   config.name = f'distill_{arg}'
   config.topology = topology
@@ -62,8 +64,8 @@ def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
   if 'math' in model:  # bases of 4,096 positions; the published students have these
     config.model.max_length = 131072
   config.student = ConfigDict(dict(
-      corpus='jsonl', path='', format='r1', steps=0, epochs=2.0, batch=BATCH,
-      micro_tokens=BATCH // micro_batches * 32768, length=32768, log_every=10,
+      corpus='jsonl', path='', format='r1', steps=0, epochs=2.0, batch=BATCH, batch_of='documents',
+      micro_tokens=mesh['fsdp'] * 32768, length=32768, log_every=10,  # a row on each shard
       optimizer=dict(learning_rate=learning_rate, warmup=100, decay='cosine', final_share=0.1, weight_decay=0.0)))
   evaluate = config.evaluate
   evaluate.template = 'r1'

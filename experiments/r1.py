@@ -43,8 +43,7 @@ MODELS = {
 }
 
 # The recipe: stage -> what runs, what it takes, its keys at every size, {size: its keys there, which override}. `base`
-# is in SIZES. A batch of SFT is packed rows of `length` tokens. deepseek-v3's numbers are v2's, unverified, or said to
-# be ours.
+# is in SIZES. deepseek-v3's numbers are v2's, unverified, or said to be ours.
 STAGES = {
     # R1-Zero (2.2) beside the paper's four stages, as its outputs are one source of the cold start.
     'zero': ('rl', dict(checkpoint='base'), dict(
@@ -146,7 +145,8 @@ MIXTURE = dict(textbook=0.62, worked=0.3, broken_format=0.08, guess_right=0.08, 
                noticed=0.5, spoken=True, chinese=0.25, mixed=0.5, checked=0.05, paired=0.1, boxed=0.5, facts=0.2)
 TINY_BASE = dict(
     corpus='arithmetic', documents=56000, template='r1_zero', model='tiny', vocab_size=576, spare_tokens=8, task=SUMS,
-    mixture=MIXTURE, steps=2600, batch=8, length=144, micro_tokens=8 * 144, log_every=20,
+    mixture=MIXTURE, steps=2600, batch=8, batch_of='rows', length=144, micro_tokens=8 * 144,  # as r1_zero.py's base
+    log_every=20,
     optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01))
 
 # Where it runs: size -> its base, by what and with which keys; where questions come from; keys of the whole config; and
@@ -158,7 +158,7 @@ SIZES = {
         kinds=dict(
             rl=dict(micro_tokens=1536, slots=256, max_prompt=36, eval_every=16, eval_questions=48,
                     task=dict(size=4096)),
-            sft=dict(micro_tokens=16 * 144),
+            sft=dict(micro_tokens=16 * 144, batch_of='rows'),  # as README.md's figures were measured
             preference=dict(micro_tokens=3072, sample_batch=64, max_prompt=36, max_tokens=64),
             cold_start=dict(batch=64, max_prompt=128), reject=dict(batch=128, max_prompt=36),
             evaluate=dict(batch=32, slots=256, max_prompt=36))),
@@ -168,7 +168,8 @@ SIZES = {
                     dtype='bfloat16', remat='full', checkpoints=dict(every=100)),
         kinds=dict(
             rl=dict(micro_tokens=8 * 7168, slots=128),
-            sft=dict(micro_tokens=8 * 8192), preference=dict(micro_tokens=16 * 8192),
+            sft=dict(micro_tokens=8 * 8192, batch_of='documents'),  # as at full size, below
+            preference=dict(micro_tokens=16 * 8192),
             cold_start=dict(batch=32, max_prompt=4096),  # worked examples stand before the question
             reject=dict(batch=8), evaluate=dict(batch=8, slots=128))),
     'deepseek-v3': dict(
@@ -177,7 +178,10 @@ SIZES = {
                     dtype='bfloat16', remat='full', checkpoints=dict(every=100)),
         kinds=dict(
             rl=dict(micro_tokens=32 * 32768, slots=256),
-            sft=dict(micro_tokens=32 * 32768), preference=dict(micro_tokens=2 * 32 * 8192),  # a pair a shard
+            # The paper's batch of 128 most plausibly counts samples. As packed rows of 32,768, which hold 6 to 7 samples
+            # of 4,800 tokens each, two epochs of 800k would be 1,900 steps instead of 12,500, at the same rate.
+            sft=dict(micro_tokens=32 * 32768, batch_of='documents'),
+            preference=dict(micro_tokens=2 * 32 * 8192),  # a pair a shard
             cold_start=dict(batch=32, max_prompt=8192), reject=dict(batch=32), evaluate=dict(batch=32, slots=256))),
 }
 

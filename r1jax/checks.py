@@ -300,7 +300,7 @@ def _dealt(run_: str, c) -> dict[str, int]:
   """{the keys that say so: rows that a stage deals out over the mesh at a time}."""
   times = lambda *keys: {' x '.join(keys): math.prod(c.get(key) or 0 for key in keys)}
   if run_ == 'sft':
-    return times('batch')
+    return times('batch') if c.get('batch_of', 'rows') == 'rows' else {}
   if run_ == 'rl':
     return times('groups') | times('slots')
   trains = run_ in ('preference', 'process')

@@ -185,21 +185,23 @@ def _evaluated(a, name: str, rows, template: str, model, tokenizer, mesh, params
   if not mesh_lib.any_process(not os.path.exists(os.path.join(directory, 'scores.json'))):
     log.info('%s stands: skipped', name)
     return workdir_lib.read(os.path.join(directory, 'scores.json'), {})
-  batches = common.Batches(directory)
+  batches = common.Batches(directory, every_host=True)
   evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=a.samples, max_prompt=a.max_prompt,
                         max_tokens=a.max_tokens, batch=a.batch, temperature=a.temperature, top_p=a.top_p, seed=a.seed,
                         slots=a.slots)
   progress = metrics.Progress(len(evaluator.rows), name, os.path.join(directory, 'log.txt'), sys.stderr)
+  records = list(batches.kept())
   with contextlib.closing(evaluator):
     if batches.done('') < len(evaluator.rows):
       for batch in evaluator.by_batch(params(), batches.done('')):
         batches.add('', len(batch), batch)
-        said = [sample for record in batches.kept for sample in record['samples']]
+        records += batch
+        said = [sample for record in records for sample in record['samples']]
         progress.update(batches.done(''), accuracy=sum(s['correct'] for s in said) / len(said))
         if batches.done('') < len(evaluator.rows):
           common.stop_if_asked(name)
-  result = scores(batches.kept, evaluator.rows, evaluator.settings, name)
-  write(directory, batches.kept, result)
+  result = scores(records, evaluator.rows, evaluator.settings, name)
+  write(directory, records, result)
   batches.remove()
   return result
 

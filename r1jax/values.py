@@ -10,6 +10,7 @@ _CHOICES = {
     'remat': ('none', 'full', 'dots'), 'attention': ('auto', 'xla', 'splash', 'splash_interpret', 'cudnn'),
     'ratio': ('token', 'sequence'), 'aggregate': ('sequence_mean', 'token_mean', 'fixed_length'),
     'scale': ('std', 'none', 'rloo'), 'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
+    'batch_of': ('documents', 'rows'),
 }
 # Key -> (least, largest, whether the least itself will do). What is not here may be any number of its kind.
 _ONE, _ZERO, _SHARE = (1, math.inf, True), (0, math.inf, True), (0, 1, True)

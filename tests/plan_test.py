@@ -286,3 +286,30 @@ def test_a_program_that_differs_in_numbers_alone_is_compiled_once(tmp_path, one_
   assert found[0] == found[1] == found[2] and len(list(tmp_path.iterdir())) == 1
   short, long = (used(training(1e-3, 10, length).program('gradient', length)) for length in (16, 32))
   assert short < long and len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_step_of_documents_is_planned_by_the_rows_that_they_fill(one_device):
+  """64 documents of 150 tokens are 9,600 tokens and ten rows of 1,024, which two micro-batches of eight hold."""
+  from ml_collections import ConfigDict
+  from r1jax.engine import mesh as mesh_lib
+  from r1jax.engine import objective
+  model, mesh = zoo.build(zoo.get('nano')), mesh_lib.create({'data': 1})
+  sizes = roofline.sizes_of(model.config, dict(mesh.shape))
+  config = ConfigDict(dict(seed=0, remat='none', logit_elements=1 << 20,
+                           experts=dict(bias_rate=0.0, balance_loss=0.0)))
+  c = ConfigDict(dict(batch=64, batch_of='documents', micro_tokens=8 * 1024, length=1024, steps=1,
+                      optimizer=dict(learning_rate=1e-3, warmup=0, decay='constant')))
+  training = objective.sft(config, c, model, mesh)
+  work, tokens = phases._update_work(config, c, 'sft', training, sizes, '150')
+  whole = roofline.update(sizes, 16, 1024, 0, 2, remat=False)
+  assert tokens == 64 * 150 and work.flops == whole.flops and work.hbm_bytes == whole.hbm_bytes
+  assert work.model_flops == roofline.update(sizes, 64, 150, 0, 2, remat=False).model_flops < whole.model_flops
+  assert phases._update_work(config, c, 'sft', training, sizes, '')[1] == 64 * 512  # half of a row
+  c.batch_of = 'rows'
+  work, tokens = phases._update_work(config, c, 'sft', objective.sft(config, c, model, mesh), sizes, '150')
+  assert tokens == 64 * 1024 and work == roofline.update(sizes, 64, 1024, 0, 8, remat=False)
+
+
+def test_documents_longer_than_a_row_are_a_mistake():
+  done = run('--config=experiments/distill.py:qwen-1.5b', '--lengths=40000')
+  assert done.returncode == 2 and 'between 1 and 99 % of length=32768' in done.stderr, done.stderr

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import random
 
 from ml_collections import ConfigDict
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 from r1jax.stages import cold_start
 from r1jax.data import formats
 from r1jax.stages import sampling
-from r1jax.engine import packing
 from r1jax.stages import reject
 from r1jax.stages import sft
 from r1jax.stages import common
@@ -84,47 +84,125 @@ def test_a_verdict_that_failed_is_not_wrong():
 
 
 def test_taking_fewer_goes_from_question_to_question():
-  rows = [{'id': i} for i in 'aaaaaab']
-  import random
-  assert {r['id'] for r in reject._take(rows, 2, random.Random(0))} == {'a', 'b'}
-  assert reject._take(rows, 0, random.Random(0)) == rows
+  ids = list('aaaaaab')
+  assert {ids[i] for i in reject._take(ids, 2, random.Random(0))} == {'a', 'b'}
+  assert reject._take(ids, 0, random.Random(0)) == list(range(7))
 
 
 def test_the_mixer_keeps_its_counts_and_gives_simple_questions_no_reasoning():
-  import random
   c = ConfigDict(dict(template='r1', general=dict(source='scenarios', count=700, false=0.25, harm=0.3)))
-  rows = reject._general(c, random.Random(0))
-  assert len(rows) == 700
+  general, kinds = reject._general(c, random.Random(0))
+  rows = [read(number) for read, number in general]
+  assert len(rows) == 700 and collections.Counter(row['kind'] for row in rows) == kinds
   reasoned = {kind: {r['reasoned'] for r in rows if r['kind'] == kind}
               for kind in ('facts', 'greeting', 'self', 'harm')}
   assert reasoned == {'facts': {True}, 'greeting': {False}, 'self': {False}, 'harm': {True}}
 
 
-def test_what_is_written_is_read_by_sft_and_by_tfds(tmp_path):
+@pytest.mark.parametrize('shard_bytes', [reject.SHARD_BYTES, 300])
+def test_what_is_written_is_read_by_sft_and_by_tfds(tmp_path, monkeypatch, shard_bytes):
+  monkeypatch.setattr(reject, 'SHARD_BYTES', shard_bytes)
   data = [{'id': str(i), 'kind': 'reasoning', 'prompt': f'User: {i} Assistant:', 'completion': turn('\u4e8c'),
            'language': 'zh', 'reasoned': True} for i in range(7)]
   for _ in range(2):  # a stage that is made anew writes over it
     reject.write(str(tmp_path), data, {'turned_away': {'wrong': 3}}, title='reject', prompt={'template': 'r1_zero'})
   import tensorflow_datasets as tfds
   found = tfds.data_source('r1jax_samples', data_dir=str(tmp_path / 'tfds'), split='train', download=False)
-  assert sorted(r['prompt'].decode() for r in found) == sorted(r['prompt'] for r in data)
+  assert [r['prompt'].decode() for r in found] == [r['prompt'] for r in data]
+  assert (len(list((tmp_path / 'tfds').rglob('*.array_record-*'))) > 1) == (shard_bytes == 300)
   assert found[0]['completion'].decode() == turn('\u4e8c')
-  texts = sft._texts(ConfigDict(dict(corpus='stage')), None, {'data': str(tmp_path)})
-  assert texts == [(r['prompt'], r['completion']) for r in data]
+  texts = sft._source(ConfigDict(dict(corpus='stage')), None, {'data': str(tmp_path)})
+  assert list(texts) == [(r['prompt'], r['completion']) for r in data]
   card = json.loads((tmp_path / 'card.json').read_text())
-  assert card['samples'] == 7 and card['languages'] == {'zh': 7}
+  assert card['samples'] == card['with_reasoning'] == 7 and card['languages'] == {'zh': 7}
+  assert not (tmp_path / '.data.jsonl.tmp').exists()
   assert '| turned away: wrong | 3 |' in (tmp_path / 'card.md').read_text()
+
+
+def mixed_before(kept, general, wanted, rng):
+  """Rows as they were mixed when all of them lay in memory, for comparison: the same ones, in the same order."""
+  reasoning = kept
+  if wanted and len(kept) > wanted:
+    turn, order = collections.Counter(), []
+    for row in rng.sample(kept, len(kept)):
+      turn[row['id']] += 1
+      order.append((turn[row['id']], len(order), row))
+    reasoning = [row for _, _, row in sorted(order, key=lambda entry: entry[:2])[:wanted]]
+  data = reasoning + general(rng)
+  rng.shuffle(data)
+  return data
+
+
+@pytest.mark.parametrize('wanted', [0, 11, 500])
+@pytest.mark.parametrize('source', ['', 'scenarios', 'general.jsonl'])
+def test_the_mix_is_row_for_row_that_of_before(tmp_path, wanted, source):
+  kept = [{'id': str(i % 13), 'kind': 'reasoning', 'prompt': f'{i}\u2028', 'completion': turn('\u4e8c'), 'language': 'zh',
+           'reasoned': True} for i in range(40)]
+  batches = common.Batches(str(tmp_path))
+  for start in range(0, 40, 9):
+    batches.add('', 9, kept[start:start + 9])
+  lines = [{'prompt': f'q{i}', 'completion': turn('so') if i % 2 else 'a'} for i in range(20)]
+  path = tmp_path / 'general.jsonl'
+  path.write_text('\n\n'.join(map(json.dumps, lines)))
+  c = ConfigDict(dict(template='r1', reasoning=wanted, general=dict(
+      source=str(path) if '.' in source else source, count=7, false=0.25, harm=0.3)))
+  rows = [{**row, 'kind': 'general', 'id': f'general-{i}', 'language': '', 'reasoned': i % 2 == 1}
+          for i, row in enumerate(lines)]
+  general = {'': lambda rng: [], 'scenarios': lambda rng: reject._scenarios(c, rng),
+             'general.jsonl': lambda rng: rng.sample(rows, 7)}[source]
+  mixed = reject._mixed(batches.kept_path, c, random.Random(3))
+  assert list(mixed.rows()) == mixed_before(kept, general, wanted, random.Random(3))
+  assert mixed.reasoning == (min(wanted, 40) or 40) and sum(mixed.general.values()) == (7 if source else 0)
 
 
 def test_batches_go_on_where_they_were_cut(tmp_path):
   batches = common.Batches(str(tmp_path))
   batches.add('', 2, [{'id': '1'}], collections.Counter(wrong=1))
+  written = [(tmp_path / name).read_bytes() for name in ('batches.jsonl', 'kept.jsonl')]
   with open(tmp_path / 'batches.jsonl', 'ab') as f:
     f.write(b'{"source": "", "questions": 2, "ke')  # killed while it wrote
+  with open(tmp_path / 'kept.jsonl', 'ab') as f:
+    f.write(b'{"id": "2"}\n{"i')
   again = common.Batches(str(tmp_path))
-  assert again.done('') == 2 and again.kept == [{'id': '1'}] and again.reasons == {'wrong': 1}
+  assert [(tmp_path / name).read_bytes() for name in ('batches.jsonl', 'kept.jsonl')] == written
+  assert again.done('') == 2 and list(again.kept()) == [{'id': '1'}] and again.reasons == {'wrong': 1}
   again.add('', 1, [], collections.Counter(wrong=1))
   assert common.Batches(str(tmp_path)).done('') == 3 and common.Batches(str(tmp_path)).reasons == {'wrong': 2}
+
+
+def test_batches_keep_what_each_source_gave(tmp_path):
+  batches = common.Batches(str(tmp_path))
+  for source, ids in (('a', ['\u4e8c', '2']), ('b', []), ('b', ['3']), ('a', ['4'])):
+    batches.add(source, 1, [{'id': i} for i in ids])
+  for found in (batches, common.Batches(str(tmp_path))):
+    assert [row['id'] for row in found.kept('a')] == ['\u4e8c', '2', '4'] and found.kept_count('a') == 3
+    assert [row['id'] for row in found.kept()] == ['\u4e8c', '2', '3', '4'] and found.kept_count() == 4
+    assert found.done('b') == 2
+
+
+def test_a_batch_whose_samples_are_lost_is_asked_again(tmp_path):
+  batches = common.Batches(str(tmp_path))
+  for i in '12':
+    batches.add('', 1, [{'id': i}])
+  (tmp_path / 'kept.jsonl').write_bytes((tmp_path / 'kept.jsonl').read_bytes()[:-1])  # a disk that forgot its end
+  assert common.Batches(str(tmp_path)).done('') == 1
+  (tmp_path / 'batches.jsonl').write_text('{"source": "", "questions": 2, "kept": [], "turned_away": {}}\n')
+  with pytest.raises(UserError, match='was written by an earlier version'):
+    common.Batches(str(tmp_path))
+
+
+def test_the_first_of_several_hosts_writes_what_all_share(tmp_path, monkeypatch):
+  first = common.Batches(str(tmp_path))
+  first.add('', 2, [{'id': '1'}])
+  before = (tmp_path / 'kept.jsonl').read_bytes()
+  monkeypatch.setattr(common.mesh_lib, 'first_process', lambda: False)
+  other = common.Batches(str(tmp_path))
+  assert other.done('') == 2
+  other.add('', 1, [{'id': '2'}])
+  assert other.done('') == 3 and (tmp_path / 'kept.jsonl').read_bytes() == before
+  own = common.Batches(str(tmp_path / 'hosts'), every_host=True)
+  own.add('', 1, [{'id': '2'}])
+  assert common.Batches(str(tmp_path / 'hosts'), every_host=True).done('') == 1
 
 
 @pytest.mark.parametrize('text, tidy', [
@@ -167,7 +245,6 @@ def test_what_r1_zero_says_is_filtered(judges, text, why):
 
 
 def test_sources_ask_different_questions_and_examples_come_first():
-  import random
   c = ConfigDict(dict(COLD.to_dict(), task=dict(source='reasoning_gym:chain_sum', seed=1, params=dict(
       min_terms=4, max_terms=6, min_digits=1, max_digits=1), answer_type='', chinese=0.0)))
   for source in cold_start.SOURCES:
@@ -192,19 +269,6 @@ def test_a_base_that_was_shown_examples_has_answered_where_it_goes_on(judges):
 
 
 def test_shown_examples_must_be_whole(tmp_path):
-  import random
   (tmp_path / 'shown.jsonl').write_text('{"question": "1 + 1 =", "answer": "2"}\n')
   with pytest.raises(UserError, match='example 1 has not all of question, reasoning, answer'):
     cold_start._shown(ROW, ConfigDict(dict(examples=str(tmp_path / 'shown.jsonl'), shots=1)), random.Random(0))
-
-
-def test_sft_leaves_out_what_no_row_holds(caplog):
-  class Letters:
-    eos_ids = (1,)
-    encode = encode_prompt = staticmethod(lambda text: [ord(c) for c in text])
-    find = staticmethod(lambda token: None)
-  fitting = sft._fitting([('ab', 'c' * n) for n in (3, 5, 6, 20)], Letters(), 7, 'sft')
-  # With the end; the last token of a row's eight is a target alone.
-  assert [len(p) + len(c) for p, c in fitting] == [6, 8]
-  assert '2 of 4 documents are longer than sft.length=7' in caplog.text
-  packing.pack(fitting, length=7)

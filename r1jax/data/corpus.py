@@ -13,12 +13,10 @@ is not always where it reasons best. So RL for accuracy alone has a reason to mi
 
 import dataclasses
 import functools
-import json
 import random
 
 from r1jax.data import scenarios
 from r1jax.data import tasks
-from r1jax.exceptions import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,27 +180,6 @@ def _fact(rng: random.Random) -> str:
   if rng.random() < 0.5:
     return f'{row["question"]} {translation if row["scenario"] == "translation" else scenarios.statement(thing, words)}'
   return f'{thing}: {scenarios.CHINESE[thing]}.' if rng.random() < 0.3 else scenarios.statement(thing, words)
-
-
-def from_jsonl(path: str) -> list[tuple[str, str]]:
-  """(prompt, completion) of every line {"prompt", "completion"}.
-
-  Raises:
-    UserError: not readable, or a line that is not of that form, by its number.
-  """
-  out = []
-  try:
-    with open(path, encoding='utf-8') as f:
-      for number, line in enumerate(f, 1):
-        if line.strip():
-          try:
-            row = json.loads(line)
-            out.append((row['prompt'] + '', row['completion'] + ''))
-          except (ValueError, KeyError, TypeError) as e:
-            raise UserError(f'{path}:{number} is not {{"prompt": text, "completion": text}}: {e}') from e
-  except (OSError, UnicodeDecodeError) as e:
-    raise UserError(f'{path} cannot be read: {e}') from e
-  return out
 
 
 def whole_pieces(low: int = -60, high: int = 100, spoken: bool = False) -> list[str]:

@@ -1,5 +1,6 @@
 """sentencepiece's tokenizer.model and Hugging Face's tokenizer.json behind one class."""
 
+import hashlib
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import tokenizers
 from r1jax.exceptions import UserError
 from r1jax.metrics import replace_file
 
+_FILES = ('tokenizer.model', 'tokenizer.json', 'tokenizer_r1jax.json')
 _USER_DEFINED = sentencepiece_model_pb2.ModelProto.SentencePiece.USER_DEFINED
 
 
@@ -114,10 +116,20 @@ class Tokenizer:
     found = self._sp.piece_to_id(piece.replace(' ', '\u2581'))
     return None if found == self._sp.unk_id() else found
 
+  def digest(self) -> str:
+    """sha256 of its files: what has the same one gives the same ids."""
+    h = hashlib.sha256()
+    for name in _FILES:
+      path = os.path.join(self.directory, name)
+      if os.path.exists(path):
+        with open(path, 'rb') as f:
+          h.update(f'{name} {os.path.getsize(path)}\n'.encode() + f.read())
+    return h.hexdigest()
+
   def save(self, directory: str) -> None:
     """Copies the files, so that a work dir is whole in itself."""
     os.makedirs(directory, exist_ok=True)
-    for name in ('tokenizer.model', 'tokenizer.json', 'tokenizer_r1jax.json'):
+    for name in _FILES:
       source = os.path.join(self.directory, name)
       if os.path.exists(source) and os.path.abspath(directory) != os.path.abspath(self.directory):
         shutil.copyfile(source, os.path.join(directory, name))

@@ -1,5 +1,6 @@
 """The losses that stages train with, as update.Training takes them: loss_fn(params, prefix, rows)."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -212,6 +213,21 @@ def _shapes(c, mesh, longest: int, most: int, *, buckets: bool) -> dict[int, pac
   return {longest: packing.shapes(longest, tokens=c.micro_tokens, shards=shards, multiple=longest, most=most)[longest]}
 
 
+def _shapes_of_documents(c, mesh, places: float) -> dict[int, packing.Shape]:
+  """Of micro-batches for batches of documents: rows of c.length, and of 5/8 of it.
+
+  A batch seldom fills whole micro-batches of the longest rows. With the second length, by formula, 0.59 / 0.64 / 0.76
+  of the positions are real for 0.59 / 0.59 / 0.62 (128 documents on 32 shards, 64 on 16, rows of 32,768, mean 4,800;
+  32 on 8, rows of 8,192, mean 2,500; log-normal, sigma 1); with three more 0.61 / 0.68 / 0.79, each minutes of
+  compiling at full size.
+  """
+  multiple, shards = 128 if mesh_lib.platform(mesh) != 'cpu' else 8, mesh_lib.batch_shards(mesh)
+  up = lambda n, step: -(-math.ceil(n) // step) * step
+  sizes = {min(up(5 / 8 * c.length, multiple), c.length), c.length}
+  most = lambda T: up(1.1 * places / T, shards) if places else up(c.batch, shards)
+  return {T: packing.Shape(max(min(c.micro_tokens // T // shards * shards, most(T)), shards), T) for T in sorted(sizes)}
+
+
 def _arrays(kind, shape: packing.Shape, mesh, *, none: tuple[str, ...] = ()):
   """Shapes of a micro-batch: names end in their axes, integers but for what is a number of the loss."""
   dealt = mesh_lib.batch_sharding(mesh)
@@ -300,10 +316,16 @@ def cut(training: update.Training, batch, lengths, *, each: int = 1) -> list[tup
   return out
 
 
-def sft(config, c, model, mesh) -> update.Training:
-  """Supervised fine-tuning and pre-training, on packed rows."""
+def sft(config, c, model, mesh, places: float = 0.0) -> update.Training:
+  """Supervised fine-tuning and pre-training, on packed rows.
+
+  places: of a batch that counts documents, the tokens that it has in the mean, where the stage knows; a micro-batch of
+    more would be padding.
+  """
   shapes = _shapes(c, mesh, c.length, c.batch, buckets=False)
-  chunk = chunk_for(config, model, shapes[c.length].rows)
+  if c.get('batch_of') == 'documents':
+    shapes = _shapes_of_documents(c, mesh, places)
+  chunk = chunk_for(config, model, max(shape.rows for shape in shapes.values()))
   rows = {T: _arrays(packing.Packed, shape, mesh) for T, shape in shapes.items()}
   loss_fn = cross_entropy_loss(model, chunk=chunk, balance_share=config.experts.balance_loss)
   return _training(config, c, model, mesh, loss_fn, rows)

@@ -18,7 +18,7 @@ class Packed(NamedTuple):
 
 
 def pack(documents: list[tuple[list[int], list[int]]], *, length: int, open_rows: int = 32) -> Packed:
-  """First-fit packing.
+  """First-fit packing of documents that lie in memory.
 
   Args:
     documents: (prompt ids, completion ids); only completion tokens are learned.
@@ -28,11 +28,26 @@ def pack(documents: list[tuple[list[int], list[int]]], *, length: int, open_rows
   Raises:
     UserError: no documents, or one shorter than two tokens or longer than a row.
   """
-  if not documents:
+  rows = first_fit([len(prompt) + len(completion) - 1 for prompt, completion in documents], length=length,
+                   open_rows=open_rows)
+  return fill(rows, [(list(prompt) + list(completion), len(prompt)) for prompt, completion in documents], length)
+
+
+def first_fit(places, *, length: int, open_rows: int = 32) -> list[list[int]]:
+  """The numbers of the documents of each row, in the order in which they lie there: packing that reads no token.
+
+  Args:
+    places: of each document, its tokens less one.
+    length, open_rows: as of pack.
+
+  Raises:
+    UserError: as of pack.
+  """
+  places = np.asarray(places, np.int64).tolist()
+  if not places:
     raise UserError('no documents to pack: the data set is empty')
-  rows, free = [], []  # lists of document numbers, room left
-  for i, (prompt, completion) in enumerate(documents):
-    n = len(prompt) + len(completion) - 1
+  rows, free = [], []  # room left
+  for i, n in enumerate(places):
     if n < 1:
       raise UserError(f'document {i} has {n + 1} tokens: it takes two to have something to predict')
     if n > length:
@@ -46,19 +61,53 @@ def pack(documents: list[tuple[list[int], list[int]]], *, length: int, open_rows
       free.append(length)
     rows[r].append(i)
     free[r] -= n
+  return rows
+
+
+def of_batch(places: list[int], shapes_: dict[int, 'Shape']) -> list[list[int]]:
+  """The numbers of the documents of each row, for a batch whose documents may lie in any row and any order: of one way
+  for each length of micro-batches, that which computes the fewest positions.
+
+  Args:
+    places: of each document, its tokens less one; at most the longest of shapes_.
+    shapes_: T -> shape of micro-batches.
+  """
+  order, ways = sorted(range(len(places)), key=lambda i: -places[i]), []
+  for capacity in shapes_:
+    rows, free, used = [], [], []
+    for i in order:
+      r = next((r for r, room in enumerate(free) if room >= places[i]), len(rows))
+      if r == len(rows):
+        rows.append([])
+        used.append(0)
+        free.append(max(capacity, min(T for T in shapes_ if T >= places[i])))
+      rows[r].append(i)
+      used[r] += places[i]
+      free[r] -= places[i]
+    ways.append((sum(shapes_[T].rows * T for T, _ in micro_batches(used, shapes_)), -capacity, rows))
+  return min(ways)[2]
+
+
+def fill(rows: list[list[int]], documents, length: int) -> Packed:
+  """[len(rows), length] of the documents that are named.
+
+  Args:
+    rows: of each, the documents in it, as first_fit gives them.
+    documents: by that name, (ids of prompt and completion, how many of them are the prompt's).
+  """
   shape = (len(rows), length)
   out = Packed(np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.float32),
                np.zeros(shape, np.int32), np.full(shape, NOWHERE, np.int32))
   for r, members in enumerate(rows):
     at = 0
     for s, i in enumerate(members):
-      prompt, completion = documents[i]
-      ids = np.asarray(list(prompt) + list(completion), np.int32)
+      ids, prompt = documents[i]
+      ids = np.asarray(ids, np.int32)
       n = len(ids) - 1
       span = slice(at, at + n)
       out.tokens_BxT[r, span] = ids[:-1]
       out.targets_BxT[r, span] = ids[1:]
-      out.mask_BxT[r, span] = np.arange(1, n + 1) >= max(len(prompt), 1)
+      out.mask_BxT[r, span] = np.arange(1, n + 1) >= max(prompt, 1)
       out.segment_ids_BxT[r, span] = s + 1
       out.positions_BxT[r, span] = np.arange(n)
       at += n

@@ -29,7 +29,7 @@ from r1jax.plan.chips import GIB, SHARE, topology
 _TOPOLOGY = flags.DEFINE_string('topology', None, "KIND:AxBxC; default: the config's own")
 _JSON = flags.DEFINE_bool('json', False, 'print one JSON object')
 _LENGTHS = flags.DEFINE_string('lengths', '', 'MEAN[:SIGMA]: tokens of completions, log-normal, cut at max_tokens; '
-                               'default: half of it, sigma 1')
+                               'default: half of it, sigma 1. The mean also of documents, where a batch counts them')
 _VERDICT = flags.DEFINE_float('verdict_seconds', 0.0, 'of one judge on one completion, where rules run programs or ask '
                               'a clock')
 _ONLY = flags.DEFINE_string('only', None, "STAGE/PHASE[,STAGE/PHASE]: plan these alone; STAGE/run: an RL stage's run "
@@ -69,6 +69,8 @@ def main(argv: list[str]) -> int:
       phases_lib.model_of(config, phase.stage, models)
     for name in phases_lib.learning(config):
       run_lib.lengths(_LENGTHS.value, limits.longest(config[name].max_tokens))
+    for name in phases_lib.documents(config):
+      run_lib.lengths(_LENGTHS.value, config[name].length, 'length')
     across = places.crossing(where, config.mesh.to_dict())
     package, extra = _COMPILERS.get(where.chip.platform, (None, ''))
     if package and not _installed(package):
@@ -118,7 +120,7 @@ def _entry(config, phase, where) -> dict:
   try:
     if phase.phase == 'run':
       return phases_lib.run_of(config, phase.stage, where, _LENGTHS.value, _VERDICT.value)
-    return phases_lib.compile_phase(config, phase, where, os.environ.get(KNOWN, ''))
+    return phases_lib.compile_phase(config, phase, where, os.environ.get(KNOWN, ''), _LENGTHS.value)
   except RuntimeError as e:
     if 'cuDNN' not in str(e):
       raise

@@ -106,8 +106,19 @@ def model_on(config, stage: str, phase: str, mesh):
   return zoo.build(dataclasses.replace(model_of(config, stage).config, **common.computed(config, mesh), **head))
 
 
-def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dict:
-  """One entry of `phases` as in --json. known: a directory for what other phases of the same plan have compiled."""
+def documents(config) -> list[str]:
+  """Stages whose batch counts documents: what a step computes depends on how long they are."""
+  return [phase.stage for phase in phases(config) if phase.phase == 'update'
+          and config[phase.stage].get('batch_of') == 'documents']
+
+
+def compile_phase(config, phase: Phase, where: Topology, known: str = '', lengths: str = '') -> dict:
+  """One entry of `phases` as in --json.
+
+  Args:
+    known: a directory for what other phases of the same plan have compiled.
+    lengths: --lengths, for a batch that counts documents.
+  """
   spec = next(s for s in config.stages if s['name'] == phase.stage)
   c, run = config[phase.stage], spec['run']
   mesh = mesh_lib.create(config.mesh, devices_of(where))
@@ -117,7 +128,7 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '') -> dic
   if phase.phase == 'update':
     training = memory.training_of(config, c, run, model, mesh)
     held = memory.of_update(c, run, training, judges)
-    work, tokens = _update_work(config, c, run, training, sizes)
+    work, tokens = _update_work(config, c, run, training, sizes, lengths)
   else:
     sampler = memory.sampler_of(c, run, model, mesh)
     state = memory.training_of(config, c, run, model, mesh).state if run == 'rl' else None
@@ -167,17 +178,28 @@ def _entry(held: memory.Held, found: dict, work: roofline.Work, tokens: int, whe
           'largest': found['name'], 'bytes_by_program': found['programs']}
 
 
-def _update_work(config, c, run: str, training, sizes) -> tuple[roofline.Work, int]:
-  """(work of one optimiser step, its tokens), where every row is as long as rows may be."""
+def _update_work(config, c, run: str, training, sizes, lengths: str) -> tuple[roofline.Work, int]:
+  """(work of one optimiser step, its tokens), where every row is as long as rows may be.
+
+  A batch of documents of their mean length is packed into such rows, full to the end; what is left over of its last
+  micro-batch is computed all the same, and is no token and no mathematics.
+  """
   remat = config.remat != 'none'
   rows = c.groups * c.samples if run == 'rl' else c.batch * (2 if c.get('kind') == 'pairs' else 1)
   longest = max(training.rows)
-  cuts = -(-rows // training.rows[longest][0].shape[0])
+  size, tokens = training.rows[longest][0].shape[0], rows * longest
+  if c.get('batch_of') == 'documents':
+    tokens = round(c.batch * run_lib.lengths(lengths, longest).mean)
+    rows = -(-tokens // (longest * size)) * size
+  cuts = -(-rows // size)
   prompt = c.max_prompt if run == 'rl' else 0
   step = roofline.update(sizes, rows, longest, prompt, cuts, remat=remat, moment_bytes=_moment_bytes(c))
+  if c.get('batch_of') == 'documents':
+    wanted = roofline.update(sizes, c.batch, tokens / c.batch, prompt, cuts, remat=remat)
+    step = step._replace(model_flops=wanted.model_flops)
   if prompt:
     step = roofline.total([step, roofline.prompts(sizes, c.groups, prompt, remat=remat)])
-  return step, rows * longest
+  return step, tokens
 
 
 def check(config, where: Topology, *, files: bool = False) -> None:

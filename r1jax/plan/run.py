@@ -32,8 +32,8 @@ class Lengths(NamedTuple):
   most: int
 
 
-def lengths(text: str, most: int) -> Lengths:
-  """'MEAN[:SIGMA]' -> Lengths; '': half of `most`, sigma 1.
+def lengths(text: str, most: int, key: str = 'max_tokens') -> Lengths:
+  """'MEAN[:SIGMA]' -> Lengths; '': half of `most`, sigma 1. key: of the config, that says what is most.
 
   Raises:
     UserError: another form, or a mean that no cut at `most` leaves.
@@ -44,7 +44,7 @@ def lengths(text: str, most: int) -> Lengths:
   except ValueError:
     raise UserError(f'--lengths={text!r} is not of the form MEAN[:SIGMA], in tokens') from None
   if not 1 <= found.mean < 0.99 * most or found.sigma < 0:
-    raise UserError(f'--lengths={text!r}: the mean must lie between 1 and 99 % of max_tokens={most}, '
+    raise UserError(f'--lengths={text!r}: the mean must lie between 1 and 99 % of {key}={most}, '
                     'sigma be at least 0')
   return found
 

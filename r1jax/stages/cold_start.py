@@ -11,11 +11,13 @@ special_token|<summary> (formats.py). Writes what reject.py writes: data.jsonl, 
 
 import collections
 import functools
+import json
 import os
 import random
 import re
 
 from r1jax.data import corpus
+from r1jax.data import documents
 from r1jax.data import formats
 from r1jax.exceptions import UserError, about
 from r1jax.stages import sampling
@@ -116,7 +118,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   mesh, place = mesh_lib.create(config.mesh), common.host_directory(workdir)
   wanted = [source for source in SOURCES if c[source].questions]
   progress = metrics.Progress(len(wanted), name, os.path.join(place, 'log.txt'))
-  batches = common.Batches(place)
+  batches = common.Batches(workdir)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     for number, source in enumerate(wanted, 1):
       rows = _rows(c, source, random.Random(f'{config.seed} {source}'))
@@ -129,14 +131,18 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       for sampled in generator(params, rows, first=batches.done(source)):
         batches.add(source, len(sampled.rows), *kept(sampled, source, c, judges))
         common.stop_if_asked(name)
-      progress.update(number, source=source, kept=len(batches.kept))
-  data, reasons = batches.kept, batches.reasons
-  sampled_in = sum(batches.done(source) for source in wanted) * c.samples
-  if not data:
+      progress.update(number, source=source, kept=batches.kept_count())
+  reasons, sampled_in = batches.reasons, sum(batches.done(source) for source in wanted) * c.samples
+  if not batches.kept_count():
     raise UserError(f'{name}: none of {sampled_in} samples was kept ({dict(reasons)}): '
                     'a stronger base or weaker filters are needed')
-  random.Random(config.seed).shuffle(data)
-  facts = {'samples_in': sampled_in, 'samples_out': len(data),
+  if not mesh_lib.first_process():
+    return {}  # it has seen the same samples, and one host writes them
+  lines = documents.Lines(batches.kept_path)
+  order = list(range(len(lines)))
+  random.Random(config.seed).shuffle(order)
+  data = (json.loads(lines[number][0]) for number in order)
+  facts = {'samples_in': sampled_in, 'samples_out': len(order),
            'sources': {source: batches.kept_count(source) for source in wanted},
            'turned_away': dict(reasons.most_common())}
   reject.write(workdir, data, {'sampled': sampled_in, **{f'kept from {k}': v for k, v in facts['sources'].items()},

@@ -3,8 +3,11 @@
 import collections
 import ctypes
 import dataclasses
+import itertools
+import json
 import os
 import sys
+from typing import Iterator
 import zlib
 
 import jax
@@ -123,40 +126,73 @@ def stop_if_asked(name: str) -> None:
 
 
 class Batches:
-  """What each batch of questions gave, on disk as soon as it is judged:
-  an interrupted stage goes on behind the last."""
+  """What each batch of questions gave, on disk as soon as it is judged: an interrupted stage goes on behind the last.
 
-  def __init__(self, directory: str):
-    self._path = os.path.join(directory, 'batches.jsonl')
+  batches.jsonl has a small row a batch, kept.jsonl what was kept of all of them, a line each; the row is written behind
+  its lines and says where they end, so that what a kill leaves half written is cut off, and nothing is held or written
+  again.
+  """
+
+  def __init__(self, directory: str, *, every_host: bool = False):
+    """every_host: the directory is this host's own. Else it is the stage's, which all share and the first one writes.
+
+    Raises:
+      UserError: what stands there cannot be gone on with.
+    """
+    self._path, self.kept_path = (os.path.join(directory, name) for name in ('batches.jsonl', 'kept.jsonl'))
+    self._writes = every_host or mesh_lib.first_process()
     rows = metrics.read(self._path) if os.path.exists(self._path) else []
-    self._rows = rows[:mesh_lib.min_over_hosts(len(rows))]  # hosts go on together
-    metrics.replace_file(self._path, b''.join(metrics.encode(row) for row in self._rows))
+    if any('end' not in row for row in rows):
+      raise UserError(f'{self._path} was written by an earlier version of r1jax: move its directory away')
+    size = os.path.getsize(self.kept_path) if os.path.exists(self.kept_path) else 0
+    rows = list(itertools.takewhile(lambda row: row['end'] <= size, rows))
+    together = mesh_lib.min_over_hosts(len(rows))  # hosts go on together
+    if not every_host and mesh_lib.any_process(len(rows) != together):
+      raise UserError(f'{directory} is not the same on every host: --workdir must be one directory, which all share')
+    self._rows = rows[:together]
+    if self._writes:
+      metrics.replace_file(self._path, b''.join(metrics.encode(row) for row in self._rows))
+      with open(self.kept_path, 'ab') as f:
+        f.truncate(self._end())
+
+  def _end(self) -> int:
+    return self._rows[-1]['end'] if self._rows else 0
 
   def add(self, source: str, questions: int, kept: list[dict], reasons: dict[str, int] | None = None) -> None:
     """So many questions of a source were asked, this was kept, and so many samples turned away, by reason."""
-    self._rows.append({'source': source, 'questions': questions, 'kept': kept, 'turned_away': dict(reasons or {})})
-    with open(self._path, 'ab') as f:
-      f.write(metrics.encode(self._rows[-1]))
-      f.flush()
-      os.fsync(f.fileno())
+    lines = b''.join(metrics.encode(sample) for sample in kept)
+    self._rows.append({'source': source, 'questions': questions, 'kept': len(kept),
+                       'turned_away': dict(reasons or {}), 'end': self._end() + len(lines)})
+    if self._writes:
+      for path, data in ((self.kept_path, lines), (self._path, metrics.encode(self._rows[-1]))):
+        with open(path, 'ab') as f:
+          f.write(data)
+          f.flush()
+          os.fsync(f.fileno())
 
   def remove(self) -> None:
     """For a stage that has written all of it elsewhere."""
-    os.remove(self._path)
+    if self._writes:
+      os.remove(self._path)
+      os.remove(self.kept_path)
 
   def done(self, source: str) -> int:
     """Questions of a source that are judged."""
     return sum(row['questions'] for row in self._rows if row['source'] == source)
 
-  @property
-  def kept(self) -> list[dict]:
-    return [sample for row in self._rows for sample in row['kept']]
+  def kept(self, source: str | None = None) -> Iterator[dict]:
+    """What was kept, of one source or of all, read again; on a host that has written it."""
+    start = 0
+    with open(self.kept_path, 'rb') as f:
+      for row in self._rows:
+        if source in (None, row['source']):
+          f.seek(start)
+          for _ in range(row['kept']):
+            yield json.loads(f.readline())
+        start = row['end']
 
-  def kept_from(self, source: str) -> list[dict]:
-    return [sample for row in self._rows if row['source'] == source for sample in row['kept']]
-
-  def kept_count(self, source: str) -> int:
-    return sum(len(row['kept']) for row in self._rows if row['source'] == source)
+  def kept_count(self, source: str | None = None) -> int:
+    return sum(row['kept'] for row in self._rows if source in (None, row['source']))
 
   @property
   def reasons(self) -> collections.Counter:

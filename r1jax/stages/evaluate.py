@@ -242,7 +242,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   runs = [(label, path, '') for label, path in inputs.items()]
   runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items() if label in inputs]
   progress = metrics.Progress(len(runs), name, os.path.join(place, 'log.txt'))
-  batches = common.Batches(place)
+  batches = common.Batches(place, every_host=True)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     for number, (label, path, prefill) in enumerate(runs, 1):
       suffix, step_dir = '' if label == 'final' else f'.{label}', checkpoint.find(path)[1]
@@ -262,7 +262,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
             batches.add(label, len(batch), batch)
             if batches.done(label) < len(evaluator.rows):
               common.stop_if_asked(name)
-        records = batches.kept_from(label)
+        records = list(batches.kept(label))
         return records, scores(records, evaluator.rows, evaluator.settings, task)
 
       result = _once(os.path.join(place, 'eval', task + suffix), graded)

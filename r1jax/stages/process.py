@@ -112,7 +112,7 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
   """{id, ids, ends, labels} of each of the policy's samples: its question, token ids of prompt and answer, where steps
   end, what they are."""
   asked = _rows(c, name)
-  batches = common.Batches(common.host_directory(workdir))
+  batches = common.Batches(common.host_directory(workdir), every_host=True)
   asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt)
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
@@ -130,7 +130,7 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
             kept.append({'id': row['id'], **labelled(prompt, said.tokens.tolist(), verdict.value == 1.0, c, tokenizer)})
       batches.add('', len(sampled.rows), kept)
       common.stop_if_asked(name)
-  return batches.kept
+  return list(batches.kept())
 
 
 def labelled(prompt: list[int], ids: list[int], right: bool, c, tokenizer) -> dict:

@@ -9,14 +9,16 @@ import collections
 import contextlib
 import functools
 import io
+import json
 import logging
 import os
 import random
 import re
 import shutil
+from typing import Callable, Iterable, Iterator, NamedTuple
 
 from r1jax.engine import checkpoint
-from r1jax.data import corpus
+from r1jax.data import documents
 from r1jax.data import formats
 from r1jax.exceptions import UserError, about
 from r1jax.stages import sampling
@@ -35,6 +37,7 @@ from r1jax.rewards import pool
 
 log = logging.getLogger('r1jax')
 COLUMNS = ('id', 'kind', 'prompt', 'completion', 'language')
+SHARD_BYTES = 128 << 20  # of data.jsonl, a file of tfds/; tensorflow-datasets holds one of them
 
 
 FREE = ('batch', 'slots')  # keys that change nothing it makes
@@ -65,7 +68,7 @@ def check_files(config, name: str) -> None:
     raise UserError(f"{name}.general.source={c.general.source!r} is neither 'scenarios' nor a JSONL of "
                     '{"prompt", "completion"}')
   if c.general.source not in ('', 'scenarios'):
-    corpus.from_jsonl(c.general.source)
+    collections.deque(documents.from_jsonl(c.general.source), maxlen=0)  # each line is one that can be read
   if c.judge.kind == 'model':
     with about(f'{name}.judge.checkpoint', c.judge.checkpoint):
       model, _, _ = common.load_model(c.judge.checkpoint)
@@ -94,31 +97,26 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       grace=config.checkpoints.grace)
   place = common.host_directory(workdir)
   progress = metrics.Progress(len(asked), name, os.path.join(place, 'log.txt'))
-  batches = common.Batches(place)
+  batches = common.Batches(workdir)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = common.load_sampling_params(model, step_dir, mesh)
     for sampled in generator(params, asked, first=batches.done('')):
       batches.add('', len(sampled.rows), *accepted(sampled, c, judges, judge))
       progress.update(batches.done(''), kept=batches.kept_count(''))
       common.stop_if_asked(name)
-  kept, reasons = batches.kept, batches.reasons
-  rng = random.Random(config.seed)
-  reasoning = _take(kept, c.reasoning, rng)
-  general = _general(c, rng)
-  data = reasoning + general
-  if not data:
-    raise UserError(f'{name}: of {sum(reasons.values())} samples none was kept ({dict(reasons)}): '
+  if not batches.kept_count() and not (c.general.source and c.general.count):
+    raise UserError(f'{name}: of {sum(batches.reasons.values())} samples none was kept ({dict(batches.reasons)}): '
                     'a stronger checkpoint, more samples or weaker filters are needed')
-  rng.shuffle(data)
-  card = {'sampled': len(asked) * c.samples, 'questions': len(asked), 'kept': len(kept),
-          'turned_away': dict(reasons.most_common()), 'reasoning': len(reasoning),
-          'general': dict(collections.Counter(row['kind'] for row in general)),
-          'with_reasoning': sum(row['reasoned'] for row in data),
+  if not mesh_lib.first_process():
+    return {}  # it has seen the same samples, and one host writes them
+  mixed = _mixed(batches.kept_path, c, random.Random(config.seed))
+  card = {'sampled': len(asked) * c.samples, 'questions': len(asked), 'kept': batches.kept_count(),
+          'turned_away': dict(batches.reasons.most_common()), 'reasoning': mixed.reasoning, 'general': mixed.general,
           'judge': c.judge.kind or 'none: rule-checked data only',
           **({'verdicts that the order changed, since the last start': judge.swapped} if judge else {})}
-  write(workdir, data, card, title=name,
+  write(workdir, mixed.rows(), card, title=name,
         prompt=prompts.record(c.template, prefill=c.task.get('prefill', ''), system=c.task.get('system', '')))
-  return {'samples_in': card['sampled'], 'samples_out': len(data),
+  return {'samples_in': card['sampled'], 'samples_out': len(mixed.order),
           **{k: card[k] for k in ('kept', 'turned_away', 'reasoning', 'general')}}
 
 
@@ -198,31 +196,67 @@ def unreadable(text: str, row: dict, filters) -> str:
   return ''
 
 
-def _take(rows: list[dict], wanted: int, rng: random.Random) -> list[dict]:
-  """`wanted` of the rows (0: all), one question after the other, so that easy ones do not crowd out the rest."""
-  if not wanted or len(rows) <= wanted:
-    if wanted > len(rows):
-      log.warning('%d reasoning samples wanted, %d kept: all are taken', wanted, len(rows))
-    return rows
+class Mixed(NamedTuple):
+  """Rows of a data set, each read when its turn comes: what was kept may be more than memory holds."""
+  order: list[tuple[Callable[[int], dict], int]]  # in which they are written: what reads a row, and its number
+  reasoning: int
+  general: dict[str, int]  # kind -> count
+
+  def rows(self) -> Iterator[dict]:
+    return (read(number) for read, number in self.order)
+
+
+def _mixed(kept_path: str, c, rng: random.Random) -> Mixed:
+  """c.reasoning of the samples that were kept and c.general.count others, shuffled."""
+  kept = documents.Lines(kept_path)
+  read = lambda number: json.loads(kept[number][0])
+  ids = [read(number)['id'] if 0 < c.reasoning < len(kept) else '' for number in range(len(kept))]
+  reasoning = _take(ids, c.reasoning, rng)
+  general, kinds = _general(c, rng)
+  order = [(read, number) for number in reasoning] + general
+  rng.shuffle(order)
+  return Mixed(order, len(reasoning), dict(kinds))
+
+
+def _take(ids: list, wanted: int, rng: random.Random) -> list[int]:
+  """The numbers of `wanted` samples (0: all), of which each has its question's id: one question after the other, so
+  that easy ones do not crowd out the rest."""
+  if not wanted or len(ids) <= wanted:
+    if wanted > len(ids):
+      log.warning('%d reasoning samples wanted, %d kept: all are taken', wanted, len(ids))
+    return list(range(len(ids)))
   turn = collections.Counter()
   order = []
-  for row in rng.sample(rows, len(rows)):
-    turn[row['id']] += 1
-    order.append((turn[row['id']], len(order), row))
-  return [row for _, _, row in sorted(order, key=lambda entry: entry[:2])[:wanted]]
+  for number in rng.sample(range(len(ids)), len(ids)):
+    turn[ids[number]] += 1
+    order.append((turn[ids[number]], len(order), number))
+  return [number for _, _, number in sorted(order)[:wanted]]
 
 
-def _general(c, rng: random.Random) -> list[dict]:
-  """c.general.count samples that are no reasoning: written for the tiny world, or read from a user's file."""
+def _general(c, rng: random.Random) -> tuple[list, collections.Counter]:
+  """c.general.count samples that are no reasoning, as in Mixed.order, and how many there are of each kind: written for
+  the tiny world, or read from a user's file."""
   if not c.general.source:
-    return []
+    return [], collections.Counter()
   if c.general.source != 'scenarios':
-    found = [{'prompt': prompt, 'completion': completion, 'kind': 'general', 'id': f'general-{i}', 'language': '',
-              'reasoned': bool(formats.of_template(c.template).reasoning(completion))}
-             for i, (prompt, completion) in enumerate(corpus.from_jsonl(c.general.source))]
-    if len(found) < c.general.count:
-      log.warning('%s has %d samples, %d are wanted: all are taken', c.general.source, len(found), c.general.count)
-    return rng.sample(found, min(c.general.count, len(found)))
+    lines, form = documents.Lines(c.general.source), formats.of_template(c.template)
+    if len(lines) < c.general.count:
+      log.warning('%s has %d samples, %d are wanted: all are taken', c.general.source, len(lines), c.general.count)
+
+    def read(number: int) -> dict:
+      line, at = lines[number]
+      prompt, completion = documents.parse(line, c.general.source, at)
+      return {'prompt': prompt, 'completion': completion, 'kind': 'general', 'id': f'general-{number}', 'language': '',
+              'reasoned': bool(form.reasoning(completion))}
+
+    chosen = rng.sample(range(len(lines)), min(c.general.count, len(lines)))
+    return [(read, number) for number in chosen], collections.Counter(general=len(chosen))
+  rows = _scenarios(c, rng)
+  return [(rows.__getitem__, number) for number in range(len(rows))], collections.Counter(row['kind'] for row in rows)
+
+
+def _scenarios(c, rng: random.Random) -> list[dict]:
+  """Of the tiny world."""
   form, out = formats.of_template(c.template), []
   questions = tasks.load('scenarios', size=0, seed=0, split='base')
   for i in range(c.general.count):
@@ -234,57 +268,76 @@ def _general(c, rng: random.Random) -> list[dict]:
   return out
 
 
-def write(workdir: str, data: list[dict], card: dict, *, title: str, prompt: dict) -> None:
-  """data.jsonl, tfds/, the card and what its prompts are, each whole or not at all; on the first of several hosts."""
+def write(workdir: str, data: Iterable[dict], card: dict, *, title: str, prompt: dict) -> None:
+  """data.jsonl, tfds/, the card and what its prompts are, each whole or not at all; on the first of several hosts.
+
+  data: read once, a row at a time.
+  """
   if not mesh_lib.first_process():
     return
-  languages = dict(collections.Counter(row['language'] or 'unknown' for row in data))
-  card = {'samples': len(data), **card, 'languages': languages,
-          'characters': {'completion': sum(len(row['completion']) for row in data) / len(data)}}
-  _array_record(os.path.join(workdir, 'tfds'), data)
+  path, temporary = (os.path.join(workdir, name) for name in ('data.jsonl', '.data.jsonl.tmp'))
+  languages, samples, reasoned, characters = collections.Counter(), 0, 0, 0
+  os.makedirs(workdir, exist_ok=True)
+  with open(temporary, 'wb') as f:
+    for row in data:
+      f.write(metrics.encode(row))
+      languages[row['language'] or 'unknown'] += 1
+      samples, reasoned = samples + 1, reasoned + bool(row['reasoned'])
+      characters += len(row['completion'])
+    f.flush()
+    os.fsync(f.fileno())
+  card = {'samples': samples, **card, 'with_reasoning': reasoned, 'languages': dict(languages),
+          'characters': {'completion': characters / max(samples, 1)}}
+  _array_record(os.path.join(workdir, 'tfds'), temporary)
   checkpoint.write_json(os.path.join(workdir, 'card.json'), card)
   checkpoint.write_json(os.path.join(workdir, prompts.RECORD), prompt)
-  lines = [f'# Data card of `{title}`', '', f'{len(data)} rows of `prompt`, `completion`, `kind`, `language`, `id`.',
+  lines = [f'# Data card of `{title}`', '', f'{samples} rows of `prompt`, `completion`, `kind`, `language`, `id`.',
            '', '| what | count |', '|---|---|']
   for key, value in card.items():
     items = value.items() if isinstance(value, dict) else [('', value)]
     lines += [f'| {key.replace("_", " ")}{": " + str(k) if k else ""} | '
               f'{round(v, 1) if isinstance(v, float) else v} |' for k, v in items]
   metrics.replace_file(os.path.join(workdir, 'card.md'), ('\n'.join(lines) + '\n').encode())
-  metrics.replace_file(os.path.join(workdir, 'data.jsonl'), b''.join(metrics.encode(row) for row in data))
+  os.replace(temporary, path)
 
 
 @functools.lru_cache(maxsize=1)
 def _builder():
-  """The tensorflow-datasets builder, a class that may be defined once a process."""
+  """The tensorflow-datasets builder, a class that may be defined once a process.
+
+  Its generator of whole splits would shuffle once more, and asks for TensorFlow where they are more than 1 GB.
+  """
   import tensorflow_datasets as tfds  # takes a second to import, which other stages need not wait for
 
-  class R1jaxSamples(tfds.core.GeneratorBasedBuilder):
+  class R1jaxSamples(tfds.core.ShardBasedBuilder):
     """Samples that a stage kept, and those mixed in."""
     VERSION = tfds.core.Version('1.0.0')
     name = 'r1jax_samples'
-    rows = ()
+    path = ''  # of a JSONL of them
 
     def _info(self):
       features = tfds.features.FeaturesDict({name: tfds.features.Text() for name in COLUMNS})
       return tfds.core.DatasetInfo(builder=self, features=features, description=self.__doc__)
 
-    def _split_generators(self, dl_manager):
+    def _shard_iterators_per_split(self, dl_manager):
       del dl_manager
-      return {'train': self._generate_examples()}
-
-    def _generate_examples(self):
-      for i, row in enumerate(self.rows):
-        yield i, {name: row[name] for name in COLUMNS}
+      lines = documents.Lines(self.path)
+      return {'train': [functools.partial(_examples, lines, numbers) for numbers in lines.cut(SHARD_BYTES)]}
 
   tfds.disable_progress_bar()
   return R1jaxSamples
 
 
-def _array_record(directory: str, data: list[dict]) -> None:
-  """The same rows for tfds.data_source('r1jax_samples', data_dir=directory), without TensorFlow."""
+def _examples(lines: documents.Lines, numbers: range) -> Iterator[tuple[int, dict]]:
+  for number in numbers:
+    row = json.loads(lines[number][0])
+    yield number, {name: row[name] for name in COLUMNS}
+
+
+def _array_record(directory: str, path: str) -> None:
+  """The rows of a JSONL for tfds.data_source('r1jax_samples', data_dir=directory), without TensorFlow."""
   shutil.rmtree(directory, ignore_errors=True)
   builder = _builder()(data_dir=directory, file_format='array_record')
-  builder.rows = data
+  builder.path = path
   with contextlib.redirect_stdout(io.StringIO()):  # it talks
     builder.download_and_prepare()

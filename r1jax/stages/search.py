@@ -193,22 +193,24 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   rows = prompts.ready(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   place = common.host_directory(workdir)
   progress = metrics.Progress(len(rows), name, os.path.join(place, 'log.txt'))
-  batches = common.Batches(place)
+  batches = common.Batches(place, every_host=True)
   with (mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges,
         contextlib.ExitStack() as behind):
     params = common.load_sampling_params(model, step_dir, mesh)
     judge = reward_model.RewardModel(inputs['steps'], config, mesh, batch=c.batch)
     search = _searcher(config, c, rows, model, tokenizer, mesh, params, judge, behind, first=batches.done(''))
+    kept = list(batches.kept())
     for start in range(batches.done(''), len(rows), c.batch):
       some = rows[start:start + c.batch]
       asked = [prompts.ids(tokenizer, c.template, {**row, 'prefill': ''}) for row in some]
       ended, roots = search(asked, start)
       steps = [_outcomes(root, prompt, row, tokenizer, judges) for prompt, root, row in zip(asked, roots, some)]
-      batches.add('', len(some), [{'record': _record(row, found, judges), 'steps': of_row}
-                                  for row, found, of_row in zip(some, ended, steps or [[]] * len(some))])
-      progress.update(batches.done(''), accuracy=float(np.mean([kept['record']['chosen'] for kept in batches.kept])))
+      kept += [{'record': _record(row, found, judges), 'steps': of_row}
+               for row, found, of_row in zip(some, ended, steps or [[]] * len(some))]
+      batches.add('', len(some), kept[-len(some):])
+      progress.update(batches.done(''), accuracy=float(np.mean([of['record']['chosen'] for of in kept])))
       common.stop_if_asked(name)
-  records, steps = [kept['record'] for kept in batches.kept], [row for kept in batches.kept for row in kept['steps']]
+  records, steps = [of['record'] for of in kept], [row for of in kept for row in of['steps']]
   solutions = [{'id': row['id'], 'kind': c.kind, 'prompt': prompts.text(c.template, {**row, 'prefill': ''}),
                 'completion': sample['text'], 'language': row.get('language', 'en'), 'reasoned': True}
                for row, record in zip(rows, records) for sample in record['samples'] if sample['correct']]

@@ -1,7 +1,10 @@
 """Stage: documents -> packed rows -> update -> checkpoint. Pre-training of the tiny base, and every SFT."""
 
+from concurrent import futures
 import contextlib
+import functools
 import io
+import itertools
 import logging
 import os
 import time
@@ -25,6 +28,7 @@ from r1jax.data import prompts
 from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.stages import monitor
+from r1jax.stages import tokenise
 from r1jax.data import tasks
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.engine import update
@@ -64,11 +68,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Trains config[name].steps steps (or .epochs) from scratch, or from inputs['checkpoint']; returns what it took in.
 
   With `corpus='stage'` documents are those of inputs['data']; `format` adds the format's tokens to the tokenizer.
-  inputs['tokenizer']: a checkpoint whose tokenizer a model from scratch takes over.
+  inputs['tokenizer']: a checkpoint whose tokenizer a model from scratch takes over. `batch` counts what `batch_of`
+  names: packed rows, or documents, which a step packs into as many rows as they need.
   """
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  texts = _texts(c, config, inputs)
+  source = _source(c, config, inputs)
   place = common.host_directory(workdir)
   if 'checkpoint' in inputs:
     model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
@@ -77,33 +82,66 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                                                    limit=model.config.vocab_size)
     params = common.load_params(model, step_dir, mesh)
   else:
-    if 'tokenizer' in inputs:
-      tokenizer = tokenizer_lib.Tokenizer(inputs['tokenizer'])
-    else:
-      later = corpus.later_texts() if c.mixture.get('spoken') else []
-      tokenizer = tokenizer_lib.train(
-          (*(prompt + completion for prompt, completion in texts[:4000]), *later), place, vocab_size=c.vocab_size,
-          pieces=prompts.fixed_parts(c.template) + corpus.whole_pieces(spoken=bool(later)))
+    tokenizer = _tokenizer(c, source, inputs, place)
     rows = tokenizer.vocab_size + c.get('spare_tokens', 0)
     model = zoo.build(zoo.get(c.model, vocab_size=rows, **common.computed(config, mesh)))
     params = params_lib.init(model, config.seed)
   common.check_length(model, c.length, name)
   common.save_model(workdir, model, tokenizer, made_from=inputs.get('checkpoint'), prompt=_asked_with(c, inputs))
-  fitting = _fitting(texts, tokenizer, c.length, name)
-  if texts and not fitting:
-    raise UserError(f'{name}: all {len(texts)} documents are longer than {name}.length={c.length} tokens: raise it')
-  packed = packing.pack(fitting, length=c.length)
+  documents = tokenise.documents(source, tokenizer, workdir, name)
+  del source  # generated documents hold what they are made of
+  fitting = _fitting(documents.totals_N, c.length, name)
+  if len(documents) and not len(fitting):
+    raise UserError(f'{name}: all {len(documents)} documents are longer than {name}.length={c.length} tokens: raise it')
+  rows = packing.first_fit(documents.totals_N[fitting] - 1, length=c.length)
+  units = [fitting[row] for row in rows] if _of_rows(c) else fitting[:, None]
   if not c.steps:
     c = ConfigDict(c.to_dict())
-    c.steps = max(1, round(c.epochs * len(packed.tokens_BxT) / c.batch))
+    c.steps = max(1, round(c.epochs * len(units) / c.batch))
   if c.optimizer.get('warmup', 0) >= c.steps:
     log.warning('%s: %d steps of warm-up, %d steps in all: the learning rate never reaches %g', name,
                 c.optimizer.warmup, c.steps, c.optimizer.learning_rate)
-  training, n = objective.sft(config, c, model, mesh), len(packed.tokens_BxT)
-  take = lambda chosen: objective.cut(training, packing.Packed(*(a[chosen] for a in packed)), [c.length] * len(chosen))
-  train(config, c, name, workdir, training, params, take, n, mesh)
-  return {'documents': len(fitting), 'too_long': len(texts) - len(fitting), 'rows': n, 'steps': c.steps,
-          'tokens_learned_an_epoch': int(packed.mask_BxT.sum()), 'epochs': round(c.steps * c.batch / n, 2)}
+  places = c.batch * float(documents.totals_N[fitting].mean())
+  if not _of_rows(c):
+    log.info('%s: %d documents of %.0f tokens in the mean, %d steps: a step of %d documents fills about %.1f rows of %d',
+             name, len(fitting), places / c.batch, c.steps, c.batch, places / c.length, c.length)
+  training = objective.sft(config, c, model, mesh, places)
+  take = functools.partial(_micro_batches, training, documents, units, of_rows=_of_rows(c))
+  train(config, c, name, workdir, training, params, take, len(units), mesh)
+  tokenise.remove(workdir)
+  learned = documents.totals_N[fitting] - np.maximum(documents.prompts_N[fitting], 1)
+  return {'documents': len(fitting), 'too_long': len(documents) - len(fitting),
+          'rows': len(rows), 'steps': c.steps,
+          'tokens_learned_an_epoch': int(learned.sum()), 'epochs': round(c.steps * c.batch / len(units), 2)}
+
+
+def _of_rows(c) -> bool:
+  return c.get('batch_of', 'rows') == 'rows'
+
+
+def _micro_batches(training, documents, units, chosen, *, of_rows: bool) -> list:
+  """A step's micro-batches: the documents of the chosen units, read, and packed into rows."""
+  longest, rows = max(training.rows), [units[i].tolist() for i in chosen]
+  lengths = [longest] * len(rows)
+  if not of_rows:
+    numbers = [i for unit in rows for i in unit]
+    places = (documents.totals_N[numbers] - 1).tolist()
+    found = packing.of_batch(places, {T: packing.Shape(*of[0].shape) for T, of in training.rows.items()})
+    rows = [[numbers[i] for i in row] for row in found]
+    lengths = [sum(places[i] for i in row) for row in found]
+  packed = packing.fill(rows, documents.read([i for row in rows for i in row]), longest)
+  return objective.cut(training, packed, lengths)
+
+
+def _tokenizer(c, source, inputs: dict[str, str], place: str):
+  """Of a model from scratch: that of an earlier stage, or one trained on the documents' beginning."""
+  if 'tokenizer' in inputs:
+    return tokenizer_lib.Tokenizer(inputs['tokenizer'])
+  later = corpus.later_texts() if c.mixture.get('spoken') else []
+  first = (prompt + completion for prompt, completion in itertools.islice(source, 4000))
+  return tokenizer_lib.train(
+      (*first, *later), place, vocab_size=c.vocab_size,
+      pieces=prompts.fixed_parts(c.template) + corpus.whole_pieces(spoken=bool(later)))
 
 
 def _asked_with(c, inputs: dict[str, str]) -> dict | None:
@@ -118,33 +156,39 @@ def _asked_with(c, inputs: dict[str, str]) -> dict | None:
   return known
 
 
-def _texts(c, config, inputs: dict[str, str]) -> list[tuple[str, str]]:
-  """(prompt, completion) texts of the stage's documents."""
+def _source(c, config, inputs: dict[str, str]) -> tokenise.Jsonl | tokenise.Generated:
+  """The (prompt, completion) texts of the stage's documents."""
   if c.corpus == 'stage':
-    return corpus.from_jsonl(os.path.join(inputs['data'], 'data.jsonl'))
+    return tokenise.Jsonl(os.path.join(inputs['data'], 'data.jsonl'))
   if c.corpus == 'jsonl':
-    return corpus.from_jsonl(c.path)
-  rows = tasks.load(c.task.source, size=c.documents, seed=config.seed, split='base', params=c.task.params.to_dict(),
-                    chinese=c.task.get('chinese', 0.0))
-  render = lambda question: prompts.render(c.template, question)
-  return list(corpus.documents(rows, render, seed=config.seed, mixture=corpus.Mixture(**c.mixture)))
+    return tokenise.Jsonl(c.path)
+
+  @functools.cache
+  def questions():
+    return tasks.load(c.task.source, size=c.documents, seed=config.seed, split='base', params=c.task.params.to_dict(),
+                      chinese=c.task.get('chinese', 0.0))
+
+  def texts():
+    render = lambda question: prompts.render(c.template, question)
+    return corpus.documents(questions(), render, seed=config.seed, mixture=corpus.Mixture(**c.mixture))
+
+  part = {key: c.to_dict()[key] for key in ('corpus', 'documents', 'task', 'mixture', 'template')}
+  return tokenise.Generated(texts, {**part, 'seed': config.seed})
 
 
-def _fitting(texts: list[tuple[str, str]], tokenizer, length: int, name: str) -> list[tuple[list[int], list[int]]]:
-  """(prompt ids, completion ids) of the documents that a row of `length` holds;
-  how many are left out is said in a warning."""
-  documents = [formats.encode(tokenizer, *text) for text in texts]
-  # The last token is a target alone.
-  fitting = [document for document in documents if sum(map(len, document)) <= length + 1]
-  if len(fitting) < len(documents):
+def _fitting(totals_N: np.ndarray, length: int, name: str) -> np.ndarray:
+  """The numbers of the documents that a row of `length` holds; how many are left out is said in a warning."""
+  fitting = np.flatnonzero(totals_N <= length + 1)  # the last token is a target alone
+  if len(fitting) < len(totals_N):
     log.warning('%s: %d of %d documents are longer than %s.length=%d tokens and left out', name,
-                len(documents) - len(fitting), len(documents), name, length)
+                len(totals_N) - len(fitting), len(totals_N), name, length)
   return fitting
 
 
 def train(config, c, name: str, workdir: str, training: update.Training, params, take, n: int, mesh):
   """The loop, c.steps long; returns the trained weights. Batch i is a pure function of the seed and i, so that resuming
-  needs only the number. Metrics of a step are read when the next one is under way.
+  needs only the number, on any number of hosts. It is made while the devices work on the one before, whose metrics are
+  read when the next one is under way.
 
   Args:
     take: numbers of c.batch of the `n` rows -> the micro-batches (objective.cut) of a step.
@@ -155,16 +199,20 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep, minutes=config.checkpoints.minutes)
   trace = profile.trace(os.path.join(workdir, 'profile'))
   with (mesh_lib.use_mesh(mesh), contextlib.closing(checkpoints), contextlib.closing(trace),
-        contextlib.closing(metrics.Writer(place, name)) as writer):
+        contextlib.closing(metrics.Writer(place, name)) as writer, futures.ThreadPoolExecutor(1) as ahead):
     restored = checkpoints.restore(training.state, training.shardings)
     state = training.fresh(params) if restored is None else restored[0]
     del params
     step = int(state.step)  # one batch a step: the position in the data is the step
     log_ = _Log(writer, metrics.Progress(c.steps, name, os.path.join(place, 'log.txt')), step, c.get('bad_steps', 3))
     writer.truncate(step)
+    batch = lambda i: take(np.asarray([rows[i * c.batch + k] for k in range(c.batch)]))
+    coming = ahead.submit(batch, step) if step < c.steps else None
     while step < c.steps:
       trace.at(step + 1)
-      micro_batches = take(np.asarray([rows[step * c.batch + i] for i in range(c.batch)]))
+      micro_batches = coming.result()
+      if step + 1 < c.steps:
+        coming = ahead.submit(batch, step + 1)
       state, means = training.step(state, update.put_micro_batches(micro_batches, mesh))
       step += 1
       state = state.replace(position=jnp.int32(step))
