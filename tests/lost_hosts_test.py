@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -38,7 +39,7 @@ def work(_):
       time.sleep(15)  # long, but alive
     if turn == 40 and what == 'hangs':
       return 0
-    assert not mesh.any_process(False)
+    assert what == 'no collectives' or not mesh.any_process(False)
     if hosts.stop_asked():
       print('stopped at', turn, flush=True)
       raise checkpoint.Stopped('asked to stop')
@@ -126,3 +127,38 @@ def test_a_mistake_that_all_see_is_each_ones_own():
 @SLOW
 def test_a_host_that_is_busy_is_not_lost():
   assert [code for code, *_ in ended(start('hangs', 1), 60)] == [0, 0]
+
+
+@SLOW
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which('ip'), reason='network namespaces want root and iproute2')
+@pytest.mark.parametrize('cut', [0, 1])
+def test_a_cut_link_is_a_lost_host(cut):
+  """Two hosts in network namespaces of their own; the link of one goes down, and nobody's socket is closed."""
+  names = [f'r1jax{os.getpid()}{i}' for i in range(2)]
+  ip = lambda *args: subprocess.run(['ip', *args], check=True, capture_output=True)
+  processes = []
+  try:
+    for name in names:
+      ip('netns', 'add', name)
+    ip('link', 'add', 'veth0', 'netns', names[0], 'type', 'veth', 'peer', 'name', 'veth1', 'netns', names[1])
+    for i, name in enumerate(names):
+      ip('-n', name, 'addr', 'add', f'10.77.0.{i + 1}/24', 'dev', f'veth{i}')
+      ip('-n', name, 'link', 'set', f'veth{i}', 'up')
+      ip('-n', name, 'link', 'set', 'lo', 'up')
+    env = {**os.environ, 'XLA_FLAGS': '', 'JAX_PLATFORMS': 'cpu', 'JAX_COORDINATOR_ADDRESS': '10.77.0.1:7701',
+           'JAX_NUM_PROCESSES': '2'}
+    processes = [subprocess.Popen(['ip', 'netns', 'exec', name, sys.executable, '-c', LOOP, 'no collectives', '0'],
+                                  cwd=ROOT, env={**env, 'JAX_PROCESS_ID': str(i)}, text=True, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE) for i, name in enumerate(names)]
+    for process in processes:
+      assert process.stdout.readline() == 'ready\n', process.communicate()[1][-2000:]
+    time.sleep(5)
+    ip('-n', names[cut], 'link', 'set', f'veth{cut}', 'down')
+    found = ended(processes, 30)
+    assert [code for code, *_ in found] == [5, 5], found
+    assert 'host 1' in lines(found[0][2])[-1] and 'host 0' in lines(found[1][2])[-1], found
+  finally:
+    for process in processes:
+      process.kill()
+    for name in names:
+      subprocess.run(['ip', 'netns', 'del', name], check=False, capture_output=True)
