@@ -51,11 +51,16 @@ def replace_file(path: str | os.PathLike, data: bytes) -> None:
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  with open(temporary, 'wb') as file:
-    file.write(data)
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, path)
+  try:
+    with open(temporary, 'wb') as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  except OSError:  # of a full disk nothing is to stay
+    with contextlib.suppress(OSError):
+      os.remove(temporary)
+    raise
 
 
 def _refuse(constant: str) -> None:

@@ -44,6 +44,9 @@ def check(config) -> None:
       _look(key, value, '')
   for spec in config.stages:
     part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}
+    elsewhere = part.get('max_tokens', 1)
+    if spec['run'] != 'rl' and not isinstance(elsewhere, int):
+      raise UserError(f'{spec["name"]}.max_tokens={elsewhere!r}: a schedule is for RL alone, give one number')
     if spec['run'] == 'rl':
       _schedule(f'{spec["name"]}.', part)
     if spec['run'] == 'rl' and part.get('steps') == 0:

@@ -28,6 +28,7 @@ SMALL = {
     'rl.slots': 8, 'rl.eval_every': 4, 'rl.eval_questions': 4, 'rl.ref_every': 4, 'evaluate.task.size': 8,
     'evaluate.samples': 4, 'evaluate.batch': 4, 'evaluate.max_tokens': 16, 'checkpoints.every': 2,
     'checkpoints.keep': 10}
+WAYS = [{}, {'checkpoints.minutes': 0.0, 'checkpoints.every': 4}]  # by turns: none of them changes a number
 LIMIT = 30  # seconds that the other hosts of a lost one have
 
 
@@ -69,15 +70,22 @@ class Run:
     """Starts it and sends the signal to one of its hosts after so many seconds; what came of it."""
     processes = self.start()
     try:
+      return self._interrupted(processes, after, how, host)
+    finally:
+      for process in processes:
+        if process.poll() is None:
+          process.kill()
+
+  def _interrupted(self, processes, after: float, how: signal.Signals, host: int) -> str:
+    try:
       processes[host].wait(timeout=after)
     except subprocess.TimeoutExpired:
       processes[host].send_signal(how)
       sent = time.monotonic()
       limit = LIMIT + 30 * (how == signal.SIGTERM)  # one that starts or compiles looks when that is done
       codes = [p.wait(timeout=max(limit - time.monotonic() + sent, 1)) for p in processes]
-      wanted = {143, 0, -15} if how == signal.SIGTERM else {-9, 5}  # before a handler stands, a signal just ends it
-      if not set(codes) <= wanted or (how == signal.SIGTERM and len(set(codes)) > 1 and -15 not in codes
-                                      and 5 not in codes):
+      wanted = {143, 0, -15, 5} if how == signal.SIGTERM else {-9, 5}  # before a handler stands, a signal just ends it
+      if not set(codes) <= wanted or (5 in codes and not {-9, -15} & set(codes)):
         raise Broken(f'{how.name} after {after:.1f} s: exit codes {codes}: {self.said()}')
       return f'exit codes {codes}, {time.monotonic() - sent:.1f} s later'
     codes = [p.wait(timeout=60) for p in processes]
@@ -170,9 +178,10 @@ def chaos(place: pathlib.Path, *, kills: int, how: signal.Signals, hosts: int = 
   say(f'uninterrupted: {seconds:.1f} s')
   while done < kills or tears < torn:
     number += 1
-    run, at = Run(place / f'run_{number}', hosts, overrides or {}), 0
+    run, at = Run(place / f'run_{number}', hosts, {**(overrides or {}), **WAYS[number % len(WAYS)]}), 0
     while at < 5 and (done < kills or tears < torn):  # of one run, so that some get through
-      came = run.interrupt(rng.uniform(0.2, seconds), how, rng.randrange(hosts))
+      # Of several hosts when all have joined: before that the others wait for one that is gone, five minutes.
+      came = run.interrupt(rng.uniform(15.0 if hosts > 1 else 0.2, seconds), how, rng.randrange(hosts))
       at, done = at + 1, done + ('exit' in came)
       if tears < torn and (file := run.tear(rng)):
         tears += 1

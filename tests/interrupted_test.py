@@ -160,6 +160,14 @@ def test_stopped_again_and_again_it_gets_there(whole, base, tmp_path, monkeypatc
   same(whole[0], tmp_path)
 
 
+@pytest.mark.parametrize('at', [14, 17])
+def test_groups_that_are_carried_over_survive_stops_in_the_middle(base, tmp_path, monkeypatch, at):
+  """A checkpoint within a rollout goes on with what that rollout began with, not with what it left."""
+  kw = {'rl.carry': 1, 'rl.kl_coef': 0.0}
+  assert until_done(tmp_path, base, Counted(monkeypatch), at, **kw) >= 2
+  assert [r['step'] for r in rows(tmp_path)] == list(range(1, 9))
+
+
 def test_a_killed_run_takes_whole_rollouts_from_the_journal(whole, base, tmp_path, monkeypatch):
   """Bit for bit: the checkpoint is that of step 0, the rollouts since are read."""
   counted = Counted(monkeypatch)

@@ -6,6 +6,7 @@ was written (checksums.py), is set aside with a warning, and the one before it i
 """
 
 import contextlib
+import errno
 import glob
 import json
 import logging
@@ -28,6 +29,8 @@ from r1jax.metrics import replace_file
 
 log = logging.getLogger('r1jax')
 
+_NOT_TORN = (errno.EACCES, errno.EPERM, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # of who reads
+
 
 def _short(record: logging.LogRecord) -> bool:
   """Orbax logs an error in each thread that it passes, with its traceback, before it raises it: leaves a line."""
@@ -39,7 +42,20 @@ def _short(record: logging.LogRecord) -> bool:
 logging.getLogger('absl').addFilter(_short)
 
 # Set by SIGTERM: a stage that sees it saves at the next step and raises Stopped.
-stop_requested = threading.Event()
+class _Request(threading.Event):
+  """An event that knows when it was set first."""
+  at: float | None = None
+
+  def set(self) -> None:
+    self.at = self.at or time.monotonic()
+    super().set()
+
+  def clear(self) -> None:
+    self.at = None
+    super().clear()
+
+
+stop_requested = _Request()
 
 
 class Stopped(Exception):
@@ -200,6 +216,8 @@ def _read(step_dir: str, abstract):
           meta=ocp.args.JsonRestore()))
     return (abstract.replace(params=found['params'], **found['rest']), found['meta']), ''
   except Exception as e:  # what a torn file raises depends on where it is torn
+    if isinstance(e, MemoryError) or 'RESOURCE_EXHAUSTED' in str(e) or getattr(e, 'errno', None) in _NOT_TORN:
+      raise  # it is as good as it was
     return None, f'{type(e).__name__}: {str(e).splitlines()[0][:200] if str(e) else ""}'
 
 

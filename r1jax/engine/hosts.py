@@ -5,6 +5,7 @@ it lives (`_Watch`), and looks at the others: one that has been silent for SILEN
 ends this one with exit code LOST and a line that names it. Then a scheduler starts all of them again.
 """
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -85,23 +86,19 @@ def _cluster() -> str:
 
 # --- asked to stop
 
-_asked_at: float | None = None
-
-
 def stop_asked() -> bool:
   """Whether the run was asked to stop (SIGTERM to any of its hosts), with one answer on all of them, which call this at
   the same places. It is no collective: hosts agree behind its back from which call on it is true."""
-  global _asked_at
-  asked = checkpoint.stop_requested.is_set() if _watching is None else _watching.stop_asked()
-  if asked and _asked_at is None:
-    _asked_at = time.monotonic()
-  return asked
+  return checkpoint.stop_requested.is_set() if _watching is None else _watching.stop_asked()
 
 
 def stop_due(grace: float) -> bool:
   """Whether to stop in the middle of a step: `grace` seconds after stop_asked, in which short ones end by themselves.
   One answer on all hosts."""
-  return stop_asked() and mesh_lib.any_process(time.monotonic() - _asked_at >= grace)
+  if not stop_asked():
+    return False
+  since = checkpoint.stop_requested.at or (_watching and _watching.asked_at) or time.monotonic()
+  return mesh_lib.any_process(time.monotonic() - since >= grace)
 
 
 # --- lost
@@ -122,7 +119,12 @@ def _join(*args) -> None:
   global _watching
   # JAX's own handler of SIGTERM would take the place of ours, and its agreement counts the steps of checkpoints.
   jax.config.update('jax_enable_preemption_service', False)
-  jax.distributed.initialize(*args)
+  try:
+    jax.distributed.initialize(*args)
+  except RuntimeError as e:
+    if not re.search('DEADLINE_EXCEEDED|UNAVAILABLE|heartbeat', str(e)):
+      raise
+    _lose(f'not all hosts have come: {str(e).splitlines()[0][:200]}')
   if jax.process_count() > 1:
     _watching = _Watch(jax.process_index(), jax.process_count())
     _watching.start()
@@ -135,9 +137,11 @@ class _Watch:
     self._me, self._hosts, self._client = me, hosts, distributed.global_state.client
     self.silence = SILENCE
     self._names: dict[int, str] = {}
-    self._heard: dict[int, tuple[str, float]] = {}  # of each: its last sign, and when it came here
+    # Of each: its last sign, and when it came here. All have joined, so all are known to have lived.
+    self._heard: dict[int, tuple[str, float]] = {i: ('', time.monotonic()) for i in range(hosts)}
     self._reached = time.monotonic()  # the coordinator
     self._ended: dict[int, tuple[str, float]] = {}  # of those that failed: what they said, and when it came here
+    self._said_lost, self.asked_at = '', None  # what the coordinator's host says; when this one heard of SIGTERM
     self._over = threading.Event()
     self._lock, self._calls, self._stop_at = threading.Lock(), 0, None  # of stop_asked: so far, and when it is true
 
@@ -186,6 +190,7 @@ class _Watch:
         self._listen()
         beat, next_ = beat + 1, time.monotonic() + BEAT
         if self._stop_at is None and self._all('asked'):
+          self.asked_at = self.asked_at or time.monotonic()
           self._agree()
       except Exception as e:  # pylint: disable=broad-except  the coordinator does not answer: _look counts the seconds
         log.debug('hosts: %s', e)
@@ -199,22 +204,29 @@ class _Watch:
         self._heard[i] = sign, now
     for i, line in self._all('ended').items():
       self._ended.setdefault(i, (line, now))
+    self._said_lost = self._said_lost or next(iter(self._all('lost').values()), '')
     self._reached = now
 
   def _agree(self) -> None:
     """The call of stop_asked that is true first: one more than any host has made. None makes another meanwhile."""
     with self._lock:
-      self._set('calls', str(self._calls))
-      while len(found := self._all('calls')) < self._hosts:
-        if self._over.wait(0.05):
-          return
-        self._set('beats', f'agrees at {time.monotonic()}')
-        self._listen()
-      self._stop_at = max(map(int, found.values())) + 1
+      found = {}
+      while len(found) < self._hosts and not self._over.wait(0.05):
+        try:
+          self._set('calls', str(self._calls))
+          self._set('beats', f'agrees at {time.monotonic()}')
+          self._listen()
+          found = self._all('calls')
+        except Exception as e:  # pylint: disable=broad-except  what this host has said holds: no call until all have
+          log.debug('hosts: %s', e)
+      if found:
+        self._stop_at = max(map(int, found.values())) + 1
 
   def lost(self) -> str:
     """Says which host is lost, and how it is known; '' while none is."""
     now = time.monotonic()
+    if self._said_lost:
+      return self._said_lost
     for i, (line, when) in list(self._ended.items()):
       if i != self._me and now - when > 2 * BEAT:  # what ended it may end this one too, with its own line
         return f'{self._name(i)} has ended: {line}'
@@ -232,6 +244,10 @@ class _Watch:
     while not self._over.wait(0.5):
       said = self.lost()
       if said and not self._over.is_set():
+        if not self._me:  # whose connections the others take for the coordinator's end: they read it first
+          with contextlib.suppress(Exception):
+            self._set('lost', said)
+            time.sleep(2 * BEAT)
         _lose(said)
 
 

@@ -1,6 +1,7 @@
 """Verdicts on completions: rewards per completion, found group by group while others are still sampled."""
 
 from concurrent import futures
+import contextlib
 import glob
 import hashlib
 import json
@@ -20,7 +21,8 @@ from r1jax.rewards import format as format_lib
 from r1jax.rewards import language
 from r1jax.rewards import pool as pool_lib
 from r1jax.exceptions import about
-from r1jax.types import Completion, UserError
+from r1jax.stages import monitor
+from r1jax.types import Completion, RunStopped, UserError
 
 log = logging.getLogger('r1jax')
 
@@ -212,6 +214,15 @@ class Verdicts:
         kept = {self._digest(i): [self._found[i, g] for g in range(G)] for i in sorted(self.texts)}
         checkpoint.write_json(self._path, {'groups': kept, 'again': self._again}, every_host=True)
     return self._again
+
+  def stop_if_unjudged(self, facts: dict) -> None:
+    """monitor.stop_if_unjudged; verdicts that are none are not kept then, so that a restart asks again."""
+    try:
+      monitor.stop_if_unjudged(facts)
+    except RunStopped:
+      with contextlib.suppress(FileNotFoundError):
+        os.remove(self._path)
+      raise
 
   def text_facts(self, groups: list[int], of_text, k: int) -> futures.Future:
     """of_text(row, text, words=), k values, of every completion of this host's, beside the devices; for `gathered`."""

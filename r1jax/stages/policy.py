@@ -87,6 +87,7 @@ class Policy:
     self._copy = copying.compile() if renewed else None
     self._lengths: dict[int, float] = {}  # question -> mean tokens of its completions when it was last asked
     self._carried: list[Request] = []
+    self._begun = (-1, [], {}, {})  # number, _carried, _row_of, _lengths when the present rollout was asked for
     self._row_of: dict[int, int] = {}  # of groups that are not finished
 
   # --- what is asked
@@ -95,6 +96,7 @@ class Policy:
     """Rollout `number`: the questions `chosen`, behind what was carried over; most: tokens of a completion, where that
     is less than the longest of the run."""
     c = self._c
+    self._begun = number, list(self._carried), dict(self._row_of), dict(self._lengths)
     extra = c.carry if c.carry and not number else 0
     chosen = list(map(int, chosen))
     chosen += [chosen[i % len(chosen)] for i in range(extra)]  # the first rollout begins more than it waits for
@@ -141,6 +143,7 @@ class Policy:
     if before is not None:
       requests = _cut_at(before.given + before.unfinished, most)
       if not self._c.carry and any(c for r in before.unfinished for c in r.begun):
+        log.info('rollout %d: what was left in the middle is prefilled, which takes programs of its own', number)
         sampler = self._new_sampler(True)
     asked, given, noted = {r.group: r for r in requests}, [], time.monotonic()
 
@@ -290,14 +293,17 @@ class Policy:
   # --- what is carried over
 
   def save_carried(self, directory: str, number: int) -> None:
-    """Beside the checkpoint of rollout `number`: unfinished completions, and the lengths that order the questions.
-    The first host writes for all, so that others can go on from it."""
+    """Beside a checkpoint that goes on with rollout `number`, which may be under way: unfinished completions that it
+    begins with, and the lengths that order its questions. The first host writes for all, so that others can go on from
+    it."""
     if not mesh_lib.first_process():
       return
+    now = number, self._carried, self._row_of, self._lengths
+    _, carried, row_of, lengths = self._begun if self._begun[0] == number else now
     plain = lambda x: None if x is None else [x.tokens.tolist(), x.logps.tolist(), x.stopped]
-    listed = [{'group': r.group, 'row': self._row_of[r.group], 'samples': r.samples,
-               'begun': [plain(x) for x in r.begun]} for r in self._carried]
-    text = {'requests': listed, 'lengths': {str(k): v for k, v in self._lengths.items()}}
+    listed = [{'group': r.group, 'row': row_of[r.group], 'samples': r.samples,
+               'begun': [plain(x) for x in r.begun]} for r in carried]
+    text = {'requests': listed, 'lengths': {str(k): v for k, v in lengths.items()}}
     metrics.replace_file(os.path.join(directory, f'{number:08d}.json'), json.dumps(text).encode())
     for path in sorted(glob.glob(os.path.join(glob.escape(directory), '*.json')))[:-1 - self._config.checkpoints.keep]:
       os.remove(path)  # one more than there are checkpoints, as the newest may not be whole yet

@@ -1,6 +1,8 @@
 """What an RL stage writes down while it goes: rows of metrics, samples, checkpoints and what stands beside them."""
 
 import io
+import itertools
+import logging
 import os
 from typing import Callable
 
@@ -12,20 +14,22 @@ from r1jax.exceptions import RunStopped
 from r1jax.stages import monitor
 from r1jax.stages import statistics
 
+log = logging.getLogger('r1jax')
+
 
 class Rollout:
   """A rollout on its way.
 
   Attributes:
     number, step: its own, and the optimiser steps before those whose means are here.
-    means: of each optimiser step that is not written yet. written: how many are.
+    means: of each optimiser step that is not written yet. written, counted: how many are, or were looked at.
     facts: what is said of the rollout as a whole.
   """
 
   def __init__(self, number: int, step: int, first: int, facts: Callable[[], dict], clock: metrics.Clock):
     """first: of its minibatches, which an earlier start has learned from. facts: asked while the devices learn."""
     self.number, self.step, self.first, self.clock = number, step, first, clock
-    self.means, self.written, self.facts, self._facts = [], 0, {}, facts
+    self.means, self.written, self.counted, self.facts, self._facts = [], 0, 0, {}, facts
 
   def add(self, means: dict) -> None:
     self.means.append(means)
@@ -47,10 +51,10 @@ class Record:
     writer.truncate(restored_step)
     metrics.truncate_samples(place, max(restored_step, 0))
     before = metrics.read(writer.path)
+    self._skipped = len(list(itertools.takewhile(lambda row: row.get('update/skipped'), reversed(before))))  # in a row
     self._unhacked = monitor.first_watched(before)  # what the hacking monitor compares with
     self._alarms = monitor.Alarms(next((row for row in before if 'entropy/nats_per_token' in row), None))
     self._progress = metrics.Progress(c.steps, writer.stage, os.path.join(place, 'log.txt'))
-    self._skipped = 0  # in a row
 
   def samples(self, step: int, number: int, batch, rows: list[dict], verdicts, judged, advantages_NxG) -> None:
     shown = [i for i, group in enumerate(batch.groups) if group in verdicts.texts][:self._c.sample_groups]
@@ -64,10 +68,16 @@ class Record:
   def stop_if_broken(self, rollout: Rollout, minibatch: Callable[[int], dict]) -> None:
     """Raises RunStopped where more than rl.bad_steps updates in a row were skipped; minibatch: which of those that
     were learned from -> its arrays, which are kept."""
+    rollout.read()
     for i, mean in enumerate(rollout.means):
+      if rollout.written + i < rollout.counted:
+        continue
+      rollout.counted, step = rollout.written + i + 1, rollout.step + i + 1
       self._skipped = self._skipped + 1 if mean['update/skipped'] else 0
+      if self._skipped:
+        log.warning('step %d: loss=%g, grad_norm=%g: the update is skipped', step, mean['loss'], mean['grad_norm'])
       if self._skipped > self._c.bad_steps:
-        step, arrays = rollout.step + i + 1, minibatch(rollout.written + i)
+        arrays = minibatch(rollout.written + i)
         path = os.path.join(self._place, f'bad_minibatch_{step}.npz')
         out = io.BytesIO()
         np.savez(out, **arrays)
@@ -122,12 +132,15 @@ class Keeper:
       self._actor.save_carried(self._carried, number)
       self._checkpoints.save(state, {'stage': self._name})
       before, self._saved = self._saved, number
-      self._scorer.forget(before)
-      self._actor.journal.forget(before)
+      if before < number:  # else this one may not be whole yet
+        self._scorer.forget(before)
+        self._actor.journal.forget(before)
 
   def stop(self, state, number: int, in_the_middle: bool = False) -> None:
     """Raises Stopped, when the state is on disk. in_the_middle: of a rollout's minibatches."""
-    if not in_the_middle or self._c.old_logps == 'sampler':
+    saved = not in_the_middle or self._c.old_logps == 'sampler'
+    if saved:
       self.save(state, number, metrics.Clock())
     self._checkpoints.wait()
-    raise checkpoint.Stopped(f'{self._name} stopped at step {int(state.step)}')
+    raise checkpoint.Stopped(f'{self._name} stopped at step {int(state.step)}'
+                             + ('' if saved else f', its state is that of a step before it: rollout {number} is noted'))

@@ -31,7 +31,6 @@ from r1jax.stages import common
 from r1jax.stages import evaluate
 from r1jax.stages import journal
 from r1jax.stages import judging
-from r1jax.stages import monitor
 from r1jax.stages import policy
 from r1jax.stages import record
 from r1jax.stages import reward_model
@@ -84,6 +83,9 @@ def check(config, name: str) -> None:
     if weights.get(reward) and reward not in given:
       raise UserError(f'reward {reward!r} comes from a reward model: stage {name!r} needs the input {reward!r}, '
                       'or the weight 0')
+  if c.aggregate == 'fixed_length' and limits.shortest(c.max_tokens) < limits.longest(c.max_tokens):
+    raise UserError(f"{name}.aggregate='fixed_length' divides by one {name}.max_tokens, a schedule has several: take "
+                    'another aggregate, or one number')
   checking.weights(weights, max_tokens=limits.shortest(c.max_tokens), overlong_buffer=c.overlong_buffer)
   checking.task(c.task, f'{name}.task')
   if c.general.source:
@@ -219,7 +221,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
       rollout = record.Rollout(number, step, first, facts, clock)
       state = _learn(actor, state, minibatches[first:], advantages_NxG, rollout, keeper, written)
-      monitor.stop_if_unjudged(rollout.facts)
+      verdicts.stop_if_unjudged(rollout.facts)
       ema = written.ema(rollout.facts, float(state.accuracy_ema))
       step, number = begun + c.minibatches, number + 1
       state = state.replace(position=jnp.int32(number), accuracy_ema=jnp.float32(ema))
@@ -252,17 +254,18 @@ def _learn(actor, state, minibatches: list, advantages_NxG: np.ndarray, rollout,
     RunStopped: too many steps in a row were not finite.
   """
   steps = actor.learn(state, minibatches, advantages_NxG, rollout.clock)
+  dump = lambda at: actor.noted(minibatches[at], advantages_NxG)
   for left, (state, means) in zip(range(len(minibatches) - 1, -1, -1), steps):
     rollout.add(means)
     if left and keeper.due():
+      written.stop_if_broken(rollout, dump)
       written.write(rollout)
       keeper.save(state, rollout.number, rollout.clock)
   if len(rollout.means) + rollout.written < len(minibatches):
     if rollout.means:
       written.write(rollout)
     keeper.stop(state, rollout.number, in_the_middle=True)
-  rollout.read()
-  written.stop_if_broken(rollout, lambda at: actor.noted(minibatches[at], advantages_NxG))
+  written.stop_if_broken(rollout, dump)
   return state
 
 

@@ -206,6 +206,7 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
     step = int(state.step)  # one batch a step: the position in the data is the step
     log_ = _Log(writer, metrics.Progress(c.steps, name, os.path.join(place, 'log.txt')), step, c.get('bad_steps', 3))
     writer.truncate(step)
+    due = lambda: hosts.stop_due(config.checkpoints.grace)
     batch = lambda i: take(np.asarray([rows[i * c.batch + k] for k in range(c.batch)]))
     coming = ahead.submit(batch, step) if step < c.steps else None
     while step < c.steps:
@@ -213,14 +214,21 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
       micro_batches = coming.result()
       if step + 1 < c.steps:
         coming = ahead.submit(batch, step + 1)
-      state, means = training.step(state, update.put_micro_batches(micro_batches, mesh))
+      found = training.step(state, update.put_micro_batches(micro_batches, mesh), stop=due)
+      if found is None:  # asked to stop in the middle of it
+        log_.flush()
+        checkpoints.save(state, {'stage': name})
+        checkpoints.wait()
+        raise checkpoint.Stopped(f'{name} stopped at step {step}')
+      state, means = found
       step += 1
       state = state.replace(position=jnp.int32(step))
       last, stop, noted = step == c.steps, hosts.stop_asked(), step % c.log_every == 0
-      log_.count(means)
+      log_.count(step, means, [rows for _, rows in micro_batches])
       if noted or last:
         log_.note(step, means, [rows for _, rows in micro_batches])
       if step % config.checkpoints.every == 0 or last or stop or (noted and checkpoints.due()):
+        log_.flush()  # first: a row that a checkpoint has passed does not come again
         checkpoints.save(state, {'stage': name})
       if stop or last or step % c.log_every == 1:
         log_.flush()
@@ -235,27 +243,29 @@ class _Log:
 
   def __init__(self, writer: metrics.Writer, progress: metrics.Progress, step: int, bad_steps: int):
     self._writer, self._progress, self._noted, self._clock, self._row = writer, progress, step, time.monotonic(), None
-    self._bad_steps, self._skipped, self._unread, self._batch = bad_steps, 0, [], []
+    self._bad_steps, self._in_a_row, self._skipped, self._before = bad_steps, 0, 0, None
 
-  def count(self, means: dict) -> None:
-    """Of every step: whether its update was skipped, which the devices do not know yet."""
-    self._unread.append({name: means[name] for name in ('update/skipped', 'loss', 'grad_norm')})
+  def count(self, step: int, means: dict, micro_batches: list) -> None:
+    """Of every step: whether its update was skipped, which is asked when the next one is under way.
 
-  def _stop_if_broken(self) -> None:
-    """Raises RunStopped where more than `bad_steps` updates in a row were skipped, of those that the devices have
-    made."""
-    for mean in self._unread:
-      self._skipped = self._skipped + 1 if float(mean['update/skipped']) else 0
-      if self._skipped > self._bad_steps:
-        path, out = os.path.join(os.path.dirname(self._writer.path), 'bad_minibatch.npz'), io.BytesIO()
-        np.savez(out, **{f'{i}/{name}': x for i, rows in enumerate(self._batch) for name, x in zip(rows._fields, rows)})
-        metrics.replace_file(path, out.getvalue())
-        raise RunStopped(monitor.broken(self._skipped, mean, path))
-    self._unread = []
+    Raises:
+      RunStopped: more than `bad_steps` in a row were; the last one's batch is kept.
+    """
+    (step, means, micro_batches), self._before = self._before or (0, None, None), (step, means, micro_batches)
+    if means is None or not float(means['update/skipped']):
+      self._in_a_row = 0
+      return
+    self._in_a_row, self._skipped = self._in_a_row + 1, self._skipped + 1
+    log.warning('step %d: loss=%g, grad_norm=%g: the update is skipped', step, means['loss'], means['grad_norm'])
+    if self._in_a_row > self._bad_steps:
+      path, out = os.path.join(os.path.dirname(self._writer.path), f'bad_minibatch_{step}.npz'), io.BytesIO()
+      np.savez(out, **{f'{i}/{name}': x for i, rows in enumerate(micro_batches) for name, x in zip(rows._fields, rows)})
+      metrics.replace_file(path, out.getvalue())
+      raise RunStopped(monitor.broken(self._in_a_row, means, path))
 
   def note(self, step: int, means: dict, micro_batches: list) -> None:
     self.flush()
-    since, self._noted, self._batch = step - self._noted, step, micro_batches
+    since, self._noted = step - self._noted, step
     places = sum(rows.tokens_BxT.size for rows in micro_batches)
     real = sum(int(np.sum(rows.positions_BxT != NOWHERE)) if hasattr(rows, 'positions_BxT')
                else int(np.sum(rows.lengths_B)) for rows in micro_batches)
@@ -269,8 +279,10 @@ class _Log:
     if self._row is None:
       return
     (step, since, real, means, facts), self._row = self._row, None
-    self._stop_if_broken()
     means = {name: float(mean) for name, mean in means.items()}
+    if self._before and self._before[0] == step:
+      self.count(step, None, [])
+    means['update/skipped'], self._skipped = float(self._skipped), 0  # since the row before
     seconds, self._clock = time.monotonic() - self._clock, time.monotonic()
     self._writer.write(step, {**means, 'step/seconds': seconds / since,
                               'update/tokens_per_second': real * since / seconds, **facts})
