@@ -215,7 +215,8 @@ class _Process:
 
 def serve() -> None:
   """What a process does: a part for every line that it reads, until there is none."""
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the parent too, which ends this process
+  for number in (signal.SIGINT, signal.SIGTERM):  # a terminal and SLURM tell the parent too, which ends this process
+    signal.signal(number, signal.SIG_IGN)
   parent, replies, loaded = os.getppid(), os.fdopen(os.dup(1), 'w'), {}
   os.dup2(2, 1)  # what a library prints is no reply
 

@@ -80,12 +80,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     if c.get('format'):
       tokenizer = tokenizer_lib.add_special_tokens(tokenizer, list(formats.get(c.format).tokens), place,
                                                    limit=model.config.vocab_size)
-    params = common.load_params(model, step_dir, mesh)
+    begin = functools.partial(common.load_params, model, step_dir, mesh)
   else:
     tokenizer = _tokenizer(c, source, inputs, place)
     rows = tokenizer.vocab_size + c.get('spare_tokens', 0)
     model = zoo.build(zoo.get(c.model, vocab_size=rows, **common.computed(config, mesh)))
-    params = params_lib.init(model, config.seed)
+    begin = functools.partial(params_lib.init, model, config.seed)
   common.check_length(model, c.length, name)
   common.save_model(workdir, model, tokenizer, made_from=inputs.get('checkpoint'), prompt=_asked_with(c, inputs))
   documents = tokenise.documents(source, tokenizer, workdir, name)
@@ -107,12 +107,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
              name, len(fitting), places / c.batch, c.steps, c.batch, places / c.length, c.length)
   training = objective.sft(config, c, model, mesh, places)
   take = functools.partial(_micro_batches, training, documents, units, of_rows=_of_rows(c))
-  train(config, c, name, workdir, training, params, take, len(units), mesh)
+  train(config, c, name, workdir, training, begin(), take, len(units), mesh)  # weights last: documents may have faults
   tokenise.remove(workdir)
   learned = documents.totals_N[fitting] - np.maximum(documents.prompts_N[fitting], 1)
   return {'documents': len(fitting), 'too_long': len(documents) - len(fitting),
-          'rows': len(rows), 'steps': c.steps,
-          'tokens_learned_an_epoch': int(learned.sum()), 'epochs': round(c.steps * c.batch / len(units), 2)}
+          'rows': len(rows), 'steps': c.steps, 'tokens_learned_an_epoch': int(learned.sum()),
+          'epochs': round(c.steps * c.batch / len(units), 2)}
 
 
 def _of_rows(c) -> bool:
