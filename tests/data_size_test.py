@@ -41,7 +41,7 @@ def watch():
 threading.Thread(target=watch, daemon=True).start()
 def said(**facts):
   print(json.dumps({**facts, 'imported': imported, 'peak': peak(), 'largest_process': max(largest),
-                    'cpu': sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])}))
+                    'cpu': sum(sum(resource.getrusage(of)[:2]) for of in (0, resource.RUSAGE_CHILDREN))}))
 """
 START = """
 from r1jax.data import tokenizer
