@@ -1,5 +1,6 @@
 """Slow: data of full size by a stand-in of an eighth, each figure from a process of its own. `pytest -m slow -s -n 0
-tests/data_size_test.py`; needs 12 GB of disk. Last result: docs/data.md. R1JAX_DOCUMENTS=N for another number.
+tests/data_size_test.py`; needs 12 GB of disk. Last result: docs/data.md. R1JAX_DOCUMENTS=N for another
+number, of 10,000 or more: all of a start is taken to grow with them.
 """
 
 import itertools
