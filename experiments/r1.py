@@ -178,8 +178,8 @@ SIZES = {
                     dtype='bfloat16', remat='full', checkpoints=dict(every=100)),
         kinds=dict(
             rl=dict(micro_tokens=32 * 32768, slots=256),
-            # The paper's batch of 128 most plausibly counts samples. As packed rows of 32,768, which hold 6 to 7 samples
-            # of 4,800 tokens each, two epochs of 800k would be 1,900 steps instead of 12,500, at the same rate.
+            # The paper's batch of 128 most plausibly counts samples. As packed rows of 32,768, each of which holds 6 to
+            # 7 samples of 4,800 tokens, two epochs of 800k would be 1,900 steps instead of 12,500, at the same rate.
             sft=dict(micro_tokens=32 * 32768, batch_of='documents'),
             preference=dict(micro_tokens=2 * 32 * 8192),  # a pair a shard
             cold_start=dict(batch=32, max_prompt=8192), reject=dict(batch=32), evaluate=dict(batch=32, slots=256))),

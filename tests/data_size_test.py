@@ -1,5 +1,6 @@
 """Slow: data of full size by a stand-in of an eighth, each figure from a process of its own. `pytest -m slow -s -n 0
-tests/data_size_test.py`; needs 12 GB of disk. Last result: docs/data.md. R1JAX_DOCUMENTS=N for another number.
+tests/data_size_test.py`; needs 12 GB of disk. Last result: docs/data.md. R1JAX_DOCUMENTS=N for another
+number, of 10,000 or more: all of a start is taken to grow with them.
 """
 
 import itertools
@@ -41,7 +42,7 @@ def watch():
 threading.Thread(target=watch, daemon=True).start()
 def said(**facts):
   print(json.dumps({**facts, 'imported': imported, 'peak': peak(), 'largest_process': max(largest),
-                    'cpu': sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])}))
+                    'cpu': sum(sum(resource.getrusage(of)[:2]) for of in (0, resource.RUSAGE_CHILDREN))}))
 """
 START = """
 from r1jax.data import tokenizer
@@ -141,9 +142,10 @@ def test_the_data_of_an_sft(tmp_path):
   record = sum(p.stat().st_size for p in (tmp_path / 'tokens').iterdir())
   print(f'\n{DOCUMENTS:,} documents, {first["tokens"] / 1e6:,.0f}M tokens, {first["size"] / 1e9:.2f} GB of JSONL, '
         f'{record / 1e9:.2f} GB of tokens')
-  print(f'tokenised in {first["ready"]:.0f} s by {os.cpu_count()} processes of {first["largest_process"] / GIB:.2f} GiB: '
-        f'{first["tokens"] / first["cpu"] / 1e6:.2f}M tokens a second of CPU; {FULL:,}: {first["cpu"] * times / 3600:.1f} '
-        f'hours of a core, {first["cpu"] * times / 32 / 60:.0f} min and {32 * first["largest_process"] / GIB:.1f} GiB by 32')
+  cpu, process = first['cpu'], first['largest_process'] / GIB
+  print(f'tokenised in {first["ready"]:.0f} s by {os.cpu_count()} processes of {process:.2f} GiB: '
+        f'{first["tokens"] / cpu / 1e6:.2f}M tokens a second of CPU; {FULL:,}: {cpu * times / 3600:.1f} hours of a '
+        f'core, {cpu * times / 32 / 60:.0f} min and {32 * process:.1f} GiB by 32')
   print(f'started again: index {again["ready"]:.2f} s, packed {again["packed"] - again["ready"]:.2f} s, first batch '
         f'{again["first_batch"] - again["packed"]:.2f} s, others {again["batch"]:.3f} s each; {FULL:,}: '
         f'{again["first_batch"] * times:.1f} s')

@@ -136,8 +136,8 @@ def mixed_before(kept, general, wanted, rng):
 @pytest.mark.parametrize('wanted', [0, 11, 500])
 @pytest.mark.parametrize('source', ['', 'scenarios', 'general.jsonl'])
 def test_the_mix_is_row_for_row_that_of_before(tmp_path, wanted, source):
-  kept = [{'id': str(i % 13), 'kind': 'reasoning', 'prompt': f'{i}\u2028', 'completion': turn('\u4e8c'), 'language': 'zh',
-           'reasoned': True} for i in range(40)]
+  kept = [{'id': str(i % 13), 'kind': 'reasoning', 'prompt': f'{i}\u2028', 'completion': turn('\u4e8c'),
+           'language': 'zh', 'reasoned': True} for i in range(40)]
   batches = common.Batches(str(tmp_path))
   for start in range(0, 40, 9):
     batches.add('', 9, kept[start:start + 9])

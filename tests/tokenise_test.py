@@ -160,8 +160,8 @@ def test_a_line_longer_than_a_part_is_one_document(tmp_path, tokenizer, small_pa
 def test_hosts_make_a_share_each(tmp_path, tokenizer, source, small_parts, monkeypatch, hosts):
   """As in so many processes of a run: what one has made is not made by another, and all read the same."""
   made = []
-  monkeypatch.setattr(token_files, 'write_parts', lambda directory, jobs, *a, **k: iter(made.append([j[0] for j in jobs])
-                                                                                        or ()))
+  monkeypatch.setattr(token_files, 'write_parts',
+                      lambda directory, jobs, *a, **k: iter(made.append([job[0] for job in jobs]) or ()))
   for host in range(hosts):
     monkeypatch.setattr(tokenise.mesh_lib, 'is_local', lambda number, host=host: number % hosts == host)
     tokenise._make(source, tokenizer, str(tmp_path), 'sft', source.made_from())
@@ -357,7 +357,8 @@ BAD = {b'{"prompt": "a", "completion": 3}': '3 is no text', b'{"prompt": "a"}': 
        b'[1]': 'list indices', b'nothing': 'Expecting value', b'{"prompt": null, "completion": "a"}': 'None is no text'}
 
 
-@pytest.mark.parametrize('line, processes', [(line, 1) for line in BAD] + [(line, 2) for line in list(BAD)[:2]], ids=str)
+@pytest.mark.parametrize('line, processes',
+                         [(line, 1) for line in BAD] + [(line, 2) for line in list(BAD)[:2]], ids=str)
 def test_a_line_that_is_no_document_is_named_by_its_number(tmp_path, tokenizer, small_parts, monkeypatch, line,
                                                            processes):
   monkeypatch.setattr(token_files, 'PROCESSES', processes)

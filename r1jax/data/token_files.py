@@ -1,11 +1,11 @@
 """Documents as token ids on disk: tokenised once, by as many processes as there are cores, then read by number.
 
-A part is two files: NUMBER.array_record with a record a document (its ids, int32, little-endian), and NUMBER.npz, written
-behind it, with what packing needs of each (tokens of the prompt, tokens in all) and how large the first one is. Which
-documents a part holds follows from the source alone, so that no number of processes or hosts changes the order.
+A part is two files: NUMBER.array_record with a record a document (its ids, int32, little-endian), and NUMBER.npz,
+written behind it, with what packing needs of each (tokens of the prompt, tokens in all) and how large the first one is.
+Which documents a part holds follows from the source alone, so that no number of processes or hosts changes the order.
 
-A process that tokenises is a plain subprocess that runs `serve`: multiprocessing's 'spawn' imports the main program, and
-jax with it, in each of them.
+A process that tokenises is a plain subprocess that runs `serve`: multiprocessing's 'spawn' imports the main program,
+and jax with it, in each of them.
 """
 
 from concurrent import futures

@@ -103,11 +103,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                 c.optimizer.warmup, c.steps, c.optimizer.learning_rate)
   places = c.batch * float(documents.totals_N[fitting].mean())
   if not _of_rows(c):
-    log.info('%s: %d documents of %.0f tokens in the mean, %d steps: a step of %d documents fills about %.1f rows of %d',
-             name, len(fitting), places / c.batch, c.steps, c.batch, places / c.length, c.length)
+    log.info('%s: %d documents of %.0f tokens in the mean, %d steps: a step of %d documents fills about %.1f rows of '
+             '%d', name, len(fitting), places / c.batch, c.steps, c.batch, places / c.length, c.length)
   training = objective.sft(config, c, model, mesh, places)
   take = functools.partial(_micro_batches, training, documents, units, of_rows=_of_rows(c))
-  train(config, c, name, workdir, training, begin(), take, len(units), mesh)  # weights last: documents may have faults
+  # The weights are loaded last, as documents may have faults.
+  train(config, c, name, workdir, training, begin(), take, len(units), mesh)
   tokenise.remove(workdir)
   learned = documents.totals_N[fitting] - np.maximum(documents.prompts_N[fitting], 1)
   return {'documents': len(fitting), 'too_long': len(documents) - len(fitting),
