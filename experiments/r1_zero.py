@@ -167,7 +167,8 @@ def qwen_7b(config: ConfigDict) -> ConfigDict:
 def qwen_32b(config: ConfigDict) -> ConfigDict:
   """Section 4.1, table 6: RL on the 32B base for over 10K steps, to compare with distillation.
 
-  Planned on 2026-11-26: fits, 20.5 GiB of 95.74 in the update, 71.0 in the sampler. Not yet run.
+  Planned on 2026-11-27 for 65,536 tokens: fits, 33.0 GiB of 95.74 in the update; the sampler 70.2 with 256 slots, 94.6
+  with 384. Not yet run.
   """
   config.topology = 'v5p:4x4x8'
   _imported(config, 'qwen2.5-32b', 'qwen2.5-32b', fsdp=32, tensor=4)
@@ -178,7 +179,7 @@ def qwen_32b(config: ConfigDict) -> ConfigDict:
 def deepseek_v3(config: ConfigDict) -> ConfigDict:
   """Section 2.2: R1-Zero itself. Experts and heads over 16 chips, rows and weights over 32.
 
-  Planned on 2026-11-26: fits, 52.2 GiB of 95.74 in the update, 68.8 in the sampler. Not yet run.
+  Planned on 2026-11-27 for 65,536 tokens: fits, 58.6 GiB of 95.74 in the update, 68.2 in the sampler. Not yet run.
   """
   config.topology = 'v5p:8x8x8'
   _imported(config, 'deepseek-v3', 'deepseek-v3-base', fsdp=32, expert=16)
