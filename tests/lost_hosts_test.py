@@ -97,7 +97,7 @@ SLOW = pytest.mark.slow  # README.md has the last result of these
 def test_a_lost_host_ends_the_others_within_thirty_seconds(how, lost):
   """Killed, its sockets are closed; stopped, it is as silent as one behind a cut link."""
   processes = start('nothing')
-  time.sleep(1)
+  time.sleep(3)  # until they know each other's names
   processes[lost].send_signal(how)
   try:
     (code, _, stderr), = ended([processes[1 - lost]], 30)

@@ -76,7 +76,7 @@ def config(tmp_path, kind, rows, **values):
            log_every=20, optimizer=dict(learning_rate=3e-3, warmup=0, decay='constant', weight_decay=0.0))
   return ConfigDict(dict(seed=0, dtype='float32', remat='none', attention='auto', logit_elements=1 << 20,
                          mesh=dict(data=-1), experts=dict(bias_rate=0.0, balance_loss=0.0),
-                         checkpoints=dict(every=100, keep=1), judge={**c, **values}))
+                         checkpoints=dict(every=100, keep=1, minutes=15.0, grace=5.0), judge={**c, **values}))
 
 
 def test_a_model_learns_pairs_and_says_how_good_it_is(base, tmp_path):

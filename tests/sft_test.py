@@ -25,7 +25,7 @@ from tokenise_test import made_tokenizer
 LENGTH = 40
 CONFIG = ConfigDict(dict(seed=0, logit_elements=1 << 20, dtype='float32', remat='none', attention='xla',
                          mesh=dict(data=-1, fsdp=1, tensor=1, expert=1), experts=dict(bias_rate=0.0, balance_loss=0.0),
-                         checkpoints=dict(every=3, keep=2)))
+                         checkpoints=dict(every=3, keep=2, minutes=15.0, grace=5.0)))
 # No clipping by norm, so that the gradient can be read off the first moment after one step.
 OPTIMIZER = dict(learning_rate=1e-3, warmup=0, decay='cosine', b1=0.9, weight_decay=0.0, clip_norm=1e9)
 STAGE = ConfigDict(dict(corpus='jsonl', path='', model='nano', steps=0, epochs=2.0, batch=8, batch_of='documents',

@@ -188,7 +188,7 @@ class _Watch:
           self._set('names', socket.gethostname())
         self._set('beats', str(beat))
         self._listen()
-        beat, next_ = beat + 1, time.monotonic() + BEAT
+        beat, next_ = beat + 1, time.monotonic() + (BEAT if len(self._names) == self._hosts else BEAT / 10)
         if self._stop_at is None and self._all('asked'):
           self.asked_at = self.asked_at or time.monotonic()
           self._agree()
