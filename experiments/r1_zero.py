@@ -4,7 +4,8 @@
   python -m r1jax.plan --config=experiments/r1_zero.py:qwen2.5-32b --without-files
 
 tiny, on 256 held-out sums x 16 samples, 2 cores, 2026-11-26, seeds 0 and 2: pass@1 0.222, 0.231 (base) -> 0.925, 0.862
-(final); cons@16 0.723, 0.734 -> 0.969, 0.949; 15 -> 34 tokens. README.md has more of it, times among it.
+(final); cons@16 0.723, 0.734 -> 0.969, 0.949; 15 -> 34 tokens. 7 min 25 s alone on a machine at
+130 GFLOP/s (2026-11-27). README.md has more of it.
 smollm2: 300 steps on one H100, 0.26 s each (2026-11-27): pass@1 0.016 -> 0.539; on 2 cores a step took 38 to 46 s.
 qwen2.5-1.5b, qwen2.5-32b (section 4.1) and deepseek-v3 (section 2.2): planned by compiler, README.md has the table;
 not yet run. They need weights (--config.base.source=DIR, a Hugging Face directory) and, but for the first, questions
