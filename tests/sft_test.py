@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from r1jax import metrics
 from r1jax import values
 from r1jax.data import formats
 from r1jax.data import token_files
@@ -19,7 +20,7 @@ from r1jax.engine import objective
 from r1jax.engine import packing
 from r1jax.engine import update
 from r1jax.stages import sft
-from r1jax.types import UserError
+from r1jax.types import RunStopped, UserError
 from tokenise_test import made_tokenizer
 
 LENGTH = 40
@@ -188,3 +189,30 @@ def test_an_unknown_count_is_an_error_before_anything_runs():
                        'stages': (dict(name='sft', run='sft', inputs={}),)})
   with pytest.raises(UserError, match="sft.batch_of='samples' is not one of documents, rows"):
     values.check(config)
+
+
+@pytest.mark.parametrize('log_every', [1, 2, 3, 7, 100])
+@pytest.mark.parametrize('bad, stopped', [((2, 3, 4), None), ((2, 3, 4, 5), 5), ((2, 3, 5, 6, 7, 8), 8)])
+def test_skipped_updates_in_a_row_stop_a_run_however_often_it_logs(tmp_path, log_every, bad, stopped):
+  """More than three in a row; what was skipped since the row before stands in a row of metrics."""
+  rows = packing.pack([([1], [2, 3])], length=LENGTH)
+  with metrics.Writer(tmp_path, 'sft', tensorboard=False) as writer:
+    log_ = sft._Log(writer, metrics.Progress(10, 'sft', None), 0, 3)
+
+    def train():
+      for step in range(1, 11):
+        means = {'update/skipped': float(step in bad), 'loss': float('nan') if step in bad else 1.0, 'grad_norm': 1.0}
+        log_.count(step, means, [rows])
+        if step % log_every == 0 or step == 10:
+          log_.note(step, means, [rows])
+        if step in (4, 10) or step % log_every == 1:  # a checkpoint, or a step after a row
+          log_.flush()
+
+    if stopped:
+      with pytest.raises(RunStopped, match=rf'4 in a row; the last one learned from .*bad_minibatch_{stopped}\.npz'):
+        train()
+      with np.load(tmp_path / f'bad_minibatch_{stopped}.npz') as kept:
+        np.testing.assert_array_equal(kept['0/tokens_BxT'], rows.tokens_BxT)
+    else:
+      train()
+      assert sum(row['update/skipped'] for row in metrics.read(writer.path)) == len(bad)

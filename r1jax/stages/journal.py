@@ -5,7 +5,6 @@ a torn one is noticed; it is then sampled again.
 """
 
 import glob
-import io
 import logging
 import os
 from typing import NamedTuple
@@ -33,12 +32,12 @@ class Journal:
 
   def __init__(self, workdir: str):
     self._directory = os.path.join(workdir, 'rollouts')
-    found = [int(os.path.basename(path)[:-4]) for path in glob.glob(os.path.join(glob.escape(self._directory), '*.npz'))]
+    kept = glob.glob(os.path.join(glob.escape(self._directory), '*.npz'))
     if mesh_lib.first_process():
       for part in glob.glob(os.path.join(glob.escape(self._directory), '.*.tmp')):  # of a start that was killed
         os.remove(part)
     # Later ones are new, and nobody need look for them.
-    self._last = mesh_lib.min_over_hosts(max(found, default=-1))
+    self._last = mesh_lib.min_over_hosts(max((int(os.path.basename(path)[:-4]) for path in kept), default=-1))
 
   def _path(self, number: int) -> str:
     return os.path.join(self._directory, f'{number:08d}.npz')
@@ -51,13 +50,12 @@ class Journal:
     members = [c or Completion(np.zeros(0, np.int32), np.zeros(0, np.float32), False)
                for r in requests for c in r.begun or [None] * len(r.samples)]
     joined = lambda arrays, dtype: np.concatenate([np.zeros(0, dtype), *arrays])
-    out = io.BytesIO()
-    np.savez(out, groups=[r.group for r in requests], prompts=joined([r.prompt for r in requests], np.int32),
-             prompt_lengths=[len(r.prompt) for r in requests], samples=[r.samples for r in requests],
-             lengths=[len(c.tokens) for c in members], stopped=[c.stopped for c in members],
-             tokens=joined([c.tokens for c in members], np.int32), logps=joined([c.logps for c in members], np.float32),
-             counts=[len(said.given), said.steps, said.whole], slot_use=said.slot_use)
-    metrics.replace_file(self._path(number), out.getvalue())
+    metrics.replace_arrays(
+        self._path(number), groups=[r.group for r in requests], prompts=joined([r.prompt for r in requests], np.int32),
+        prompt_lengths=[len(r.prompt) for r in requests], samples=[r.samples for r in requests],
+        lengths=[len(c.tokens) for c in members], stopped=[c.stopped for c in members],
+        tokens=joined([c.tokens for c in members], np.int32), logps=joined([c.logps for c in members], np.float32),
+        counts=[len(said.given), said.steps, said.whole], slot_use=said.slot_use)
 
   def read(self, number: int, requests: list[Request]) -> Said | None:
     """What stands of rollout `number`, if it asked the same; None: nothing, and it is to be sampled. On all hosts the

@@ -2,9 +2,12 @@
 
 import collections
 import logging
+import os
+from typing import Callable
 
 import numpy as np
 
+from r1jax import metrics
 from r1jax.types import RunStopped
 
 log = logging.getLogger('r1jax')
@@ -56,18 +59,39 @@ def stop_if_unjudged(facts: dict[str, float], limit: float = 0.1) -> None:
                      f'{limit:.0%}: log lines above say of what kind')
 
 
-def broken(n: int, mean: dict, path: str = '') -> str:
-  """What RunStopped says when n updates in a row were not finite; path: where the last one's minibatch is."""
-  return (f'loss={float(mean["loss"])} and grad_norm={float(mean["grad_norm"])} are not finite, the update was skipped, '
-          f'{n} in a row{f"; the last one learned from {path}" if path else ""}: lower learning_rate, or give the command '
-          'again with another seed or from an earlier checkpoint')
+class Skipped:
+  """Counts updates that were skipped as not finite; more than `most` in a row stop the run."""
+
+  def __init__(self, most: int, directory: str, in_a_row: int = 0):
+    """directory: where the minibatch of the last one is written. in_a_row: how many an earlier start has left."""
+    self._most, self._directory, self._in_a_row = most, directory, in_a_row
+
+  def look(self, step: int, means: dict, arrays: Callable[[], dict]) -> bool:
+    """Whether the update of this optimiser step was skipped; arrays: name -> array of what it learned from.
+
+    Raises:
+      RunStopped: it is one too many.
+    """
+    if not float(means['update/skipped']):
+      self._in_a_row = 0
+      return False
+    self._in_a_row += 1
+    loss, norm = float(means['loss']), float(means['grad_norm'])
+    log.warning('step %d: loss=%g, grad_norm=%g: the update is skipped', step, loss, norm)
+    if self._in_a_row > self._most:
+      path = os.path.join(self._directory, f'bad_minibatch_{step}.npz')
+      metrics.replace_arrays(path, **arrays())
+      raise RunStopped(f'loss={loss} and grad_norm={norm} are not finite, the update was skipped, {self._in_a_row} in a '
+                       f'row; the last one learned from {path}: lower learning_rate, or give the command again with '
+                       'another seed or from an earlier checkpoint')
+    return True
 
 
 # Metric, whether it is under or over, the limit, and what then to do. Of entropy the limit is a share of the first
 # rollout's.
 _ALARMS = (
-    ('entropy/nats_per_token', 'under', 0.05, 'entropy has collapsed: the policy says nearly the same every time; lower '
-     'learning_rate, or raise temperature or clip_high'),
+    ('entropy/nats_per_token', 'under', 0.05, 'entropy has collapsed: the policy says nearly the same every time; '
+     'lower learning_rate, or raise temperature or clip_high'),
     ('kl/nats_per_token', 'over', 1.0, 'the policy has run away from its reference; lower learning_rate, or raise '
      'kl_coef'),
     ('groups/no_signal', 'over', 0.9, 'hardly any group has answers of different worth, so hardly anything is learned; '

@@ -1,20 +1,14 @@
 """What an RL stage writes down while it goes: rows of metrics, samples, checkpoints and what stands beside them."""
 
-import io
+import functools
 import itertools
-import logging
 import os
 from typing import Callable
 
-import numpy as np
-
 from r1jax import metrics
 from r1jax.engine import checkpoint
-from r1jax.exceptions import RunStopped
 from r1jax.stages import monitor
 from r1jax.stages import statistics
-
-log = logging.getLogger('r1jax')
 
 
 class Rollout:
@@ -51,7 +45,8 @@ class Record:
     writer.truncate(restored_step)
     metrics.truncate_samples(place, max(restored_step, 0))
     before = metrics.read(writer.path)
-    self._skipped = len(list(itertools.takewhile(lambda row: row.get('update/skipped'), reversed(before))))  # in a row
+    in_a_row = len(list(itertools.takewhile(lambda row: row.get('update/skipped'), reversed(before))))
+    self._skipped = monitor.Skipped(c.bad_steps, place, in_a_row)
     self._unhacked = monitor.first_watched(before)  # what the hacking monitor compares with
     self._alarms = monitor.Alarms(next((row for row in before if 'entropy/nats_per_token' in row), None))
     self._progress = metrics.Progress(c.steps, writer.stage, os.path.join(place, 'log.txt'))
@@ -72,17 +67,8 @@ class Record:
     for i, mean in enumerate(rollout.means):
       if rollout.written + i < rollout.counted:
         continue
-      rollout.counted, step = rollout.written + i + 1, rollout.step + i + 1
-      self._skipped = self._skipped + 1 if mean['update/skipped'] else 0
-      if self._skipped:
-        log.warning('step %d: loss=%g, grad_norm=%g: the update is skipped', step, mean['loss'], mean['grad_norm'])
-      if self._skipped > self._c.bad_steps:
-        arrays = minibatch(rollout.written + i)
-        path = os.path.join(self._place, f'bad_minibatch_{step}.npz')
-        out = io.BytesIO()
-        np.savez(out, **arrays)
-        metrics.replace_file(path, out.getvalue())
-        raise RunStopped(monitor.broken(self._skipped, mean, path))
+      rollout.counted = rollout.written + i + 1
+      self._skipped.look(rollout.step + i + 1, mean, functools.partial(minibatch, rollout.written + i))
 
   def write(self, rollout: Rollout, ema: float | None = None) -> None:
     """One row an optimiser step of those not written yet; what they took is divided among them. ema: of accuracy, at

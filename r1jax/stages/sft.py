@@ -3,7 +3,6 @@
 from concurrent import futures
 import contextlib
 import functools
-import io
 import itertools
 import logging
 import os
@@ -33,7 +32,7 @@ from r1jax.data import tasks
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.engine import update
 from r1jax.models import zoo
-from r1jax.types import NOWHERE, RunStopped, UserError
+from r1jax.types import NOWHERE, UserError
 
 log = logging.getLogger('r1jax')
 
@@ -244,7 +243,8 @@ class _Log:
 
   def __init__(self, writer: metrics.Writer, progress: metrics.Progress, step: int, bad_steps: int):
     self._writer, self._progress, self._noted, self._clock, self._row = writer, progress, step, time.monotonic(), None
-    self._bad_steps, self._in_a_row, self._skipped, self._before = bad_steps, 0, 0, None
+    self._skips = monitor.Skipped(bad_steps, os.path.dirname(writer.path))
+    self._skipped, self._before = 0, None  # since the last row; the step before
 
   def count(self, step: int, means: dict, micro_batches: list) -> None:
     """Of every step: whether its update was skipped, which is asked when the next one is under way.
@@ -252,17 +252,15 @@ class _Log:
     Raises:
       RunStopped: more than `bad_steps` in a row were; the last one's batch is kept.
     """
-    (step, means, micro_batches), self._before = self._before or (0, None, None), (step, means, micro_batches)
-    if means is None or not float(means['update/skipped']):
-      self._in_a_row = 0
-      return
-    self._in_a_row, self._skipped = self._in_a_row + 1, self._skipped + 1
-    log.warning('step %d: loss=%g, grad_norm=%g: the update is skipped', step, means['loss'], means['grad_norm'])
-    if self._in_a_row > self._bad_steps:
-      path, out = os.path.join(os.path.dirname(self._writer.path), f'bad_minibatch_{step}.npz'), io.BytesIO()
-      np.savez(out, **{f'{i}/{name}': x for i, rows in enumerate(micro_batches) for name, x in zip(rows._fields, rows)})
-      metrics.replace_file(path, out.getvalue())
-      raise RunStopped(monitor.broken(self._in_a_row, means, path))
+    self._look()
+    self._before = step, means, micro_batches
+
+  def _look(self) -> None:
+    """At the step before, unless that has been done."""
+    if self._before is not None:
+      (step, means, micro_batches), self._before = self._before, None
+      self._skipped += self._skips.look(step, means, lambda: {
+          f'{i}/{name}': x for i, rows in enumerate(micro_batches) for name, x in zip(rows._fields, rows)})
 
   def note(self, step: int, means: dict, micro_batches: list) -> None:
     self.flush()
@@ -282,7 +280,7 @@ class _Log:
     (step, since, real, means, facts), self._row = self._row, None
     means = {name: float(mean) for name, mean in means.items()}
     if self._before and self._before[0] == step:
-      self.count(step, None, [])
+      self._look()
     means['update/skipped'], self._skipped = float(self._skipped), 0  # since the row before
     seconds, self._clock = time.monotonic() - self._clock, time.monotonic()
     self._writer.write(step, {**means, 'step/seconds': seconds / since,
