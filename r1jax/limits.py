@@ -4,8 +4,8 @@ paper's R1-Zero, section 2.2.3: 32,768, and 65,536 from step 8,200)."""
 from r1jax.exceptions import UserError
 
 
-def schedule(max_tokens) -> tuple[tuple[int, int], ...]:
-  """(from step, tokens), ascending.
+def schedule(max_tokens, key: str = 'max_tokens') -> tuple[tuple[int, int], ...]:
+  """(from step, tokens), ascending; key: of the config, for errors.
 
   Raises:
     UserError: it is none.
@@ -15,10 +15,10 @@ def schedule(max_tokens) -> tuple[tuple[int, int], ...]:
   whole = lambda x: isinstance(x, int) and not isinstance(x, bool)
   pairs = tuple(max_tokens) if isinstance(max_tokens, (tuple, list)) else ()
   if not pairs or not all(isinstance(p, (tuple, list)) and len(p) == 2 and all(map(whole, p)) for p in pairs):
-    raise UserError(f'max_tokens={max_tokens!r} is neither a number nor a schedule ((0, TOKENS), (STEP, TOKENS), ...)')
+    raise UserError(f'{key}={max_tokens!r} is neither a number nor a schedule ((0, TOKENS), (STEP, TOKENS), ...)')
   steps = [step for step, _ in pairs]
   if steps[0] != 0 or any(a >= b for a, b in zip(steps, steps[1:])) or min(tokens for _, tokens in pairs) < 1:
-    raise UserError(f'max_tokens={max_tokens!r}: steps must begin with 0 and rise, tokens be at least 1')
+    raise UserError(f'{key}={max_tokens!r}: steps must begin with 0 and rise, tokens be at least 1')
   return tuple((step, tokens) for step, tokens in pairs)
 
 

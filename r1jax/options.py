@@ -93,7 +93,7 @@ def _set_whole(config, key: str, value) -> None:
       _check_dict(there, value, key)
       there.update(value)
     elif last == 'max_tokens':  # a number or a schedule, whatever stands there
-      _tokens(key, value)
+      limits.schedule(value, key)
       parent[last] = value
     elif last == 'task' and isinstance(value, (list, tuple)) and all(isinstance(one, dict) for one in value):
       parent[last] = [dict(one) for one in value]
@@ -101,13 +101,6 @@ def _set_whole(config, key: str, value) -> None:
       raise UserError(f'{key}={value!r} is of another kind than {type(there).__name__}')
     else:
       parent[last] = tuple(value) if isinstance(there, tuple) else value
-
-
-def _tokens(key: str, value) -> None:
-  try:
-    limits.schedule(value)
-  except UserError as e:
-    raise UserError(f'{key}: {e}') from None
 
 
 def _check_dict(there, value: dict, key: str) -> None:

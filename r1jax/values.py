@@ -20,7 +20,8 @@ _RANGES = {
                      'log_every'), _ONE),
     **dict.fromkeys(('steps', 'epochs', 'size', 'slots', 'carry', 'ref_every', 'eval_every', 'sample_groups', 'warmup',
                      'kl_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer', 'temperature',
-                     'weight_decay', 'seed', 'bad_steps', 'minutes', 'grace', 'bias_rate', 'balance_loss', 'max_length', 'rope_theta', 'spare_tokens'),
+                     'weight_decay', 'seed', 'bad_steps', 'minutes', 'grace', 'bias_rate', 'balance_loss', 'max_length',
+                     'rope_theta', 'spare_tokens'),
                     _ZERO),
     **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2'), _SHARE),
     'learning_rate': (0, math.inf, False), 'clip_norm': (0, math.inf, False), 'top_p': (0, 1, False),
@@ -44,20 +45,12 @@ def check(config) -> None:
       _look(key, value, '')
   for spec in config.stages:
     part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}
-    elsewhere = part.get('max_tokens', 1)
-    if spec['run'] != 'rl' and not isinstance(elsewhere, int):
-      raise UserError(f'{spec["name"]}.max_tokens={elsewhere!r}: a schedule is for RL alone, give one number')
-    if spec['run'] == 'rl':
-      _schedule(f'{spec["name"]}.', part)
+    most = part.get('max_tokens', 1)
+    limits.schedule(most, f'{spec["name"]}.max_tokens')
+    if spec['run'] != 'rl' and not isinstance(most, int):
+      raise UserError(f'{spec["name"]}.max_tokens={most!r}: a schedule is for RL alone, give one number')
     if spec['run'] == 'rl' and part.get('steps') == 0:
       raise UserError(f'{spec["name"]}.steps=0: nothing to train')
-
-
-def _schedule(prefix: str, part) -> None:
-  try:
-    limits.schedule(part.get('max_tokens', 1))
-  except UserError as e:
-    raise UserError(f'{prefix}{e}') from None
 
 
 RUNS = ('sft', 'rl', 'evaluate', 'cold_start', 'reject', 'preference', 'process', 'search', 'convert')

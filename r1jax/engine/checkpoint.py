@@ -41,7 +41,6 @@ def _short(record: logging.LogRecord) -> bool:
 
 logging.getLogger('absl').addFilter(_short)
 
-# Set by SIGTERM: a stage that sees it saves at the next step and raises Stopped.
 class _Request(threading.Event):
   """An event that knows when it was set first."""
   at: float | None = None
@@ -55,6 +54,7 @@ class _Request(threading.Event):
     super().clear()
 
 
+# Set by SIGTERM: a stage that sees it saves at the next step and raises Stopped.
 stop_requested = _Request()
 
 

@@ -84,28 +84,6 @@ def _cluster() -> str:
   return next((name for name, there in shown.items() if there and name in env), '')
 
 
-# --- asked to stop
-
-def stop_asked() -> bool:
-  """Whether the run was asked to stop (SIGTERM to any of its hosts), with one answer on all of them, which call this at
-  the same places. It is no collective: hosts agree behind its back from which call on it is true."""
-  return checkpoint.stop_requested.is_set() if _watching is None else _watching.stop_asked()
-
-
-def stop_due(grace: float) -> bool:
-  """Whether to stop in the middle of a step: `grace` seconds after stop_asked, in which short ones end by themselves.
-  One answer on all hosts."""
-  if not stop_asked():
-    return False
-  since = checkpoint.stop_requested.at or (_watching and _watching.asked_at) or time.monotonic()
-  return mesh_lib.any_process(time.monotonic() - since >= grace)
-
-
-# --- lost
-
-_watching: '_Watch | None' = None
-
-
 def _all_gpus_of_a_node() -> None:
   """JAX takes one GPU a process where it finds SLURM. A process that is alone on its node has them all."""
   env = os.environ
@@ -128,6 +106,30 @@ def _join(*args) -> None:
   if jax.process_count() > 1:
     _watching = _Watch(jax.process_index(), jax.process_count())
     _watching.start()
+
+
+_watching: '_Watch | None' = None
+
+
+# --- asked to stop
+
+
+def stop_asked() -> bool:
+  """Whether the run was asked to stop (SIGTERM to any of its hosts), with one answer on all of them, which call this at
+  the same places. It is no collective: hosts agree behind its back from which call on it is true."""
+  return checkpoint.stop_requested.is_set() if _watching is None else _watching.stop_asked()
+
+
+def stop_due(grace: float) -> bool:
+  """Whether to stop in the middle of a step: `grace` seconds after stop_asked, in which short ones end by themselves.
+  One answer on all hosts."""
+  if not stop_asked():
+    return False
+  since = checkpoint.stop_requested.at or (_watching and _watching.asked_at) or time.monotonic()
+  return mesh_lib.any_process(time.monotonic() - since >= grace)
+
+
+# --- lost
 
 
 class _Watch:

@@ -258,7 +258,7 @@ class RL(NamedTuple):
   training: update.Training
   shapes: dict[int, packing.Shape]
   logps: LogProbs
-  reference: LogProbs | None  # None without one
+  reference: LogProbs | None  # None without one; `logps` itself where its weights are as the policy's
   prompts: tuple[int, int]
 
 
@@ -276,14 +276,17 @@ def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
   forward = jax.jit(lambda params, prefix, *rows: completion_logps(
       model.apply, params, prefix, *rows, temperature=c.temperature, chunk=chunk)[0],
                     out_shardings=mesh_lib.batch_sharding(mesh))
+  before = training.prefix_shapes()
 
   def log_probs(params) -> LogProbs:
-    args = lambda T: (params, training.prefix_shapes(), *rows[T][:3])
-    return LogProbs(training.program('prefix', params=params),
-                    {T: mesh_lib.Program(forward, args(T), mesh, mesh_lib.RULES) for T in shapes})
+    return LogProbs(training.program('prefix', params=params), {
+        T: mesh_lib.Program(forward, (params, before, *rows[T][:3]), mesh, mesh_lib.RULES) for T in shapes})
 
-  on_device = reference and mesh_lib.with_shardings(training.state.ref_params, training.shardings.params)
-  return RL(training, shapes, log_probs(training.state.params), reference and log_probs(on_device), prompts)
+  logps = log_probs(training.state.params)
+  others = None if reference is None else logps
+  if reference not in (None, 'float32'):
+    others = log_probs(mesh_lib.with_shardings(training.state.ref_params, training.shardings.params))
+  return RL(training, shapes, logps, others, prompts)
 
 
 def outputs(completions: list[Completion], prompt_of: list[int], advantages, shape: packing.Shape, pad_id: int, *,

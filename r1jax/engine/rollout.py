@@ -190,7 +190,7 @@ class Rollout:
 
   def __init__(self, sampler: Sampler, params, requests: list[Request], key, *, groups: int | None = None,
                most_steps: int | None = None, clock: metrics.Clock | None = None,
-               stop: Callable[['Rollout'], bool] = lambda _: False):
+               stop: Callable[['Rollout'], bool] | None = None):
     """
     Args:
       requests: in the order in which they are begun.
@@ -235,7 +235,7 @@ class Rollout:
         flying.append(self._dispatch(len(flying)))
         if len(flying) > ahead:
           ended += self._collect(*flying.popleft())
-      if self._stop(self):
+      if self._stop is not None and self._stop(self):
         self.interrupted = True
         break
     with self._clock.span('decode'):

@@ -87,7 +87,8 @@ def of_update(c, run: str, training, judges: int) -> Held:
   longest = max(training.rows)
   kept = judges
   if run == 'rl':  # all micro-batches of a rollout wait on the devices: four arrays of a number a token
-    kept += 16 * c.groups * c.samples * c.minibatches * limits.longest(c.max_tokens) // mesh_lib.batch_shards(training.mesh)
+    outputs = c.groups * c.samples * c.minibatches
+    kept += 16 * outputs * limits.longest(c.max_tokens) // mesh_lib.batch_shards(training.mesh)
   parts = [Part('gradient', training.program('gradient', longest), moments + reference + kept)]
   if run == 'rl':
     parts.append(Part('prompt_gradient', training.program('prompt_gradient'), moments + reference + prefix + kept))

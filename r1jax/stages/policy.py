@@ -74,12 +74,11 @@ class Policy:
     built = objective.rl(config, c, model, mesh, max_prompt=width)
     self.training, self._shapes, self._prompts_shape = built.training.compile(), built.shapes, built.prompts
     self._reference = c.kl_coef > 0
-    wanted = built.shapes if c.old_logps == 'trainer' else [self._gate_length()]
-    if self._reference and c.ref_dtype == 'float32':  # as the policy's weights: the same programs
-      wanted = built.shapes
+    same = built.reference is built.logps
+    wanted = built.shapes if c.old_logps == 'trainer' or same else [self._gate_length()]
     self._logps = {'old_RxT': (self.training.prefix, {T: built.logps.rows[T].compile() for T in wanted})}
     if self._reference:
-      self._logps['ref_RxT'] = self._logps['old_RxT'] if c.ref_dtype == 'float32' else (
+      self._logps['ref_RxT'] = self._logps['old_RxT'] if same else (
           built.reference.prefix.compile(), {T: built.reference.rows[T].compile() for T in built.shapes})
     copy = jax.jit(lambda params: params_lib.kept_as(params, c.ref_dtype))
     renewed = self._reference and c.ref_every
@@ -149,14 +148,14 @@ class Policy:
 
     def stop(run) -> bool:
       nonlocal noted
-      if self.journal and time.monotonic() - noted > 60 * self._config.checkpoints.minutes:
+      if time.monotonic() - noted > 60 * self._config.checkpoints.minutes:
         self.journal.write(number, journal.Said(given, run.so_far(), run.slot_use, run.steps, False))
         noted = time.monotonic()
       return hosts.stop_due(self._config.checkpoints.grace)
 
     with clock.span('weights'):  # their way to the sampler
       run = sampler(state.params, requests, self._key, groups=self._per_rollout, clock=clock,
-                    **({'stop': stop} if self.journal else {}))
+                    stop=stop if self.journal else None)
     for group, completions in run:
       given.append(asked[group]._replace(begun=tuple(completions)))
       self._ended(given[-1], verdicts)

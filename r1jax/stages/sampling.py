@@ -40,7 +40,7 @@ class Generator:
     self._tokenizer, self._batch, self._template, self._max_prompt = tokenizer, batch, template, max_prompt
     self.settings = {'n_samples': samples, 'temperature': temperature, 'top_p': top_p, 'max_tokens': max_tokens}
     self._key, self._name = common.key(seed, name), name
-    self._stop = {} if grace is None else {'stop': lambda _: hosts.stop_due(grace)}
+    self._stop = None if grace is None else lambda _: hosts.stop_due(grace)
     self._sampler = _sampler(
         model, mesh, slots=slots or batch * samples, samples=samples, max_prompt=max_prompt, max_tokens=max_tokens,
         eos_ids=prompts.eos_ids(tokenizer, template), pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p)
@@ -62,7 +62,7 @@ class Generator:
     encoded = prompts.encode(rows, self._tokenizer, template=self._template, max_prompt=self._max_prompt)
     requests = [Request(i, encoded[i], tuple(range(i * n, i * n + n))) for i in range(first, len(rows))]
     ended, start = {}, first
-    run = self._sampler(params, requests, self._key, **self._stop)
+    run = self._sampler(params, requests, self._key, stop=self._stop)
     for group, completions in run:
       ended[group] = completions
       while start < len(rows) and all(i in ended for i in range(start, min(start + self._batch, len(rows)))):
