@@ -1,6 +1,5 @@
 """r1jax.bench: its workloads, its table, rows of a nano model. Peers are not run here."""
 
-import importlib.util
 import json
 import os
 import re
@@ -20,14 +19,13 @@ from r1jax.bench import table
 from r1jax.bench import workload
 from r1jax.models import zoo
 
+import runs
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def experiment(arg=None, **changes):
-  spec = importlib.util.spec_from_file_location('bench', os.path.join(ROOT, 'experiments', 'bench.py'))
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = module.get_config(arg) if arg else module.get_config()
+  config = runs.experiment('bench', *[arg] * bool(arg))
   for name in config.workloads:
     config[name].update(changes)
   return config

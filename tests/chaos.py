@@ -7,7 +7,6 @@ that which nobody interrupted: bit for bit on one host, within 1e-5 on several. 
 """
 
 import argparse
-import json
 import os
 import pathlib
 import random
@@ -20,6 +19,8 @@ import tempfile
 import time
 
 import numpy as np
+
+import runs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SMALL = {
@@ -113,29 +114,6 @@ class Run:
     return str(file.relative_to(self.workdir))
 
 
-def rows(path: pathlib.Path) -> list[dict]:
-  """Rows of a metrics.jsonl without what depends on the clock."""
-  timed = lambda name: name.startswith('time/') or name.endswith(('seconds', 'tokens_per_second'))
-  return [{k: v for k, v in json.loads(line).items() if not timed(k)} for line in path.read_text().splitlines()]
-
-
-def weights(stage: pathlib.Path) -> dict[str, np.ndarray]:
-  """Every array of a stage's newest checkpoint, by name."""
-  import logging
-  import jax
-  import orbax.checkpoint as ocp
-  logging.getLogger('absl').setLevel(logging.ERROR)  # an item alone has no metadata of its own
-  newest, out = max((stage / 'checkpoints').glob('[0-9]*'), key=lambda p: int(p.name)), {}
-  as_numpy = lambda _: ocp.RestoreArgs(restore_type=np.ndarray)
-  for item in ('params', 'rest'):
-    with ocp.PyTreeCheckpointer() as checkpointer:
-      tree = checkpointer.restore(newest / item, restore_args=jax.tree.map(
-          as_numpy, checkpointer.metadata(newest / item).item_metadata.tree))
-    out |= {item + jax.tree_util.keystr(path): np.asarray(leaf)
-            for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-  return out
-
-
 def compare(whole: pathlib.Path, other: pathlib.Path, near: float) -> None:
   """Raises Broken where two finished runs differ; near: 0, or how far numbers may lie apart, relatively."""
   def same(a, b) -> bool:
@@ -144,7 +122,7 @@ def compare(whole: pathlib.Path, other: pathlib.Path, near: float) -> None:
     return a == b
 
   for stage in ('1_base', '2_rl', '3_evaluate'):
-    mine, theirs = (rows(run / stage / 'metrics.jsonl') for run in (whole, other))
+    mine, theirs = (runs.rows(run / stage / 'metrics.jsonl') for run in (whole, other))
     if [r['step'] for r in mine] != [r['step'] for r in theirs]:
       raise Broken(f'{stage}: steps {[r["step"] for r in theirs]}, not {[r["step"] for r in mine]}')
     for x, y in zip(mine, theirs):
@@ -153,7 +131,7 @@ def compare(whole: pathlib.Path, other: pathlib.Path, near: float) -> None:
         k = differing[0]
         raise Broken(f'{stage}, step {x["step"]}: {k} is {y.get(k)}, not {x.get(k)}')
   for stage in ('1_base', '2_rl'):
-    mine, theirs = weights(whole / stage), weights(other / stage)
+    mine, theirs = (runs.weights(runs.newest(run / stage)) for run in (whole, other))
     for name, x in mine.items():
       if not (np.allclose(x, theirs[name], rtol=near, atol=near) if near else np.array_equal(x, theirs[name])):
         raise Broken(f'{stage}: {name} differs by {np.abs(x.astype(float) - theirs[name]).max()}')

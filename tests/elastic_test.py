@@ -1,7 +1,6 @@
 """A run that goes on on other devices and other numbers of hosts, and hosts that cut every axis of a mesh: the same data
 in the same order, the same numbers. Slow: docs/pods.md has the last result."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -11,6 +10,8 @@ import subprocess
 import sys
 
 import pytest
+
+import runs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
@@ -24,11 +25,7 @@ NAMES = ('reward/mean', 'accuracy/mean', 'length/tokens', 'loss', 'grad_norm', '
 
 
 def config_of(**overrides):
-  spec = importlib.util.spec_from_file_location('r1_zero', ROOT / 'experiments/r1_zero.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = module.get_config('tiny')
-  config.update_from_flattened_dict({**SMALL, **overrides})
+  config = runs.experiment('r1_zero', 'tiny', **{**SMALL, **overrides})
   config.rewards.truncated = 0.5  # so that a base that is never right has something to learn
   return config
 

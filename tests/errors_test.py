@@ -1,7 +1,6 @@
 """What goes wrong is one line with the way out; values that cannot be are refused before anything runs."""
 
 import errno
-import importlib.util
 import json
 import pathlib
 
@@ -21,14 +20,9 @@ from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.models import zoo
 from r1jax.stages import common
 
+import runs
+
 ROOT = pathlib.Path(__file__).parent.parent
-
-
-def experiment(name: str, arg: str):
-  spec = importlib.util.spec_from_file_location(name, ROOT / f'experiments/{name}.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(arg)
 
 
 class XlaRuntimeError(RuntimeError):
@@ -95,7 +89,7 @@ def test_what_is_a_fault_of_the_program_is_not_hidden(e):
     ('mesh.data', -2, 'mesh.data=-2'), ('rl.task.size', -3, 'rl.task.size'), ('rl.task.holdout', 1.5, 'holdout'),
     ('model.rope_theta', -1.0, 'model.rope_theta'), ('experts.bias_rate', -1.0, 'experts.bias_rate')])
 def test_a_value_that_cannot_be(key, value, said):
-  config = experiment('r1_zero', 'tiny')
+  config = runs.experiment('r1_zero', 'tiny')
   values.check(config)
   if key == 'stages':
     config.stages = value
@@ -111,7 +105,7 @@ def test_a_value_that_cannot_be(key, value, said):
     ('r1', 'deepseek-v3'),
     ('distill', 'tiny'), ('distill', 'llama-70b'), ('table6', 'qwen2.5-32b'), ('search', 'mcts')])
 def test_every_experiment_has_values_that_can_be(name, arg):
-  values.check(experiment(name, arg))
+  values.check(runs.experiment(name, arg))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """experiments/: every system of the paper has a variant, and every variant is data that its stages accept."""
 
-import importlib.util
 import json
 import pathlib
 import shutil
@@ -14,6 +13,8 @@ from r1jax import convert
 from r1jax.plan import phases as phases_lib
 from r1jax.plan.chips import topology
 
+import runs
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VARIANTS = [('r1_zero', arg) for arg in (
     'tiny', 'smollm2', 'qwen2.5-0.5b', 'qwen2.5-1.5b', 'qwen2.5-3b', 'qwen2.5-7b', 'qwen2.5-32b', 'deepseek-v3')]
@@ -24,16 +25,9 @@ VARIANTS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-
 VARIANTS += [('table6', arg) for arg in ('tiny', 'qwen2.5-32b')]
 
 
-def load(name):
-  spec = importlib.util.spec_from_file_location(name, ROOT / 'experiments' / f'{name}.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
-
-
 @pytest.mark.parametrize('name, arg', [('r1_zero', 'tiny'), ('r1_zero', 'smollm2'), ('r1', 'tiny')])
 def test_a_variant_is_json_and_its_stages_accept_it(name, arg):
-  config = load(name).get_config(arg)
+  config = runs.module(name).get_config(arg)
   assert json.loads(json.dumps(config.to_dict()))['name'] == f'{name}_{arg}'
   config.mesh.data, config.mesh.tensor = 1, -1  # the tests' eight devices would not divide every batch
   checks.run(config, even=True)
@@ -55,7 +49,7 @@ def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatc
           'samples.jsonl': [dict(prompt='q', completion='a')]}
   for file, found in rows.items():
     (tmp_path / file).write_text(''.join(json.dumps(row) + '\n' for row in found))
-  config = load(name).get_config(arg)
+  config = runs.module(name).get_config(arg)
   config.mesh = dict(data=1, fsdp=-1, tensor=1, expert=1)
   if 'cold_data' in config:
     for source in ('few_shot', 'reflection', 'zero'):
@@ -71,14 +65,14 @@ def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatc
 
 def test_the_students_learn_stage_3_s_output_in_its_format():
   for student in ('qwen-1.5b', 'llama-70b'):
-    config = load('distill').get_config(student)
+    config = runs.module('distill').get_config(student)
     assert config.student.format == config.evaluate.template == 'r1'
     assert (config.student.epochs, config.student.steps) == (2.0, 0)
 
 
 def test_a_search_measures_its_start_in_the_template_it_was_trained_in():
   for arg, template in (('prm', 'r1'), ('mcts', 'r1'), ('prm-qwen2.5-7b', 'r1_zero'), ('mcts-qwen2.5-7b', 'r1_zero')):
-    config = load('search').get_config(arg)
+    config = runs.module('search').get_config(arg)
     assert config.evaluate.template == config.steps.template == config.rl.template == template
     assert not config.evaluate.templates
 
@@ -87,7 +81,7 @@ def test_a_search_measures_its_start_in_the_template_it_was_trained_in():
 def test_a_variant_can_be_planned(name, arg):
   """Every check of a run passes on its topology's devices, where no file is asked for, and every stage's model has
   sizes: what --without-files does before it compiles."""
-  config = load(name).get_config(arg)
+  config = runs.module(name).get_config(arg)
   json.dumps(config.to_dict())
   phases_lib.by_name(config)
   phases_lib.check(config, topology(config.topology))
@@ -100,12 +94,12 @@ def test_a_variant_can_be_planned(name, arg):
     ('search', 'prm')])
 def test_an_unknown_variant_is_named(name, first):
   with pytest.raises(ValueError, match=f"has no 'huge': one of {first}"):
-    load(name).get_config('huge')
+    runs.module(name).get_config('huge')
 
 
 def test_the_paper_s_recipe_at_full_size():
   """Sections 2.3.1 to 2.3.4 and the numbers that v2 gives (unverified)."""
-  config = load('r1').get_config('deepseek-v3')
+  config = runs.module('r1').get_config('deepseek-v3')
   assert [s['run'] for s in config.stages if s['run'] not in ('evaluate', 'convert')] == [
       'rl', 'cold_start', 'sft', 'rl', 'reject', 'sft', 'preference', 'preference', 'preference', 'rl']
   of = {s['name']: s['inputs'] for s in config.stages}
@@ -128,7 +122,7 @@ def keys(node, prefix=''):
 
 def test_a_stage_has_the_same_keys_at_every_size():
   """A key misspelt in a row of r1.py's table would be one more key, and no error."""
-  r1 = load('r1')
+  r1 = runs.module('r1')
   configs = [r1.get_config(size) for size in r1.SIZES]
   for stage, (run, _, own, _) in r1.STAGES.items():
     if own is None:
@@ -150,7 +144,7 @@ def test_no_part_of_a_config_stands_at_two_places(name, arg):
       if hasattr(value, 'items'):
         visit(value, f'{at}.{key}')
 
-  visit(load(name).get_config(arg), '')
+  visit(runs.module(name).get_config(arg), '')
 
 
 def test_the_files_find_each_other_wherever_they_lie(tmp_path):

@@ -4,12 +4,8 @@ import json
 import pathlib
 
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
-import jax
-
-from r1jax import metrics
 from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import rollout
@@ -19,6 +15,7 @@ from r1jax.stages import rl
 from r1jax.types import RunStopped
 
 import policy_test
+import runs
 
 pytestmark = pytest.mark.usefixtures('one_device')
 base = policy_test.base
@@ -59,14 +56,12 @@ def train(workdir, base, **overrides):
 
 
 def rows(workdir):
-  timed = lambda name: name.startswith('time/') or name.endswith(('seconds', 'tokens_per_second'))
-  return [{k: v for k, v in row.items() if not timed(k)} for row in metrics.read(workdir / 'metrics.jsonl')]
+  return runs.rows(workdir / 'metrics.jsonl')
 
 
 def weights(workdir):
-  newest = max((workdir / 'checkpoints').glob('[0-9]*'), key=lambda p: int(p.name))
-  with ocp.PyTreeCheckpointer() as checkpointer:
-    return [np.asarray(x) for x in jax.tree.leaves(checkpointer.restore(newest / 'params'))]
+  found = runs.weights(runs.newest(workdir))
+  return [found[name] for name in sorted(found) if name.startswith('params')]
 
 
 class Counted:

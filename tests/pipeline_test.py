@@ -1,6 +1,5 @@
 """The whole path on a model of a few thousand parameters: resume after kill -9, torn checkpoints, signals, errors."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -14,7 +13,6 @@ import types
 
 from ml_collections import ConfigDict
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from r1jax.engine import checkpoint
@@ -23,6 +21,9 @@ from r1jax import outputs
 from r1jax import pipeline
 from r1jax import report
 from r1jax.exceptions import UserError
+
+import runs
+from runs import rows
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = {
@@ -119,23 +120,8 @@ def interrupt(workdir, reached, how=signal.SIGKILL):
     return process.wait(timeout=60)
 
 
-def rows(path):
-  """Rows of a metrics.jsonl without what depends on the clock."""
-  timed = lambda name: name.startswith('time/') or name.endswith(('seconds', 'tokens_per_second'))
-  found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-  return [{k: v for k, v in row.items() if not timed(k)} for row in found]
-
-
 def weights(workdir, stage, step):
-  """Every array of a checkpoint, by name."""
-  out = {}
-  for item in ('params', 'rest'):
-    with ocp.PyTreeCheckpointer() as checkpointer:
-      tree = checkpointer.restore(workdir / stage / 'checkpoints' / str(step) / item)
-    import jax
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-      out[item + jax.tree_util.keystr(path)] = np.asarray(leaf)
-  return out
+  return runs.weights(workdir / stage / 'checkpoints' / str(step))
 
 
 def assert_same(a, b):
@@ -298,12 +284,7 @@ def test_a_finished_run_is_left_alone(whole):
 
 
 def small_config(**overrides):
-  spec = importlib.util.spec_from_file_location('r1_zero', ROOT / 'experiments/r1_zero.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = module.get_config('tiny')
-  config.update_from_flattened_dict({**SMALL, 'mesh.data': 1, 'mesh.tensor': 8, **overrides})
-  return config
+  return runs.experiment('r1_zero', 'tiny', **{**SMALL, 'mesh.data': 1, 'mesh.tensor': 8, **overrides})
 
 
 @pytest.mark.parametrize('overrides, said', [

@@ -1,6 +1,5 @@
 """What r1jax.plan looks at before a compiler is asked: a run's own checks, on the topology's devices."""
 
-import importlib.util
 import json
 import os
 
@@ -12,14 +11,9 @@ from r1jax.exceptions import UserError
 from r1jax.plan import __main__ as command
 from r1jax.plan import chips, phases, places
 
+import runs
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def load(name, arg):
-  spec = importlib.util.spec_from_file_location(name, os.path.join(ROOT, 'experiments', f'{name}.py'))
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(arg)
 
 
 R1, TINY, STARTER = ('r1', 'qwen2.5-7b'), ('r1_zero', 'tiny'), ('r1_zero', 'qwen2.5-1.5b')
@@ -74,7 +68,7 @@ WRONG = [  # (config, keys, what the line says)
 
 def given(which, keys):
   """A config with other values."""
-  config = load(*which)
+  config = runs.experiment(*which)
   for key, value in keys.items():
     if isinstance(value, dict):
       config[key].update(value)
@@ -112,7 +106,7 @@ def test_what_cannot_start_is_one_line_before_anything_compiles(which, keys, sai
     ([dict(name='evaluate', run='evaluate', inputs=dict(final='rl'))], "takes input from 'rl', which is no earlier"),
     ([dict(name='base', run='convert', inputs={})], 'nothing to plan')])
 def test_stages_that_cannot_be_are_one_line(stages, said):
-  config = load(*STARTER)
+  config = runs.experiment(*STARTER)
   config.stages = tuple(stages)
   with pytest.raises(UserError) as error:
     phases.check(config, chips.topology(config.topology))
@@ -160,7 +154,7 @@ def test_a_source_s_own_sizes_are_planned(tmp_path):
 def test_checks_see_the_topology_s_devices_and_not_these(monkeypatch):
   """512 chips where there are eight devices; no backend is asked for any."""
   monkeypatch.setattr(mesh_lib.jax, 'devices', lambda: pytest.fail('this machine was asked'))
-  config = load('r1_zero', 'deepseek-v3')
+  config = runs.experiment('r1_zero', 'deepseek-v3')
   where = chips.topology(config.topology)
   phases.check(config, where)
   with mesh_lib.over(places.devices(where)):
@@ -178,9 +172,9 @@ def test_axes_that_cross_hosts_are_named(which, across, plan, monkeypatch):
   monkeypatch.setattr(command, '_installed', lambda package: True)
   monkeypatch.setattr(command, 'run_table', lambda run, where: f'the run of {run}')
   entry = dict(compiled=lambda *_: 'rl', _ONLY='rl/run')
-  code, out = plan(load(*which), **entry)
+  code, out = plan(runs.experiment(*which), **entry)
   assert code == 0 and out.out == f'across hosts: {", ".join(across) or "none"}\n\nthe run of rl\n'
-  code, out = plan(load(*which), **entry, _JSON=True)
+  code, out = plan(runs.experiment(*which), **entry, _JSON=True)
   assert code == 0 and json.loads(out.out)['across_hosts'] == across
 
 

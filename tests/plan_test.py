@@ -15,6 +15,8 @@ from r1jax.models import zoo
 from r1jax.plan import __main__ as command
 from r1jax.plan import chips, memory, phases, roofline
 
+import runs
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MESH = {'data': 1, 'fsdp': 1, 'tensor': 1, 'expert': 1}
 
@@ -22,13 +24,6 @@ MESH = {'data': 1, 'fsdp': 1, 'tensor': 1, 'expert': 1}
 def run(*args):
   return subprocess.run([sys.executable, '-m', 'r1jax.plan', *args], cwd=ROOT, capture_output=True, text=True,
                         env={**os.environ, 'JAX_OPTIMIZATION_LEVEL': 'O0'}, check=False)
-
-
-def load(name, arg):
-  spec = importlib.util.spec_from_file_location(name, os.path.join(ROOT, 'experiments', f'{name}.py'))
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(arg)
 
 
 def test_topologies_are_read():
@@ -88,7 +83,7 @@ def test_more_shards_cost_links_and_save_memory():
     *(('r1_zero', f'qwen2.5-{s}b') for s in ('0.5', '1.5', '3', '7', '32')), ('r1_zero', 'deepseek-v3'),
     *(('distill', s) for s in ('qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b'))])
 def test_every_variant_deals_out_its_own_topology(name, arg):
-  config = load(name, arg)
+  config = runs.experiment(name, arg)
   phases.check(config, chips.topology(config.topology))
   assert phases.phases(config)
   assert all(phases.model_of(config, p.stage).config.param_count() > 1e8 for p in phases.phases(config))
@@ -121,7 +116,7 @@ def test_without_libtpu_one_line_names_the_extra(monkeypatch, capsys):
   real = importlib.util.find_spec
   missing = ('libtpu', 'jax_plugins.xla_cuda13')
   monkeypatch.setattr(command.importlib.util, 'find_spec', lambda name: None if name in missing else real(name))
-  monkeypatch.setattr(command.options, 'parse', lambda argv: load('r1_zero', 'qwen2.5-32b'))
+  monkeypatch.setattr(command.options, 'parse', lambda argv: runs.experiment('r1_zero', 'qwen2.5-32b'))
   monkeypatch.setattr(command, '_TOPOLOGY', type('F', (), {'value': None}))
   monkeypatch.setattr(command, '_CHILD', type('F', (), {'value': None}))
   monkeypatch.setattr(command, '_LENGTHS', type('F', (), {'value': ''}))
@@ -157,7 +152,7 @@ def test_on_this_machines_cpu():
 def test_what_waits_beside_a_program_is_counted(one_device):
   """Of nano's 0.1 MB of float32: reference, moments, their dtypes and places, by hand."""
   model, mesh = zoo.build(zoo.get('nano')), mesh_lib.create({'data': 1})
-  config, params = load('r1_zero', 'tiny'), 4 * zoo.get('nano').param_count()
+  config, params = runs.experiment('r1_zero', 'tiny'), 4 * zoo.get('nano').param_count()
 
   def held(**values):
     config.rl.update(values)

@@ -1,6 +1,5 @@
 """r1jax.stages.policy, rl: what is asked and in which order, what is counted, and that no loop compiles anything."""
 
-import importlib.util
 import json
 import pathlib
 
@@ -22,6 +21,8 @@ from r1jax.stages import record
 from r1jax.stages import rl
 from r1jax.types import Completion, Request, RunStopped
 
+import runs
+
 ROOT = pathlib.Path(__file__).parent.parent
 pytestmark = pytest.mark.usefixtures('one_device')
 SMALL = {
@@ -32,12 +33,7 @@ COMPILED = '/jax/core/compile/backend_compile_duration'  # also of what then com
 
 
 def small_config(**overrides):
-  spec = importlib.util.spec_from_file_location('r1_zero', ROOT / 'experiments/r1_zero.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = module.get_config('tiny')
-  config.update_from_flattened_dict({**SMALL, **overrides})
-  return config
+  return runs.experiment('r1_zero', 'tiny', **{**SMALL, **overrides})
 
 
 @pytest.fixture(scope='module')

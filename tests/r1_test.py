@@ -5,7 +5,6 @@ Such a model answers nothing rightly, so where data is made of samples they are 
 evaluation sample for themselves. What the pipeline reaches is measured by running it: README.md.
 """
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -29,6 +28,8 @@ from r1jax.stages import search
 from r1jax.stages import common
 from r1jax.data import tasks
 from r1jax.types import Completion, UserError
+
+import runs
 
 ROOT = pathlib.Path(__file__).parent.parent
 SUMS = dict(min_terms=2, max_terms=3, min_digits=1, max_digits=1)  # which so small a model sometimes gets right
@@ -73,13 +74,6 @@ class Scripted:
     return text.removeprefix((row.get('prefill') or '').strip()) if row.get('prefill') else text
 
 
-def load(name):
-  spec = importlib.util.spec_from_file_location(name, ROOT / 'experiments' / f'{name}.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
-
-
 def small(config, **overrides):
   """The same stages with the same keys, shrunk."""
   for name in ('base', 'zero', 'rl', 'cold_data', 'reject', 'evaluate'):
@@ -119,7 +113,7 @@ def blank(figure, runs, path, theme):
 def run(tmp_path_factory, one_device):
   """(config, work dir) of a run that was stopped in the middle of sampling and went on."""
   workdir = tmp_path_factory.mktemp('r1') / 'run'
-  config = small(load('r1').get_config('tiny'))
+  config = small(runs.module('r1').get_config('tiny'))
   added, draw = common.Batches.add, report.figures.draw
   report.figures.draw = blank
 
@@ -266,7 +260,7 @@ def test_a_stage_is_made_again_alone(run, no_report):
                  marks=pytest.mark.slow)])
 def test_what_starts_from_a_finished_run(run, no_report, tmp_path, monkeypatch, name, arg, stages):
   _, workdir = run
-  config = load(name).get_config(arg)
+  config = runs.module(name).get_config(arg)
   config.from_run = str(workdir)
   config = small(config)
   if 'base' in config:
@@ -317,7 +311,7 @@ def right_by_chance(row, found, judges):
 
 def test_a_run_that_is_not_there(tmp_path):
   for number, (given, said) in enumerate((('', "from_run='' holds no run"), (str(tmp_path), 'holds no run'))):
-    config = load('distill').get_config('tiny')
+    config = runs.module('distill').get_config('tiny')
     config.from_run = given
     with pytest.raises(UserError, match=said):
       pipeline.run(config, str(tmp_path / f'run{number}'))
@@ -327,7 +321,7 @@ def test_a_run_that_is_not_there(tmp_path):
 
 
 def test_a_reward_model_that_no_stage_gives(tmp_path):
-  config = load('r1').get_config('tiny')
+  config = runs.module('r1').get_config('tiny')
   config.rl.rewards = dict(accuracy=1.0, helpful=1.0)
   with pytest.raises(UserError, match="stage 'rl' needs the input 'helpful'"):
     pipeline.run(config, str(tmp_path / 'run'))

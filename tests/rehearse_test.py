@@ -1,6 +1,5 @@
 """A rehearsal: axes cross hosts as on the topology, configs become small and keep what they are, failures are named."""
 
-import importlib.util
 import itertools
 import json
 import math
@@ -18,6 +17,8 @@ from r1jax.plan import chips, places
 from r1jax.rehearse import __main__ as command
 from r1jax.rehearse import inputs, layout, shrink
 
+import runs
+
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = [('r1_zero', arg) for arg in (
     'tiny', 'smollm2', 'qwen2.5-0.5b', 'qwen2.5-1.5b', 'qwen2.5-3b', 'qwen2.5-7b', 'qwen2.5-32b', 'deepseek-v3')]
@@ -26,13 +27,6 @@ CONFIGS += [('distill', arg) for arg in (
     'tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
 CONFIGS += [('table6', 'tiny'), ('table6', 'qwen2.5-32b')]
 CONFIGS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
-
-
-def get(name, arg):
-  spec = importlib.util.spec_from_file_location(name, ROOT / 'experiments' / f'{name}.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(arg)
 
 
 @pytest.mark.parametrize('topology, mesh, across', [
@@ -74,7 +68,7 @@ def test_fake_devices_cross_hosts_in_the_same_axes(hosts, devices):
 
 @pytest.mark.parametrize('name, arg', CONFIGS)
 def test_every_experiment_becomes_small_and_stays_what_it_is(name, arg, tmp_path, monkeypatch):
-  config = get(name, arg)
+  config = runs.experiment(name, arg)
   mesh = layout.small(config.mesh.to_dict(), 8)
   models = {model: str(tmp_path / (model or 'given')) for model in shrink.models(config)}
   for model, out in models.items():
@@ -97,7 +91,7 @@ def test_every_experiment_becomes_small_and_stays_what_it_is(name, arg, tmp_path
 
 
 def test_some_stages_bring_what_they_need():
-  config = get('r1', 'deepseek-v3')
+  config = runs.experiment('r1', 'deepseek-v3')
   command._choose(config, ('rl',))
   assert [spec['name'] for spec in config.stages] == ['base', 'zero', 'cold_data', 'cold_start', 'rl']
   with pytest.raises(UserError, match='no such stage, there are base, zero'):

@@ -16,6 +16,7 @@ from r1jax.rewards import pool
 from r1jax.rewards import sandbox
 import rewards_math_pairs_test as pairs
 import rewards_math_table as table
+import runs
 
 pytestmark = pytest.mark.slow
 TOKENS = ['\\frac', '\\sqrt', '\\boxed', '{', '}', '(', ')', '[', ']', '\\{', '\\}', '^', '_', '+', '-', '*', '/', '!',
@@ -113,17 +114,11 @@ def test_programs_a_second():
 
 def test_judging_overlaps_the_reference_pass(tmp_path, monkeypatch):
   """A reward that sleeps as long as the reference's log-probs take adds at most 10 % to a step."""
-  import importlib.util
-  import pathlib
   import jax
   from r1jax import pipeline
   from r1jax.stages import judging, policy
 
-  spec = importlib.util.spec_from_file_location(
-      'r1_zero', pathlib.Path(__file__).parent.parent / 'experiments' / 'r1_zero.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  config = module.get_config('tiny')
+  config = runs.experiment('r1_zero', 'tiny')
   config.base.steps, config.base.documents, config.rl.steps, config.rl.eval_every = 4, 500, 16, 0
   config.mesh = dict(data=8, fsdp=1, tensor=1, expert=1)
   config.stages = config.stages[:2]

@@ -343,7 +343,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path, tokenizer
       raise RuntimeError('write() failed: No space left on device; writing x; at byte 200000; Failed to close')
 
   monkeypatch.setattr(token_files.array_record_module, 'ArrayRecordWriter', Full)
-  with pytest.raises(OSError, match=f'No space left on device: .*tokens/00000.array_record') as e:
+  with pytest.raises(OSError, match='No space left on device: .*tokens/00000.array_record') as e:
     tokenise.documents(source, tokenizer, str(tmp_path), 'sft')
   assert e.value.errno == errno.ENOSPC
   assert os.listdir(tmp_path / 'tokens') == ['made_from.json']
