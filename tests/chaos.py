@@ -85,7 +85,8 @@ class Run:
       sent = time.monotonic()
       limit = LIMIT + 30 * (how == signal.SIGTERM)  # one that starts or compiles looks when that is done
       codes = [p.wait(timeout=max(limit - time.monotonic() + sent, 1)) for p in processes]
-      wanted = {143, 0, -15, 5} if how == signal.SIGTERM else {-9, 5}  # before a handler stands, a signal just ends it
+      # Before a handler stands, a signal just ends it; 0: a host that had nothing left to wait for.
+      wanted = {143, 0, -15, 5} if how == signal.SIGTERM else {-9, 5, 0}
       if not set(codes) <= wanted or (5 in codes and not {-9, -15} & set(codes)):
         raise Broken(f'{how.name} after {after:.1f} s: exit codes {codes}: {self.said()}')
       return f'exit codes {codes}, {time.monotonic() - sent:.1f} s later'
@@ -99,10 +100,11 @@ class Run:
 
   def tear(self, rng: random.Random) -> str:
     """Changes a file of the newest checkpoint of a stage that has two or more; what was done."""
-    stages = [p for p in sorted(self.workdir.glob('*/checkpoints')) if len(list(p.glob('[0-9]*'))) > 1]
+    whole = lambda stage: [p for p in stage.glob('*') if p.name.isdigit()]  # none that was being written at the kill
+    stages = [p for p in sorted(self.workdir.glob('*/checkpoints')) if len(whole(p)) > 1]
     if not stages:
       return ''
-    newest = max(rng.choice(stages).glob('[0-9]*'), key=lambda p: int(p.name))
+    newest = max(whole(rng.choice(stages)), key=lambda p: int(p.name))
     files = [p for p in sorted(newest.rglob('*')) if p.is_file() and p.stat().st_size]
     file = rng.choice(files)
     data = bytearray(file.read_bytes())
