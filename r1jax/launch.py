@@ -190,5 +190,5 @@ def _refuse_a_taken_accelerator() -> None:
   from jax._src import xla_bridge  # nothing public tells without starting a backend
   import jax
   if xla_bridge.backends_are_initialized() and jax.default_backend() != 'cpu':
-    raise UserError(f'this process holds the {jax.default_backend().upper()}, which the run needs: train in a fresh one '
-                    '(restart the kernel), before a model is loaded')
+    raise UserError(f'this process holds the {jax.default_backend().upper()}, which the run needs: train in a fresh '
+                    'one (restart the kernel), before a model is loaded')
