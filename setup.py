@@ -12,6 +12,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=['r1jax', 'r1jax.*']),
+    package_data={'r1jax': ['assets/*/*']},
     install_requires=[
         'absl-py>=2.1,<3',
         'array_record>=0.8,<0.9',

@@ -24,7 +24,7 @@ CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:
-  variants = {'tiny': tiny, 'smollm2': smollm2, 'qwen2.5-0.5b': qwen_0_5b, 'qwen2.5-1.5b': qwen_1_5b,
+  variants = {'tiny': tiny, 'tiny-rl': tiny_rl, 'smollm2': smollm2, 'qwen2.5-0.5b': qwen_0_5b, 'qwen2.5-1.5b': qwen_1_5b,
               'qwen2.5-3b': qwen_3b, 'qwen2.5-7b': qwen_7b, 'qwen2.5-32b': qwen_32b, 'deepseek-v3': deepseek_v3}
   if arg not in variants:
     raise ValueError(f'r1_zero.py has no {arg!r}: one of {", ".join(variants)}')
@@ -66,6 +66,15 @@ def tiny(config: ConfigDict) -> ConfigDict:
   evaluate.max_prompt, evaluate.max_tokens = 24, 48
   evaluate.temperature, evaluate.top_p = 1.0, 1.0
   evaluate.prefill = dict(base=' <think> Step by step:')  # the base made to work the sum out
+  return config
+
+
+def tiny_rl(config: ConfigDict) -> ConfigDict:
+  """The tiny job from the base that comes with the package, r1jax/assets/tiny_base: its first curve at once."""
+  tiny(config)
+  config.name = 'r1_zero_tiny_rl'
+  config.stages = _stages('convert')
+  config.base = ConfigDict(dict(source='tiny-base', model='tiny'))
   return config
 
 

@@ -14,7 +14,8 @@ PACKAGE = 'r1jax'
 
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
-    'vocabulary': {'types', 'exceptions', 'paths', 'limits', 'values', 'metrics', 'report', 'options', 'own'},
+    'vocabulary': {'types', 'exceptions', 'paths', 'limits', 'values', 'metrics', 'report', 'options', 'own', 'frames',
+                   'launch'},
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},
@@ -22,7 +23,7 @@ LAYERS = {
     'checks': {'checks'},
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
-    'main': {'main', 'rehearse'},
+    'main': {'main', 'rehearse', 'api'},
 }
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
