@@ -4,7 +4,7 @@
       --max_tokens=32768 --workdir=DIR
 
 Started again on the same work dir it goes on behind the last batch of questions. Exit codes: 0, 2 a user's mistake (one
-line on stderr), 143 asked to stop by SIGTERM.
+line on stderr), 143 asked to stop by SIGTERM, 130 by Ctrl-C.
 """
 
 import contextlib
@@ -13,13 +13,14 @@ import hashlib
 import json
 import logging
 import os
-import signal
 import sys
 from typing import Iterator
 
 from r1jax import Command
+from r1jax import environment
 from r1jax import errors
 from r1jax import metrics
+from r1jax import terminal
 from r1jax import outputs
 from r1jax import paths
 from r1jax import workdir as workdir_lib
@@ -32,7 +33,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import precision
 from r1jax.exceptions import UserError
 from r1jax.stages import common
-from r1jax.stages.evaluate import Evaluator, as_metrics, scores, write
+from r1jax.stages.evaluate import Evaluator, as_metrics, scores, so_far, write
 from r1jax.stages.evaluate import majority, pass_at_k  # public here
 
 log = logging.getLogger('r1jax')
@@ -85,11 +86,9 @@ def parser() -> errors.Parser:
 
 def main(argv: list[str]) -> int:
   """The command in this module's docstring; exit 2 and one line for a mistake."""
-  logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
-  log.setLevel(logging.INFO)
+  terminal.use()
   with contextlib.suppress(ValueError):  # not in a thread
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-      signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
+    errors.stop_on_signals()
   return errors.run(lambda: _run(parser().parse_args(argv[1:])))
 
 
@@ -128,6 +127,7 @@ def results(a) -> Iterator[dict]:
         metrics.Writer(place, 'evaluate') as writer):
     params = functools.cache(lambda: common.load_sampling_params(model, step_dir, mesh))
     writer.truncate(-1)  # what stands is written again
+    environment.note(workdir, seed=a.seed)
     for name, rows, template in asked:
       result = _evaluated(a, name, rows, template, model, tokenizer, mesh, params, place, step_dir)
       writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})
@@ -202,15 +202,16 @@ def _evaluated(a, name: str, rows, template: str, model, tokenizer, mesh, params
   evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=a.samples, max_prompt=a.max_prompt,
                         max_tokens=a.max_tokens, batch=a.batch, temperature=a.temperature, top_p=a.top_p, seed=a.seed,
                         slots=a.slots)
-  progress = metrics.Progress(len(evaluator.rows), name, os.path.join(directory, 'log.txt'), sys.stderr)
+  progress = terminal.Progress(len(evaluator.rows), name, os.path.join(directory, 'log.txt'), sys.stderr)
   records = list(batches.kept())
-  with contextlib.closing(evaluator):
+  if records:
+    log.info('%s: resuming behind question %d of %d', name, len(records), len(evaluator.rows))
+  with contextlib.closing(evaluator), contextlib.closing(progress.start(len(records))):
     if batches.done('') < len(evaluator.rows):
       for batch in evaluator.by_batch(params(), batches.done('')):
         batches.add('', len(batch), batch)
         records += batch
-        said = [sample for record in records for sample in record['samples']]
-        progress.update(batches.done(''), accuracy=sum(s['correct'] for s in said) / len(said))
+        progress.update(batches.done(''), **so_far(records))
         if batches.done('') < len(evaluator.rows):
           common.stop_if_asked(name)
   result = scores(records, evaluator.rows, evaluator.settings, name)
