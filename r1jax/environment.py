@@ -13,7 +13,6 @@ from typing import Any, Callable
 
 import jax
 
-import r1jax
 from r1jax import workdir as workdir_lib
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
@@ -48,7 +47,7 @@ def start(seed: int | None = None) -> dict[str, Any]:
   return {
       'command': command(),
       'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-      'r1jax': r1jax.__version__,
+      'r1jax': sys.modules[__package__].__version__,
       'commit': commit,
       'dirty': None if commit is None else _or_none(lambda: bool(_git('status', '--porcelain', '-uno'))),
       'python': platform.python_version(),

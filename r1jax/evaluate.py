@@ -68,8 +68,9 @@ def parser() -> errors.Parser:
   add('--samples', type=int, default=64)  # section 3, as the three that follow
   add('--temperature', type=float, default=0.6)
   add('--top_p', type=float, default=0.95)
-  add('--max_tokens', type=int, default=0, help='default: 32768, or what the model has positions for')
-  add('--max_prompt', type=int, default=1024)
+  add('--max_tokens', type=int, default=0, help='default: as the checkpoint was trained, else 32768 or what the '
+      'model has positions for')
+  add('--max_prompt', type=int, default=0, help='default: as the checkpoint was trained, else 1024')
   add('--batch', type=int, default=8, help='questions at a time')
   add('--slots', type=int, default=0, help='completions decoded at a time; default: batch x samples')
   add('--seed', type=int, default=0)
@@ -104,7 +105,7 @@ def results(a) -> Iterator[dict]:
   Raises:
     UserError: flags that do not go together, no such checkpoint or task, a work dir that is in use.
   """
-  for flag, least in (('samples', 1), ('batch', 1), ('max_prompt', 1), ('max_tokens', 0), ('slots', 0), ('seed', 0),
+  for flag, least in (('samples', 1), ('batch', 1), ('max_prompt', 0), ('max_tokens', 0), ('slots', 0), ('seed', 0),
                       ('temperature', 0)):
     if getattr(a, flag) < least:
       raise UserError(f'--{flag}={getattr(a, flag)} must be at least {least}')
@@ -117,7 +118,7 @@ def results(a) -> Iterator[dict]:
   model, tokenizer, step_dir = common.load_model(a.checkpoint)
   a.dtype = a.dtype or str(checkpoint.kept_in(step_dir))
   precision.use(a.dtype)
-  _fit(a, model.config.max_length)
+  _fit(a, model.config.max_length, prompts.trained_with(tokenizer.directory) or {})
   model, tokenizer, step_dir = common.load_model(
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
   asked = [_asked(a, name, tokenizer) for name in _named(a.tasks)]  # before weights are loaded
@@ -134,17 +135,21 @@ def results(a) -> Iterator[dict]:
       yield result
 
 
-def _fit(a, positions: int) -> None:
-  """Fills in --max_tokens.
+def _fit(a, positions: int, trained: dict) -> None:
+  """Fills in --max_prompt and --max_tokens: as the checkpoint was trained (prompts.record), else what it has room for.
 
   Raises:
     UserError: more tokens than the model has positions.
   """
-  if not a.max_tokens:
-    a.max_tokens = min(32768, positions - a.max_prompt)
-    if a.max_tokens < 32768:
-      log.info('--max_tokens=%d: the %d positions of the model less --max_prompt=%d', a.max_tokens, positions,
-               a.max_prompt)
+  for flag, otherwise in (('max_prompt', lambda: min(1024, positions // 2)),
+                          ('max_tokens', lambda: min(32768, positions - a.max_prompt))):
+    given, as_trained = getattr(a, flag), trained.get(flag)
+    if given and as_trained and given != as_trained:
+      log.warning('--%s=%d, but the checkpoint was trained with %d', flag, given, as_trained)
+    if not given:
+      setattr(a, flag, as_trained or otherwise())
+      log.info('--%s=%d, %s', flag, getattr(a, flag), 'as the checkpoint was trained' if as_trained else
+               f'as the model has {positions} positions')
   if a.max_tokens < 1 or a.max_prompt + a.max_tokens > positions:
     raise UserError(f"max_prompt={a.max_prompt} + max_tokens={a.max_tokens} exceed the model's max_length={positions}: "
                     'lower them')

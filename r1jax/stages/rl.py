@@ -146,7 +146,8 @@ def _shares(c, reasoning: list[dict]) -> tuple[tuple[int, float], ...]:
 def _asked_with(c) -> dict:
   """prompts.record of what the stage trains; a prefill, a system prompt where all its tasks have the same."""
   found = {key: {task.get(key, '') for task in tasks.several(c.task)} for key in ('prefill', 'system')}
-  return prompts.record(c.template, **{key: of.pop() if len(of) == 1 else '' for key, of in found.items()})
+  return prompts.record(c.template, **{key: of.pop() if len(of) == 1 else '' for key, of in found.items()},
+                        max_prompt=c.max_prompt, max_tokens=limits.longest(c.max_tokens))
 
 
 def _ordered(config, c, tokenizer, per_rollout: int) -> tuple[list[dict], int, questions.Order]:
