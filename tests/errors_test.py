@@ -180,3 +180,24 @@ def test_a_torn_checkpoint_is_one_line(trained, capsys):
   assert evaluate.main(command(trained)) == 2
   err = capsys.readouterr().err
   assert f'{files[0]} is torn' in err and 'Traceback' not in err
+
+
+def test_a_checkpoint_says_how_long_prompts_and_answers_are(trained, capsys, caplog):
+  """Lengths are those of training, like the template; a flag counts, and the contradiction is said."""
+  record = prompts.record('plain', prefill=' 1', max_prompt=24, max_tokens=5)
+  checkpoint.write_json(str(trained / 'model' / prompts.RECORD), record)
+  bare = [flag for flag in command(trained) if not flag.startswith('--max_')]
+  with caplog.at_level('INFO', 'r1jax'):
+    assert evaluate.main(bare) == 0
+  assert json.loads(capsys.readouterr().out)['max_tokens'] == 5
+  assert '--max_prompt=24, as the checkpoint was trained' in caplog.text and 'but the checkpoint' not in caplog.text
+  assert [start['seed'] for start in json.loads((trained / 'out/environment.json').read_text())['starts']] == [0]
+  assert evaluate.main([*bare, '--max_tokens=7', '--template=r1']) == 0
+  assert json.loads(capsys.readouterr().out)['max_tokens'] == 7
+  assert '--max_tokens=7, but the checkpoint was trained with 5' in caplog.text
+  assert "was trained with 'plain'" in caplog.text
+
+
+def test_lengths_that_nobody_has_told_are_what_the_model_has_room_for(trained, capsys):
+  assert evaluate.main([flag for flag in command(trained) if not flag.startswith('--max_')]) == 0
+  assert json.loads(capsys.readouterr().out)['max_tokens'] == 128  # of 256 positions

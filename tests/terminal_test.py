@@ -28,6 +28,7 @@ import chaos
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COLUMNS = 80
+ENV = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': os.environ.get('R1JAX_TEST_XLA_FLAGS', '')}  # one device
 
 
 def command(workdir, **overrides):
@@ -41,8 +42,7 @@ def in_a_terminal(argv, until: bytes, keys: bytes) -> tuple[int, str]:
   process, screen = pty.fork()
   if not process:
     os.chdir(ROOT)
-    os.environ.update(JAX_PLATFORMS='cpu', XLA_FLAGS=os.environ.get('R1JAX_TEST_XLA_FLAGS', ''))
-    os.execv(argv[0], argv)
+    os.execve(argv[0], argv, ENV)
   fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack('HHHH', 24, COLUMNS, 0, 0))
   written, sent, end = b'', False, time.monotonic() + 240
   while time.monotonic() < end:
@@ -73,7 +73,7 @@ def ran(tmp_path_factory):
   code, screen = in_a_terminal(command(workdir), rb'base [1-9]\d*/60', b'\x03')
   assert code == 130, screen[-2000:]
   done = subprocess.run(command(workdir), cwd=ROOT, capture_output=True, text=True, timeout=400, check=False,
-                        env={**os.environ, 'JAX_PLATFORMS': 'cpu'})
+                        env=ENV)
   assert done.returncode == 0, done.stderr[-2000:]
   return workdir, screen, done.stdout, done.stderr
 
@@ -118,7 +118,7 @@ def test_at_the_end_stand_the_results_and_where_the_report_is(ran):
   page = workdir / 'report/index.html'
   made = page.stat().st_mtime_ns
   again = subprocess.run(command(workdir), cwd=ROOT, capture_output=True, text=True, timeout=200, check=True,
-                         env={**os.environ, 'JAX_PLATFORMS': 'cpu'})
+                         env=ENV)
   table = out[out.index('\nchain_sum'):]
   assert again.stdout == table and all(len(line) <= COLUMNS for line in table.splitlines())
   assert page.stat().st_mtime_ns == made  # nothing has changed, and nobody waits for it
@@ -133,3 +133,130 @@ def test_every_start_is_in_environment_json(ran):
     assert (start['config'], start['seed'], start['platform']) == ('experiments/r1_zero.py:tiny', 0, 'cpu')
     assert start['packages']['jax'] and start['cpu_count'] == os.cpu_count()
   assert starts[0]['started'] < starts[1]['started']
+
+
+# --- the parts, alone
+
+
+class Screen(io.StringIO):
+  def isatty(self):
+    return True
+
+
+@pytest.fixture
+def logged(capsys):
+  """() -> what a command's log has put on stderr, which is a file."""
+  root = logging.getLogger()
+  handlers, level, ours = list(root.handlers), root.level, terminal.log.level
+  terminal.use()
+  yield lambda: capsys.readouterr().err
+  terminal.settle()
+  root.handlers, root.level = handlers, level
+  terminal.log.setLevel(ours)
+
+
+def test_log_lines_have_no_noise_and_warnings_their_name(logged):
+  logging.basicConfig(format='%(levelname)s:%(name)s:%(message)s')  # as some library may call it
+  terminal.log.info('stage 1 of 3: base')
+  terminal.log.warning('%d rows are left out', 3)
+  logging.getLogger('orbax').warning('hm')
+  logging.getLogger('orbax').info('not shown')
+  assert logged().splitlines() == ['stage 1 of 3: base', 'warning: 3 rows are left out', 'orbax: warning: hm']
+
+
+def test_a_handler_of_a_library_goes_and_is_not_doubled(logged):
+  logging.getLogger().addHandler(logging.StreamHandler(sys.stderr))
+  terminal.use()
+  terminal.log.info('once')
+  assert logged() == 'once\n'
+
+
+def test_what_takes_long_is_said_again_and_again(logged, monkeypatch):
+  monkeypatch.setattr(terminal, 'EVERY', 0.5)
+  with terminal.doing('compiling'):
+    terminal.now('3 of 7')
+    time.sleep(2.5)
+  lines = logged().splitlines()
+  assert lines[0] == 'compiling ...' and lines[-1] in ('compiling: 2 s', 'compiling: 3 s')
+  assert len(lines) >= 3 and all(re.fullmatch(r'compiling \.\.\. \d s, 3 of 7', line) for line in lines[1:-1])
+
+
+def test_a_log_line_passes_above_the_live_line(logged, monkeypatch):
+  screen = Screen()
+  monkeypatch.setattr(sys, 'stderr', screen)
+  progress = terminal.Progress(4, 'rl', None, screen)
+  progress.update(1, accuracy=0.5)
+  terminal.log.warning('look')
+  progress.close()
+  shown, cut = 'rl 1/4  25%  ? left  accuracy 0.5', '\x1b[K'
+  assert screen.getvalue() == f'\r{shown}{cut}\r{cut}warning: look\n\r{shown}{cut}\r{shown}{cut}\n'
+
+
+def test_a_step_that_takes_long_says_what_it_does(monkeypatch):
+  stream = io.StringIO()
+  progress = terminal.Progress(4, 'rl', None, stream, every_seconds=1.0, activity=lambda: 'sampling').start(2)
+  try:
+    time.sleep(4.2)
+  finally:
+    progress.close()
+  assert re.search(r'^rl 2/4  50%  \? left  sampling \d s$', stream.getvalue(), re.M), stream.getvalue()
+
+
+def test_a_second_ctrl_c_kills_at_once():
+  script = ('import sys, time; from r1jax import errors; errors.stop_on_signals(); print("ready", flush=True)\n'
+            'while True: time.sleep(0.1)')
+  process = subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env=ENV, cwd=ROOT)
+  try:
+    assert process.stdout.readline() == 'ready\n'
+    process.send_signal(signal.SIGINT)
+    assert 'Ctrl-C again kills it at once' in process.stderr.readline()
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == -signal.SIGINT
+  finally:
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130), (None, 143)])
+def test_the_exit_code_says_who_has_asked(capsys, number, code):
+  def stopped():
+    raise checkpoint.Stopped('rl stopped at step 3')
+
+  checkpoint.stop_requested.by = number
+  try:
+    assert errors.run(stopped) == code
+  finally:
+    checkpoint.stop_requested.clear()
+  assert capsys.readouterr().err == 'r1jax: rl stopped at step 3; the same command goes on\n'
+
+
+def test_environment_json_never_stops_a_run(tmp_path, monkeypatch, caplog):
+  path = tmp_path / 'environment.json'
+  path.write_text('{"starts": [')  # torn
+  monkeypatch.setenv('PATH', '')  # no git
+  monkeypatch.setattr(sys, 'argv', ['/usr/bin/r1jax', 'train', 'r1_zero:tiny', '--workdir=a b'])
+  monkeypatch.setattr(sys.modules['__main__'], '__spec__', None, raising=False)
+  environment.note(str(tmp_path), seed=3)
+  environment.note(str(tmp_path), seed=4)
+  starts = json.loads(path.read_text())['starts']
+  assert [start['seed'] for start in starts] == [3, 4] and 'begun anew' in caplog.text
+  assert (starts[0]['commit'], starts[0]['dirty']) == (None, None)
+  assert starts[0]['command'] == "r1jax train r1_zero:tiny '--workdir=a b'" and starts[0]['config'] == 'r1_zero:tiny'
+  environment.note(str(tmp_path / 'nowhere' / '\0'), seed=5)
+  assert 'is not written' in caplog.text
+
+
+def test_the_table_of_results_is_no_wider_than_a_terminal(tmp_path):
+  long_ = 'a_task_whose_name_is_longer_than_anybody_would_want_it_to_be_on_a_terminal'
+  (tmp_path / '1_evaluate').mkdir()
+  rows = [{'step': 1, 'stage': 'evaluate', 'model': model, f'eval/{long_}/pass@1': 0.25,
+           f'eval/{long_}/length_tokens': 12345.0} for model in ('base', 'final')]
+  (tmp_path / '1_evaluate/metrics.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
+  (tmp_path / 'pipeline.json').write_text(json.dumps({'stages': [
+      {'name': 'evaluate', 'directory': '1_evaluate', 'run': 'evaluate', 'seconds': 200.0}]}))
+  lines = summary.text(str(tmp_path)).splitlines()
+  assert max(map(len, lines)) <= COLUMNS
+  assert [re.split(r' {2,}', line) for line in lines if line.startswith('final')] == [['final', '0.250 ± -', '12,345']]
+  assert any(re.split(r' {2,}', line) == ['1_evaluate', '3 min 20 s'] for line in lines)
