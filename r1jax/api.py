@@ -341,6 +341,9 @@ def score(reward: str, text: str, row: dict) -> rewards.Score:
     row: what the reward wants: 'answer' (its 'answer_type' is told from it), 'language', 'tests' ..; a Group's row
       serves.
 
+  Returns:
+    Score(value, reason); 0 with the reason 'error: ..', and a warning, where the reward failed.
+
   Raises:
     UserError: no such reward, or a row that it cannot grade.
   """
@@ -359,7 +362,10 @@ def score(reward: str, text: str, row: dict) -> rewards.Score:
     raise UserError(str(e)) from e
   except KeyError as e:
     raise UserError(f'the reward {reward!r} wants {e} in the row') from e
-  return pool.shared().score([(reward, text, row)])[0]
+  found = pool.shared().score([(reward, text, row)])[0]
+  if found.reason.startswith('error'):
+    log.warning('%s gave no verdict, which counts as 0: %s', reward, found.reason)
+  return found
 
 
 def evaluate(model: Model | str | os.PathLike, tasks: str | Sequence[str], workdir: str | os.PathLike | None = None,
