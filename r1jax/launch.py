@@ -5,6 +5,7 @@ It is the command `python -m r1jax.main`, whose lines, exit codes and going on i
 
 import atexit
 import collections
+import importlib.util
 import json
 import logging
 import os
@@ -155,6 +156,24 @@ def _as_file(config: Any) -> tuple[str, tempfile.TemporaryDirectory | None]:
             "  with open(os.path.join(os.path.dirname(__file__), 'config.pickle'), 'rb') as f:\n"
             '    return pickle.load(f)\n')
   return path, given
+
+
+def config(name: str) -> Any:
+  """The ConfigDict of an experiment, to be looked at or changed before `train` takes it.
+
+  name: 'r1_zero:tiny', or a path 'FILE.py[:ARG]'.
+
+  Raises:
+    UserError: no such experiment, or no such ARG of it.
+  """
+  path, colon, arg = find(name).rpartition(':') if ':' in name else (find(name), '', '')
+  spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
+  module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+    return module.get_config(arg) if colon else module.get_config()
+  except Exception as e:  # pylint: disable=broad-except  a file of a user's may raise anything
+    raise UserError(f'{name}: {str(e).strip() or type(e).__name__}'.splitlines()[0]) from e
 
 
 def find(name: str) -> str:
