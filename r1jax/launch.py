@@ -17,6 +17,7 @@ import tempfile
 import threading
 from typing import Any, Iterator
 
+from r1jax import configs
 from r1jax import frames
 from r1jax import paths
 from r1jax.exceptions import RunStopped, UserError
@@ -24,8 +25,6 @@ from r1jax.exceptions import RunStopped, UserError
 log = logging.getLogger('r1jax')
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
-# Where experiments lie: in the package, and beside it where that is a checkout.
-_EXPERIMENTS = (os.path.join(_PACKAGE, 'experiments'), os.path.join(os.path.dirname(_PACKAGE), 'experiments'))
 
 
 class Run:
@@ -141,7 +140,7 @@ def train(config: Any, workdir: str | os.PathLike, *, wait: bool = True, **overr
 def _as_file(config: Any) -> tuple[str, tempfile.TemporaryDirectory | None]:
   """(what --config takes, the directory that it lies in where it is made for this)."""
   if isinstance(config, (str, os.PathLike)):
-    return find(os.fspath(config)), None
+    return configs.find(os.fspath(config)), None
   if not hasattr(config, 'to_dict'):
     raise UserError(f"config={config!r}: wants 'NAME:ARG', a path 'FILE.py[:ARG]' or a ConfigDict")
   given = tempfile.TemporaryDirectory(prefix='r1jax_config_')
@@ -153,27 +152,6 @@ def _as_file(config: Any) -> tuple[str, tempfile.TemporaryDirectory | None]:
             "  with open(os.path.join(os.path.dirname(__file__), 'config.pickle'), 'rb') as f:\n"
             '    return pickle.load(f)\n')
   return path, given
-
-
-def find(name: str) -> str:
-  """FILE.py[:ARG] of an experiment's name NAME[:ARG], or of what is one already.
-
-  Raises:
-    UserError: no such experiment.
-  """
-  stem, colon, arg = name.partition(':')
-  if stem.endswith('.py'):
-    stem = paths.local(stem, 'config')
-    if not os.path.exists(stem):
-      raise UserError(f'no config file {stem}')
-    return f'{stem}{colon}{arg}'
-  there = [place for place in _EXPERIMENTS if os.path.isdir(place)]
-  for place in there:
-    if os.path.exists(found := os.path.join(place, f'{stem}.py')):
-      return f'{found}{colon}{arg}'
-  known = sorted({file[:-3] for place in there for file in os.listdir(place)
-                  if file.endswith('.py') and not file.startswith(('_', 'common'))})
-  raise UserError(f'no config {stem!r}: one of {", ".join(known)}, or a path FILE.py[:ARG]')
 
 
 def _value(value: Any) -> str:

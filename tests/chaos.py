@@ -7,6 +7,7 @@ that which nobody interrupted: bit for bit on one host, within 1e-5 on several. 
 """
 
 import argparse
+import json
 import os
 import pathlib
 import random
@@ -99,13 +100,18 @@ class Run:
     return ' | '.join(self._log.read_text(errors='replace').splitlines()[-12:])
 
   def tear(self, rng: random.Random) -> str:
-    """Changes a file of the newest checkpoint of a stage that has two or more; what was done."""
+    """Changes a file of the newest checkpoint of a stage that has two or more; what was done. Of a finished stage one of
+    what it passes on: nobody reads the rest before the stage goes on."""
     whole = lambda stage: [p for p in stage.glob('*') if p.name.isdigit()]  # none that was being written at the kill
     stages = [p for p in sorted(self.workdir.glob('*/checkpoints')) if len(whole(p)) > 1]
     if not stages:
       return ''
-    newest = max(whole(rng.choice(stages)), key=lambda p: int(p.name))
-    files = [p for p in sorted(newest.rglob('*')) if p.is_file() and p.stat().st_size]
+    stage = rng.choice(stages)
+    newest = max(whole(stage), key=lambda p: int(p.name))
+    noted = json.loads((self.workdir / 'pipeline.json').read_text())['stages']
+    finished = stage.parent.name in [entry['directory'] for entry in noted]
+    files = [p for p in sorted((newest / 'params' if finished else newest).rglob('*'))
+             if p.is_file() and p.stat().st_size and p.name != 'commit_success.txt']  # that it is there says it
     file = rng.choice(files)
     data = bytearray(file.read_bytes())
     if rng.random() < 0.5:
