@@ -1,5 +1,4 @@
-"""pip install -e .   Extras: tpu, cuda13, cuda12, smollm2, plan, plan-gpu, sandbox, languages, hub, data, notebooks, test,
-parity."""
+"""pip install -e .   extras_require below says what else there is."""
 
 import pathlib
 import re
@@ -19,12 +18,13 @@ setup(
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     url=PAGE,
-    project_urls={'Source': PAGE, 'Documentation': f'{PAGE}/tree/main/docs', 'Changelog': f'{PAGE}/blob/main/CHANGELOG.md',
-                  'Paper': 'https://arxiv.org/abs/2501.12948'},
+    project_urls={'Source': PAGE, 'Documentation': f'{PAGE}/tree/main/docs',
+                  'Changelog': f'{PAGE}/blob/main/CHANGELOG.md', 'Paper': 'https://arxiv.org/abs/2501.12948'},
     author='The r1jax authors',
     license='Apache-2.0',
     classifiers=[
-        'Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research', 'Operating System :: POSIX :: Linux',
+        'Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3.11', 'Programming Language :: Python :: 3.12',
         'Programming Language :: Python :: 3.13', 'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Typing :: Typed'],
