@@ -59,7 +59,7 @@ def _mesh(text: str):
 
 def parser() -> errors.Parser:
   """The command's flags; what parse_args gives is what `results` takes."""
-  parser = errors.Parser(prog='r1jax.evaluate', description=__doc__.splitlines()[0])
+  parser = errors.Parser(prog='r1jax evaluate', description=__doc__)
   add = parser.add_argument
   add('--checkpoint', required=True, help="a stage's work dir, one step's dir, or what convert wrote")
   add('--tasks', required=True, help='names, with commas between them')

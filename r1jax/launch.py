@@ -5,7 +5,6 @@ It is the command `python -m r1jax.main`, whose lines, exit codes and going on i
 
 import atexit
 import collections
-import importlib.util
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ import tempfile
 import threading
 from typing import Any, Iterator
 
+from r1jax import configs
 from r1jax import frames
 from r1jax import paths
 from r1jax.exceptions import RunStopped, UserError
@@ -25,8 +25,6 @@ from r1jax.exceptions import RunStopped, UserError
 log = logging.getLogger('r1jax')
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
-# Where experiments lie: in the package, and beside it where that is a checkout.
-_EXPERIMENTS = (os.path.join(_PACKAGE, 'experiments'), os.path.join(os.path.dirname(_PACKAGE), 'experiments'))
 
 
 class Run:
@@ -144,7 +142,7 @@ def train(config: Any, workdir: str | os.PathLike, *, wait: bool = True, **overr
 def _as_file(config: Any) -> tuple[str, tempfile.TemporaryDirectory | None]:
   """(what --config takes, the directory that it lies in where it is made for this)."""
   if isinstance(config, (str, os.PathLike)):
-    return find(os.fspath(config)), None
+    return configs.find(os.fspath(config)), None
   if not hasattr(config, 'to_dict'):
     raise UserError(f"config={config!r}: wants 'NAME:ARG', a path 'FILE.py[:ARG]' or a ConfigDict")
   given = tempfile.TemporaryDirectory(prefix='r1jax_config_')
@@ -166,35 +164,7 @@ def config(name: str) -> Any:
   Raises:
     UserError: no such experiment, or no such ARG of it.
   """
-  path, colon, arg = find(name).rpartition(':') if ':' in name else (find(name), '', '')
-  spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
-  module = importlib.util.module_from_spec(spec)
-  try:
-    spec.loader.exec_module(module)
-    return module.get_config(arg) if colon else module.get_config()
-  except Exception as e:  # pylint: disable=broad-except  a file of a user's may raise anything
-    raise UserError(f'{name}: {str(e).strip() or type(e).__name__}'.splitlines()[0]) from e
-
-
-def find(name: str) -> str:
-  """FILE.py[:ARG] of an experiment's name NAME[:ARG], or of what is one already.
-
-  Raises:
-    UserError: no such experiment.
-  """
-  stem, colon, arg = name.partition(':')
-  if stem.endswith('.py'):
-    stem = paths.local(stem, 'config')
-    if not os.path.exists(stem):
-      raise UserError(f'no config file {stem}')
-    return f'{stem}{colon}{arg}'
-  there = [place for place in _EXPERIMENTS if os.path.isdir(place)]
-  for place in there:
-    if os.path.exists(found := os.path.join(place, f'{stem}.py')):
-      return f'{found}{colon}{arg}'
-  known = sorted({file[:-3] for place in there for file in os.listdir(place)
-                  if file.endswith('.py') and not file.startswith(('_', 'common'))})
-  raise UserError(f'no config {stem!r}: one of {", ".join(known)}, or a path FILE.py[:ARG]')
+  return configs.config(name)
 
 
 def _value(value: Any) -> str:
