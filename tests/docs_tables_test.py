@@ -90,8 +90,18 @@ def test_the_records_beside_the_table_say_the_same():
 def test_the_citation_is_of_this_version():
   text = (ROOT / 'CITATION.cff').read_text()
   assert re.findall(r'^ *version: (.+)$', text, re.MULTILINE) == [r1jax.__version__] * 2
-  assert re.search(r'^url: https://', text, re.MULTILINE)
-  assert re.search(r'^repository-code: https://', text, re.MULTILINE)
+  assert re.search(r'^url: "https://', text, re.MULTILINE)
+  assert re.search(r'^repository-code: "https://', text, re.MULTILINE)
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/cite.md'])
+def test_the_bibtex_is_of_the_citation(page):
+  bibtex = re.search(r'```bibtex\n(.*?)```', (ROOT / page).read_text(), re.DOTALL)[1]
+  fields = dict(re.findall(r'(\w+) = \{+([^{}]*)\}', bibtex))
+  citation = dict(re.findall(r'^(\w+): "?([^"\n]+)"?$', (ROOT / 'CITATION.cff').read_text(), re.MULTILINE))
+  assert {key: fields[key] for key in ('title', 'version', 'url')} == {
+      key: citation[key] for key in ('title', 'version', 'url')}
+  assert re.match(r'@software\{\w+,', bibtex)
 
 
 # --- the glossary of metrics

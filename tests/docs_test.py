@@ -82,9 +82,8 @@ def test_every_page_is_in_the_sites_navigation():
 
 # What a command of README or docs may start with beside r1jax, python and bash, and why it is not looked into.
 OUTSIDE = {
-    'git': 'a clone', 'pytest': 'the tests themselves', 'cffconvert': 'another package, tried by hand',
-    'gcloud': "Google's, not yet run", 'kubectl': "Kubernetes', not yet run", 'cd': 'the shell',
-    'pip install cffconvert': 'another package', 'pip install gguf': 'another package',
+    'git': 'a clone', 'pytest': 'the tests themselves', 'gcloud': "Google's, not yet run", 'kubectl': "Kubernetes', not yet run", 'cd': 'the shell',
+    'pip install gguf': 'another package',
 }
 
 
