@@ -15,7 +15,9 @@ import logging
 import os
 import signal
 import sys
+from typing import Iterator
 
+from r1jax import Command
 from r1jax import errors
 from r1jax import metrics
 from r1jax import outputs
@@ -55,8 +57,9 @@ def _mesh(text: str):
   return mesh_lib.create({axis: int(size) for axis, size in sizes.items()})
 
 
-def _parser() -> errors.Parser:
-  parser = errors.Parser(prog='r1jax.evaluate', description=__doc__.splitlines()[0])
+def parser() -> errors.Parser:
+  """The command's flags; what parse_args gives is what `results` takes."""
+  parser = errors.Parser(prog='r1jax evaluate', description=__doc__)
   add = parser.add_argument
   add('--checkpoint', required=True, help="a stage's work dir, one step's dir, or what convert wrote")
   add('--tasks', required=True, help='names, with commas between them')
@@ -87,10 +90,21 @@ def main(argv: list[str]) -> int:
   with contextlib.suppress(ValueError):  # not in a thread
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
       signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
-  return errors.run(lambda: _run(_parser().parse_args(argv[1:])))
+  return errors.run(lambda: _run(parser().parse_args(argv[1:])))
 
 
 def _run(a) -> int:
+  for result in results(a):
+    print(json.dumps(result), flush=True)
+  return 0
+
+
+def results(a) -> Iterator[dict]:
+  """The scores.json of each task, as it ends; all is written to --workdir.
+
+  Raises:
+    UserError: flags that do not go together, no such checkpoint or task, a work dir that is in use.
+  """
   for flag, least in (('samples', 1), ('batch', 1), ('max_prompt', 1), ('max_tokens', 0), ('slots', 0), ('seed', 0),
                       ('temperature', 0)):
     if getattr(a, flag) < least:
@@ -117,8 +131,7 @@ def _run(a) -> int:
     for name, rows, template in asked:
       result = _evaluated(a, name, rows, template, model, tokenizer, mesh, params, place, step_dir)
       writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})
-      print(json.dumps(result), flush=True)
-  return 0
+      yield result
 
 
 def _fit(a, positions: int) -> None:
@@ -204,6 +217,9 @@ def _evaluated(a, name: str, rows, template: str, model, tokenizer, mesh, params
   write(directory, records, result)
   batches.remove()
   return result
+
+
+sys.modules[__name__].__class__ = Command  # r1jax.evaluate(model, tasks), beside r1jax.evaluate.pass_at_k
 
 
 if __name__ == '__main__':

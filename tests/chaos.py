@@ -7,6 +7,7 @@ that which nobody interrupted: bit for bit on one host, within 1e-5 on several. 
 """
 
 import argparse
+import json
 import os
 import pathlib
 import random
@@ -85,7 +86,8 @@ class Run:
       sent = time.monotonic()
       limit = LIMIT + 30 * (how == signal.SIGTERM)  # one that starts or compiles looks when that is done
       codes = [p.wait(timeout=max(limit - time.monotonic() + sent, 1)) for p in processes]
-      wanted = {143, 0, -15, 5} if how == signal.SIGTERM else {-9, 5}  # before a handler stands, a signal just ends it
+      # Before a handler stands, a signal just ends it; 0: a host that had nothing left to wait for.
+      wanted = {143, 0, -15, 5} if how == signal.SIGTERM else {-9, 5, 0}
       if not set(codes) <= wanted or (5 in codes and not {-9, -15} & set(codes)):
         raise Broken(f'{how.name} after {after:.1f} s: exit codes {codes}: {self.said()}')
       return f'exit codes {codes}, {time.monotonic() - sent:.1f} s later'
@@ -98,12 +100,18 @@ class Run:
     return ' | '.join(self._log.read_text(errors='replace').splitlines()[-12:])
 
   def tear(self, rng: random.Random) -> str:
-    """Changes a file of the newest checkpoint of a stage that has two or more; what was done."""
-    stages = [p for p in sorted(self.workdir.glob('*/checkpoints')) if len(list(p.glob('[0-9]*'))) > 1]
+    """Changes a file of the newest checkpoint of a stage that has two or more; what was done. Of a finished stage one of
+    what it passes on: nobody reads the rest before the stage goes on."""
+    whole = lambda stage: [p for p in stage.glob('*') if p.name.isdigit()]  # none that was being written at the kill
+    stages = [p for p in sorted(self.workdir.glob('*/checkpoints')) if len(whole(p)) > 1]
     if not stages:
       return ''
-    newest = max(rng.choice(stages).glob('[0-9]*'), key=lambda p: int(p.name))
-    files = [p for p in sorted(newest.rglob('*')) if p.is_file() and p.stat().st_size]
+    stage = rng.choice(stages)
+    newest = max(whole(stage), key=lambda p: int(p.name))
+    noted = json.loads((self.workdir / 'pipeline.json').read_text())['stages']
+    finished = stage.parent.name in [entry['directory'] for entry in noted]
+    files = [p for p in sorted((newest / 'params' if finished else newest).rglob('*'))
+             if p.is_file() and p.stat().st_size and p.name != 'commit_success.txt']  # that it is there says it
     file = rng.choice(files)
     data = bytearray(file.read_bytes())
     if rng.random() < 0.5:

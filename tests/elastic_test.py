@@ -100,7 +100,8 @@ def test_hosts_that_cut_every_axis_say_what_one_says(mesh, model, tmp_path):
   for name in ('2x4', '4x2'):
     for x, y in zip(one, rows(tmp_path / name), strict=True):
       for key in NAMES:
-        gap = abs(x[key] - y[key]) / max(abs(x[key]), 1e-3)
+        # The loss is a mean of terms of size 1 that nearly cancel: it rounds as they do.
+        gap = abs(x[key] - y[key]) / max(abs(x[key]), 0.1 if key == 'loss' else 1e-3)
         worst[name, key] = max(worst.get((name, key), 0), gap)
   print('relative gaps at most:', {k: f'{v:.1e}' for k, v in worst.items()})
   assert max(worst.values()) <= 1e-5, worst

@@ -250,9 +250,10 @@ class Policy:
     return mesh_lib.all_gather(out)
 
   def facts(self, batch: Batch, minibatches: list[Minibatch]) -> dict[str, float]:
-    """How well rows and positions were used: live rows / rows over decode steps, real tokens / positions computed."""
-    real = sum(m.tokens for m in minibatches)
-    return {'rollout/slot_use': batch.slot_use, 'rollout/tokens': float(sum(len(x.tokens) for x in batch.completions)),
+    """How well rows and positions were used: live rows / rows over decode steps, real tokens / positions computed. No
+    slot_use where nothing was decoded, as all was read from disk."""
+    real, used = sum(m.tokens for m in minibatches), {'rollout/slot_use': batch.slot_use} if batch.slot_use else {}
+    return {**used, 'rollout/tokens': float(sum(len(x.tokens) for x in batch.completions)),
             'update/tokens': float(real), 'update/token_use': real / sum(m.positions for m in minibatches)}
 
   def refresh_reference(self, state):

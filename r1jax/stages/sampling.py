@@ -59,10 +59,8 @@ class Generator:
       Stopped: the run was asked to stop, in the middle of a batch.
     """
     n = self.settings['n_samples']
-    encoded = prompts.encode(rows, self._tokenizer, template=self._template, max_prompt=self._max_prompt)
-    requests = [Request(i, encoded[i], tuple(range(i * n, i * n + n))) for i in range(first, len(rows))]
     ended, start = {}, first
-    run = self._sampler(params, requests, self._key, stop=self._stop)
+    run = self._begin(params, rows, first)
     for group, completions in run:
       ended[group] = completions
       while start < len(rows) and all(i in ended for i in range(start, min(start + self._batch, len(rows)))):
@@ -73,3 +71,18 @@ class Generator:
         yield Sampled([rows[i] for i in some], [texts[k * n:k * n + n] for k in range(len(given))], given)
     if run.interrupted:
       raise checkpoint.Stopped(f'{self._name} stopped within a batch of questions, which is sampled again')
+
+  def as_they_end(self, params, rows: list[dict]) -> Iterator[tuple[int, list[str], list[Completion]]]:
+    """(number of a question, what its samples say, their tokens), in the order in which their last samples end.
+
+    Raises:
+      UserError: a prompt is longer than max_prompt.
+    """
+    for group, completions in self._begin(params, rows, 0):
+      yield group, self._tokenizer.decode_batch([c.tokens for c in completions]), completions
+
+  def _begin(self, params, rows: list[dict], first: int) -> rollout.Rollout:
+    n = self.settings['n_samples']
+    encoded = prompts.encode(rows, self._tokenizer, template=self._template, max_prompt=self._max_prompt)
+    requests = [Request(i, encoded[i], tuple(range(i * n, i * n + n))) for i in range(first, len(rows))]
+    return self._sampler(params, requests, self._key, stop=self._stop)
