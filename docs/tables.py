@@ -1,12 +1,10 @@
-"""Tables from results/*.json: Markdown, CSV, LaTeX, and the blocks of README.md and docs/ that are made of them.
+"""results/NAME.json as Markdown, CSV or LaTeX, and the tables of README and docs made from them.
 
-  python docs/tables.py                                  # which tables there are
-  python docs/tables.py --format=latex r1_zero_tiny      # one of them: markdown, csv or latex
-  python docs/tables.py --write                          # every block of README.md and docs/*.md anew
+  python docs/tables.py NAME [--format=markdown|csv|latex]
+  python docs/tables.py --write     every block between <!-- table: NAME --> and <!-- end --> in README.md and docs/*.md
+  python docs/tables.py --check     exit 1 where a block is not what its file says
 
-A block stands between `<!-- table: NAME -->` and `<!-- end -->`; `NAME columns=a,b KEY=VALUE,VALUE notes=no`
-takes some columns, the rows whose KEY is such a VALUE, and leaves the notes out. A result has rows of named values, the columns to show (name, title, format of a number, the name of its standard
-error) and where they come from: label, command, commit, hardware, software, date; a row's own commit or date goes first.
+A value that is a list has one number a seed of the file's `seeds`.
 """
 
 import argparse
@@ -15,148 +13,136 @@ import io
 import json
 import pathlib
 import re
-import shlex
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r'(<!-- table: (?P<what>.+?) -->\n).*?(<!-- end -->)', re.DOTALL)
+FIELDS = ('id', 'command', 'commit', 'hardware', 'date', 'software', 'label', 'columns', 'rows')
 LABELS = ('measured', 'planned by compiler', 'planned by formula', 'rehearsed', 'source')
-KEYS = {'id', 'title', 'label', 'command', 'commit', 'hardware', 'date', 'software', 'columns', 'notes', 'rows'}
+_BLOCK = re.compile(r'(<!-- table: (\w+) -->\n)(.*?)(<!-- end -->)', re.DOTALL)
 
 
 def load(name: str) -> dict:
-  """results/NAME.json; raises FileNotFoundError where there is none, ValueError where it is not as it must be."""
-  result = json.loads((ROOT / 'results' / f'{name}.json').read_text(encoding='utf-8'))
-  if set(result) != KEYS or result['id'] != name or result['label'] not in LABELS:
-    raise ValueError(f'results/{name}.json: keys {sorted(set(result) ^ KEYS)}, id {result.get("id")!r}, '
-                     f'label {result.get("label")!r}: not those of a result')
-  shown = {column['name'] for column in result['columns']}
-  missing = shown - {key for row in result['rows'] for key in row}
-  if missing:
-    raise ValueError(f'results/{name}.json: no row has {sorted(missing)}')
-  return result
+  """A table of results/.
+
+  Raises:
+    ValueError: it lacks a field, or a row a column, or its label is none of LABELS.
+  """
+  table = json.loads((ROOT / 'results' / f'{name}.json').read_text())
+  if missing := [field for field in FIELDS if field not in table]:
+    raise ValueError(f'results/{name}.json has no {", ".join(missing)}')
+  if table['label'] not in LABELS or table['id'] != name:
+    raise ValueError(f'results/{name}.json: label {table["label"]!r}, id {table["id"]!r}')
+  for row in table['rows']:
+    if set(row) != set(table['columns']):
+      raise ValueError(f'results/{name}.json: a row has {sorted(row)}, the columns are {sorted(table["columns"])}')
+  return table
 
 
 def names() -> list[str]:
   return sorted(path.stem for path in (ROOT / 'results').glob('*.json'))
 
 
-def select(result: dict, words: list[str]) -> dict:
-  """The result with the columns and rows that `words` of a block ask for."""
-  for key, _, value in (word.partition('=') for word in words):
-    if key == 'notes':
-      result = {**result, 'notes': []}
-    elif key == 'columns':
-      wanted = value.split(',')
-      by_name = {column['name']: column for column in result['columns']}
-      result = {**result, 'columns': [by_name[name] for name in wanted]}
-    else:
-      rows = [row for row in result['rows'] if str(row[key]) in value.split(',')]
-      result = {**result, 'rows': rows}
-  return result
-
-
-def cell(column: dict, row: dict) -> str:
-  """One value as it is shown, its standard error behind it; nothing where there is none."""
-  value = row.get(column['name'])
+def cell(value, form: str) -> str:
+  """A value by its column's format: a Python one, 'text', 'time' (seconds), 'yes' (a truth value)."""
   if value is None:
     return ''
-  shown = format(value, column['format']) if 'format' in column and not isinstance(value, str) else str(value)
-  error = row.get(column.get('stderr'))
-  return shown if error is None else f'{shown} ± {error:{column["format"]}}'
+  if isinstance(value, list):
+    return ' / '.join(cell(v, form) for v in value)
+  if isinstance(value, str) or form == 'text':
+    return str(value)
+  if form == 'yes':
+    return 'yes' if value else 'no'
+  if form == 'time':
+    return f'{value * 1000:.3g} ms' if value < 0.9995 else f'{value:.3g} s'
+  return format(value, form)
 
 
-def grid(result: dict) -> tuple[list[str], list[list[str]]]:
-  titles = [column.get('title', column['name']) for column in result['columns']]
-  return titles, [[cell(column, row) for column in result['columns']] for row in result['rows']]
+def markdown(table: dict) -> str:
+  """Where a column says `merge`, what is as in the row above is left out."""
+  columns, above, lines = table['columns'], {}, []
+  lines.append('| ' + ' | '.join(c['title'] for c in columns.values()) + ' |')
+  lines.append('|' + '---|' * len(columns))
+  for row in table['rows']:
+    same, cells = True, []
+    for key, column in columns.items():
+      same = same and bool(column.get('merge')) and above.get(key) == row[key]
+      cells.append('' if same else cell(row[key], column['format']))
+    above = row
+    lines.append('| ' + ' | '.join(cells) + ' |')
+  return '\n'.join(lines) + '\n'
 
 
-def provenance(result: dict) -> str:
-  """Where the numbers come from, in one line."""
-  dates = [result['date']] if result['date'] else sorted({row['date'] for row in result['rows'] if row.get('date')})
-  commits = ([result['commit']] if result['commit'] else
-             sorted({row['commit'] for row in result['rows'] if row.get('commit')}))
-  shown = any(column['name'] == 'date' for column in result['columns'])
-  parts = [result['label'], result['hardware'], result['software'], '' if shown else ', '.join(dates),
-           'commit ' + ', '.join(commits) if commits else '']
-  return '; '.join(part for part in parts if part)
-
-
-def markdown(result: dict) -> str:
-  titles, rows = grid(result)
-  lines = ['| ' + ' | '.join(titles) + ' |', '|' + ' --- |' * len(titles)]
-  lines += ['| ' + ' | '.join(value.replace('\n', ' ') for value in row) + ' |' for row in rows]
-  source = f'*{_plain(provenance(result))}*; `results/{result["id"]}.json`'
-  source += f'; `{result["command"]}`' if result['command'] else ''
-  return '\n\n'.join(['\n'.join(lines), *([' '.join(map(_plain, result['notes']))] if result['notes'] else []), source]) + '\n'
-
-
-def _plain(text: str) -> str:
-  """Text in which Markdown finds no tags and no emphasis."""
-  return re.sub(r'([<>*_])', r'\\\1', text)
-
-
-def comma_separated(result: dict) -> str:
-  """Every value of every row as it is in the file, not rounded."""
-  keys = list(dict.fromkeys(key for row in result['rows'] for key in row))
+def as_csv(table: dict) -> str:
+  """One line a row, numbers in full; of a value for each seed a column NAME.SEED each."""
+  seeds = table.get('seeds', [])
+  many = {key for key in table['columns'] if any(isinstance(row[key], list) for row in table['rows'])}
   out = io.StringIO()
-  writer = csv.DictWriter(out, keys, lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(result['rows'])
+  writer = csv.writer(out, lineterminator='\n')
+  writer.writerow([n for key in table['columns'] for n in ([f'{key}.{s}' for s in seeds] if key in many else [key])])
+  for row in table['rows']:
+    cells = []
+    for key in table['columns']:
+      values = (row[key] or [None] * len(seeds)) if key in many else [row[key]]
+      cells += ['' if v is None else v for v in values]
+    writer.writerow(cells)
   return out.getvalue()
 
 
-def latex(result: dict) -> str:
-  """A tabular of booktabs with the source as a comment and the caption's text beside it."""
-  titles, rows = grid(result)
-  numbers = [all(isinstance(row.get(column['name']), (int, float, type(None))) for row in result['rows'])
-             for column in result['columns']]
-  body = [' & '.join(map(_tex, row)) + r' \\' for row in rows]
-  return '\n'.join([
-      f'% {provenance(result)}', *([f'% {result["command"]}'] if result['command'] else []),
-      r'\begin{tabular}{' + ''.join('r' if number else 'l' for number in numbers) + '}', r'\toprule',
-      ' & '.join(map(_tex, titles)) + r' \\', r'\midrule', *body, r'\bottomrule', r'\end{tabular}', ''])
+def latex(table: dict) -> str:
+  """A tabular with booktabs' rules."""
+  columns = table['columns']
+  kinds = ''.join('l' if c['format'] in ('text', 'yes') else 'r' for c in columns.values())
+  lines = [f'% results/{table["id"]}.json: {table["label"]}, commit {table["commit"]}, {table["hardware"]}',
+           f'\\begin{{tabular}}{{{kinds}}}', '\\toprule',
+           ' & '.join(_tex(c['title']) for c in columns.values()) + ' \\\\', '\\midrule']
+  lines += [' & '.join(_tex(cell(row[k], c['format'])) for k, c in columns.items()) + ' \\\\' for row in table['rows']]
+  return '\n'.join([*lines, '\\bottomrule', '\\end{tabular}']) + '\n'
 
 
 def _tex(text: str) -> str:
-  text = re.sub(r'\*\*(.+?)\*\*', r'\1', text.replace('`', ''))
-  text = re.sub(r'([&%$#_{}])', r'\\\1', text)
-  return text.replace('±', r'$\pm$').replace('->', r'$\to$').replace('^', r'\^{}').replace('~', r'\~{}')
+  parts = re.split(r'`([^`]*)`', text)
+  escaped = [re.sub(r'([&%#_$])', r'\\\1', part) for part in parts]
+  return ''.join(f'\\texttt{{{p}}}' if i % 2 else p for i, p in enumerate(escaped))
 
 
-FORMATS = {'markdown': markdown, 'csv': comma_separated, 'latex': latex}
+def block(name: str, path: pathlib.Path) -> str:
+  """What stands between the markers: the table, and where its numbers are from."""
+  table = load(name)
+  up = '' if path.parent == ROOT else '../'
+  label = table['label'][0].upper() + table['label'][1:]
+  about = f'{label}: `{table["command"]}`; {table["hardware"]}; [results/{name}.json]({up}results/{name}.json).'
+  return f'\n{markdown(table)}\n<small>{about}</small>\n\n'
 
 
-def rendered(text: str) -> str:
-  """A page's text with each of its blocks made anew."""
-  def block(match):
-    name, *words = shlex.split(match['what'])
-    return f'{match[1]}{markdown(select(load(name), words))}{match[3]}'
-  return BLOCK.sub(block, text)
+def rendered(path: pathlib.Path) -> str:
+  """The page with its tables as results/ has them."""
+  return _BLOCK.sub(lambda m: m[1] + block(m[2], path) + m[4], path.read_text())
 
 
 def pages() -> list[pathlib.Path]:
-  return [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
+  return [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 
 
 def main(argv: list[str]) -> int:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument('name', nargs='?', choices=names(), metavar='NAME', help='a file of results/, without .json')
-  parser.add_argument('--format', choices=FORMATS, default='markdown')
-  parser.add_argument('--write', action='store_true', help='write the blocks of README.md and docs/ anew')
-  flags = parser.parse_args(argv[1:])
-  if flags.write:
-    for page in pages():
-      text = page.read_text(encoding='utf-8')
-      if rendered(text) != text:
-        page.write_text(rendered(text), encoding='utf-8')
-        print(page.relative_to(ROOT))
-  elif flags.name:
-    print(FORMATS[flags.format](load(flags.name)), end='')
+  parser.add_argument('name', nargs='?', choices=names(), help='a table of results/')
+  parser.add_argument('--format', choices=('markdown', 'csv', 'latex'), default='markdown')
+  parser.add_argument('--write', action='store_true')
+  parser.add_argument('--check', action='store_true')
+  args = parser.parse_args(argv)
+  stale = [path for path in pages() if rendered(path) != path.read_text()]
+  if args.write:
+    for path in stale:
+      path.write_text(rendered(path))
+  elif args.check:
+    print('\n'.join(f'{path.relative_to(ROOT)}: python docs/tables.py --write' for path in stale))
+    return 1 if stale else 0
+  elif args.name:
+    print({'markdown': markdown, 'csv': as_csv, 'latex': latex}[args.format](load(args.name)), end='')
   else:
-    print('\n'.join(f'{name}: {load(name)["title"]} ({load(name)["label"]})' for name in names()))
+    parser.print_help()
   return 0
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  sys.exit(main(sys.argv[1:]))
