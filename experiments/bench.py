@@ -62,6 +62,14 @@ WORKLOADS = {
 }
 
 
+VARIANTS = {
+    'W1': 'r1jax bench: SmolLM2-135M, 4 prompts x 8 samples, 64 + 64 tokens',
+    'W2': 'r1jax bench: a random model of 0.8M weights, 16 x 16 samples, 32 + 48 tokens',
+    'W3': "r1jax bench: W2's model, log-normal lengths in 16 slots",
+    'W4': "r1jax bench: Qwen2.5-1.5B's shape in bfloat16, for an accelerator",
+}
+
+
 def get_config(arg: str = 'W1,W2,W3') -> ConfigDict:
   names = tuple(arg.split(','))
   for name in names:

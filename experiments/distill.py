@@ -44,6 +44,13 @@ STUDENTS = {
 }
 
 
+VARIANTS = {
+    'tiny': 'the tiny R1 into a student a third of its size; wants a finished r1:tiny, --config.from_run',
+    **{name: f'{base} on samples of R1 (section 2.4), {topology}; wants weights and samples'
+       for name, (base, _, topology, _, _) in STUDENTS.items()},
+}
+
+
 def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
   if arg == 'tiny':
     return tiny(common.defaults())

@@ -196,6 +196,14 @@ KINDS = dict(
                     temperature=1.0, steps=0, log_every=10, optimizer=dict(warmup=0, weight_decay=0.0)))
 
 
+VARIANTS = {
+    'tiny': 'all fourteen stages of R1 on a laptop; nothing is downloaded',
+    'no-language': "reasoning RL without the language reward; wants a finished r1:tiny, --config.from_run",
+    'qwen2.5-7b': 'the whole recipe on eight chips; wants weights and your own files',
+    'deepseek-v3': 'R1 itself (section 2.3), 512 chips; wants weights and your own files',
+}
+
+
 def get_config(arg: str = 'tiny') -> ConfigDict:
   if arg == 'no-language':
     return no_language()

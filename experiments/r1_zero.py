@@ -23,9 +23,23 @@ import common
 CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 
 
+VARIANTS = {
+    'tiny': 'on a laptop: a 1M base from scratch, RL on sums, evaluation; nothing is downloaded',
+    'tiny-rl': 'the same from the base that comes with the package',
+    'smollm2': 'SmolLM2-135M-Instruct (extra smollm2), sums of two digits',
+    'qwen2.5-0.5b': 'a starter on eight small chips; wants --config.base.source',
+    'qwen2.5-1.5b': 'a starter on eight small chips; wants --config.base.source',
+    'qwen2.5-3b': 'a starter on eight small chips; wants --config.base.source',
+    'qwen2.5-7b': '8,192 tokens on eight chips; wants weights and questions',
+    'qwen2.5-32b': 'section 4.1, 128 chips; wants weights and questions',
+    'deepseek-v3': 'R1-Zero itself (section 2.2), 512 chips; wants weights and questions',
+}
+
+
 def get_config(arg: str = 'tiny') -> ConfigDict:
-  variants = {'tiny': tiny, 'tiny-rl': tiny_rl, 'smollm2': smollm2, 'qwen2.5-0.5b': qwen_0_5b, 'qwen2.5-1.5b': qwen_1_5b,
-              'qwen2.5-3b': qwen_3b, 'qwen2.5-7b': qwen_7b, 'qwen2.5-32b': qwen_32b, 'deepseek-v3': deepseek_v3}
+  variants = {'tiny': tiny, 'tiny-rl': tiny_rl, 'smollm2': smollm2, 'qwen2.5-0.5b': qwen_0_5b,
+              'qwen2.5-1.5b': qwen_1_5b, 'qwen2.5-3b': qwen_3b, 'qwen2.5-7b': qwen_7b, 'qwen2.5-32b': qwen_32b,
+              'deepseek-v3': deepseek_v3}
   if arg not in variants:
     raise ValueError(f'r1_zero.py has no {arg!r}: one of {", ".join(variants)}')
   return variants[arg](common.defaults())

@@ -28,6 +28,12 @@ import r1
 import r1_zero
 
 
+VARIANTS = {
+    'tiny': 'RL alone against distillation from one small base; wants a finished r1:tiny, --config.from_run',
+    'qwen2.5-32b': "the paper's own comparison (section 4.1), 128 chips; wants weights, questions, samples",
+}
+
+
 def get_config(arg: str = 'tiny') -> ConfigDict:
   variants = {'tiny': tiny, 'qwen2.5-32b': qwen_32b}
   if arg not in variants:

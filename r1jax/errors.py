@@ -21,7 +21,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Parser(argparse.ArgumentParser):
-  """A wrong flag is a UserError, one line, and not argparse's usage."""
+  """A wrong flag is a UserError, one line, and not argparse's usage; a description stays as it was written."""
+
+  def __init__(self, **kwargs):
+    super().__init__(**{'formatter_class': argparse.RawDescriptionHelpFormatter, 'allow_abbrev': False, **kwargs})
 
   def error(self, message):
     raise UserError(f'{message} (--help lists them)')

@@ -60,7 +60,7 @@ def _mesh(text: str):
 
 def parser() -> errors.Parser:
   """The command's flags; what parse_args gives is what `results` takes."""
-  parser = errors.Parser(prog='r1jax.evaluate', description=__doc__.splitlines()[0])
+  parser = errors.Parser(prog='r1jax evaluate', description=__doc__)
   add = parser.add_argument
   add('--checkpoint', required=True, help="a stage's work dir, one step's dir, or what convert wrote")
   add('--tasks', required=True, help='names, with commas between them')
@@ -123,8 +123,7 @@ def results(a) -> Iterator[dict]:
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
   asked = [_asked(a, name, tokenizer) for name in _named(a.tasks)]  # before weights are loaded
   place = common.host_directory(workdir)
-  workdir_lib.make(place)
-  with (workdir_lib.held(workdir), mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES),
+  with (workdir_lib.made(place), workdir_lib.held(workdir), mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES),
         metrics.Writer(place, 'evaluate') as writer):
     params = functools.cache(lambda: common.load_sampling_params(model, step_dir, mesh))
     writer.truncate(-1)  # what stands is written again

@@ -17,6 +17,7 @@ import tempfile
 import threading
 from typing import Any, Iterator
 
+from r1jax import configs
 from r1jax import frames
 from r1jax import paths
 from r1jax.exceptions import RunStopped, UserError
@@ -24,8 +25,6 @@ from r1jax.exceptions import RunStopped, UserError
 log = logging.getLogger('r1jax')
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
-# Where experiments lie: in the package, and beside it where that is a checkout.
-_EXPERIMENTS = (os.path.join(_PACKAGE, 'experiments'), os.path.join(os.path.dirname(_PACKAGE), 'experiments'))
 
 
 class Run:
@@ -37,21 +36,21 @@ class Run:
   """
 
   def __init__(self, command: list[str], workdir: str, *, show: bool, given: tempfile.TemporaryDirectory | None):
-    self.workdir, self.command = workdir, shlex.join(['python', *command[1:]])
+    self.workdir, self.command, self._show = workdir, shlex.join(['python', *command[1:]]), show
     self._given, self._lines = given, collections.deque(maxlen=200)
     # Beside this one's package, wherever it was started; of a session of its own, as Ctrl-C is for who waits.
     path = os.pathsep.join(filter(None, (os.path.dirname(_PACKAGE), os.environ.get('PYTHONPATH'))))
     self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
                                      encoding='utf-8', errors='replace', env={**os.environ, 'PYTHONPATH': path},
                                      start_new_session=True)
-    self._reader = threading.Thread(target=self._read, args=(show,), daemon=True)
+    self._reader = threading.Thread(target=self._read, daemon=True)
     self._reader.start()
     atexit.register(self.stop)  # a run that nobody looks on would hold its work dir
 
-  def _read(self, show: bool) -> None:
+  def _read(self) -> None:
     for line in self._process.stdout:
       self._lines.append(line.rstrip('\n'))
-      if show:
+      if self._show:
         print(line, end='', flush=True)
 
   @property
@@ -106,6 +105,8 @@ class Run:
       raise
     self._reader.join(10)
     if code:
+      if not self._show:
+        print(*list(self._lines)[-11:-1], sep='\n', file=sys.stderr)  # what led to it
       said = self.status.removeprefix('r1jax: ')
       raise (RunStopped if code in (4, 143, -signal.SIGTERM) else UserError)(
           said if code in (2, 4, 143) else f'exit code {code}: {said}')
@@ -141,7 +142,7 @@ def train(config: Any, workdir: str | os.PathLike, *, wait: bool = True, **overr
 def _as_file(config: Any) -> tuple[str, tempfile.TemporaryDirectory | None]:
   """(what --config takes, the directory that it lies in where it is made for this)."""
   if isinstance(config, (str, os.PathLike)):
-    return find(os.fspath(config)), None
+    return configs.find(os.fspath(config)), None
   if not hasattr(config, 'to_dict'):
     raise UserError(f"config={config!r}: wants 'NAME:ARG', a path 'FILE.py[:ARG]' or a ConfigDict")
   given = tempfile.TemporaryDirectory(prefix='r1jax_config_')
@@ -155,25 +156,15 @@ def _as_file(config: Any) -> tuple[str, tempfile.TemporaryDirectory | None]:
   return path, given
 
 
-def find(name: str) -> str:
-  """FILE.py[:ARG] of an experiment's name NAME[:ARG], or of what is one already.
+def config(name: str) -> Any:
+  """The ConfigDict of an experiment, to be looked at or changed before `train` takes it.
+
+  name: 'r1_zero:tiny', or a path 'FILE.py[:ARG]'.
 
   Raises:
-    UserError: no such experiment.
+    UserError: no such experiment, or no such ARG of it.
   """
-  stem, colon, arg = name.partition(':')
-  if stem.endswith('.py'):
-    stem = paths.local(stem, 'config')
-    if not os.path.exists(stem):
-      raise UserError(f'no config file {stem}')
-    return f'{stem}{colon}{arg}'
-  there = [place for place in _EXPERIMENTS if os.path.isdir(place)]
-  for place in there:
-    if os.path.exists(found := os.path.join(place, f'{stem}.py')):
-      return f'{found}{colon}{arg}'
-  known = sorted({file[:-3] for place in there for file in os.listdir(place)
-                  if file.endswith('.py') and not file.startswith(('_', 'common'))})
-  raise UserError(f'no config {stem!r}: one of {", ".join(known)}, or a path FILE.py[:ARG]')
+  return configs.config(name)
 
 
 def _value(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""python -m r1jax.main --config=experiments/NAME.py[:ARG] --workdir=DIR [--rerun=STAGE] [--config.KEY=VALUE ...]
+"""python -m r1jax.main --config=NAME:ARG --workdir=DIR [--rerun=STAGE] [--config.KEY=VALUE ...]
 
 Started again on the same DIR it goes on where it stopped. Exit codes: 0 finished, 2 a user's mistake (one line on
 stderr), 4 the run stopped itself, 5 another host of the run is lost or has failed, 143 asked to stop by SIGTERM, 130 by

@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import importlib.util
 import os
 import sys
 
@@ -10,11 +9,14 @@ from absl import flags
 from ml_collections import ConfigDict
 from ml_collections import config_flags
 
+from r1jax import configs
 from r1jax import limits
 from r1jax import paths
 from r1jax.exceptions import UserError
 
-CONFIG = config_flags.DEFINE_config_file('config', None, 'experiments/NAME.py[:ARG]', lock_config=True)
+CONFIG = config_flags.DEFINE_config_file('config', None, 'NAME:ARG of `r1jax configs`, or a path FILE.py[:ARG]',
+                                         lock_config=True)
+_PRINT = flags.DEFINE_bool('print_config', False, 'print every value of the config, as the flag that gives it, and end')
 
 
 def parse(argv: list[str], needed: tuple[str, ...] = ()):
@@ -22,7 +24,12 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
 
   Raises:
     UserError: an unknown flag or key, no such file, a value of another kind.
+    SystemExit: 0, behind --help or --print_config.
   """
+  if any(arg in ('--help', '-h', '-help') for arg in argv[1:]):
+    print(usage())
+    sys.exit(0)
+  argv = _found(argv)
   whole, others = [], []
   for arg in argv:
     key, _, value = arg.removeprefix('--config.').partition('=')
@@ -39,8 +46,10 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
     raise UserError(str(e).strip().splitlines()[-1]) from e
   finally:
     sys.argv = given
+  if _PRINT.value:
+    needed = ()
   if not flags.FLAGS['config'].present or not all(flags.FLAGS[name].value for name in needed):
-    raise UserError(' and '.join(['--config=experiments/NAME.py[:ARG]', *(f'--{name}=DIR' for name in needed)])
+    raise UserError(' and '.join(['--config=NAME:ARG', *(f'--{name}=DIR' for name in needed)])
                     + (' are needed' if needed else ' is needed'))
   if len(rest) > 1:
     raise UserError(f'unexpected argument {rest[1]!r}: options start with --')
@@ -51,7 +60,30 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
   for key, value in whole:
     _set_whole(CONFIG.value, key, _literal(value))
   _expand(CONFIG.value)
+  if _PRINT.value:
+    print('\n'.join(configs.lines(CONFIG.value)))
+    sys.exit(0)
   return CONFIG.value
+
+
+def _found(argv: list[str]) -> list[str]:
+  """argv with the config's path for its name, in one argument."""
+  out, args = [], iter(argv)
+  for arg in args:
+    if arg == '--config':
+      arg = f'--config={next(args, "")}'
+    out.append(f'--config={configs.find(arg.partition("=")[2])}' if arg.startswith('--config=') else arg)
+  return out
+
+
+def usage() -> str:
+  """The running command's docstring and its own flags."""
+  command, found = sys.modules['__main__'], []
+  for module, defined in sorted(flags.FLAGS.flags_by_module_dict().items()):
+    if module.startswith('r1jax') or module == sys.argv[0]:
+      found += [flag for flag in defined if flag.name != 'child' and not flag.name.startswith('no')]
+  lines = [(f'--{flag.name}', ' '.join((flag.help or '').split())) for flag in found]
+  return '\n'.join([(command.__doc__ or '').strip(), '', *(f'  {name:18} {text}' for name, text in lines)])
 
 
 def _expand(config, prefix: str = '') -> None:
@@ -132,9 +164,7 @@ def _check_key(key: str, argv: list[str]) -> None:
   path, _, arg = given.partition(':')
   if not os.path.exists(path):
     return  # parse says so
-  spec = importlib.util.spec_from_file_location('experiment', path)
-  experiment = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(experiment)
+  experiment = configs.module(path)
   try:
     node = experiment.get_config(arg) if arg else experiment.get_config()
   except Exception as e:

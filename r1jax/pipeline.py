@@ -49,8 +49,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   """
   workdir = paths.local(workdir, '--workdir')
   values.check(config)
-  workdir_lib.make(workdir)
-  with workdir_lib.held(workdir):
+  with workdir_lib.made(workdir), workdir_lib.held(workdir):
     path = os.path.join(workdir, 'pipeline.json')
     noted = workdir_lib.read(path, {'stages': []})
     names = [spec['name'] for spec in config.stages]

@@ -90,7 +90,20 @@ def test_a_variant_can_be_planned(name, arg):
 
 
 @pytest.mark.parametrize('name, first', [
-    ('r1_zero', 'tiny, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny'),
+    ('r1_zero', 'tiny, tiny-rl, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny'),
+    ('search', 'prm')])
+def test_every_variant_has_its_line(name, first):
+  """What `r1jax configs` lists is what get_config takes."""
+  variants = runs.module(name).VARIANTS
+  for arg in variants:
+    assert runs.module(name).get_config(arg).name
+  with pytest.raises(ValueError) as e:
+    runs.module(name).get_config('huge')
+  assert str(e.value).partition('one of ')[2].split(', ') == list(variants)
+
+
+@pytest.mark.parametrize('name, first', [
+    ('r1_zero', 'tiny, tiny-rl, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny'),
     ('search', 'prm')])
 def test_an_unknown_variant_is_named(name, first):
   with pytest.raises(ValueError, match=f"has no 'huge': one of {first}"):

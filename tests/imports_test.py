@@ -15,7 +15,7 @@ PACKAGE = 'r1jax'
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
     'vocabulary': {'types', 'exceptions', 'paths', 'limits', 'values', 'metrics', 'report', 'options', 'own', 'frames',
-                   'launch', 'terminal'},
+                   'launch', 'configs', 'terminal'},
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},
@@ -23,7 +23,8 @@ LAYERS = {
     'checks': {'checks', 'environment', 'summary'},
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
-    'main': {'main', 'rehearse', 'api'},
+    'main': {'main', 'rehearse', 'api', 'sweep', 'cli'},
+    'package': {'__main__'},
 }
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
@@ -40,9 +41,11 @@ def modules() -> dict[str, pathlib.Path]:
 
 
 def imported(path: pathlib.Path, name: str, known) -> set[str]:
-  """Dotted names a file imports; `from package import module` is the module."""
+  """Dotted names a file imports when it runs; `from package import module` is the module."""
   out, package = set(), name if path.name == '__init__.py' else name.rpartition('.')[0]
-  for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+  tree = ast.parse(path.read_text(encoding='utf-8'))
+  tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and 'TYPE_CHECKING' in ast.dump(node.test))]
+  for node in ast.walk(tree):
     if isinstance(node, ast.Import):
       out |= {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom):

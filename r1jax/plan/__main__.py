@@ -1,4 +1,4 @@
-"""python -m r1jax.plan --config=experiments/NAME.py[:ARG] [--topology=KIND:AxBxC] [--lengths=MEAN[:SIGMA]] [--json]
+"""python -m r1jax.plan --config=NAME:ARG [--topology=KIND:AxBxC] [--lengths=MEAN[:SIGMA]] [--json]
 [--without-files] [--config.KEY=VALUE ...]
 
 First what a run looks at before it starts, on the topology's devices: values, lengths, rows that the mesh deals out,

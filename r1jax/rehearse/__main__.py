@@ -1,4 +1,4 @@
-"""python -m r1jax.rehearse --config=experiments/NAME.py[:ARG] [--hosts=2] [--devices=4] [--work=DIR] [--stages=A,B]
+"""python -m r1jax.rehearse --config=NAME:ARG [--hosts=2] [--devices=4] [--work=DIR] [--stages=A,B]
   [--config.KEY=VALUE ...]
 
 The config's own stages on this machine, two steps each, with a nano model of the same family: as many processes as

@@ -1,0 +1,89 @@
+"""r1jax sweep NAME:ARG --workdir=DIR [--seeds=N] [--config.KEY=VALUE[,VALUE ...] ...]
+
+  r1jax sweep r1_zero:tiny --workdir=runs/sweep --seeds=3 --config.rl.learning_rate=1e-4,3e-4
+
+Every choice of the values with commas between them, with seeds 0 to N - 1, one run after another, each in a folder of
+DIR named by its choices; then one page that compares them. Started again it goes on: what is finished is looked at and
+passed by. A value that holds a comma itself is given in brackets or braces, and is one value. The first run that fails
+ends the sweep with its exit code.
+"""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+
+from r1jax import configs
+from r1jax import errors
+from r1jax import paths
+from r1jax.exceptions import UserError
+
+
+def choices(args: list[str], seeds: int) -> list[dict[str, str]]:
+  """{key: value} of every run, in order, keys that have several values and the seed first.
+
+  Raises:
+    UserError: an argument that is no --config.KEY=VALUE, an empty value, or the seed given twice.
+  """
+  values = {}
+  for arg in args:
+    key, equals, text = arg.removeprefix('--config.').partition('=')
+    if not arg.startswith('--config.') or not equals:
+      raise UserError(f'unexpected argument {arg!r}: a sweep takes --workdir, --seeds and --config.KEY=VALUE[,VALUE]')
+    whole = text[:1] in ('(', '[', '{')
+    values[key] = [text] if whole else text.split(',')
+    if not all(values[key]) and len(values[key]) > 1:
+      raise UserError(f'{arg}: a value between two commas is empty')
+  if seeds > 1 and 'seed' in values:
+    raise UserError(f'--seeds={seeds} and --config.seed={",".join(values["seed"])}: give one of them')
+  if seeds > 1:
+    values['seed'] = [str(seed) for seed in range(seeds)]
+  return [dict(zip(values, chosen)) for chosen in itertools.product(*values.values())]
+
+
+def folder(run: dict[str, str], several: list[str]) -> str:
+  """The name of a run's work dir: what is chosen in it, of the keys that have several values."""
+  said = [f'{key.rpartition(".")[2]}={run[key]}' for key in several]
+  return re.sub(r'[^\w.=+-]+', '_', ','.join(said).replace(',', '__')) or 'run'
+
+
+def main(argv: list[str]) -> int:
+  """Runs, and returns the exit code."""
+  return errors.run(_run, argv)
+
+
+def _run(argv: list[str]) -> int:
+  parser = errors.Parser(prog='r1jax sweep', description=__doc__)
+  parser.add_argument('--config', required=True, help='NAME:ARG, or a path FILE.py[:ARG]')
+  parser.add_argument('--workdir', required=True, help='where the folders of the runs are written')
+  parser.add_argument('--seeds', type=int, default=1, help='of each choice: 0 to N - 1')
+  a, rest = parser.parse_known_args(argv[1:])
+  if a.seeds < 1:
+    raise UserError(f'--seeds={a.seeds} must be at least 1')
+  config, place = configs.find(a.config), paths.local(a.workdir, '--workdir')
+  runs = choices(rest, a.seeds)
+  several = [key for key in runs[0] if len({run[key] for run in runs}) > 1]
+  names = [folder(run, several) for run in runs]
+  if len(set(names)) < len(names):
+    raise UserError(f'two runs of the sweep would share the folder {max(names, key=names.count)}: give each value once')
+  command = lambda run, *more: [sys.executable, '-m', 'r1jax.main', f'--config={config}', *more,
+                                *(f'--config.{key}={value}' for key, value in run.items())]
+  for run in runs:  # a mistake in the last one is said before the first begins
+    tried = subprocess.run(command(run, '--print_config'), capture_output=True, text=True, check=False)
+    if tried.returncode:
+      raise UserError(tried.stderr.strip().splitlines()[-1].removeprefix('r1jax: '))
+  for i, (run, name) in enumerate(zip(runs, names), 1):
+    print(f'run {i} of {len(runs)}: {name}', flush=True)
+    code = subprocess.run(command(run, f'--workdir={os.path.join(place, name)}'), check=False).returncode
+    if code:
+      print(f'r1jax: the sweep ends at {name}, exit code {code}; the same command goes on', file=sys.stderr)
+      return code
+  if len(runs) > 1:
+    page = [sys.executable, '-m', 'r1jax.report', f'--workdir={",".join(os.path.join(place, name) for name in names)}']
+    return subprocess.run(page, check=False).returncode
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))
