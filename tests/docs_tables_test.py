@@ -4,8 +4,12 @@ import ast
 import csv
 import importlib.util
 import io
+import os
 import pathlib
 import re
+import struct
+import subprocess
+import sys
 
 import pytest
 
@@ -119,6 +123,18 @@ def test_the_bibtex_is_of_the_citation(page):
   assert {key: fields[key] for key in ('title', 'version', 'url')} == {
       key: citation[key] for key in ('title', 'version', 'url')}
   assert re.match(r'@software\{\w+,', bibtex)
+
+
+def test_the_picture_is_drawn_from_a_run(tmp_path):
+  done = subprocess.run([sys.executable, ROOT / 'docs/picture.py', f'--out={tmp_path}/a.png'], cwd=tmp_path, text=True,
+                        capture_output=True, check=False, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+  assert done.returncode == 0, done.stderr
+  sizes = []
+  for path in (tmp_path / 'a.png', ROOT / 'docs/images/r1_zero_tiny.png', tmp_path / 'a_dark.png'):
+    data = path.read_bytes()
+    assert data[:8] == b'\x89PNG\r\n\x1a\n'
+    sizes.append(struct.unpack('>II', data[16:24]))
+  assert sizes[0] == sizes[1] == sizes[2] and sizes[0][0] > 2.5 * sizes[0][1]  # side by side
 
 
 # --- the glossary of metrics
