@@ -127,7 +127,7 @@ def _imported(config: ConfigDict, name: str, model: str, **mesh) -> ConfigDict:
   config.mesh = {**dict(data=1, fsdp=1, tensor=1, expert=1), **mesh}
   config.stages = _stages('convert')
   config.base = ConfigDict(dict(source='', model=model))
-  config.checkpoints.every = 100
+  config.checkpoints.every, config.checkpoints.minutes = 100, 15.0
   return config
 
 

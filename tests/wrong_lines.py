@@ -4,7 +4,6 @@ prints a line of JSON a case: {line, code, err, out, left}."""
 import json
 import os
 import pathlib
-import runpy
 import shlex
 import sys
 import tempfile
