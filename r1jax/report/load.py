@@ -34,7 +34,13 @@ class Stage:
 
   @property
   def seconds(self) -> float:
-    return sum(row.get('step/seconds') or 0 for row in self.rows)
+    """What its steps took. A row speaks of all steps since the one before it: an SFT logs one in log_every."""
+    total, before = 0.0, 0
+    for row in self.rows:
+      if number(row.get('step/seconds')) is not None:
+        total += row['step/seconds'] * max(row['step'] - before, 0)
+        before = row['step']
+    return total
 
   @property
   def curve_rows(self) -> list[dict]:
@@ -50,7 +56,14 @@ class Run:
   stages: list[Stage]
   config: Any = None
   pipeline: Any = None
+  environment: Any = None
   warnings: list[str] = dataclasses.field(default_factory=list)
+
+  @property
+  def entries(self) -> list[dict]:
+    """What pipeline.json says of each stage that is finished."""
+    found = self.pipeline.get('stages') if isinstance(self.pipeline, dict) else None
+    return [entry for entry in found if isinstance(entry, dict) and 'name' in entry] if isinstance(found, list) else []
 
   @property
   def rl(self) -> list[Stage]:
@@ -61,12 +74,12 @@ class Run:
     return [stage for stage in self.stages if stage.is_training and not stage.is_rl]
 
   def steps_wanted(self, stage: Stage) -> int | None:
-    """How many steps the config asks of an RL stage, where it says so in the usual place."""
+    """How many steps the config asks of a training stage, where it says so in the usual place."""
+    own = stage.name.partition('_')[2] or stage.name  # '13_scenarios': a pipeline may have several RL stages
     for config in (stage.config, self.config):
-      own = stage.name.partition('_')[2]  # '13_scenarios': a pipeline may have several RL stages
-      rl = (config.get(own) or config.get('rl')) if isinstance(config, dict) else None
-      if stage.is_rl and isinstance(rl, dict) and isinstance(rl.get('steps'), int):
-        return rl['steps']
+      part = (config.get(own) or (config.get('rl') if stage.is_rl else None)) if isinstance(config, dict) else None
+      if isinstance(part, dict) and isinstance(part.get('steps'), int) and part['steps']:
+        return part['steps']
     return None
 
 
@@ -74,8 +87,9 @@ def load(workdir: str | pathlib.Path) -> Run:
   """Reads DIR, a single stage or a pipeline. A file that cannot be read becomes a warning, not an exception."""
   path = pathlib.Path(workdir)
   run = Run(name=path.resolve().name, path=path, stages=[])
-  run.config = attempt(run, _json, path / 'config.json')
-  run.pipeline = attempt(run, _json, path / 'pipeline.json')
+  run.config = attempt(run, json_of, path / 'config.json')
+  run.pipeline = attempt(run, json_of, path / 'pipeline.json')
+  run.environment = attempt(run, json_of, path / 'environment.json')
   for directory in [path, *_numbered(path)]:
     rows = attempt(run, metrics.read, directory / 'metrics.jsonl')
     if rows is None:
@@ -84,9 +98,14 @@ def load(workdir: str | pathlib.Path) -> Run:
     alone = directory == path
     stages = sorted({str(row.get('stage', '')) for row in rows})
     name = ' and '.join(stages) if alone else directory.name
-    config = None if alone else attempt(run, _json, directory / 'config.json')
+    config = None if alone else attempt(run, json_of, directory / 'config.json')
     run.stages.append(Stage(name or path.name, directory, rows, config))
   return run
+
+
+def is_run(path: pathlib.Path) -> bool:
+  """Whether a directory looks like a work dir."""
+  return any((path / name).exists() for name in ('pipeline.json', 'config.json', 'metrics.jsonl'))
 
 
 def attempt(run: Run, reader: Callable, path: pathlib.Path) -> Any:
@@ -100,7 +119,8 @@ def attempt(run: Run, reader: Callable, path: pathlib.Path) -> Any:
     return None
 
 
-def _json(path: pathlib.Path) -> Any:
+def json_of(path: pathlib.Path) -> Any:
+  """Raises ValueError, which names it, where it is corrupt."""
   try:
     return json.loads(path.read_text(encoding='utf-8'))
   except ValueError as error:
@@ -180,7 +200,7 @@ def _scores(run: Run) -> list[dict]:
   """Every eval/TASK/scores.json of the stages that only evaluate."""
   directories = [stage.path for stage in run.stages if not stage.is_training] or ([run.path] if not run.stages else [])
   paths = [path for directory in directories for path in sorted(directory.glob('eval/**/scores.json'))]
-  return [scores for path in paths if isinstance(scores := attempt(run, _json, path), dict)]
+  return [scores for path in paths if isinstance(scores := attempt(run, json_of, path), dict)]
 
 
 def _numbers(scores: dict) -> dict[str, float]:

@@ -1,172 +1,184 @@
-"""samples.html: what the model wrote, step by step, to be browsed from a file without a server."""
+"""samples.html: everything that the model wrote, to be searched from a file without a server.
+
+Samples stand in chunks beside the page, report/samples/NAME.js, which the browser loads as they are looked at, so that
+a hundred thousand do not choke it; few of them stand in the page itself. A file of samples that has not changed is not
+read again.
+"""
 
 import dataclasses
+import json
 import pathlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from r1jax import metrics
-from r1jax.report import load, page
+from r1jax.report import browser, chart, load, page
 
-MOMENTS = 12      # steps shown of each stage, first and last among them
-ROWS = 24         # samples of a moment: the page has to open on a phone
-CHARACTERS = 12_000  # of a completion; the middle of a longer one is left out
-
-SCRIPT = '''
-const moment = document.getElementById('moment'), verdict = document.getElementById('verdict');
-function show() {
-  for (const section of document.querySelectorAll('.moment')) {
-    section.hidden = section.dataset.moment !== moment.value;
-    let shown = 0;
-    for (const question of section.querySelectorAll('.question')) {
-      let some = 0;
-      for (const sample of question.querySelectorAll('.sample')) {
-        sample.hidden = verdict.value !== 'all' && sample.dataset.verdict !== verdict.value;
-        if (!sample.hidden) some++;
-      }
-      question.hidden = !some;
-      shown += some;
-    }
-    section.querySelector('.none').hidden = shown > 0;
-  }
-}
-function turn(by) {
-  const next = moment.selectedIndex + by;
-  if (next >= 0 && next < moment.options.length) { moment.selectedIndex = next; show(); }
-}
-moment.addEventListener('change', show);
-verdict.addEventListener('change', show);
-document.addEventListener('keydown', event => {
-  if (event.target.tagName === 'SELECT') return;
-  if (event.key === 'ArrowLeft') turn(-1);
-  if (event.key === 'ArrowRight') turn(1);
-});
-show();
-'''
+CHUNK = 1 << 20  # characters of a chunk, from which on the next question begins another
+INLINE = 3 << 20  # bytes of chunks that stand in the page itself
+FORMAT = 1  # of chunks: others are written anew
 
 
 @dataclasses.dataclass
 class Moment:
-  """One entry of the step menu."""
-  name: str
-  rows: list[dict]
-  total: int
+  """What a model wrote at one time: a file of samples, with its counts over all of them."""
+  key: str  # '3_evaluate/chain_sum.base', '2_rl/step 40': the first part of a link to a sample
+  kind: str  # 'evaluation' | 'training'
+  stage: str
+  task: str
+  model: str
+  step: int
+  path: pathlib.Path
+  prefill: str = ''
+  questions: int = 0
+  samples: int = 0
+  right: int = 0
+  chunks: list[str] = dataclasses.field(default_factory=list)
 
 
-def moments(run: load.Run) -> list[Moment]:
-  """Samples of the training steps, then of the evaluations."""
-  found = []
-  several = len(run.stages) > 1
-  directories = [(stage.name, stage.path) for stage in run.stages] or [('', run.path)]
-  for name, directory in directories:
-    steps = {metrics.samples_step(path): path for path in (directory / 'samples').glob('step_*.jsonl')}
-    steps.pop(None, None)
-    for step in spread(sorted(steps), MOMENTS):
-      rows = load.attempt(run, metrics.read, steps[step])
-      if rows:
-        found.append(Moment(f'step {step}' + (f', {name}' if several else ''), choose(rows, ROWS), len(rows)))
-  for name, directory in directories:
-    for path in sorted(directory.glob('eval/**/samples.jsonl')):
-      rows = [row for question in load.attempt(run, metrics.read, path) or [] for row in _of_evaluation(question)]
-      if rows:
-        task = path.parent.relative_to(directory / 'eval')
-        found.append(Moment(f'evaluation of {task}' + (f', {name}' if several else ''), choose(rows, ROWS), len(rows)))
+def write(run: load.Run, out: pathlib.Path) -> list[Moment]:
+  """Writes samples.html and its chunks, where there is a sample; what there is, newest first."""
+  place = out / 'samples'
+  before = load.attempt(run, load.json_of, place / 'index.json') or {}
+  before = before if isinstance(before, dict) and before.get('format') == FORMAT else {}
+  found, index = [], {}
+  for moment in moments(run):
+    at = moment.path.stat()
+    stamp = [at.st_mtime_ns, at.st_size, moment.prefill]
+    known = before.get(moment.key)
+    if known and known['stamp'] == stamp and all((place / name).exists() for name in known['chunks']):
+      moment.questions, moment.samples, moment.right = known['counts']
+      moment.chunks = known['chunks']
+    else:
+      try:
+        _write_chunks(moment, place)
+      except ValueError as error:
+        run.warnings.append(str(error))
+        continue
+    if moment.samples:
+      found.append(moment)
+    index[moment.key] = {'stamp': stamp, 'counts': [moment.questions, moment.samples, moment.right],
+                         'chunks': moment.chunks}
+  if not found:
+    return []
+  metrics.replace_file(place / 'index.json', json.dumps({'format': FORMAT, **index}).encode())
+  wanted = {name for of in index.values() for name in of['chunks']}
+  for old in place.glob('*.js'):  # of samples that are gone
+    if old.name not in wanted:
+      old.unlink()
+  metrics.replace_file(out / 'samples.html', _page(run.name, found, place).encode('utf-8'))
   return found
 
 
-def spread(steps: Sequence[int], n: int) -> list[int]:
-  """At most n of them, evenly, the first and the last included."""
-  if len(steps) <= n:
-    return list(steps)
-  return [steps[round(index * (len(steps) - 1) / (n - 1))] for index in range(n)]
+def moments(run: load.Run) -> list[Moment]:
+  """Evaluations, the last stage's first and its last model's first of all; then the steps of training, last first."""
+  directories = [(stage.name, stage.path) for stage in run.stages] or [(run.name, run.path)]
+  tested, trained = [], []
+  for name, directory in reversed(directories):
+    for path in sorted(directory.glob('eval/**/samples.jsonl'), key=lambda path: ('.' in path.parent.name, str(path))):
+      label = str(path.parent.relative_to(directory / 'eval'))
+      task, _, model = label.partition('.')
+      tested.append(Moment(f'{name}/{label}', 'evaluation', name, task, model or 'final', 0, path,
+                           _prefill(run, directory, model)))
+    steps = {metrics.samples_step(path): path for path in (directory / 'samples').glob('step_*.jsonl')}
+    for step in sorted((step for step in steps if step is not None), reverse=True):
+      trained.append(Moment(f'{name}/step {step}', 'training', name, '', '', step, steps[step]))
+  return tested + trained
 
 
-def choose(rows: list[dict], n: int) -> list[dict]:
-  """The first n rows, but half of them right and half wrong where there are enough of both; in their own order."""
-  right = [index for index, row in enumerate(rows) if is_right(row)]
-  wrong = [index for index, row in enumerate(rows) if not is_right(row)]
-  of_right = min(len(right), max(n // 2, n - len(wrong)))
-  return [rows[index] for index in sorted(right[:of_right] + wrong[:n - of_right])]
+def _prefill(run: load.Run, directory: pathlib.Path, model: str) -> str:
+  """What stood before the answers of a model that was made to begin so: it is not among what the model wrote."""
+  stage = next((stage for stage in run.stages if stage.path == directory), None)
+  config = stage.config if stage and isinstance(stage.config, dict) else run.config
+  part = config.get('evaluate') if isinstance(config, dict) else None
+  prefill = part.get('prefill') if isinstance(part, dict) else None
+  return str(prefill.get(model.removesuffix('_worked'), '')) if isinstance(prefill, dict) and model.endswith(
+      '_worked') else ''
 
 
-def is_right(row: dict) -> bool:
-  return bool(row.get('correct'))
+def _write_chunks(moment: Moment, place: pathlib.Path) -> None:
+  """Raises ValueError for a line that is no question."""
+  stem = re.sub(r'[^\w.-]+', '_', moment.key)
+  questions, size = [], 0
+
+  def close():
+    name = f'{stem}-{len(moment.chunks)}.js'
+    text = f'chunk({chart.embed(name)}, {chart.embed(questions)});\n'
+    metrics.replace_file(place / name, text.encode('utf-8', errors='replace'))
+    moment.chunks.append(name)
+
+  for question in _questions(moment):
+    moment.questions += 1
+    moment.samples += question['n']
+    moment.right += question['right']
+    questions.append(question)
+    size += sum(len(sample['text']) for sample in question['samples']) + len(question['prompt'])
+    if size > CHUNK:
+      close()
+      questions, size = [], 0
+  if questions:
+    close()
 
 
-def _of_evaluation(question: dict) -> Iterator[dict]:
-  """A row of eval/TASK/samples.jsonl holds a question and its samples; here each sample is a row, as in training."""
-  samples = question.get('samples')
-  for index, sample in enumerate(samples if isinstance(samples, list) else []):
-    if isinstance(sample, dict):
-      yield {'id': question.get('id'), 'prompt': question.get('prompt'), 'gold': question.get('gold'), 'sample': index,
-             'completion': sample.get('text'), 'reasons': {'verdict': sample.get('reason')},
-             **{name: sample.get(name) for name in ('tokens', 'finish', 'answer', 'correct')}}
+def _questions(moment: Moment) -> Iterator[dict]:
+  """Questions with their samples, in the order of the file; of training, where a line is a sample, put together."""
+  if moment.kind == 'evaluation':
+    for row in _lines(moment.path):
+      samples = [sample for sample in row.get('samples') or [] if isinstance(sample, dict)]
+      yield _question(row, [_sample(index, {**sample, 'completion': sample.get('text'), 'reasons': {
+          'verdict': sample.get('reason')}}) for index, sample in enumerate(samples)], row.get('prefill', moment.prefill))
+    return
+  together: dict[Any, list[dict]] = {}
+  for row in _lines(moment.path):
+    together.setdefault((str(row.get('group')), str(row.get('id')), str(row.get('prompt'))), []).append(row)
+  for rows in together.values():
+    yield _question(rows[0], [_sample(index, row) for index, row in enumerate(rows)], rows[0].get('prefill', ''))
 
 
-def write(found: list[Moment], name: str, path: pathlib.Path) -> None:
-  options = ''.join(f'<option value="{index}">{page.escape(moment.name)}</option>'
-                    for index, moment in enumerate(found))
-  body = [
-      f'<h1>Samples of {page.escape(name)}</h1>',
-      '<p class="lead">What the model wrote, as it wrote it. Left and right arrow keys go through the steps.'
-      ' <a href="index.html">Back to the report</a></p>',
-      f'<nav><label>When <select id="moment">{options}</select></label><label>Show <select id="verdict">'
-      '<option value="all">all</option><option value="right">right</option><option value="wrong">wrong</option>'
-      '</select></label></nav>']
-  for index, moment in enumerate(found):
-    body.append(f'<section class="moment" data-moment="{index}"><h2>{page.escape(moment.name)}</h2>'
-                f'<p class="faint">{len(moment.rows)} of {moment.total} samples.</p>')
-    for rows in _by_question(moment.rows):
-      body.append(_question(rows))
-    body.append('<p class="faint none" hidden>None here.</p></section>')
-  metrics.replace_file(path, page.page(f'Samples of {name}', body, SCRIPT).encode('utf-8'))
+def _lines(path: pathlib.Path) -> Iterator[dict]:
+  """As metrics.read, a line at a time: an evaluation's file may hold gigabytes."""
+  with open(path, 'rb') as file:
+    for number, line in enumerate(file, 1):
+      if not line.endswith(b'\n'):  # being written just now
+        return
+      try:
+        row = json.loads(line)
+      except ValueError as error:
+        raise ValueError(f'{path}, line {number}: corrupt ({error})') from error
+      if not isinstance(row, dict):
+        raise ValueError(f'{path}, line {number}: corrupt (a {type(row).__name__}, not an object)')
+      yield row
 
 
-def _by_question(rows: list[dict]) -> list[list[dict]]:
-  """Samples of one question together, whatever their order in the file."""
-  found: dict[Any, list[dict]] = {}
-  for row in rows:
-    found.setdefault((str(row.get('group')), str(row.get('id')), str(row.get('prompt'))), []).append(row)
-  return list(found.values())
+def _question(row: dict, samples: list[dict], prefill: str) -> dict:
+  return {'id': _text(row.get('id')), 'prompt': _text(row.get('prompt')), 'gold': _text(row.get('gold')),
+          'prefill': _text(prefill), 'n': len(samples), 'right': sum(sample['right'] for sample in samples),
+          'samples': samples}
 
 
-def _question(rows: list[dict]) -> str:
-  first = rows[0]
-  right = sum(map(is_right, rows))
-  facts = [f'Question {first["id"]}' if first.get('id') is not None else 'Question', f'{right} of {len(rows)} right']
-  if first.get('gold') is not None:
-    facts.insert(1, f'answer {_short(first["gold"])}')
-  head = ' · '.join(map(page.escape, facts))
-  return (f'<div class="question"><h3>{head}</h3><pre dir="auto">{page.escape(_cut(first.get("prompt") or ""))}</pre>'
-          + ''.join(map(_sample, rows)) + '</div>')
-
-
-def _sample(row: dict) -> str:
-  verdict = 'right' if is_right(row) else 'wrong'
+def _sample(index: int, row: dict) -> dict:
   rewards = row.get('rewards') if isinstance(row.get('rewards'), dict) else {}
   reasons = row.get('reasons') if isinstance(row.get('reasons'), dict) else {}
-  facts = [f'<b class="{verdict}">{verdict}</b>']
-  facts += [f'<span>{page.escape(name)} {page.escape(_short(value))}</span>' for name, value in (
-      ('', row.get('answer') and f'said {row["answer"]}'), ('reward', row.get('reward')), *rewards.items(),
-      ('advantage', row.get('advantage')), ('length', row.get('tokens')),
-      ('', {'stop': 'ended by itself', 'length': 'cut at the limit'}.get(row.get('finish'), row.get('finish'))))
-            if value is not None]
-  why = ' · '.join(f'{name}: {_short(value)}' for name, value in reasons.items() if value)
-  reason = f'<div class="facts">{page.escape(why)}</div>' if why else ''
-  return (f'<article class="sample" data-verdict="{verdict}"><div class="facts">{"".join(facts)}</div>{reason}'
-          f'<pre dir="auto">{page.completion(_cut(row.get("completion") or ""))}</pre></article>')
+  facts = {'reward': row.get('reward'), **rewards, 'advantage': row.get('advantage'), 'rule': row.get('value')}
+  return {'i': row.get('sample', index), 'text': _text(row.get('completion')), 'right': int(bool(row.get('correct'))),
+          'tokens': row.get('tokens'), 'finish': row.get('finish'), 'answer': _text(row.get('answer')),
+          'facts': {name: value for name, value in facts.items() if load.number(value) is not None},
+          'why': {name: _text(value) for name, value in reasons.items() if value and value != 'correct'}}
 
 
-def _short(value: Any) -> str:
-  if load.number(value) is not None:
-    return f'{value:.4g}' if isinstance(value, float) else str(value)
-  text = str(value)
-  return text if len(text) <= 120 else text[:119] + '…'
+def _text(value: Any) -> str:
+  return '' if value is None else page.visible(value)
 
 
-def _cut(text: Any) -> str:
-  text = str(text)
-  if len(text) <= CHARACTERS:
-    return text
-  half = CHARACTERS // 2
-  return f'{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}'
+def _page(name: str, found: list[Moment], place: pathlib.Path) -> str:
+  fields = ('key', 'kind', 'stage', 'task', 'model', 'step', 'questions', 'samples', 'right', 'chunks')
+  index = [{field: getattr(moment, field) for field in fields} for moment in found]
+  files = [place / chunk for moment in found for chunk in moment.chunks]
+  inline = ''
+  if sum(path.stat().st_size for path in files) <= INLINE:
+    inline = ''.join(path.read_text(encoding='utf-8') for path in files)
+  body = [f'<h1>Samples of {page.escape(name)}</h1>',
+          '<p class="lead">What the model wrote, as it wrote it. <a href="index.html">Back to the report</a></p>',
+          browser.FORM, f'<script type="application/json" id="index">{chart.embed(index)}</script>']
+  return page.page(f'Samples of {name}', body, browser.SCRIPT + inline + 'start();')

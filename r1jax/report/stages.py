@@ -1,32 +1,36 @@
 """A pipeline, stage by stage: the table of what went in and out and what it reached, and answers side by side."""
 
 from r1jax import metrics
-from r1jax.report import load, page
+from r1jax.report import load, page, state
 
 QUESTIONS = 3  # of each task, shown side by side
 CHARACTERS = 600  # of an answer there
 
 
-def table(run: load.Run) -> str:
-  """One row a stage: data in and out, steps, time, accuracy, votes, length, language, helpfulness, harmlessness."""
-  entries = run.pipeline.get('stages', []) if isinstance(run.pipeline, dict) else []
-  if len(entries) < 2:
+def table(run: load.Run, specs: list[dict]) -> str:
+  """One row a stage: what it reached, steps, time, data; of those that are not finished what they are doing."""
+  if len(specs) < 2:
     return ''
   found = _evaluations(run)
   scores = {name: look for name, look in SCORES.items() if any(look(of) != NOTHING for of in found.values())}
-  header = ['Stage', *scores, 'Steps', 'Time', 'In', 'Out']  # what a narrow page shows first is what it reached
+  header = ['Stage', *scores, 'Steps', 'Time', 'Data']  # what a narrow page shows first is what it reached
   rows = []
-  for entry in entries:
-    facts, of = entry.get('facts') or {}, found.get(entry['name'], {})
-    rows.append([entry['name'], *(look(of) for look in scores.values()), _text(facts.get('steps')),
-                 metrics.duration(entry.get('seconds')), *_in_out(entry.get('run'), facts)])
-  seconds = sum(entry.get('seconds') or 0 for entry in entries)
-  return ('<h2>The pipeline</h2>' + page.table(header, rows, tight=True)
-          + f'<p class="faint" style="margin-top:.7rem">{metrics.duration(seconds)} in all. Shares in per cent. '
-          'Accuracy, length, language and words of the reasoning on held-out questions, after the stage; where '
-          'general questions were asked, helpfulness by the rule that made the preference pairs, by the reward model '
-          'trained against and by a second one, and harmlessness, the share of answers to harmful questions that tell '
-          'nothing harmful.</p>')
+  for spec in specs:
+    facts, of = spec['entry'].get('facts') or {}, found.get(spec['name'])
+    reached = [look(of) for look in scores.values()] if of else [''] * len(scores)
+    data = _data(spec['run'], facts) if spec['state'] == 'finished' else spec['state']
+    rows.append([f'{spec["number"]} {spec["name"]}', *reached, state.steps(run, spec),
+                 metrics.duration(spec['seconds']) if spec['seconds'] else NOTHING, data])
+  said = ['Shares in per cent, on held-out questions, after the stage.'] if scores else []
+  said += [text for name, text in CAPTIONS.items() if name in scores]
+  return page.table(header, rows, tight=True) + f'<p class="faint" style="margin-top:.7rem">{" ".join(said)}</p>'
+
+
+CAPTIONS = {  # of a column, where there is one
+    'Words': 'Words are those of the reasoning.',
+    'Helpful': 'Helpfulness by the rule that made the preference pairs, by the reward model trained against and by a '
+               'second one.',
+    'Harmless': 'Harmlessness is the share of answers to harmful questions that tell nothing harmful.'}
 
 
 def _evaluations(run: load.Run) -> dict[str, dict[str, float]]:
@@ -47,20 +51,20 @@ def _evaluations(run: load.Run) -> dict[str, dict[str, float]]:
   return found
 
 
-def _in_out(kind: str | None, facts: dict) -> tuple[str, str]:
+def _data(kind: str | None, facts: dict) -> str:
+  """What went through a finished stage."""
   if kind in ('reject', 'cold_start'):
-    return f'{_text(facts.get("samples_in"))} samples', f'{_text(facts.get("samples_out"))} kept'
+    return f'{_text(facts.get("samples_in"))} samples, {_text(facts.get("samples_out"))} kept'
   if kind == 'sft':
-    return f'{_text(facts.get("documents"))} documents', _times(facts.get('epochs'))
-  if kind == 'rl':
+    epochs = facts.get('epochs')
+    return f'{_text(facts.get("documents"))} documents' + ('' if epochs is None else f', {epochs:.3g} epochs')
+  if kind in ('rl', 'evaluate'):
     asked = f'{_text(facts.get("questions"))} questions'
-    asked += f' + {facts["general_questions"]}' if facts.get('general_questions') else ''
-    return asked, f'{_text(facts.get("samples"))} samples'
+    asked += f' + {facts["general_questions"]} general' if facts.get('general_questions') else ''
+    return f'{asked}, {_text(facts.get("samples"))} samples'
   if kind == 'preference':
-    return f'{_text(facts.get("preferences"))} preferences', f'{_percent(facts.get("accuracy"))} % right'
-  if kind == 'evaluate':
-    return f'{_text(facts.get("questions"))} questions', f'{_text(facts.get("samples"))} samples'
-  return NOTHING, NOTHING
+    return f'{_text(facts.get("preferences"))} preferences, {_percent(facts.get("accuracy"))} % right'
+  return NOTHING
 
 
 NOTHING = '–'
@@ -75,10 +79,6 @@ SCORES = {  # column -> how it reads in a stage's scores
     'second': lambda of: _percent(of.get('second_model')), 'Harmless': lambda of: _percent(of.get('harmlessness'))}
 
 
-def _times(value) -> str:
-  return NOTHING if value is None else f'{value:.3g} epochs'
-
-
 def _text(value) -> str:
   return NOTHING if load.number(value) is None else f'{value:,.0f}'
 
@@ -89,12 +89,12 @@ def _percent(value) -> str:
 
 def side_by_side(run: load.Run) -> list[str]:
   """The same held-out questions answered after each stage: the first sample of each, nothing chosen."""
-  if not isinstance(run.pipeline, dict) or len(run.pipeline.get('stages', [])) < 2:
+  if not run.entries:
     return []
   answers, asked = {}, {}
   for stage in run.stages:
-    final = lambda path: '.' not in path.parent.name  # last, as it was trained last
-    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'), key=lambda path: (final(path), str(path))):
+    # The last model's come last: its folder has no '.MODEL'.
+    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'), key=lambda path: ('.' not in path.parent.name, str(path))):
       task, _, model = path.parent.name.partition('.')
       rows = load.attempt(run, metrics.read, path) or []
       kinds = _spread(rows)
@@ -108,7 +108,7 @@ def side_by_side(run: load.Run) -> list[str]:
     gold = f' · answer {page.escape(row["gold"])}' if row.get('gold') else ''
     cells = ''.join(_answer(model, sample) for model, sample in answers[key].items())
     body.append(f'<div class="question"><h3>{page.escape(row["prompt"])}{gold}</h3>{cells}</div>')
-  return ['<h2>The same questions after each stage</h2>'
+  return [page.heading('The same questions after each stage'),
           '<p class="faint">The first sample of each model, none chosen.</p>', *body] if body else []
 
 

@@ -1,0 +1,145 @@
+"""Several work dirs on one page: what differs in their configs, models by runs, seeds as a mean with its error."""
+
+import csv
+import io
+import json
+import math
+import pathlib
+import statistics
+from collections.abc import Sequence
+
+from r1jax import metrics
+from r1jax.report import load, page, parts
+
+SEEDS = ('seed',)  # keys that make runs of one group
+
+
+def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[str]]:
+  """DIR/report/compare.html of the first DIR, and the warnings."""
+  runs = [load.load(workdir) for workdir in workdirs]
+  groups, out = grouped(runs), runs[0].path / 'report'
+  warnings = [warning for run in runs for warning in run.warnings]
+  several = any(len(of) > 1 for of in groups.values())
+  lead = f'{len(runs)} runs' + (f' in {len(groups)} groups of equal configs but for the seed' if several else '')
+  body = []
+  if rows := differences(runs, list(groups.values())):
+    body += [page.heading('What differs'), page.table(['Key', *groups], rows, 1 + len(groups))]
+  header, rows = results(groups)
+  if rows:
+    what = ('Mean over seeds ± its standard error; of a single run the standard error over questions.' if several
+            else '± is the standard error over questions.')
+    body += [page.heading('Results'), page.table(header, rows, 3),
+             f'<p class="faint" style="margin-top:.7rem">Accuracies in per cent. {what}</p>']
+  for kind, prefix, pick in (('Reinforcement learning', 'compare_rl', lambda run: run.rl),
+                             ('Supervised training', 'compare_supervised', lambda run: run.supervised)):
+    for index in range(max(len(pick(run)) for run in runs)):
+      number = f'_{index + 1}' if index else ''  # the second RL stage of one run stands beside the second of the others
+      present, spread = [], {}
+      for name, of in groups.items():
+        rows_of = [pick(run)[index].curve_rows for run in of if index < len(pick(run))]
+        if rows_of:
+          mean, spread[name] = averaged(rows_of)
+          present.append((name, mean))
+      body += parts.section(kind + (f', stage {index + 1}' if index else ''), present, out, f'{prefix}{number}_',
+                            spread=spread)
+  head = ['<h1>Runs compared</h1>', f'<p class="lead">{lead}: {page.escape(", ".join(names(runs)))}</p>',
+          *parts.warnings(warnings), page.contents(body)]
+  if several:
+    head.append('<p class="faint">Lines are means over the seeds of a group, bands one standard error to either side.</p>')
+  metrics.replace_file(out / 'compare.html', page.page('Runs compared', head + body, page.CHARTS, colours=parts.COLOURS)
+                       .encode('utf-8'))
+  return out / 'compare.html', warnings
+
+
+def names(runs: Sequence[load.Run]) -> list[str]:
+  found = [run.name for run in runs]
+  return found if len(set(found)) == len(found) else [str(run.path) for run in runs]
+
+
+def flat(config, before: str = '') -> dict[str, object]:
+  """{'rl.steps': 80, ...}; a list is one value."""
+  if not isinstance(config, dict):
+    return {before.rstrip('.'): config} if before else {}
+  return {key: value for name, of in config.items() for key, value in flat(of, f'{before}{name}.').items()}
+
+
+def grouped(runs: Sequence[load.Run]) -> dict[str, list[load.Run]]:
+  """Name -> the runs of equal configs but for the seed; a run without a config is alone."""
+  found = {}
+  for name, run in zip(names(runs), runs):
+    same = {key: value for key, value in flat(run.config).items() if key not in SEEDS}
+    found.setdefault(json.dumps(same, sort_keys=True) if same else name, []).append((name, run))
+  return {(of[0][0] if len(of) == 1 else f'{of[0][0]} and {len(of) - 1} more'): [run for _, run in of]
+          for of in found.values()}
+
+
+def differences(runs: Sequence[load.Run], groups: Sequence[Sequence[load.Run]]) -> list[list[str]]:
+  """[key, value in each group] of the keys that are not the same everywhere."""
+  configs = {id(run): flat(run.config) for run in runs}
+  rows = []
+  for key in dict.fromkeys(key for config in configs.values() for key in config):
+    values = [list(dict.fromkeys(_said(configs[id(run)], key) for run in of)) for of in groups]
+    if len({value for of in values for value in of}) > 1:
+      rows.append([key, *(', '.join(of) for of in values)])
+  return rows
+
+
+def _said(config: dict, key: str) -> str:
+  return json.dumps(config[key], ensure_ascii=False) if key in config else 'not there'
+
+
+def results(groups: dict[str, list[load.Run]]) -> tuple[list[str], list[list[str]]]:
+  """Rows of (task, model, score), a column for each group."""
+  cells = {}
+  for name, of in groups.items():
+    for run in of:
+      for result in load.results(run):
+        scores = ['pass@1', result.votes()[0], result.passes()[0], 'length_tokens', 'truncated']
+        for score in scores:
+          if score in result.scores:
+            key = (result.task, result.model, score)
+            cells.setdefault(key, {}).setdefault(name, []).append(
+                (result.scores[score], result.scores.get('pass@1_stderr') if score == 'pass@1' else None))
+  header = ['Task', 'Model', 'Score', *(f'{name} ({len(of)} seeds)' if len(of) > 1 else name
+                                        for name, of in groups.items())]
+  return header, [[task, model, score.replace('_', ' '), *(cell(of.get(name, []), score) for name in groups)]
+                  for (task, model, score), of in cells.items()]
+
+
+def cell(values: list[tuple[float, float | None]], score: str) -> str:
+  """'86.2 ± 1.1': the mean of several with its standard error, or one with its own."""
+  if not values:
+    return '–'
+  numbers = [value for value, _ in values]
+  error = statistics.stdev(numbers) / math.sqrt(len(numbers)) if len(numbers) > 1 else values[0][1]
+  look = (lambda value: f'{value:.1f}') if score == 'length_tokens' else parts.percent
+  return look(statistics.fmean(numbers)) + (f' ± {look(error)}' if error is not None else '')
+
+
+def averaged(runs: list[list[dict]]) -> tuple[list[dict], list[dict]]:
+  """(mean, standard error) of each number at each step that every run has; of one run its rows, and nothing."""
+  if len(runs) == 1:
+    return runs[0], []
+  by_step = [{row['step']: row for row in rows} for rows in runs]
+  mean, error = [], []
+  for step in sorted(set.intersection(*map(set, by_step))):
+    rows = [of[step] for of in by_step]
+    values = {key: [load.number(row.get(key)) for row in rows] for key in rows[0] if key not in ('step', 'stage')}
+    values = {key: of for key, of in values.items() if None not in of}
+    mean.append({'step': step, **{key: statistics.fmean(of) for key, of in values.items()}})
+    error.append({'step': step, **{key: statistics.stdev(of) / math.sqrt(len(of)) for key, of in values.items()}})
+  return mean, error
+
+
+def text(workdirs: Sequence[str | pathlib.Path], form: str) -> str:
+  """The table of results alone, as 'csv' or 'latex'."""
+  header, rows = results(grouped([load.load(workdir) for workdir in workdirs]))
+  if form == 'csv':
+    out = io.StringIO()
+    csv.writer(out, lineterminator='\n').writerows([header, *rows])
+    return out.getvalue()
+  quote = lambda value: ''.join({'±': r'$\pm$', '–': '--', '\\': r'\textbackslash{}', '~': r'\textasciitilde{}',
+                                 '^': r'\textasciicircum{}'}.get(c, f'\\{c}' if c in '&%$#_{}' else c) for c in value)
+  lines = [' & '.join(map(quote, row)) + r' \\' for row in [header, *rows]]
+  return '\n'.join([rf'\begin{{tabular}}{{lll{"r" * (len(header) - 3)}}}', r'\toprule', lines[0], r'\midrule',
+                    *lines[1:], r'\bottomrule', r'\end{tabular}', ''])
