@@ -144,7 +144,7 @@ NO_METRICS = {
     'from_run/STAGE': 'an input', 'prompts/tokens': 'of bad_minibatch.npz', 'prompts/lengths': 'of bad_minibatch.npz',
     'experts/load': 'summed, becomes router/load_max_over_mean',
     'r1jax/hosts/': 'a key among hosts', 'blocks/q': 'a weight', 'time/1': 'each span is looked up below',
-    'eval/1/1': 'evaluations are called below', 'samples / keep': 'a message',
+    'eval/1/1': 'evaluations are called below', 'tokens/s': 'a unit on the live line',
 }
 
 
