@@ -89,7 +89,8 @@ def test_the_records_beside_the_table_say_the_same(seed):
   path = ROOT / f'results/r1_zero_tiny/seed_{seed}/3_evaluate/metrics.jsonl'
   found = {of['model']: of for of in metrics.read(path)}
   for model, key in (('base', 'base'), ('final', 'rl')):
-    for name, of in (('pass1', 'pass@1'), ('stderr', 'pass@1_stderr'), ('cons16', 'cons@16'), ('tokens', 'length_tokens')):
+    for name, of in (('pass1', 'pass@1'), ('stderr', 'pass@1_stderr'), ('cons16', 'cons@16'),
+                     ('tokens', 'length_tokens')):
       assert row[f'{key}_{name}'] == found[model][f'eval/chain_sum/{of}']
 
 
