@@ -12,7 +12,7 @@ without the language reward (as --config.rewards.language=0 does in a whole run)
 
 tiny: sums in two languages, and the tiny world's general questions (r1jax/data/scenarios.py). 35 and 37 minutes on 2
 cores of an AMD EPYC virtual machine, 2026-11-25, jax 0.10.2; pass@1 and language consistency in the reasoning on 256
-held-out sums x 16 samples, seeds 0 / 1 (README.md has the rest of it, and what the reward models made better):
+held-out sums x 16 samples, seeds 0 / 1 (docs/results.md has the rest of it, and what the reward models made better):
 
   base                 0.289 / 0.295   0.860 / 0.864     zero                 0.948 / 0.950   0.571 / 0.590
   cold_start           0.912 / 0.911   0.822 / 0.852     rl                   0.953 / 0.937   0.997 / 0.996
@@ -20,7 +20,7 @@ held-out sums x 16 samples, seeds 0 / 1 (README.md has the rest of it, and what 
   scenarios            0.971 / 0.969   1.000 / 1.000     no-language took 7 min 24 s / 7 min 18 s
 
 qwen2.5-7b: the whole recipe with shorter contexts and fewer samples than the paper's. deepseek-v3: the paper's own.
-Not yet run; planned by compiler on 2026-11-26: both fit, 68.7 and 79.2 GiB of 95.74 a chip at most (README.md). They
+Not yet run; planned by compiler: both fit, 68.7 and 79.2 GiB of 95.74 a chip at most (docs/plans.md). They
 need weights, and files in the working directory that are the user's own, as the paper's are not public:
 questions.jsonl, shown.jsonl (worked examples: question, reasoning, answer), general.jsonl (prompt, completion),
 prompts.jsonl (general questions), and preferences: helpful.jsonl, harmless.jsonl, second.jsonl.
@@ -158,7 +158,7 @@ SIZES = {
         kinds=dict(
             rl=dict(micro_tokens=1536, slots=256, max_prompt=36, eval_every=16, eval_questions=48,
                     task=dict(size=4096)),
-            sft=dict(micro_tokens=16 * 144, batch_of='rows'),  # as README.md's figures were measured
+            sft=dict(micro_tokens=16 * 144, batch_of='rows'),  # as docs/results.md's figures were measured
             preference=dict(micro_tokens=3072, sample_batch=64, max_prompt=36, max_tokens=64),
             cold_start=dict(batch=64, max_prompt=128), reject=dict(batch=128, max_prompt=36),
             evaluate=dict(batch=32, slots=256, max_prompt=36))),

@@ -5,9 +5,9 @@
 
 tiny, on 256 held-out sums x 16 samples, 2 cores, 2026-11-26, seeds 0 and 2: pass@1 0.222, 0.231 (base) -> 0.925, 0.862
 (final); cons@16 0.723, 0.734 -> 0.969, 0.949; 15 -> 34 tokens. 7 min 25 s alone on a machine at
-130 GFLOP/s (2026-11-27). README.md has more of it.
+130 GFLOP/s (2026-11-27). docs/results.md has more of it.
 smollm2: 300 steps on one H100, 0.26 s each (2026-11-27): pass@1 0.016 -> 0.539; on 2 cores a step took 38 to 46 s.
-qwen2.5-1.5b, qwen2.5-32b (section 4.1) and deepseek-v3 (section 2.2): planned by compiler, README.md has the table;
+qwen2.5-1.5b, qwen2.5-32b (section 4.1) and deepseek-v3 (section 2.2): planned by compiler, docs/plans.md has the table;
 not yet run. They need weights (--config.base.source=DIR, a Hugging Face directory) and, but for the first, questions
 (--config.rl.task.source=jsonl:FILE), as the paper's are not public. Nothing is offloaded to hosts.
 """
@@ -62,7 +62,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
       corpus='arithmetic', documents=50000, template='r1_zero', model='tiny', vocab_size=320,
       task=dict(source='reasoning_gym:chain_sum', params=CHAIN_SUM),
       mixture=dict(textbook=0.7, worked=0.25, broken_format=0.08, guess_right=0.08, slip=0.015, noticed=0.5),
-      # Rows: the paper has no such base, and README.md's figures were measured so.
+      # Rows: the paper has no such base, and docs/results.md's figures were measured so.
       steps=2200, batch=8, batch_of='rows', micro_tokens=1024, length=128, log_every=20,
       optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01)))
   rl = config.rl

@@ -5,7 +5,7 @@
 
 tiny: a base of 0.36M parameters, R1-Zero's recipe on it, and SFT on the samples of a finished r1.py:tiny (1.06M). 12
 minutes on 2 cores of an AMD EPYC virtual machine, beside compilers, 2026-11-25; seeds 0 / 1, 256 held-out sums x 16
-samples (README.md: what the result depends on):
+samples (docs/results.md: what the result depends on):
 
                pass@1          pass@16         cons@16         tokens
   base         0.206 / 0.171   0.879 / 0.895   0.648 / 0.531   16.8 / 16.0
@@ -13,7 +13,7 @@ samples (README.md: what the result depends on):
   distilled    0.929 / 0.928   0.957 / 0.969   0.945 / 0.949   39.4 / 39.1    198 s
 
 qwen2.5-32b: the paper's own comparison, RL for over 10K steps against the 32B student, with weights, questions.jsonl
-and the samples that distill.py tells of. Planned by compiler (README.md), not yet run.
+and the samples that distill.py tells of. Planned by compiler (docs/plans.md), not yet run.
 """
 
 import os

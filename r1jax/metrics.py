@@ -2,7 +2,7 @@
 
 `metrics.jsonl` is the record: one object a line, `step` and `stage` in each, on disk before `write`
 returns. TensorBoard is a view of it. After a resume `truncate` takes away what lies past the restored
-step, so that each (stage, step) occurs once. Names and units are listed in the README.
+step, so that each (stage, step) occurs once. Names and units are listed in docs/metrics.md.
 """
 
 import contextlib

@@ -4,8 +4,12 @@ import ast
 import csv
 import importlib.util
 import io
+import os
 import pathlib
 import re
+import struct
+import subprocess
+import sys
 
 import pytest
 
@@ -21,7 +25,8 @@ _SPEC.loader.exec_module(tables)
 of_table = pytest.mark.parametrize('name', tables.names())
 
 # Pages whose tables of numbers are all made from results/, README among them; tables of words are anyone's.
-GENERATED = ('README.md', 'docs/results.md', 'docs/speed.md', 'docs/plans.md')
+GENERATED = ('README.md', *(f'docs/{name}.md' for name in (
+    'results', 'speed', 'plans', 'data', 'pods', 'models', 'rewards', 'sandbox', 'weights', 'r1', 'paper', 'design')))
 
 
 # --- the tables
@@ -43,7 +48,9 @@ def test_a_table_is_shown_and_says_what_made_it(name):
 @pytest.mark.parametrize('page', GENERATED)
 def test_no_number_stands_in_a_table_of_another_origin(page):
   text = tables._BLOCK.sub('', (ROOT / page).read_text())
-  rows = [line for line in text.split('\n') if line.startswith('|')]
+  found = re.findall(r'((?:^\|.*\n)+)', text, re.MULTILINE)
+  rows = [row for table in found if 'code |' not in table.split('\n')[0]
+          for row in table.split('\n')]  # exit codes are no measurements
   assert not [row for row in rows if re.search(r'\|\s*[\d.,]+( [A-Za-z]+)?\s*(/[^|]*)?\|', row)]
 
 
@@ -76,15 +83,30 @@ def test_a_table_without_its_origin_is_refused(tmp_path, monkeypatch):
     tables.load('a')
 
 
-def test_the_records_beside_the_table_say_the_same():
-  """results/r1_zero_tiny/seed_1 is the run of the table's second row."""
-  row = next(row for row in tables.load('r1_zero_tiny')['rows'] if row['seed'] == 1)
-  found = {of['model']: of for of in metrics.read(ROOT / 'results/r1_zero_tiny/seed_1/3_evaluate/metrics.jsonl')}
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_the_records_beside_the_table_say_the_same(seed):
+  row = next(row for row in tables.load('r1_zero_tiny')['rows'] if row['seed'] == seed)
+  path = ROOT / f'results/r1_zero_tiny/seed_{seed}/3_evaluate/metrics.jsonl'
+  found = {of['model']: of for of in metrics.read(path)}
   for model, key in (('base', 'base'), ('final', 'rl')):
-    of = found[model]
-    assert round(of['eval/chain_sum/pass@1'], 3) == row[f'{key}_pass1']
-    assert round(of['eval/chain_sum/pass@1_stderr'], 3) == row[f'{key}_stderr']
-    assert round(of['eval/chain_sum/cons@16'], 3) == row[f'{key}_cons16']
+    for name, of in (('pass1', 'pass@1'), ('stderr', 'pass@1_stderr'), ('cons16', 'cons@16'),
+                     ('tokens', 'length_tokens')):
+      assert row[f'{key}_{name}'] == found[model][f'eval/chain_sum/{of}']
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+def test_the_records_of_r1_say_the_same(seed):
+  rows = tables.load('r1_tiny_again')['rows']
+  found = {of['model']: of for path in sorted((ROOT / f'results/r1_tiny_again/seed_{seed}').rglob('metrics.jsonl'))
+           for of in metrics.read(path)}
+  names = {'pass1': 'chain_sum/pass@1', 'stderr': 'chain_sum/pass@1_stderr', 'cons16': 'chain_sum/cons@16',
+           'language': 'chain_sum/language_consistency', 'helpful_rule': 'general/helpfulness',
+           'harmless_rule': 'general/harmlessness'}
+  for row in rows:
+    stage = re.match(r'`(\w+)`', row['stage'])[1]
+    of = found['final' if stage == 'scenarios' else stage]
+    for key, name in names.items():
+      assert (row[key] and row[key][seed]) == of.get(f'eval/{name}'), (stage, key)
 
 
 def test_the_citation_is_of_this_version():
@@ -104,6 +126,18 @@ def test_the_bibtex_is_of_the_citation(page):
   assert re.match(r'@software\{\w+,', bibtex)
 
 
+def test_the_picture_is_drawn_from_a_run(tmp_path):
+  done = subprocess.run([sys.executable, ROOT / 'docs/picture.py', f'--out={tmp_path}/a.png'], cwd=tmp_path, text=True,
+                        capture_output=True, check=False, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+  assert done.returncode == 0, done.stderr
+  sizes = []
+  for path in (tmp_path / 'a.png', ROOT / 'docs/images/r1_zero_tiny.png', tmp_path / 'a_dark.png'):
+    data = path.read_bytes()
+    assert data[:8] == b'\x89PNG\r\n\x1a\n'
+    sizes.append(struct.unpack('>II', data[16:24]))
+  assert sizes[0] == sizes[1] == sizes[2] and sizes[0][0] > 2.5 * sizes[0][1]  # side by side
+
+
 # --- the glossary of metrics
 
 # In stages/ and engine/, names with a slash that are no metrics.
@@ -111,7 +145,7 @@ NO_METRICS = {
     'from_run/STAGE': 'an input', 'prompts/tokens': 'of bad_minibatch.npz', 'prompts/lengths': 'of bad_minibatch.npz',
     'experts/load': 'summed, becomes router/load_max_over_mean',
     'r1jax/hosts/': 'a key among hosts', 'blocks/q': 'a weight', 'time/1': 'each span is looked up below',
-    'eval/1/1': 'evaluations are called below', 'samples / keep': 'a message',
+    'eval/1/1': 'evaluations are called below', 'tokens/s': 'a unit on the live line',
 }
 
 

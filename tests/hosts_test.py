@@ -36,7 +36,7 @@ def rows(path):
   return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.slow  # three minutes on two cores; README.md has its last result
+@pytest.mark.slow  # three minutes on two cores; docs/pods.md has its last result
 def test_two_hosts_train_as_one_does(tmp_path):
   with socket.create_server(('127.0.0.1', 0)) as free:
     port = free.getsockname()[1]

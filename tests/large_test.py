@@ -1,4 +1,4 @@
-"""Slow: weights of full size. `pytest -m slow`; needs 24 GB of memory and 20 GB of disk. Last result: README.md."""
+"""Slow: weights of full size. `pytest -m slow`; needs 24 GB of memory, 20 GB of disk. Last result: docs/models.md."""
 
 import json
 import os

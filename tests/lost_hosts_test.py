@@ -89,7 +89,7 @@ def test_a_signal_to_one_host_stops_all_at_the_same_place(asked):
   assert found[0][1].splitlines()[-1] == found[1][1].splitlines()[-1] != '', found
 
 
-SLOW = pytest.mark.slow  # README.md has the last result of these
+SLOW = pytest.mark.slow  # docs/pods.md has the last result of these
 
 
 @pytest.mark.parametrize('how, lost', [(signal.SIGKILL, 0), (signal.SIGKILL, 1), (signal.SIGSTOP, 1),

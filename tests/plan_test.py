@@ -255,7 +255,7 @@ def test_what_does_not_fit_exits_3_and_says_what_to_change():
 
 @pytest.mark.slow
 def test_a_model_of_1_5_billion_compiles_for_its_topology():
-  """What its sampler runs; the update takes minutes to compile: README.md has its last result."""
+  """What its sampler runs; the update takes minutes to compile: docs/plans.md has its last result."""
   libtpu()
   done = run('--config=experiments/r1_zero.py:qwen2.5-1.5b', '--without-files', '--only=rl/prefill,rl/decode',
              '--json')

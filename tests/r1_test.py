@@ -2,7 +2,7 @@
 what passes between them, resume, the report.
 
 Such a model answers nothing rightly, so where data is made of samples they are written for it (Scripted); RL and
-evaluation sample for themselves. What the pipeline reaches is measured by running it: README.md.
+evaluation sample for themselves. What the pipeline reaches is measured by running it: docs/results.md.
 """
 
 import json

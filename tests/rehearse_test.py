@@ -109,7 +109,7 @@ def test_what_hosts_say_differently_is_found(tmp_path):
   assert 'loss at step 2 is 0.25 on host 0 and 0.26 on host 1' in command._differences(str(tmp_path))
 
 
-@pytest.mark.slow  # README.md has its last result
+@pytest.mark.slow  # docs/pods.md has its last result
 @pytest.mark.parametrize('config, overrides', [('r1_zero.py:qwen2.5-32b', []), ('r1_zero.py:deepseek-v3', [])])
 def test_a_pod_run_rehearses(config, overrides, tmp_path):
   done = subprocess.run([sys.executable, '-m', 'r1jax.rehearse', f'--config=experiments/{config}', f'--work={tmp_path}',

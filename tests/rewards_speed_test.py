@@ -1,6 +1,6 @@
 """How fast rewards are, and that nothing hostile holds them up: pytest -m slow -n 0 -s tests/rewards_speed_test.py
 
-Alone on the machine. README.md has the last figures.
+Alone on the machine. docs/rewards.md has the last figures.
 """
 
 import concurrent.futures
