@@ -9,6 +9,7 @@ import time
 from r1jax import checks
 from r1jax import outputs
 from r1jax import paths
+from r1jax import trackers
 from r1jax import values
 from r1jax import workdir as workdir_lib
 from r1jax.engine import checkpoint
@@ -44,6 +45,8 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   """
   workdir = paths.local(workdir, '--workdir')
   values.check(config)
+  if mesh_lib.first_process():
+    trackers.use(config.get('trackers', ()), workdir, _plain(config))
   workdir_lib.make(workdir)
   with workdir_lib.held(workdir):
     path = os.path.join(workdir, 'pipeline.json')
@@ -57,6 +60,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
     workdir_lib.claim(workdir, _plain(config))
     _set_aside(config, workdir, rerun)
     _Run(config, workdir, path, done, noted.get('elsewhere', {}), verify).stages()
+    trackers.finish()
     from r1jax import report  # matplotlib is most of a second, which a run that is started again need not wait for
     if mesh_lib.first_process():
       with contextlib.suppress(FileNotFoundError):

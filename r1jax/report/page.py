@@ -48,7 +48,8 @@ svg.pipeline { width: 100%; height: auto; max-height: 34rem; } .stage rect { fil
 .stage.stopped rect { stroke: var(--wrong); stroke-width: 2.5; } .stage .state { fill: var(--faint); font-size: 10.5px; } .wire { fill: none; stroke: var(--faint); stroke-width: 1.1; opacity: .6; }
 .facts-of-run { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; font-size: .9rem; margin: .8rem 0 0; } .facts-of-run dt { color: var(--faint); }
 .facts-of-run dd { margin: 0; overflow-wrap: anywhere; } .toc { font-size: .9rem; line-height: 1.9; margin: 1rem 0 0; max-width: none; }
-.toc a { margin-right: 1rem; white-space: nowrap; } .diagnostics > .figures { margin-top: 1rem; }
+.toc a { margin-right: 1rem; white-space: nowrap; } .scroll + .scroll { margin-top: 1rem; } .answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0 1.1rem; } .answers .sample { min-width: 0; }
+.diagnostics > .figures { margin-top: 1rem; }
 figcaption { font-size: .9rem; margin-top: .7rem; }
 figcaption code { display: block; white-space: nowrap; overflow-x: auto; }
 figcaption small { display: block; color: var(--faint); font-size: .8rem; margin-top: .3rem; }
@@ -143,7 +144,7 @@ def anchor(title: str) -> str:
 def contents(body: Sequence[str]) -> str:
   """Links to the headings of a page."""
   found = re.findall(r'<h2 id="([^"]*)">(.*?)</h2>', '\n'.join(body))
-  links = ''.join(f'<a href="#{name}">{title}</a>' for name, title in found)
+  links = ' '.join(f'<a href="#{name}">{title}</a>' for name, title in found)
   return f'<p class="toc">{links}</p>' if len(found) > 1 else ''
 
 

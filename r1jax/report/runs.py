@@ -20,7 +20,7 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   groups, out = grouped(runs), runs[0].path / 'report'
   warnings = [warning for run in runs for warning in run.warnings]
   several = any(len(of) > 1 for of in groups.values())
-  lead = f'{len(runs)} runs' + (f' in {len(groups)} groups of equal configs but for the seed' if several else '')
+  lead = f'{len(runs)} runs' + (f', {len(groups)} config{"s" * (len(groups) > 1)} apart from seeds' if several else '')
   body = []
   if rows := differences(runs, list(groups.values())):
     body += [page.heading('What differs'), page.table(['Key', *groups], rows, 1 + len(groups))]
