@@ -35,9 +35,9 @@ def write_checked(workdir: str | pathlib.Path, *, reload: int = 0) -> tuple[path
   if results:
     whole = not specs or state.finished(specs)
     body += [page.heading('Results' if whole else 'Results so far'), parts.results(results)]
-  body += stages.side_by_side(run)
-  if len(specs) > 1:
-    body += [page.heading('The pipeline'), state.drawing(run, specs), stages.table(run, specs)]
+  drawn = [page.heading('The pipeline'), state.drawing(run, specs), stages.table(run, specs)] if len(specs) > 1 else []
+  answers = stages.side_by_side(run)  # of a run that goes on one asks first what it is doing
+  body += answers + drawn if state.finished(specs) else drawn + answers
   for stage in run.rl + run.supervised:
     kind = 'Reinforcement learning' if stage.is_rl else 'Supervised training'
     prefix = f'{stage.name}_' if pipeline else ''

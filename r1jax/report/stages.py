@@ -110,7 +110,9 @@ def side_by_side(run: load.Run) -> list[str]:
     cells = ''.join(_answer(model, sample) for model, sample in answers[key].items())
     body.append(f'<div class="question"><h3>{page.escape(row["prompt"])}{gold}</h3><div class="answers">{cells}</div></div>')
   return [page.heading('The same questions after each stage'),
-          '<p class="faint">The first sample of each model, none chosen.</p>', *body] if body else []
+          '<p class="faint">The first sample of each model, none chosen.</p>', *body[:QUESTIONS],
+          *([f'<details><summary>{len(body) - QUESTIONS} more questions</summary>', *body[QUESTIONS:], '</details>']
+            if body[QUESTIONS:] else [])] if body else []
 
 
 def _spread(rows: list[dict]) -> list[dict]:
