@@ -5,6 +5,9 @@ import json
 import math
 import re
 import statistics
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -47,6 +50,12 @@ def work(tmp_path, monkeypatch):
   return make(tmp_path / 'run')
 
 
+def check(work):
+  """A finished run of r1_zero.py, whose report stands."""
+  check_results(work)
+  assert check_figures(work) and check_counts(work)
+
+
 def make(path, seed=3, **entries):
   report_test.make_run(path, steps=8, seed=seed)
   with metrics.Writer(path / '1_base', 'base', tensorboard=False) as writer:
@@ -73,17 +82,23 @@ def make(path, seed=3, **entries):
   return path
 
 
-def test_the_table_of_results(work):
-  header, *table = cells(report.write(work).read_text(), 'results')
+def check_results(work):
+  header, *table = cells((work / 'report' / 'index.html').read_text(), 'results')
   wanted = {}
   for row in rows_of(work / '3_evaluate' / 'metrics.jsonl'):
     score = {key.split('/')[-1]: value for key, value in row.items()}
     share = lambda name: f'{100 * score[name]:.1f}'
+    k = max(int(name.partition('@')[2]) for name in score if name.startswith('cons@'))
     wanted[row['model'].replace('_', ' ')] = [
-        f'{share("pass@1")} ± {share("pass@1_stderr")}', share('cons@16'), share('pass@16'),
+        f'{share("pass@1")} ± {share("pass@1_stderr")}', share(f'cons@{k}'), share(f'pass@{k}'),
         f'{score["length_tokens"]:.0f}', share('truncated')]
-  assert header == ['Task', 'Model', 'pass@1 ± s.e.', 'cons@16', 'pass@16', 'Length, tokens', 'Cut, %']
+  assert header == ['Task', 'Model', 'pass@1 ± s.e.', f'cons@{k}', f'pass@{k}', 'Length, tokens', 'Cut, %']
   assert {row[1]: row[2:] for row in table} == wanted and len(wanted) == 3
+
+
+def test_the_table_of_results(work):
+  report.write(work)
+  check_results(work)
 
 
 def test_the_head_and_the_stages(work):
@@ -108,34 +123,36 @@ def test_the_head_and_the_stages(work):
   assert rows['3 evaluate']['Data'] == '1 questions, 4,096 samples' and rows['3 evaluate']['pass@1'] == ''
 
 
-def test_every_value_of_every_figure(work):
-  """What hovering shows and the CSV holds is what metrics.jsonl holds."""
-  found, seen = figures(report.write(work).read_text()), 0
-  patterns = {'2_rl_accuracy_sums': r'eval/sums/(.+)', '2_rl_length': 'length/(tokens|truncated)',
-              '2_rl_rewards': 'reward/(.+)', '2_rl_kl': 'kl/nats_per_token()', '2_rl_clip': 'clip/(.+)',
-              '1_base_loss': '(loss)', '2_rl_grad_norm': 'grad_norm()'}
-  for name, pattern in patterns.items():
-    rows = rows_of(work / name[:4].rstrip('_').replace('2_rl', '2_rl').replace('1_ba', '1_base') / 'metrics.jsonl')
-    wanted = {}
-    for row in rows:
+def check_figures(work):
+  """What hovering shows and the CSV holds is what metrics.jsonl holds; how many values were compared."""
+  compared = 0
+  for name, panels in figures((work / 'report' / 'index.html').read_text()).items():
+    if name.endswith('_seconds'):  # sums of spans; report_test adds them up
+      continue
+    stage = max((path for path in work.iterdir() if name.startswith(f'{path.name}_')), key=lambda path: len(path.name))
+    known = {}
+    for row in rows_of(stage / 'metrics.jsonl'):
       for key, value in row.items():
-        if re.fullmatch(pattern, key):
-          wanted.setdefault(key, {})[row['step']] = value
-    series = [of for panel in found[name] for of in panel['series']]
-    assert len(series) == len(wanted), name
-    for of in series:
+        if row.get('model') != 'final' and not isinstance(value, str):
+          known.setdefault(key, {})[row['step']] = value
+    close = lambda a, b: a is b is None or (None not in (a, b) and math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-12))
+    for of in (series for panel in panels for series in panel['series']):
       points = dict(zip(of['steps'], of['values']))
-      assert any(points.keys() == one.keys() and all(
-          points[step] is None if value is None else math.isclose(points[step], value, rel_tol=1e-5)
-          for step, value in one.items()) for one in wanted.values()), (name, of['name'])
-      seen += len(points)
+      assert any(points.keys() == one.keys() and all(close(points[step], value) for step, value in one.items())
+                 for one in known.values()), (name, of['name'])
+      compared += len(points)
     saved = (work / 'report' / 'csv' / f'{name}.csv').read_text().splitlines()
-    assert len(saved) - 1 == len({step for one in wanted.values() for step in one})
-  assert seen > 80
+    assert len(saved) - 1 == len({step for panel in panels for of in panel['series'] for step in of['steps']}), name
+  return compared
 
 
-def test_counts_of_the_browser_are_of_all_samples(work):
-  report.write(work)
+def test_every_value_of_every_figure(work):
+  found = figures(report.write(work).read_text())
+  assert {'1_base_loss', '2_rl_accuracy_sums', '2_rl_length', '2_rl_rewards', '2_rl_grad_norm'} <= found.keys()
+  assert check_figures(work) > 150
+
+
+def check_counts(work):
   browsed = (work / 'report' / 'samples.html').read_text()
   index = {moment['key']: moment for moment in json.loads(
       re.search(r'id="index">(.*?)</script>', browsed, re.S)[1])}
@@ -146,6 +163,12 @@ def test_counts_of_the_browser_are_of_all_samples(work):
     else:
       samples = rows_of(work / stage / 'samples' / f'step_{moment["step"]:08d}.jsonl')
     assert (moment['samples'], moment['right']) == (len(samples), sum(sample['correct'] for sample in samples)), key
+  return index
+
+
+def test_counts_of_the_browser_are_of_all_samples(work):
+  report.write(work)
+  index = check_counts(work)
   assert index['3_evaluate/sums.base_worked']['samples'] == 640 and len(index) == 10
   chunk = (work / 'report' / 'samples' / index['3_evaluate/sums.base_worked']['chunks'][0]).read_text()
   questions = json.loads(chunk[chunk.index(', ') + 2:].rstrip().removesuffix(');'))
@@ -232,3 +255,32 @@ def test_seeds_are_one_column_with_mean_and_error(tmp_path, monkeypatch):
   csv, latex = (runs_lib.text([*dirs, other], form) for form in ('csv', 'latex'))
   assert f'sums,final,pass@1,{wanted},84.3 ± 1.2' in csv.splitlines()
   assert f'sums & final & pass@1 & {wanted.replace("±", "$"+chr(92)+"pm$")} & ' in latex and r'\bottomrule' in latex
+
+
+def test_watch_writes_until_the_run_ends(tmp_path):
+  work = make(tmp_path / 'run', finished=1)
+  page = work / 'report' / 'index.html'
+  with open(work / 'lock', 'w') as file:
+    report.state.fcntl.flock(file, report.state.fcntl.LOCK_EX)
+    watching = subprocess.Popen([sys.executable, '-m', 'r1jax.report', f'--workdir={work}', '--watch=1'],
+                                stdout=subprocess.PIPE, text=True)
+    assert 'written again as the run goes on' in watching.stdout.readline()
+    first = page.read_text()
+    assert '<meta http-equiv="refresh" content="1">' in first and 'id="results-so-far"' in first
+    with metrics.Writer(work / '2_rl', 'rl', tensorboard=False) as writer:
+      writer.write(9, {'rollout': 9, 'reward/mean': 123.5})
+    until = time.monotonic() + 60
+    while '123.5' not in page.read_text() and time.monotonic() < until:
+      time.sleep(0.2)
+    assert '123.5' in page.read_text()
+  watching.communicate(timeout=120)
+  assert watching.returncode == 0 and 'http-equiv' not in page.read_text() and 'Stopped:' in page.read_text()
+
+
+def test_a_pattern_names_the_runs_of_a_folder_and_the_table_comes_alone(tmp_path):
+  for seed in range(2):
+    make(tmp_path / 'sweep' / f'seed{seed}', seed=seed)
+  (tmp_path / 'sweep' / 'notes').mkdir()
+  done = subprocess.run([sys.executable, '-m', 'r1jax.report', f'--workdir={tmp_path}/sweep/*', '--format=csv'],
+                        capture_output=True, text=True, check=True)
+  assert done.stdout.splitlines()[0] == 'Task,Model,Score,seed0 and 1 more (2 seeds)'

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from r1jax import metrics
 from r1jax.report import load, page, parts
 
+ABSENT = 'not there'  # of a key that a config has not got
 SEEDS = ('seed',)  # keys that make runs of one group
 
 
@@ -23,7 +24,12 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   lead = f'{len(runs)} runs' + (f', {len(groups)} config{"s" * (len(groups) > 1)} apart from seeds' if several else '')
   body = []
   if rows := differences(runs, list(groups.values())):
-    body += [page.heading('What differs'), page.table(['Key', *groups], rows, 1 + len(groups))]
+    lacking = [row for row in rows if ABSENT in row[1:]]  # mostly of other versions of r1jax
+    body += [page.heading('What differs'), page.table(['Key', *groups], [row for row in rows if row not in lacking],
+                                                      1 + len(groups))]
+    if lacking:
+      body.append(f'<details><summary>{len(lacking)} keys that some of these configs do not have</summary>'
+                  + page.table(['Key', *groups], lacking, 1 + len(groups)) + '</details>')
   header, rows = results(groups)
   if rows:
     what = ('Mean over seeds ± its standard error; of a single run the standard error over questions.' if several
@@ -85,7 +91,7 @@ def differences(runs: Sequence[load.Run], groups: Sequence[Sequence[load.Run]]) 
 
 
 def _said(config: dict, key: str) -> str:
-  return json.dumps(config[key], ensure_ascii=False) if key in config else 'not there'
+  return json.dumps(config[key], ensure_ascii=False) if key in config else ABSENT
 
 
 def results(groups: dict[str, list[load.Run]]) -> tuple[list[str], list[list[str]]]:
