@@ -14,7 +14,8 @@ WIDE, HIGH, BETWEEN, ROW = 132, 34, 14, 58  # of a stage's box, what is left bet
 
 def specs(run: load.Run) -> list[dict]:
   """Every stage that the config lists, with number, state ('finished', 'running', 'stopped', 'waiting') and seconds."""
-  wanted = run.config.get('stages', []) if isinstance(run.config, dict) else []
+  wanted = run.config.get('stages') if isinstance(run.config, dict) else None
+  wanted = [spec for spec in wanted or () if isinstance(spec, dict) and {'name', 'run', 'inputs'} <= spec.keys()]
   entries = {entry['name']: entry for entry in run.entries}
   held, begun, out = is_held(run.path), False, []
   for number, spec in enumerate(wanted, 1):
