@@ -1,4 +1,4 @@
-"""Weights & Biases and trackio beside metrics.jsonl: numbers, the config and some texts, a run of theirs for each stage.
+"""Weights & Biases and trackio beside metrics.jsonl: numbers, config and some texts, a run of theirs for each stage.
 
 `config.trackers = ('wandb',)`, ('trackio',) or both; the extras of the same names install them. What a tracker is asked
 beyond that is its own environment's (WANDB_MODE=offline, WANDB_PROJECT, TRACKIO_SPACE_ID ..). metrics.jsonl is the
@@ -110,7 +110,8 @@ class _Tracker:
   def _begin(self, stage: str) -> None:
     self._module = importlib.import_module(self.name)
     run = os.path.basename(self._workdir)
-    same = hashlib.sha256(f'{self._workdir}/{stage}'.encode()).hexdigest()[:16]  # a start that goes on takes it up again
+    # The same for every start, so that one that goes on takes it up again.
+    same = hashlib.sha256(f'{self._workdir}/{stage}'.encode()).hexdigest()[:16]
     project = os.environ.get(f'{self.name.upper()}_PROJECT') or self._config.get('name') or 'r1jax'
     known = dict(project=project, group=run, resume='allow', config=dict(self._config))
     if self.name == 'wandb':

@@ -24,7 +24,8 @@ STAGES = [{'name': 'base', 'run': 'sft', 'inputs': {}}, {'name': 'rl', 'run': 'r
 def cells(html, heading):
   """The first table behind a heading, as rows of texts."""
   table = re.search(rf'id="{heading}">.*?<table>(.*?)</table>', html, re.S)[1]
-  return [[html_lib.unescape(re.sub('<[^>]+>', '', cell)) for cell in re.findall(r'<t[hd][^>]*>(.*?)</t[hd]>', row, re.S)]
+  return [[html_lib.unescape(re.sub('<[^>]+>', '', cell))
+           for cell in re.findall(r'<t[hd][^>]*>(.*?)</t[hd]>', row, re.S)]
           for row in re.findall(r'<tr.*?</tr>', table, re.S)]
 
 
@@ -63,7 +64,8 @@ def make(path, seed=3, **entries):
     for step in range(5, 101, 5):
       writer.write(step, {'loss': 2.0 - step / 100, 'step/seconds': 0.25})
   (path / 'config.json').write_text(json.dumps({
-      'name': 'r1_zero_tiny', 'seed': seed, 'stages': STAGES, 'base': {'steps': 100}, 'rl': {'steps': 8, 'kl_coef': 0.0},
+      'name': 'r1_zero_tiny', 'seed': seed, 'stages': STAGES, 'base': {'steps': 100},
+      'rl': {'steps': 8, 'kl_coef': 0.0},
       'evaluate': {'prefill': {'base': 'Step by step:'}}}))
   done = [{'name': spec['name'], 'directory': f'{n}_{spec["name"]}', 'run': spec['run'], 'inputs': {},
            'seconds': seconds, 'facts': facts} for n, (spec, seconds, facts) in enumerate(zip(
@@ -221,10 +223,13 @@ def test_time_of_rows_that_stand_for_several_steps(work):
 
 def test_environment_is_shown_and_its_absence_said(work):
   assert 'this work dir has no environment.json' in report.write(work).read_text()
-  start = {'command': "r1jax train 'r1_zero:tiny' --workdir=run", 'started': '2031-01-02T09:14:11+00:00', 'r1jax': '0.1.0',
+  start = {'command': "r1jax train 'r1_zero:tiny' --workdir=run", 'started': '2031-01-02T09:14:11+00:00',
+           'r1jax': '0.1.0',
            'commit': 'abc123', 'dirty': True, 'python': '3.11.7', 'packages': {'jax': '0.10.2', 'numpy': '2.1.0'},
-           'platform': 'cpu', 'device_kind': 'cpu', 'devices': 2, 'hosts': 1, 'host': 'h', 'system': 'Linux-x', 'seed': 3}
-  (work / 'environment.json').write_text(json.dumps({'starts': [start, {**start, 'started': '2031-01-03T00:00:00+02:00'}]}))
+           'platform': 'cpu', 'device_kind': 'cpu', 'devices': 2, 'hosts': 1,
+           'host': 'h', 'system': 'Linux-x', 'seed': 3}
+  later = {**start, 'started': '2031-01-03T00:00:00+02:00'}
+  (work / 'environment.json').write_text(json.dumps({'starts': [start, later]}))
   html = html_lib.unescape(report.write(work).read_text())
   for text in (start['command'], 'abc123, with changes that are in no commit', 'jax 0.10.2, numpy 2.1.0', 'r1jax 0.1.0',
                'Python 3.11.7', '2 x cpu (cpu), 1 host, Linux-x', '<dd>3</dd>',
@@ -249,7 +254,8 @@ def test_seeds_are_one_column_with_mean_and_error(tmp_path, monkeypatch):
   assert header == ['Task', 'Model', 'Score', 'seed0 and 2 more (3 seeds)', 'other']
   assert ['sums', 'final', 'pass@1', wanted, '84.3 ± 1.2'] in table
   drawn = figures(html)['compare_rl_length'][0]['series'][0]
-  lengths = [[row['length/tokens'] for row in rows_of(path / '2_rl' / 'metrics.jsonl') if row['step'] == 4] for path in dirs]
+  lengths = [[row['length/tokens'] for row in rows_of(path / '2_rl' / 'metrics.jsonl') if row['step'] == 4]
+             for path in dirs]
   at_4 = drawn['values'][drawn['steps'].index(4)]
   assert at_4 == pytest.approx(statistics.mean(value for value, in lengths), rel=1e-5)
   csv, latex = (runs_lib.text([*dirs, other], form) for form in ('csv', 'latex'))

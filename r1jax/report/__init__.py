@@ -48,7 +48,8 @@ def write_checked(workdir: str | pathlib.Path, *, reload: int = 0) -> tuple[path
   head = [f'<h1>{page.escape(run.name)}</h1>', f'<p class="lead">{page.escape(state.sentence(run, specs))}</p>']
   if browse:
     head.append('<p><a href="samples.html">Browse what the model wrote</a></p>')
-  head += parts.warnings(run.warnings) + [page.tiles(_headline(run, results, specs)), state.facts(run), page.contents(body)]
+  head += [*parts.warnings(run.warnings), page.tiles(_headline(run, results, specs)), state.facts(run),
+           page.contents(body)]
   text = page.page(run.name, head + body, page.CHARTS, colours=parts.COLOURS, reload=reload)
   metrics.replace_file(out / 'index.html', text.encode('utf-8'))
   return out / 'index.html', run.warnings
@@ -68,7 +69,8 @@ def _headline(run: load.Run, results: list[load.Result], specs: list[dict]) -> l
     if base and final:
       for name in ('pass@1', final.votes()[0]):
         if name in base.scores and name in final.scores:
-          items.append((f'{name} on {task}, %', f'{parts.percent(base.scores[name])} → {parts.percent(final.scores[name])}'))
+          first, last = (parts.percent(of.scores[name]) for of in (base, final))
+          items.append((f'{name} on {task}, %', f'{first} → {last}'))
   for stage in run.rl:
     name = f', {stage.name}' if len(run.rl) > 1 else ''
     wanted = run.steps_wanted(stage)

@@ -1,4 +1,4 @@
-"""Rows -> SVG with its values inside, for a page that reads offline: values on hover and a CSV come from what is drawn."""
+"""Rows -> SVG with its values inside, for a page that reads offline: hover and CSV show what is drawn."""
 
 import csv
 import io

@@ -51,7 +51,8 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   head = ['<h1>Runs compared</h1>', f'<p class="lead">{lead}: {page.escape(", ".join(names(runs)))}</p>',
           *parts.warnings(warnings), page.contents(body)]
   if several:
-    head.append('<p class="faint">Lines are means over the seeds of a group, bands one standard error to either side.</p>')
+    head.append('<p class="faint">Lines are means over the seeds of a group, bands one standard error to either side.'
+                '</p>')
   metrics.replace_file(out / 'compare.html', page.page('Runs compared', head + body, page.CHARTS, colours=parts.COLOURS)
                        .encode('utf-8'))
   return out / 'compare.html', warnings

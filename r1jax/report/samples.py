@@ -125,8 +125,9 @@ def _questions(moment: Moment) -> Iterator[dict]:
   if moment.kind == 'evaluation':
     for row in _lines(moment.path):
       samples = [sample for sample in row.get('samples') or [] if isinstance(sample, dict)]
-      yield _question(row, [_sample(index, {**sample, 'completion': sample.get('text'), 'reasons': {
-          'verdict': sample.get('reason')}}) for index, sample in enumerate(samples)], row.get('prefill', moment.prefill))
+      samples = [_sample(index, {**sample, 'completion': sample.get('text'),
+                                 'reasons': {'verdict': sample.get('reason')}}) for index, sample in enumerate(samples)]
+      yield _question(row, samples, row.get('prefill', moment.prefill))
     return
   together: dict[Any, list[dict]] = {}
   for row in _lines(moment.path):

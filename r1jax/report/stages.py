@@ -94,7 +94,8 @@ def side_by_side(run: load.Run) -> list[str]:
   answers, asked = {}, {}
   for stage in run.stages:
     # The last model's come last: its folder has no '.MODEL'.
-    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'), key=lambda path: ('.' not in path.parent.name, str(path))):
+    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'),
+                       key=lambda path: ('.' not in path.parent.name, str(path))):
       task, _, model = path.parent.name.partition('.')
       rows = load.attempt(run, metrics.read, path) or []
       kinds = _spread(rows)
@@ -108,7 +109,8 @@ def side_by_side(run: load.Run) -> list[str]:
       continue
     gold = f' · answer {page.escape(row["gold"])}' if row.get('gold') else ''
     cells = ''.join(_answer(model, sample) for model, sample in answers[key].items())
-    body.append(f'<div class="question"><h3>{page.escape(row["prompt"])}{gold}</h3><div class="answers">{cells}</div></div>')
+    body.append(f'<div class="question"><h3>{page.escape(row["prompt"])}{gold}</h3>'
+                f'<div class="answers">{cells}</div></div>')
   return [page.heading('The same questions after each stage'),
           '<p class="faint">The first sample of each model, none chosen.</p>', *body[:QUESTIONS],
           *([f'<details><summary>{len(body) - QUESTIONS} more questions</summary>', *body[QUESTIONS:], '</details>']
@@ -127,4 +129,5 @@ def _answer(model: str, sample: dict) -> str:
   mark = f'<b class="{verdict}">{verdict}</b>' if verdict else f'<span>rule {sample["value"]:.2f}</span>'
   return (f'<article class="sample"><div class="facts"><b>{page.escape(model)}</b>{mark}'
           f'<span>{sample.get("tokens")} tokens</span></div>'
-          f'<pre dir="auto"><span class="prefill">{page.escape(sample["prefill"])}</span>{page.completion(str(sample.get("text"))[:CHARACTERS])}</pre></article>')
+          f'<pre dir="auto"><span class="prefill">{page.escape(sample["prefill"])}</span>'
+          f'{page.completion(str(sample.get("text"))[:CHARACTERS])}</pre></article>')

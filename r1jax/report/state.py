@@ -58,9 +58,11 @@ def sentence(run: load.Run, found: list[dict]) -> str:
   spec = next((spec for spec in found if spec['state'] in ('running', 'stopped')), None)
   if spec is None:
     done = sum(spec['state'] == 'finished' for spec in found)
-    return f'{"Running" if is_held(run.path) else "Stopped"}: {done} of {len(found)} stages are finished, no other begun.'
+    return (f'{"Running" if is_held(run.path) else "Stopped"}: {done} of {len(found)} stages are finished, no other '
+            'begun.')
   step = f', at step {steps(run, spec)}' if spec['stage'] and spec['stage'].is_training else ''
-  return f'{spec["state"].capitalize()}: stage {spec["number"]} of {len(found)}, {spec["name"]}{step}; {seconds} so far.'
+  at = f'stage {spec["number"]} of {len(found)}, {spec["name"]}{step}'
+  return f'{spec["state"].capitalize()}: {at}; {seconds} so far.'
 
 
 def steps(run: load.Run, spec: dict) -> str:
@@ -115,7 +117,8 @@ def drawing(run: load.Run, found: list[dict]) -> str:
     rank[spec['name']] = 1 + max((rank.get(source, -1) for source in spec['inputs'].values()), default=-1)
     rows.setdefault(rank[spec['name']], []).append(spec)
   width = max(map(len, rows.values())) * (WIDE + BETWEEN) + BETWEEN
-  place = {spec['name']: ((width - len(row) * (WIDE + BETWEEN) + BETWEEN) / 2 + index * (WIDE + BETWEEN), 6 + ROW * level)
+  left = lambda row: (width - len(row) * (WIDE + BETWEEN) + BETWEEN) / 2
+  place = {spec['name']: (left(row) + index * (WIDE + BETWEEN), 6 + ROW * level)
            for level, row in rows.items() for index, spec in enumerate(row)}
   parts = []
   for spec in found:
@@ -142,4 +145,5 @@ def last_change(path: pathlib.Path) -> float:
   """When the newest metrics, samples or log were written: seconds since 1970, 0 where there are none."""
   names = ['metrics.jsonl', 'pipeline.json', 'log.txt']
   places = [path, *(each for each in path.iterdir() if each.is_dir() and each.name != 'report')]
-  return max((os.stat(place / name).st_mtime for place in places for name in names if (place / name).exists()), default=0)
+  found = [place / name for place in places for name in names]
+  return max((os.stat(file).st_mtime for file in found if file.exists()), default=0)
