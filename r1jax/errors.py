@@ -1,12 +1,15 @@
 """What goes wrong -> one line with the way out, and an exit code: in one place for every command."""
 
 import argparse
+import contextlib
 import errno
 import logging
 import os
 import re
+import signal
 import sys
 
+from r1jax import terminal
 from r1jax.engine import checkpoint
 from r1jax.exceptions import RunStopped, UserError
 
@@ -54,21 +57,44 @@ def _size(text: str) -> str:
   return f'{int(text) / 2**30:.1f} GiB' if text.isdigit() else text
 
 
+def stop_on_signals() -> None:
+  """SIGTERM and Ctrl-C ask the run to stop, with its state saved; a second Ctrl-C ends it at once. A handler that
+  somebody has put up before, or a parent's wish that Ctrl-C is ignored, stays."""
+  for number, default in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) == default:
+      signal.signal(number, _asked_to_stop)
+
+
+def _asked_to_stop(number: int, _) -> None:
+  if not checkpoint.stop_requested.is_set():
+    checkpoint.stop_requested.by = number
+  checkpoint.stop_requested.set()
+  again = 'Ctrl-C again kills it at once'
+  if signal.getsignal(signal.SIGINT) == _asked_to_stop:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    erase = '\r\x1b[K' if os.isatty(2) else ''
+    with contextlib.suppress(OSError):  # not print(): this may have come in the middle of one
+      os.write(2, f'{erase}r1jax: stopping after this chunk, with its state saved; {again}\n'.encode())
+
+
 def run(command, *args, place: str = '') -> int:
   """The exit code of command(*args), which returns one itself; what went wrong is said on stderr. place: what it writes
   to.
 
-  2: a person's mistake; 4: the run stopped itself; 143: asked to stop by SIGTERM, with its state saved. What is none of
-  these is raised, with its traceback.
+  2: a person's mistake; 4: the run stopped itself; 143: asked to stop by SIGTERM, with its state saved, 130: by Ctrl-C.
+  What is none of these is raised, with its traceback.
   """
   try:
-    return command(*args)
+    try:
+      return command(*args)
+    finally:
+      terminal.settle()
   except RunStopped as e:
     print(f'r1jax: the run stopped itself: {e}', file=sys.stderr)
     return 4
   except checkpoint.Stopped as e:
     print(f'r1jax: {e}; the same command goes on', file=sys.stderr)
-    return 143
+    return 130 if checkpoint.stop_requested.by == signal.SIGINT else 143
   except KeyboardInterrupt:
     print('r1jax: stopped by Ctrl-C; the same command goes on from what is on disk', file=sys.stderr)
     return 130

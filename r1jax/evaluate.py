@@ -4,7 +4,7 @@
       --max_tokens=32768 --workdir=DIR
 
 Started again on the same work dir it goes on behind the last batch of questions. Exit codes: 0, 2 a user's mistake (one
-line on stderr), 143 asked to stop by SIGTERM.
+line on stderr), 143 asked to stop by SIGTERM, 130 by Ctrl-C.
 """
 
 import contextlib
@@ -13,13 +13,14 @@ import hashlib
 import json
 import logging
 import os
-import signal
 import sys
 from typing import Iterator
 
 from r1jax import Command
+from r1jax import environment
 from r1jax import errors
 from r1jax import metrics
+from r1jax import terminal
 from r1jax import outputs
 from r1jax import paths
 from r1jax import workdir as workdir_lib
@@ -32,7 +33,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import precision
 from r1jax.exceptions import UserError
 from r1jax.stages import common
-from r1jax.stages.evaluate import Evaluator, as_metrics, scores, write
+from r1jax.stages.evaluate import Evaluator, as_metrics, scores, so_far, write
 from r1jax.stages.evaluate import majority, pass_at_k  # public here
 
 log = logging.getLogger('r1jax')
@@ -67,8 +68,9 @@ def parser() -> errors.Parser:
   add('--samples', type=int, default=64)  # section 3, as the three that follow
   add('--temperature', type=float, default=0.6)
   add('--top_p', type=float, default=0.95)
-  add('--max_tokens', type=int, default=0, help='default: 32768, or what the model has positions for')
-  add('--max_prompt', type=int, default=1024)
+  add('--max_tokens', type=int, default=0, help='default: as the checkpoint was trained, else 32768 or what the '
+      'model has positions for')
+  add('--max_prompt', type=int, default=0, help='default: as the checkpoint was trained, else 1024')
   add('--batch', type=int, default=8, help='questions at a time')
   add('--slots', type=int, default=0, help='completions decoded at a time; default: batch x samples')
   add('--seed', type=int, default=0)
@@ -85,11 +87,9 @@ def parser() -> errors.Parser:
 
 def main(argv: list[str]) -> int:
   """The command in this module's docstring; exit 2 and one line for a mistake."""
-  logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
-  log.setLevel(logging.INFO)
+  terminal.use()
   with contextlib.suppress(ValueError):  # not in a thread
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-      signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
+    errors.stop_on_signals()
   return errors.run(lambda: _run(parser().parse_args(argv[1:])))
 
 
@@ -105,7 +105,7 @@ def results(a) -> Iterator[dict]:
   Raises:
     UserError: flags that do not go together, no such checkpoint or task, a work dir that is in use.
   """
-  for flag, least in (('samples', 1), ('batch', 1), ('max_prompt', 1), ('max_tokens', 0), ('slots', 0), ('seed', 0),
+  for flag, least in (('samples', 1), ('batch', 1), ('max_prompt', 0), ('max_tokens', 0), ('slots', 0), ('seed', 0),
                       ('temperature', 0)):
     if getattr(a, flag) < least:
       raise UserError(f'--{flag}={getattr(a, flag)} must be at least {least}')
@@ -118,33 +118,37 @@ def results(a) -> Iterator[dict]:
   model, tokenizer, step_dir = common.load_model(a.checkpoint)
   a.dtype = a.dtype or str(checkpoint.kept_in(step_dir))
   precision.use(a.dtype)
-  _fit(a, model.config.max_length)
+  _fit(a, model.config.max_length, prompts.trained_with(tokenizer.directory) or {})
   model, tokenizer, step_dir = common.load_model(
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
   asked = [_asked(a, name, tokenizer) for name in _named(a.tasks)]  # before weights are loaded
   place = common.host_directory(workdir)
-  workdir_lib.make(place)
-  with (workdir_lib.held(workdir), mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES),
+  with (workdir_lib.made(place), workdir_lib.held(workdir), mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES),
         metrics.Writer(place, 'evaluate') as writer):
     params = functools.cache(lambda: common.load_sampling_params(model, step_dir, mesh))
     writer.truncate(-1)  # what stands is written again
+    environment.note(workdir, seed=a.seed)
     for name, rows, template in asked:
       result = _evaluated(a, name, rows, template, model, tokenizer, mesh, params, place, step_dir)
       writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})
       yield result
 
 
-def _fit(a, positions: int) -> None:
-  """Fills in --max_tokens.
+def _fit(a, positions: int, trained: dict) -> None:
+  """Fills in --max_prompt and --max_tokens: as the checkpoint was trained (prompts.record), else what it has room for.
 
   Raises:
     UserError: more tokens than the model has positions.
   """
-  if not a.max_tokens:
-    a.max_tokens = min(32768, positions - a.max_prompt)
-    if a.max_tokens < 32768:
-      log.info('--max_tokens=%d: the %d positions of the model less --max_prompt=%d', a.max_tokens, positions,
-               a.max_prompt)
+  for flag, otherwise in (('max_prompt', lambda: min(1024, positions // 2)),
+                          ('max_tokens', lambda: min(32768, positions - a.max_prompt))):
+    given, as_trained = getattr(a, flag), trained.get(flag)
+    if given and as_trained and given != as_trained:
+      log.warning('--%s=%d, but the checkpoint was trained with %d', flag, given, as_trained)
+    if not given:
+      setattr(a, flag, as_trained or otherwise())
+      log.info('--%s=%d, %s', flag, getattr(a, flag), 'as the checkpoint was trained' if as_trained else
+               f'as the model has {positions} positions')
   if a.max_tokens < 1 or a.max_prompt + a.max_tokens > positions:
     raise UserError(f"max_prompt={a.max_prompt} + max_tokens={a.max_tokens} exceed the model's max_length={positions}: "
                     'lower them')
@@ -202,15 +206,16 @@ def _evaluated(a, name: str, rows, template: str, model, tokenizer, mesh, params
   evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=a.samples, max_prompt=a.max_prompt,
                         max_tokens=a.max_tokens, batch=a.batch, temperature=a.temperature, top_p=a.top_p, seed=a.seed,
                         slots=a.slots)
-  progress = metrics.Progress(len(evaluator.rows), name, os.path.join(directory, 'log.txt'), sys.stderr)
+  progress = terminal.Progress(len(evaluator.rows), name, os.path.join(directory, 'log.txt'), sys.stderr)
   records = list(batches.kept())
-  with contextlib.closing(evaluator):
+  if records:
+    log.info('%s: resuming behind question %d of %d', name, len(records), len(evaluator.rows))
+  with contextlib.closing(evaluator), contextlib.closing(progress.start(len(records))):
     if batches.done('') < len(evaluator.rows):
       for batch in evaluator.by_batch(params(), batches.done('')):
         batches.add('', len(batch), batch)
         records += batch
-        said = [sample for record in records for sample in record['samples']]
-        progress.update(batches.done(''), accuracy=sum(s['correct'] for s in said) / len(said))
+        progress.update(batches.done(''), **so_far(records))
         if batches.done('') < len(evaluator.rows):
           common.stop_if_asked(name)
   result = scores(records, evaluator.rows, evaluator.settings, name)

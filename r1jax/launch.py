@@ -36,21 +36,21 @@ class Run:
   """
 
   def __init__(self, command: list[str], workdir: str, *, show: bool, given: tempfile.TemporaryDirectory | None):
-    self.workdir, self.command = workdir, shlex.join(['python', *command[1:]])
+    self.workdir, self.command, self._show = workdir, shlex.join(['python', *command[1:]]), show
     self._given, self._lines = given, collections.deque(maxlen=200)
     # Beside this one's package, wherever it was started; of a session of its own, as Ctrl-C is for who waits.
     path = os.pathsep.join(filter(None, (os.path.dirname(_PACKAGE), os.environ.get('PYTHONPATH'))))
     self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
                                      encoding='utf-8', errors='replace', env={**os.environ, 'PYTHONPATH': path},
                                      start_new_session=True)
-    self._reader = threading.Thread(target=self._read, args=(show,), daemon=True)
+    self._reader = threading.Thread(target=self._read, daemon=True)
     self._reader.start()
     atexit.register(self.stop)  # a run that nobody looks on would hold its work dir
 
-  def _read(self, show: bool) -> None:
+  def _read(self) -> None:
     for line in self._process.stdout:
       self._lines.append(line.rstrip('\n'))
-      if show:
+      if self._show:
         print(line, end='', flush=True)
 
   @property
@@ -105,6 +105,8 @@ class Run:
       raise
     self._reader.join(10)
     if code:
+      if not self._show:
+        print(*list(self._lines)[-11:-1], sep='\n', file=sys.stderr)  # what led to it
       said = self.status.removeprefix('r1jax: ')
       raise (RunStopped if code in (4, 143, -signal.SIGTERM) else UserError)(
           said if code in (2, 4, 143) else f'exit code {code}: {said}')
@@ -152,6 +154,17 @@ def _as_file(config: Any) -> tuple[str, tempfile.TemporaryDirectory | None]:
             "  with open(os.path.join(os.path.dirname(__file__), 'config.pickle'), 'rb') as f:\n"
             '    return pickle.load(f)\n')
   return path, given
+
+
+def config(name: str) -> Any:
+  """The ConfigDict of an experiment, to be looked at or changed before `train` takes it.
+
+  name: 'r1_zero:tiny', or a path 'FILE.py[:ARG]'.
+
+  Raises:
+    UserError: no such experiment, or no such ARG of it.
+  """
+  return configs.config(name)
 
 
 def _value(value: Any) -> str:

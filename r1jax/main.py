@@ -1,14 +1,13 @@
 """python -m r1jax.main --config=NAME:ARG --workdir=DIR [--rerun=STAGE] [--config.KEY=VALUE ...]
 
 Started again on the same DIR it goes on where it stopped. Exit codes: 0 finished, 2 a user's mistake (one line on
-stderr), 4 the run stopped itself, 5 another host of the run is lost or has failed, 143 asked to stop by SIGTERM (state
-saved).
+stderr), 4 the run stopped itself, 5 another host of the run is lost or has failed, 143 asked to stop by SIGTERM, 130 by
+Ctrl-C (state saved; a second Ctrl-C kills it at once, and the same command goes on from what is on disk).
 """
 
 import ctypes
 import logging
 import os
-import signal
 import sys
 
 from absl import flags
@@ -17,7 +16,7 @@ import jax
 from r1jax import errors
 from r1jax import options
 from r1jax import pipeline
-from r1jax.engine import checkpoint
+from r1jax import terminal
 from r1jax.engine import compile_cache
 from r1jax.engine import hosts
 from r1jax.engine import precision
@@ -73,10 +72,8 @@ def _say_devices() -> None:
 
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
-  logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
-  logging.getLogger('r1jax').setLevel(logging.INFO)
-  if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-    signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
+  terminal.use()
+  errors.stop_on_signals()
   return errors.run(_run, argv)
 
 

@@ -1,11 +1,10 @@
-"""What a run writes down while it goes: metrics.jsonl, TensorBoard events, samples and progress.
+"""What a run writes down while it goes: metrics.jsonl, TensorBoard events and samples.
 
 `metrics.jsonl` is the record: one object a line, `step` and `stage` in each, on disk before `write`
 returns. TensorBoard is a view of it. After a resume `truncate` takes away what lies past the restored
 step, so that each (stage, step) occurs once. Names and units are listed in the README.
 """
 
-import collections
 import contextlib
 import io
 import itertools
@@ -15,11 +14,9 @@ import numbers
 import os
 import pathlib
 import re
-import shutil
-import sys
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, TextIO
+from typing import Any
 
 from r1jax import trackers
 
@@ -169,75 +166,6 @@ class Writer:
       replace_file(self.path, data[:whole])
 
 
-class Progress:
-  """Step, share done, time left and a few facts: one line rewritten on a terminal, a line now and then in a file.
-
-  The speed is that of the last `window` updates. The first update only starts the clock: what came
-  before it is compilation, and after a resume the steps of an earlier process.
-  """
-
-  def __init__(self, total: int, name: str, log_path: str | os.PathLike | None, stream: TextIO | None = None,
-               *, every_seconds: float = 10.0, window: int = 50):
-    self.total, self.name, self.every_seconds = total, name, every_seconds
-    self.stream = stream if stream is not None else sys.stdout
-    self._terminal = bool(getattr(self.stream, 'isatty', lambda: False)())
-    self._times = collections.deque(maxlen=window)  # (clock, done)
-    self._printed = -math.inf
-    self._pending = None
-    self._log = None
-    if log_path is not None:
-      pathlib.Path(log_path).parent.mkdir(parents=True, exist_ok=True)
-      self._log = open(log_path, 'a', encoding='utf-8', errors='replace')
-
-  def update(self, done: int, **facts: Any) -> None:
-    """`done` units of `total` stand; `facts` are printed in the order given, for example accuracy=0.4, length=812."""
-    now = time.monotonic()
-    self._times.append((now, done))
-    line = self.line(done, facts)
-    if self._log is not None:
-      self._log.write(f'{time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())} {line}\n')
-      self._log.flush()
-    last = done >= self.total
-    if self._terminal:
-      # A line longer than the terminal would wrap, and \r only goes back to the start of its last row.
-      width = shutil.get_terminal_size().columns - 1
-      self.stream.write('\r' + line[:width] + '\x1b[K' + ('\n' if last else ''))
-      self.stream.flush()
-      self._pending = None if last else ''
-    elif last or now - self._printed >= self.every_seconds:
-      self._print(line, now)
-    else:
-      self._pending = line
-
-  def line(self, done: int, facts: Mapping[str, Any]) -> str:
-    share = 100 * done / self.total if self.total else 100.0
-    parts = [f'{self.name} {done}/{self.total}', f'{share:.0f}%', f'{duration(self.seconds_left())} left']
-    return '  '.join(parts + [f'{name} {_fact(value)}' for name, value in facts.items()])
-
-  def seconds_left(self) -> float | None:
-    """None before two updates, or while nothing moves."""
-    if not self._times:
-      return None
-    (first, done_then), (now, done) = self._times[0], self._times[-1]
-    if done >= self.total:
-      return 0.0
-    if done <= done_then or now <= first:
-      return None
-    return (self.total - done) * (now - first) / (done - done_then)
-
-  def close(self) -> None:
-    """Prints what was held back, so that the last update of a stopped run is seen too."""
-    if self._pending is not None:
-      self._print(self._pending, time.monotonic())
-    if self._log is not None:
-      self._log.close()
-      self._log = None
-
-  def _print(self, line: str, now: float) -> None:
-    print(line, file=self.stream, flush=True)
-    self._printed, self._pending = now, None
-
-
 def duration(seconds: float | None) -> str:
   """42 s, 3 min 20 s, 5 h 07 min, 3 d 04 h; '?' when not known."""
   if seconds is None or not math.isfinite(seconds):
@@ -250,15 +178,6 @@ def duration(seconds: float | None) -> str:
   if whole < 86400:
     return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
   return f'{whole // 86400} d {whole % 86400 // 3600:02d} h'
-
-
-def _fact(value: Any) -> str:
-  if isinstance(value, str) or value is None or isinstance(value, numbers.Integral):
-    return str(value)
-  try:
-    return f'{float(value):.4g}'
-  except (TypeError, ValueError):
-    return str(value)
 
 
 def write_samples(workdir: str | os.PathLike, step: int, rows: Iterable[Mapping[str, Any]]) -> pathlib.Path:
@@ -310,3 +229,8 @@ class Clock:
     self._count()
     seconds, self._seconds = self._seconds, {}
     return seconds
+
+  @property
+  def span_now(self) -> str:
+    """The innermost span that is open."""
+    return self._names[-1]

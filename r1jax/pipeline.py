@@ -1,14 +1,19 @@
 """Stages in order, each skipped when its output already stands: what a config's `stages` lists, from one command."""
 
 import contextlib
+import glob
 import json
 import logging
 import os
 import time
 
 from r1jax import checks
+from r1jax import environment
+from r1jax import metrics
 from r1jax import outputs
 from r1jax import paths
+from r1jax import summary
+from r1jax import terminal
 from r1jax import trackers
 from r1jax import values
 from r1jax import workdir as workdir_lib
@@ -47,8 +52,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   values.check(config)
   if mesh_lib.first_process():
     trackers.use(config.get('trackers', ()), workdir, _plain(config))
-  workdir_lib.make(workdir)
-  with workdir_lib.held(workdir):
+  with workdir_lib.made(workdir), workdir_lib.held(workdir):
     path = os.path.join(workdir, 'pipeline.json')
     noted = workdir_lib.read(path, {'stages': []})
     names = [spec['name'] for spec in config.stages]
@@ -59,12 +63,24 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
     # Not before: a config with a mistake claims nothing.
     workdir_lib.claim(workdir, _plain(config))
     _set_aside(config, workdir, rerun)
+    environment.note(workdir, seed=config.get('seed'))
     _Run(config, workdir, path, done, noted.get('elsewhere', {}), verify).stages()
     trackers.finish()
-    from r1jax import report  # matplotlib is most of a second, which a run that is started again need not wait for
     if mesh_lib.first_process():
       with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(workdir, RERUN))
+      _report(workdir)
+      terminal.settle()
+      print(summary.text(workdir), flush=True)
+
+
+def _report(workdir: str) -> None:
+  """Writes the page where it does not stand, or is older than what some stage has done."""
+  page = os.path.join(workdir, 'report', 'index.html')
+  ended = [os.path.getmtime(path) for path in glob.glob(os.path.join(glob.escape(workdir), '*', 'seconds.json'))]
+  if not os.path.exists(page) or os.path.getmtime(page) < max(ended, default=0.0):
+    with terminal.doing('writing the report'):
+      from r1jax import report  # matplotlib is most of a second, which a run that is started again need not wait for
       report.write(workdir)
 
 
@@ -80,6 +96,7 @@ class _Run:
     specs = self._config.stages
     for number, spec in enumerate(specs, 1):
       directory = os.path.join(self._workdir, f'{number}_{spec["name"]}')
+      self._said = f'stage {number} of {len(specs)}: {spec["name"]}'
       entry = self._stage(number, spec, directory)
       self._directories[spec['name']], self._outputs[spec['name']] = directory, entry['output']
       self._entries.append(entry)
@@ -102,7 +119,7 @@ class _Run:
     same = entry is not None and entry['inputs'] == passed
     record = outputs.passed_on(directory, [entry], verify=self._verify) if same else None
     if same and entry['output'] == record['output'] and not grown:
-      log.info('stage %s stands: skipped', name)
+      log.info('%s stands: skipped', self._said)
       return {**entry, **record}
     if same and not grown:
       log.warning('stage %s: what it passes on is not what it was when the stage ended: made again', name)
@@ -113,6 +130,7 @@ class _Run:
     self._note(number)  # without it: a run that starts from this one must not take it for finished
     _begin(self._workdir, directory, passed, self._config)
     start, before, facts = time.time(), _seconds(directory), None
+    log.info('%s%s', self._said, f', begun before ({metrics.duration(before)})' if before else '')
     try:
       facts = checks.module(spec).run(self._config, spec.get('config', name), directory, inputs)
     finally:
@@ -120,6 +138,7 @@ class _Run:
       with contextlib.suppress(OSError):  # of a full disk the stage has said so itself
         checkpoint.write_json(os.path.join(directory, 'seconds.json'), seconds)
     mesh_lib.barrier(f'after {name}')
+    log.info('%s: done in %s', self._said, metrics.duration(seconds))
     return {'name': name, 'directory': os.path.basename(directory), 'run': spec['run'], 'inputs': passed,
             **outputs.passed_on(directory), 'seconds': seconds, **({'facts': facts} if facts else {})}
 

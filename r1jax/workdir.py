@@ -28,8 +28,24 @@ def read(path: str, missing):
     raise UserError(f'{str(e).partition(":")[0]}: remove it; what it says of stages is then found out again') from e
 
 
-def make(workdir: str) -> None:
-  """Raises UserError where nothing can be written."""
+@contextlib.contextmanager
+def made(workdir: str):
+  """The directory is there; one that was made here goes again where nothing came into it, as of a refused start.
+
+  Raises:
+    UserError: nothing can be written.
+  """
+  before = os.path.isdir(workdir)
+  _make(workdir)
+  try:
+    yield
+  finally:
+    if not before:
+      with contextlib.suppress(OSError):  # it is not empty: it stays
+        os.rmdir(workdir)
+
+
+def _make(workdir: str) -> None:
   try:
     os.makedirs(workdir, exist_ok=True)
     probe = os.path.join(workdir, f'.writable.{os.getpid()}')

@@ -4,7 +4,6 @@ rows."""
 import jax
 import jax.numpy as jnp
 
-from r1jax.engine import rollout
 from r1jax.engine import slots as slots_lib
 from r1jax.models import attention
 from r1jax.types import Prompts

@@ -15,12 +15,12 @@ PACKAGE = 'r1jax'
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
     'vocabulary': {'types', 'exceptions', 'paths', 'limits', 'values', 'metrics', 'trackers', 'report', 'options', 'own',
-                   'frames', 'launch', 'configs'},
+                   'frames', 'launch', 'configs', 'terminal'},
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},
     'weights': {'convert', 'workdir', 'outputs'},
-    'checks': {'checks'},
+    'checks': {'checks', 'environment', 'summary'},
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
     'main': {'main', 'rehearse', 'api', 'sweep', 'cli'},

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from r1jax import metrics
+from r1jax import terminal
 
 
 def steps(path, stage=None):
@@ -132,13 +133,13 @@ class Terminal(io.StringIO):
 def clock(monkeypatch):
   class Clock:
     now = 100.0
-  monkeypatch.setattr(metrics.time, 'monotonic', lambda: Clock.now)
+  monkeypatch.setattr(terminal.time, 'monotonic', lambda: Clock.now)
   return Clock
 
 
 def test_progress_on_a_terminal_rewrites_one_line(tmp_path, clock):
   stream = Terminal()
-  progress = metrics.Progress(2, 'rl', tmp_path / 'log.txt', stream)
+  progress = terminal.Progress(2, 'rl', tmp_path / 'log.txt', stream)
   progress.update(1, accuracy=0.123456, length=812)
   assert stream.getvalue().startswith('\rrl 1/2  50%') and '\n' not in stream.getvalue()
   assert 'accuracy 0.1235  length 812' in stream.getvalue()
@@ -148,7 +149,7 @@ def test_progress_on_a_terminal_rewrites_one_line(tmp_path, clock):
 
 def test_progress_in_a_file_prints_now_and_then_and_logs_always(tmp_path, clock):
   stream = io.StringIO()
-  progress = metrics.Progress(100, 'rl', tmp_path / 'log.txt', stream)
+  progress = terminal.Progress(100, 'rl', tmp_path / 'log.txt', stream)
   for done in range(1, 31):  # a step a second
     progress.update(done)
     clock.now += 1
@@ -161,7 +162,7 @@ def test_progress_in_a_file_prints_now_and_then_and_logs_always(tmp_path, clock)
 
 def test_progress_in_a_file_prints_the_last_step(tmp_path, clock):
   stream = io.StringIO()
-  progress = metrics.Progress(3, 'rl', None, stream)
+  progress = terminal.Progress(3, 'rl', None, stream)
   for done in (1, 2, 3):
     progress.update(done)
   progress.close()
@@ -169,7 +170,7 @@ def test_progress_in_a_file_prints_the_last_step(tmp_path, clock):
 
 
 def test_time_left_follows_recent_speed_and_ignores_what_a_resume_skipped(clock):
-  progress = metrics.Progress(1000, 'rl', None, io.StringIO(), window=5)
+  progress = terminal.Progress(1000, 'rl', None, io.StringIO(), window=5)
   clock.now += 300  # compilation
   progress.update(501)
   assert progress.seconds_left() is None

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from r1jax import metrics
+from r1jax import terminal
 from r1jax import values
 from r1jax.data import formats
 from r1jax.data import token_files
@@ -197,7 +198,7 @@ def test_skipped_updates_in_a_row_stop_a_run_however_often_it_logs(tmp_path, log
   """More than three in a row; what was skipped since the row before stands in a row of metrics."""
   rows = packing.pack([([1], [2, 3])], length=LENGTH)
   with metrics.Writer(tmp_path, 'sft', tensorboard=False) as writer:
-    log_ = sft._Log(writer, metrics.Progress(10, 'sft', None), 0, 3)
+    log_ = sft._Log(writer, terminal.Progress(10, 'sft', None), 0, 3)
 
     def train():
       for step in range(1, 11):

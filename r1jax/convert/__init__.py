@@ -22,6 +22,7 @@ import jax
 import numpy as np
 
 from r1jax import paths
+from r1jax import terminal
 from r1jax.convert import export
 from r1jax.convert import find
 from r1jax.convert import table
@@ -81,8 +82,9 @@ def load(source: Source, model: str | None = None, *, dtype=np.float32, mesh=Non
       table.copy(out[at], part) if part.ndim else out.__setitem__(at, part)
     return out
 
-  params = {}
-  for path, shape in table.shapes(config).items():
+  params, shapes = {}, table.shapes(config)
+  for path, shape in shapes.items():
+    terminal.now(f'{len(params)} of {len(shapes)} arrays')
     if mesh is None:
       params[path] = read(path, shape, (slice(None),) * len(shape))
     else:
@@ -188,8 +190,9 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
     if needed > (free := shutil.disk_usage(out).free):
       raise UserError(f'{out} needs {needed / 2**30:.1f} GiB for the weights, {free / 2**30:.1f} GiB are free there')
     several = jax.process_count() > 1
-    _, params = load(opened, model, dtype=np.dtype(dtype) if dtype else None, changes=changes,
-                     mesh=mesh_lib.create({'fsdp': -1}) if several else None)
+    with terminal.doing(f'reading the weights of {source}'):
+      _, params = load(opened, model, dtype=np.dtype(dtype) if dtype else None, changes=changes,
+                       mesh=mesh_lib.create({'fsdp': -1}) if several else None)
     hub = find.hub_name(source, opened.path)
     del opened  # 0.2 GB of mapped file and metadata, for SmolLM2
     if mesh_lib.first_process():
@@ -197,7 +200,8 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
       checkpoint.write_json(os.path.join(out, common.ORIGIN), {'source': source, 'hub': hub, 'dtype': kept})
     mesh_lib.barrier('the tokenizer is written')
     common.save_model(out, zoo.build(config), Tokenizer(out))
-    checkpoint.save_params(out, params, meta or {'source': source, 'model': model})
+    with terminal.doing(f'writing {out}'):
+      checkpoint.save_params(out, params, meta or {'source': source, 'model': model})
   except BaseException:
     if new and mesh_lib.first_process():
       shutil.rmtree(out, ignore_errors=True)
@@ -244,7 +248,7 @@ def export_model(path: str, out: str, *, dtype: str | None = None):
              'as the source was published' if 'dtype' in origin else 'as they are kept')
   new, card = not os.path.exists(out), export.card(model.config, origin, prompt, out)
   try:
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, terminal.doing(f'writing {out}'):
       whole = pool.submit(checkpoint.intact, step_dir, below='params')  # beside the writing, which takes longer
       try:
         export.write_hf(out, model.config, checkpoint.Parts(leaves), tokenizer, dtype=dtype, prompt=prompt, card=card)

@@ -1,6 +1,5 @@
 """python -m r1jax.convert import | export: see the package's docstring. Exit 2 and one line for a mistake."""
 
-import logging
 import os
 import sys
 
@@ -8,13 +7,13 @@ from r1jax.engine import checkpoint
 from r1jax import convert
 from r1jax import errors
 from r1jax import paths
+from r1jax import terminal
 from r1jax.exceptions import UserError
 
 
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
-  logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
-  logging.getLogger('r1jax').setLevel(logging.INFO)
+  terminal.use()
   parser = errors.Parser(prog='python -m r1jax.convert', description='weights of other programs <-> ours')
   commands = parser.add_subparsers(dest='command', required=True)
   flags = commands.add_parser('import', help='GGUF or Hugging Face safetensors -> a checkpoint of ours')

@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 
+from r1jax import terminal
 from r1jax.convert import chat_template
 from r1jax.convert import table
 from r1jax.convert.hf_config import facts_of
@@ -50,7 +51,8 @@ def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | No
     size += _bytes(shape, kind)
   files = ['model.safetensors'] if len(shards) == 1 else [
       f'model-{i:05d}-of-{len(shards):05d}.safetensors' for i in range(1, len(shards) + 1)]
-  for file, shard in zip(files, shards):
+  for number, (file, shard) in enumerate(zip(files, shards), 1):
+    terminal.now(f'file {number} of {len(files)}, {len(shard)} tensors')
     _write_shard(os.path.join(out, file), shard, config, leaf)
   if len(shards) > 1:
     weight_map = {name: file for file, shard in zip(files, shards) for name in shard}

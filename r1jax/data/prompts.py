@@ -48,10 +48,15 @@ _ENDS = {'chatml': '<|im_end|>', 'qwen2.5': '<|im_end|>', 'qwen2.5_instruct': '<
          'deepseek_r1': '<\uff5cend\u2581of\u2581sentence\uff5c>'}
 
 
-def record(template: str, *, prefill: str = '', system: str = '') -> dict:
-  """What RECORD says: a model is asked later, and its export prompts, as it was trained."""
+def record(template: str, *, prefill: str = '', system: str = '', max_prompt: int = 0, max_tokens: int = 0) -> dict:
+  """What RECORD says: a model is asked later, and its export prompts, as it was trained. What ends an answer is told by
+  the template and the tokenizer beside it.
+
+  max_prompt, max_tokens: of a prompt and an answer; 0: nothing has limited them.
+  """
+  lengths = {key: n for key, n in (('max_prompt', max_prompt), ('max_tokens', max_tokens)) if n}
   format_ = {} if template == CHAT else {'format': formats.of_template(template).name}  # else the tokenizer tells
-  return {'template': template, 'prefill': prefill, 'system': system, **format_}
+  return {'template': template, 'prefill': prefill, 'system': system, **format_, **lengths}
 
 
 def trained_with(directory: str) -> dict | None:

@@ -299,7 +299,7 @@ def run(main, argv: list[str]) -> int:
         time.sleep(0.5)
     traceback.print_exc()
     code = 1
-  if _watching is not None and code not in (0, 143):
+  if _watching is not None and code not in (0, 130, 143):
     _leave(code)
   return code
 

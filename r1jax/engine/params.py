@@ -81,7 +81,7 @@ def to_sampling(model, mesh, *, apart: bool = False, turn: bool = False):
   wanted = sampling_shapes(model, mesh, apart=apart, turn=turn)
 
   def cast(params):
-    return jax.tree.map(lambda x, w: x.astype(w.dtype), 
+    return jax.tree.map(lambda x, w: x.astype(w.dtype),
                         split_layers(model, params, turn=turn) if apart else params, wanted)
 
   return jax.jit(cast, out_shardings=jax.tree.map(lambda w: w.sharding, wanted))

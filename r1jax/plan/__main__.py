@@ -20,6 +20,7 @@ from r1jax import checks
 from r1jax import errors
 from r1jax import limits
 from r1jax import options
+from r1jax import terminal
 from r1jax.exceptions import UserError
 from r1jax.plan import phases as phases_lib
 from r1jax.plan import places
@@ -53,6 +54,7 @@ def _installed(package: str) -> bool:
 
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
+  terminal.use()
   try:
     config = options.parse(argv)
     where = topology(_TOPOLOGY.value or config.topology)
@@ -78,9 +80,9 @@ def main(argv: list[str]) -> int:
     found, runs = [], {}
     with tempfile.TemporaryDirectory(prefix='r1jax_plan_') as known:
       for phase in chosen:
-        if not _JSON.value and phase.phase != 'run':
-          print(f'{phase.stage}/{phase.phase}: compiling for {where.name} ...', file=sys.stderr, flush=True)
-        entry = _in_child(argv, phase, where, known)
+        number, what = len(found) + len(runs) + 1, 'planning' if phase.phase == 'run' else 'compiling'
+        with terminal.doing(f'{number} of {len(chosen)}: {phase.stage}/{phase.phase}: {what} for {where.name}'):
+          entry = _in_child(argv, phase, where, known)
         found += [entry] if phase.phase != 'run' else []
         runs |= {phase.stage: entry} if phase.phase == 'run' else {}
   except (UserError, OSError) as e:

@@ -85,19 +85,23 @@ def facts(run: load.Run) -> str:
   if starts:
     last, packages = starts[-1], starts[-1].get('packages') or {}
     dirty = ', with changes that are in no commit' if last.get('dirty') else ''
-    rows += [('Command', last.get('command')), ('Started', _when(starts[0].get('started')) + (
+    rows += [('Command', _known(last.get('command'))), ('Started', _when(starts[0].get('started')) + (
         f'; {len(starts)} starts, the last at {_when(last.get("started"))}' if len(starts) > 1 else '')),
              ('Commit', f'{last["commit"]}{dirty}' if last.get('commit') else 'not known'),
              ('Versions', ', '.join([f'r1jax {last.get("r1jax")}', f'Python {last.get("python")}',
-                                     *(f'{name} {version}' for name, version in packages.items())])),
-             ('Device', f'{last.get("devices")} x {last.get("device_kind")} ({last.get("platform")}), '
-                        f'{last.get("hosts")} host{"s" * (last.get("hosts") != 1)}, {last.get("system")}')]
+                                     *(_known(f'{name} {version}') for name, version in packages.items())])),
+             ('Device', _known(f'{last.get("devices")} x {last.get("device_kind")} ({last.get("platform")}), '
+                               f'{last.get("hosts")} host{"s" * (last.get("hosts") != 1)}, {last.get("system")}'))]
   if seed is not None:
     rows.append(('Seed', seed))
   if not starts:
     rows.append(('Not recorded', 'command, commit, versions, device and date: this work dir has no environment.json'))
   return '<dl class="facts-of-run">' + ''.join(
       f'<dt>{page.escape(name)}</dt><dd>{page.escape(value)}</dd>' for name, value in rows) + '</dl>'
+
+
+def _known(text: Any) -> str:
+  return str(text).replace('None', 'not known')
 
 
 def _when(text: Any) -> str:

@@ -23,6 +23,7 @@ from r1jax.exceptions import UserError, about
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
+from r1jax import terminal
 from r1jax.data import prompts
 from r1jax.stages import reject
 from r1jax.stages import judging
@@ -117,7 +118,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c = config[name]
   mesh, place = mesh_lib.create(config.mesh), common.host_directory(workdir)
   wanted = [source for source in SOURCES if c[source].questions]
-  progress = metrics.Progress(len(wanted), name, os.path.join(place, 'log.txt'))
+  progress = terminal.Progress(len(wanted), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(workdir)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     for number, source in enumerate(wanted, 1):

@@ -5,6 +5,7 @@ import ctypes
 import dataclasses
 import itertools
 import json
+import logging
 import os
 import sys
 from typing import Iterator
@@ -22,6 +23,9 @@ from r1jax.models import attention
 from r1jax.models import zoo
 from r1jax.data import prompts
 from r1jax.data.tokenizer import Tokenizer
+
+
+log = logging.getLogger('r1jax')
 
 
 def load_model(path: str, **overrides):
@@ -117,6 +121,12 @@ def load_sampling_params(model, step_dir: str, mesh):
 def key(seed: int, name: str) -> jax.Array:
   """The key of a stage: no two stages of a run draw the same numbers."""
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+
+
+def say_resumed(name: str, step: int, steps: int, workdir: str, restored: bool) -> None:
+  """Where a stage goes on, and from what."""
+  if restored:
+    log.info('%s: resuming at step %d of %d, from %s', name, step, steps, os.path.join(workdir, 'checkpoints', str(step)))
 
 
 def stop_if_asked(name: str) -> None:

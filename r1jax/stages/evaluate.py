@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import logging
 import math
 import os
 
@@ -16,6 +17,7 @@ from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import limits
 from r1jax import metrics
+from r1jax import terminal
 from r1jax import rewards
 from r1jax.stages import checking
 from r1jax.stages import reward_model
@@ -27,6 +29,8 @@ from r1jax.rewards import pool
 from r1jax.rewards import scenario
 from r1jax.stages import judging
 
+
+log = logging.getLogger('r1jax')
 
 GENERAL = 'general'  # the task that questions without a right answer are listed under
 
@@ -174,6 +178,12 @@ def as_metrics(result: dict) -> dict:
   return {f'eval/{task}/{name}': result[name] for name in names if result[name] is not None}
 
 
+def so_far(records: list[dict]) -> dict:
+  """Facts of the live line."""
+  said = [sample for record in records for sample in record['samples']]
+  return {'accuracy': float(np.mean([s['correct'] for s in said])), 'length': float(np.mean([s['tokens'] for s in said]))}
+
+
 def write(directory: str, records: list[dict], result: dict) -> None:
   """samples.jsonl and scores.json of one evaluation."""
   os.makedirs(directory, exist_ok=True)
@@ -241,7 +251,6 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   writer.truncate(-1)
   runs = [(label, path, '') for label, path in inputs.items()]
   runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items() if label in inputs]
-  progress = metrics.Progress(len(runs), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(place, every_host=True)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     for number, (label, path, prefill) in enumerate(runs, 1):
@@ -257,9 +266,15 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                               max_prompt=c.max_prompt + (16 if prefill else 0), max_tokens=c.max_tokens, batch=c.batch,
                               temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots,
                               name=f'{name} {label}', grace=config.checkpoints.grace)
-        with contextlib.closing(evaluator):
+        progress = terminal.Progress(len(rows), f'{name} {label}', os.path.join(place, 'log.txt'))
+        seen = begun = list(batches.kept(label))
+        if begun:
+          log.info('%s %s: resuming behind question %d of %d', name, label, batches.done(label), len(rows))
+        with contextlib.closing(evaluator), contextlib.closing(progress.start(batches.done(label))):
           for batch in evaluator.by_batch(params, batches.done(label)):
             batches.add(label, len(batch), batch)
+            seen = seen + batch
+            progress.update(batches.done(label), **so_far(seen))
             if batches.done(label) < len(evaluator.rows):
               common.stop_if_asked(name)
         records = list(batches.kept(label))
@@ -272,7 +287,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                        lambda: _general(config, c, mesh, *loaded(), template, judges))
         row |= {f'eval/{GENERAL}/{k}': v for k, v in scored.items() if isinstance(v, float)}
       writer.write(int(os.path.basename(step_dir)), row)
-      progress.update(number, model=label, accuracy=result['pass@1'], length=result['length_tokens'])
+      log.info('%s %d of %d: %s: pass@1 %.3f, %.1f tokens', name, number, len(runs), label, result['pass@1'],
+               result['length_tokens'])
   writer.close()
   batches.remove()  # samples.jsonl has them all
   return {'questions': len(rows), 'samples': len(rows) * c.samples, 'models': len(runs)}

@@ -81,8 +81,8 @@ class Skipped:
     if self._in_a_row > self._most:
       path = os.path.join(self._directory, f'bad_minibatch_{step}.npz')
       metrics.replace_arrays(path, **arrays())
-      raise RunStopped(f'loss={loss} and grad_norm={norm} are not finite, the update was skipped, {self._in_a_row} in a '
-                       f'row; the last one learned from {path}: lower learning_rate, or give the command again with '
+      raise RunStopped(f'loss={loss} and grad_norm={norm} are not finite, the update was skipped, {self._in_a_row} in '
+                       f'a row; the last one learned from {path}: lower learning_rate, or give the command again with '
                        'another seed or from an earlier checkpoint')
     return True
 

@@ -6,6 +6,7 @@ import os
 from typing import Callable
 
 from r1jax import metrics
+from r1jax import terminal
 from r1jax.engine import checkpoint
 from r1jax.stages import monitor
 from r1jax.stages import statistics
@@ -37,10 +38,15 @@ class Rollout:
       self.means = [{k: float(v) for k, v in mean.items()} for mean in self.means]
 
 
+# Spans of a rollout's clock, as the live line calls them.
+_WORDS = {'weights': 'sampling', 'admit': 'sampling', 'decode': 'sampling', 'judge_wait': 'judging',
+          'reference': 'log-probs', 'update': 'learning', 'evaluate': 'evaluating', 'checkpoint': 'saving'}
+
+
 class Record:
   """metrics.jsonl, samples/ and the progress line of an RL stage, a rollout after the other."""
 
-  def __init__(self, c, place: str, writer: metrics.Writer, restored_step: int):
+  def __init__(self, c, place: str, writer: metrics.Writer, restored_step: int, clock: metrics.Clock):
     self._c, self._place, self._writer = c, place, writer
     writer.truncate(restored_step)
     metrics.truncate_samples(place, max(restored_step, 0))
@@ -49,7 +55,8 @@ class Record:
     self._skipped = monitor.Skipped(c.bad_steps, place, in_a_row)
     self._unhacked = monitor.first_watched(before)  # what the hacking monitor compares with
     self._alarms = monitor.Alarms(next((row for row in before if 'entropy/nats_per_token' in row), None))
-    self._progress = metrics.Progress(c.steps, writer.stage, os.path.join(place, 'log.txt'))
+    self._progress = terminal.Progress(c.steps, writer.stage, os.path.join(place, 'log.txt'),
+                                       activity=lambda: _WORDS.get(clock.span_now, '')).start(max(restored_step, 0))
 
   def samples(self, step: int, number: int, batch, rows: list[dict], verdicts, judged, advantages_NxG) -> None:
     shown = [i for i, group in enumerate(batch.groups) if group in verdicts.texts][:self._c.sample_groups]
@@ -89,7 +96,8 @@ class Record:
       self._writer.write(rollout.step + 1 + i, {'rollout': rollout.number, **facts, **mean})
     last = rollout.means[-1]
     rollout.step, rollout.written, rollout.means = rollout.step + n, rollout.written + n, []
-    self._progress.update(rollout.step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'])
+    speed = {'tokens/s': facts[name] for name in ('rollout/tokens_per_second',) if name in facts}
+    self._progress.update(rollout.step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'], **speed)
     if ema is not None:
       monitor.warn_if_rare(ema, rollout.number + 1, self._c.samples)
       self._unhacked = {**monitor.watched(facts), **self._unhacked}

@@ -24,6 +24,7 @@ from r1jax.exceptions import UserError, about
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
+from r1jax import terminal
 from r1jax.data import prompts
 from r1jax.data import scenarios
 from r1jax.stages import judging
@@ -96,7 +97,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=name,
       grace=config.checkpoints.grace)
   place = common.host_directory(workdir)
-  progress = metrics.Progress(len(asked), name, os.path.join(place, 'log.txt'))
+  progress = terminal.Progress(len(asked), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(workdir)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = common.load_sampling_params(model, step_dir, mesh)

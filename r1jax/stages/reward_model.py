@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from r1jax import terminal
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import params as params_lib
@@ -79,7 +80,8 @@ class Scores:
     self._tokenizer, self._mesh, self._params, self._length = tokenizer, mesh, params, length
     self._batch = _shards_up(batch, mesh)
     of = lambda params, tokens, lengths: objective.rewards(model, params, tokens, lengths)
-    self._program = _program(model, mesh, of, self._batch, length).compile()
+    with terminal.doing('compiling a reward model'):
+      self._program = _program(model, mesh, of, self._batch, length).compile()
 
   def __call__(self, questions: list[str], responses: list[str], *, template: str) -> np.ndarray:
     tokens, lengths = encode(questions, responses, self._tokenizer, template=template, length=self._length)
@@ -99,7 +101,8 @@ class StepScores:
     self._pad_id, self._mesh, self._params, self._length = pad_id, mesh, params, length
     self._batch = _shards_up(batch, mesh)
     of = lambda params, tokens, lengths: jax.nn.sigmoid(objective.step_rewards(model, params, tokens, lengths))
-    self._program = _program(model, mesh, of, self._batch, length).compile()
+    with terminal.doing('compiling a reward model'):
+      self._program = _program(model, mesh, of, self._batch, length).compile()
 
   def __call__(self, rows: list[list[int]]) -> list[np.ndarray]:
     """One array a row, as long as the row or as the model reads."""

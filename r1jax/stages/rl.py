@@ -16,6 +16,7 @@ import numpy as np
 
 from r1jax import limits
 from r1jax import metrics
+from r1jax import terminal
 from r1jax.data import prompts
 from r1jax.data import questions
 from r1jax.data import tasks
@@ -145,7 +146,8 @@ def _shares(c, reasoning: list[dict]) -> tuple[tuple[int, float], ...]:
 def _asked_with(c) -> dict:
   """prompts.record of what the stage trains; a prefill, a system prompt where all its tasks have the same."""
   found = {key: {task.get(key, '') for task in tasks.several(c.task)} for key in ('prefill', 'system')}
-  return prompts.record(c.template, **{key: of.pop() if len(of) == 1 else '' for key, of in found.items()})
+  return prompts.record(c.template, **{key: of.pop() if len(of) == 1 else '' for key, of in found.items()},
+                        max_prompt=c.max_prompt, max_tokens=limits.longest(c.max_tokens))
 
 
 def _ordered(config, c, tokenizer, per_rollout: int) -> tuple[list[dict], int, questions.Order]:
@@ -171,7 +173,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   rows, general, order = _ordered(config, c, tokenizer, per_rollout)
   scorer = judging.Scorer(weights, place, rows, overlong_buffer=c.overlong_buffer)
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
-  actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded, journal.Journal(workdir))
+  with terminal.doing(f'{name}: compiling sampler and update'):
+    actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded, journal.Journal(workdir))
   heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
   advantages_of = jax.jit(functools.partial(grpo.group_advantages, scale=c.scale))
   models = _models(weights, inputs, config, mesh, batch=c.groups)
@@ -181,12 +184,15 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
         contextlib.closing(metrics.Writer(place, name)) as writer):
     state, restored = _restored(checkpoints, actor, model, step_dir, mesh)
     step, number, clock = int(state.step), int(state.position), metrics.Clock()
+    common.say_resumed(name, step, c.steps, workdir, restored)
     keeper = record.Keeper(name, workdir, c, actor, scorer, checkpoints, number)
-    written = record.Record(c, place, writer, step if restored else -1)
+    written = record.Record(c, place, writer, step if restored else -1, clock)
     if not restored:
-      actor.stop_if_apart(state)
+      with terminal.doing(f'{name}: comparing sampler and trainer'):
+        actor.stop_if_apart(state)
       if heldout:
-        writer.write(0, {'rollout': 0, **heldout(state.params)})
+        with terminal.doing(f'{name}: evaluating before the first step'):
+          writer.write(0, {'rollout': 0, **heldout(state.params)})
 
     while step < c.steps:
       begun = number * c.minibatches  # steps before this rollout

@@ -4,6 +4,7 @@ evaluate, cold_start, reject, preference."""
 import functools
 from typing import Iterator, NamedTuple
 
+from r1jax import terminal
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
 from r1jax.engine import hosts
@@ -22,7 +23,8 @@ class Sampled(NamedTuple):
 @functools.lru_cache(maxsize=4)
 def _sampler(model, mesh, **sizes) -> rollout.Sampler:
   """Compiled once for all checkpoints of one size that are asked alike, as an evaluation compares several."""
-  return rollout.Sampler(model, mesh, **sizes).compile()
+  with terminal.doing('compiling the sampler'):
+    return rollout.Sampler(model, mesh, **sizes).compile()
 
 
 class Generator:

@@ -20,6 +20,7 @@ import numpy as np
 from r1jax.stages import evaluate
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
+from r1jax import terminal
 from r1jax.engine import rollout
 from r1jax.data import prompts
 from r1jax.stages import reject
@@ -92,10 +93,11 @@ class Extender:
     self._width, self._eos_ids = c.max_prompt + c.max_tokens, prompts.eos_ids(tokenizer, c.template)
     separators = [i for i in range(tokenizer.vocab_size)
                   if tokenizer.decode([i]).rstrip(' ').endswith(tuple(c.separators))]
-    self._sampler = rollout.Sampler(
-        model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width,
-        max_tokens=c.step_tokens, eos_ids=(*self._eos_ids, *separators), pad_id=tokenizer.pad_id,
-        temperature=c.temperature).compile()
+    with terminal.doing('compiling the sampler'):
+      self._sampler = rollout.Sampler(
+          model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width,
+          max_tokens=c.step_tokens, eos_ids=(*self._eos_ids, *separators), pad_id=tokenizer.pad_id,
+          temperature=c.temperature).compile()
     self._params = self._sampler.arrange(params)
 
   def begin(self, start: int) -> None:
@@ -192,7 +194,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   rows = prompts.ready(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   place = common.host_directory(workdir)
-  progress = metrics.Progress(len(rows), name, os.path.join(place, 'log.txt'))
+  progress = terminal.Progress(len(rows), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(place, every_host=True)
   with (mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges,
         contextlib.ExitStack() as behind):

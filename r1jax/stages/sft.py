@@ -20,6 +20,7 @@ from r1jax.data import corpus
 from r1jax.data import formats
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
+from r1jax import terminal
 from r1jax.engine import packing
 from r1jax.engine import objective
 from r1jax.engine import profile
@@ -193,7 +194,8 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
   Args:
     take: numbers of c.batch of the `n` rows -> the micro-batches (objective.cut) of a step.
   """
-  training.compile()
+  with terminal.doing(f'{name}: compiling the update'):
+    training.compile()
   rows = grain.MapDataset.source(np.arange(n)).seed(config.seed).shuffle().repeat()
   place = common.host_directory(workdir)
   checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep, minutes=config.checkpoints.minutes)
@@ -204,7 +206,8 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
     state = training.fresh(params) if restored is None else restored[0]
     del params
     step = int(state.step)  # one batch a step: the position in the data is the step
-    log_ = _Log(writer, metrics.Progress(c.steps, name, os.path.join(place, 'log.txt')), step, c.get('bad_steps', 3))
+    common.say_resumed(name, step, c.steps, workdir, restored is not None)
+    log_ = _Log(writer, terminal.Progress(c.steps, name, os.path.join(place, 'log.txt')), step, c.get('bad_steps', 3))
     writer.truncate(step)
     due = lambda: hosts.stop_due(config.checkpoints.grace)
     batch = lambda i: take(np.asarray([rows[i * c.batch + k] for k in range(c.batch)]))
@@ -241,7 +244,7 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
 class _Log:
   """Rows of metrics.jsonl, written a step after theirs, when the devices have something else to do."""
 
-  def __init__(self, writer: metrics.Writer, progress: metrics.Progress, step: int, bad_steps: int):
+  def __init__(self, writer: metrics.Writer, progress: terminal.Progress, step: int, bad_steps: int):
     self._writer, self._progress, self._noted, self._clock, self._row = writer, progress, step, time.monotonic(), None
     self._skips = monitor.Skipped(bad_steps, os.path.dirname(writer.path))
     self._skipped, self._before = 0, None  # since the last row; the step before
@@ -285,4 +288,4 @@ class _Log:
     seconds, self._clock = time.monotonic() - self._clock, time.monotonic()
     self._writer.write(step, {**means, 'step/seconds': seconds / since,
                               'update/tokens_per_second': real * since / seconds, **facts})
-    self._progress.update(step, loss=means['loss'])
+    self._progress.update(step, loss=means['loss'], **{'tokens/s': real * since / seconds})

@@ -17,6 +17,7 @@ from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
+from r1jax import terminal
 from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
@@ -143,7 +144,7 @@ def _make(source, tokenizer: Tokenizer, directory: str, name: str, made_from: di
     made.append(token_files.write_part(directory, 0, source, tokenizer))
   else:
     processes = min(len(missing), os.cpu_count() or 1, token_files.PROCESSES)
-    progress = metrics.Progress(len(missing), f'{name}: tokenising, parts', None)
+    progress = terminal.Progress(len(missing), f'{name}: tokenising, parts', None)
     for documents_of_part in token_files.write_parts(directory, missing, tokenizer, processes=processes, stop=stop):
       made.append(documents_of_part)
       if len(missing) > 1:

@@ -117,8 +117,9 @@ _SI = re.compile(r'(?<=[0-9}\s,~])(?:\\[,;:\s]|\s|~)*'
 _POWERS = {'百': 2, '千': 3, '万': 4, '亿': 8}
 _CURRENCY = re.compile(r'((?:US\s*)?\$|£|€|¥|￥|\\pounds|'
                        r'\\text\s*\{\s*(?:USD|EUR|GBP|RMB|CNY)\s*\}|USD|EUR|GBP|RMB|CNY)\s*')
-_MONEY = {'€': 'euro', 'eur': 'euro', '£': 'lb', '\\pounds': 'lb', 'gbp': 'lb', '¥': 'yuan', '￥': 'yuan', 'rmb': 'yuan',
-          'cny': 'yuan', '元': 'yuan', 'usd': 'dollar', '美元': 'dollar', '欧元': 'euro', '人民币': 'yuan', 'pound': 'lb'}
+_MONEY = {'€': 'euro', 'eur': 'euro', '£': 'lb', '\\pounds': 'lb', 'gbp': 'lb', '¥': 'yuan', '￥': 'yuan',
+          'rmb': 'yuan', 'cny': 'yuan', '元': 'yuan', 'usd': 'dollar', '美元': 'dollar', '欧元': 'euro',
+          '人民币': 'yuan', 'pound': 'lb'}
 _BARE = re.compile(rf'(?<=[0-9}}\s])((?:(?:square|cubic|sq\.?)\s+)?{_WORDS}(?:(?:\s+per\s+|/){_WORDS})?{_POWER})\Z')
 
 

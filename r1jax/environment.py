@@ -1,0 +1,101 @@
+"""WORKDIR/environment.json: by what each start of a run was made. It never stops a run: what is not known is null."""
+
+import datetime
+import importlib.metadata
+import logging
+import os
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+from typing import Any, Callable
+
+import jax
+
+from r1jax import workdir as workdir_lib
+from r1jax.engine import checkpoint
+from r1jax.engine import mesh as mesh_lib
+
+log = logging.getLogger('r1jax')
+
+FILE = 'environment.json'
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+
+
+def note(workdir: str, *, seed: int | None = None) -> None:
+  """Adds this start to environment.json, {"starts": [..]}, by rename; the first process does."""
+  if not mesh_lib.first_process():
+    return
+  path = os.path.join(workdir, FILE)
+  try:
+    before = workdir_lib.read(path, {})
+    starts = before['starts'] if isinstance(before.get('starts'), list) else []
+  except Exception as e:  # pylint: disable=broad-except  torn, or somebody else's
+    log.warning('%s: %s: begun anew', path, e)
+    starts = []
+  try:
+    checkpoint.write_json(path, {'starts': [*starts, start(seed)]})
+  except Exception as e:  # pylint: disable=broad-except  a full disk: the run says so itself
+    log.warning('%s is not written: %s', path, e)
+
+
+def start(seed: int | None = None) -> dict[str, Any]:
+  """This one, in the words of environment.json."""
+  commit = _or_none(_git, 'rev-parse', 'HEAD')
+  device = _or_none(lambda: jax.devices()[0])
+  return {
+      'command': command(),
+      'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+      'r1jax': sys.modules[__package__].__version__,
+      'commit': commit,
+      'dirty': None if commit is None else _or_none(lambda: bool(_git('status', '--porcelain', '-uno'))),
+      'python': platform.python_version(),
+      'packages': {name: _or_none(importlib.metadata.version, name) for name in PACKAGES},
+      'platform': device and device.platform,
+      'device_kind': device and device.device_kind,
+      'devices': _or_none(jax.device_count),
+      'hosts': _or_none(jax.process_count),
+      'host': _or_none(socket.gethostname),
+      'system': platform.platform(),
+      'cpu_count': os.cpu_count(),
+      'seed': seed,
+      'config': config_of(sys.argv),
+  }
+
+
+def command() -> str:
+  """What was typed: `python -m r1jax.main ..` or `r1jax train ..`."""
+  name, *rest = sys.argv or ['']
+  module = getattr(sys.modules.get('__main__'), '__spec__', None)
+  begun = ['python', '-m', module.name.removesuffix('.__main__')] if module else [os.path.basename(name)]
+  return shlex.join([*begun, *rest])
+
+
+def config_of(argv: list[str]) -> str | None:
+  """The config as it was given, --config=NAME or `train NAME`; None where there is none."""
+  for argument, following in zip(argv, [*argv[1:], '']):
+    if argument.startswith('--config='):
+      return argument.partition('=')[2]
+    if argument in ('--config', 'train') and following and not following.startswith('-'):
+      return following
+  return None
+
+
+def _git(*arguments: str) -> str:
+  """Of the checkout that this package lies in; an error where it was installed.
+
+  A package in somebody else's repository (a virtual environment in it) is no checkout of ours.
+  """
+  package = os.path.dirname(os.path.abspath(__file__))
+  said = lambda *of: subprocess.run(['git', '-C', package, *of], capture_output=True, text=True, timeout=10,
+                                    check=True).stdout.strip()
+  said('ls-files', '--error-unmatch', '__init__.py')
+  return said(*arguments)
+
+
+def _or_none(what: Callable, *arguments: Any) -> Any:
+  try:
+    return what(*arguments)
+  except Exception:  # pylint: disable=broad-except  of whatever kind: it is not known
+    return None

@@ -1,0 +1,52 @@
+"""What a run came to, as text for a terminal of 80 columns: the models it evaluated, and what each stage took."""
+
+import os
+
+from r1jax import metrics
+from r1jax import workdir as workdir_lib
+
+WIDTH = 80
+
+
+def text(workdir: str) -> str:
+  """Of a run's pipeline.json and its evaluations' metrics.jsonl; a number that there is not is '-'."""
+  stages = workdir_lib.read(os.path.join(workdir, 'pipeline.json'), {'stages': []})['stages']
+  lines = []
+  for entry in stages:
+    if entry['run'] == 'evaluate':
+      lines += results(os.path.join(workdir, entry['directory']))
+  rows = [(entry['directory'], metrics.duration(entry.get('seconds'))) for entry in stages]
+  rows.append(('in all', metrics.duration(sum(entry.get('seconds') or 0.0 for entry in stages))))
+  lines += ['', *table(('stage', 'took'), rows)]
+  page = os.path.join(workdir, 'report', 'index.html')
+  return '\n'.join([*lines, '', *([f'report: {page}'] if os.path.exists(page) else [])])
+
+
+def results(directory: str) -> list[str]:
+  """Of an evaluation: a table a task, a row a model in the order in which they were evaluated."""
+  path = os.path.join(directory, 'metrics.jsonl')
+  of = {row['model']: row for row in metrics.read(path) if 'model' in row} if os.path.exists(path) else {}
+  asked = {name.removeprefix('eval/').rpartition('/pass@1')[0]: None
+           for row in of.values() for name in row if name.endswith('/pass@1')}
+  lines = []
+  for task in asked:
+    votes = sorted({name.rpartition('/')[2] for row in of.values() for name in row
+                    if name.startswith(f'eval/{task}/cons@')})
+    head, rows = (task, 'pass@1', *votes, 'tokens'), []
+    for model, row in of.items():
+      at = lambda name, form='{:.3f}', row=row: _number(row.get(f'eval/{task}/{name}'), form)  # pylint: disable=cell-var-from-loop
+      rows.append((model, f'{at("pass@1")} ± {at("pass@1_stderr")}', *map(at, votes), at('length_tokens', '{:,.0f}')))
+    lines += ['', *table(head, rows)]
+  return lines
+
+
+def _number(value: float | None, form: str) -> str:
+  return '-' if value is None else form.format(value)
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+  """Columns as wide as they need be, the first one cut to what is left of WIDTH."""
+  widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+  widths[0] = min(widths[0], WIDTH - sum(w + 2 for w in widths[1:]))
+  line = lambda row: '  '.join([row[0][:widths[0]].ljust(widths[0]), *(x.rjust(w) for x, w in zip(row[1:], widths[1:]))])
+  return [line(row) for row in (head, tuple('-' * w for w in widths), *rows)]

@@ -1,0 +1,90 @@
+"""The command line: help and lists without jax, names from anywhere, and wrong lines, which leave nothing behind."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from r1jax import cli
+from r1jax import configs
+from r1jax import sweep
+from r1jax.exceptions import UserError
+import wrong_lines
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LINES = [line for line in wrong_lines.LINES.splitlines() if line]
+
+
+def run(*args, cwd=None, env=None):
+  return subprocess.run([sys.executable, '-m', 'r1jax', *args], cwd=cwd, capture_output=True, text=True, check=False,
+                        env={**os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu', **(env or {})})
+
+
+def test_help_is_a_screen_and_imports_no_jax(capsys):
+  for args in ([], ['--help'], ['-h']):
+    assert cli.main(['r1jax', *args]) == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in cli.COMMANDS) and out.count('\n') < 40
+    assert max(map(len, out.splitlines())) <= 120
+  code = "import sys\nfrom r1jax import cli\ncli.main(['r1jax'])\ncli.main(['r1jax', 'configs'])\nassert 'jax' not in sys.modules"
+  subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT, capture_output=True)
+
+
+@pytest.mark.parametrize('command', [name for name in cli.COMMANDS if name != 'configs'])
+def test_every_command_helps(command, tmp_path):
+  done = run(command, '--help', cwd=tmp_path)
+  assert done.returncode == 0 and not done.stderr, done.stderr
+  assert '--' in done.stdout and '\n  ' in done.stdout and 'python -m r1jax COMMAND' not in done.stdout
+  assert not list(tmp_path.iterdir())
+
+
+def test_configs_are_found_by_name_and_by_path(tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'mine.py').write_text('from r1jax.experiments import r1_zero\n\n\ndef get_config():\n'
+                                    "  config = r1_zero.get_config('tiny')\n  config.seed = 5\n  return config\n")
+  assert configs.config('mine.py').seed == 5 and configs.config('r1_zero:tiny').name == 'r1_zero_tiny'
+  assert cli.main(['r1jax', 'configs', 'r1_zero:tiny']) == 0
+  assert '--config.rl.steps=80\n' in capsys.readouterr().out
+  assert cli.main(['r1jax', 'configs', 'search']) == 0
+  assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+      f'search:{arg}' for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
+  with pytest.raises(UserError, match="no config 'r2': one of bench, distill, r1"):
+    configs.find('r2:tiny')
+
+
+def test_print_config_shows_what_is_given_and_claims_nothing(tmp_path):
+  done = run('train', 'r1_zero:tiny', '--print_config', '--config.rl.steps=6', '--workdir=w', cwd=tmp_path)
+  assert done.returncode == 0 and '--config.rl.steps=6\n' in done.stdout and not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope='module')
+def said(tmp_path_factory):
+  place = tmp_path_factory.mktemp('lines')
+  done = subprocess.run([sys.executable, str(ROOT / 'tests' / 'wrong_lines.py')], cwd=place, capture_output=True,
+                        text=True, check=False, env={
+                            **os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''})
+  assert done.returncode == 0, done.stderr
+  return {found['line']: found for found in map(json.loads, done.stdout.splitlines())}
+
+
+def test_the_lines_are_many():
+  assert len(set(LINES)) == len(LINES) >= 60
+
+
+@pytest.mark.parametrize('line', LINES)
+def test_a_wrong_line_is_one_line_with_the_way_out(said, line):
+  found = said[line]
+  # Beside the line itself, only what a start says of itself before it looks: 'r1jax: ' is the mistake.
+  wrong = [text for text in found['err'].splitlines() if text.startswith('r1jax: ')]
+  assert found['code'] == 2 and len(wrong) == 1 and 'Traceback' not in found['err'], found
+  assert len(wrong[0]) > 20 and not found['left'], found
+
+
+def test_what_a_sweep_chooses():
+  assert sweep.choices(['--config.rl.kl_coef=0,0.1', '--config.rl.steps=4', '--config.mesh={"a": 1, "b": 2}'], 2) == [
+      {'rl.kl_coef': kl, 'rl.steps': '4', 'mesh': '{"a": 1, "b": 2}', 'seed': seed} for kl in ('0', '0.1') for seed in '01']
+  assert sweep.choices([], 1) == [{}] and sweep.folder({}, []) == 'run'
+  assert sweep.folder({'rl.kl_coef': '0.1', 'seed': '1'}, ['rl.kl_coef', 'seed']) == 'kl_coef=0.1__seed=1'.replace('__', '_')
