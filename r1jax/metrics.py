@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from r1jax import trackers
+
 _EVENT_FILE = itertools.count()
 
 
@@ -116,6 +118,7 @@ class Writer:
     self._file.write(encode({'step': int(step), 'stage': self.stage, **values}))
     self._file.flush()
     os.fsync(self._file.fileno())
+    trackers.write(str(self.path.parent), self.stage, int(step), values)
     if self._events is None:
       return
     # Rows of two models may share a step; TensorBoard would draw them as one zigzag line.
@@ -180,7 +183,9 @@ def duration(seconds: float | None) -> str:
 def write_samples(workdir: str | os.PathLike, step: int, rows: Iterable[Mapping[str, Any]]) -> pathlib.Path:
   """Writes `workdir/samples/step_XXXXXXXX.jsonl`, whole or not at all."""
   path = pathlib.Path(workdir) / 'samples' / f'step_{step:08d}.jsonl'
+  rows = list(rows)
   replace_file(path, b''.join(encode(row) for row in rows))
+  trackers.write_samples(str(workdir), step, rows)
   return path
 
 

@@ -14,6 +14,7 @@ from r1jax import outputs
 from r1jax import paths
 from r1jax import summary
 from r1jax import terminal
+from r1jax import trackers
 from r1jax import values
 from r1jax import workdir as workdir_lib
 from r1jax.engine import checkpoint
@@ -49,6 +50,8 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   """
   workdir = paths.local(workdir, '--workdir')
   values.check(config)
+  if mesh_lib.first_process():
+    trackers.use(config.get('trackers', ()), workdir, _plain(config))
   with workdir_lib.made(workdir), workdir_lib.held(workdir):
     path = os.path.join(workdir, 'pipeline.json')
     noted = workdir_lib.read(path, {'stages': []})
@@ -62,6 +65,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
     _set_aside(config, workdir, rerun)
     environment.note(workdir, seed=config.get('seed'))
     _Run(config, workdir, path, done, noted.get('elsewhere', {}), verify).stages()
+    trackers.finish()
     if mesh_lib.first_process():
       with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(workdir, RERUN))

@@ -3,6 +3,7 @@
 import math
 
 from r1jax import limits
+from r1jax import trackers
 from r1jax.exceptions import UserError
 
 _CHOICES = {
@@ -35,6 +36,7 @@ _OF_A_PART = {('cold_start', 'keep'), ('reject', 'keep'), ('search', 'keep')}  #
 def check(config) -> None:
   """Raises UserError for the first value that cannot be."""
   _stages(config.stages)
+  trackers.check(config.get('trackers', ()))
   parts = {spec.get('config', spec['name']): spec['run'] for spec in config.stages}
   for key, value in config.items():
     if key == 'mesh':

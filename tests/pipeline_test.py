@@ -22,6 +22,7 @@ from r1jax import pipeline
 from r1jax import report
 from r1jax.exceptions import UserError
 
+import report_truth_test
 import runs
 from runs import rows
 
@@ -146,6 +147,10 @@ def whole(tmp_path_factory):
   workdir = tmp_path_factory.mktemp('whole') / 'run'
   run(workdir, drawn=True)
   return workdir
+
+
+def test_the_report_says_what_the_files_say(whole):
+  report_truth_test.check(whole)
 
 
 def test_a_run_leaves_what_the_interface_promises(whole):

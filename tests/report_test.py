@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from r1jax import metrics, report
-from r1jax.report import figures, load, samples
+from r1jax.report import figures, load
 
 HOSTILE = '<script>alert("x")</script> & <think> wait, 3 < 4 </think> <answer>7</answer>'
 
@@ -85,23 +85,26 @@ def written(tmp_path_factory):
   return path, report.write(path).read_text()
 
 
-def test_every_figure_of_the_page_stands_and_is_not_empty(written):
+def test_every_figure_of_the_page_stands_with_its_values_and_beside_it_as_png_and_csv(written):
   path, html = written
   names = [f'2_rl_{name}' for name in ('accuracy_sums', 'length', 'reflection', 'rewards', 'kl', 'entropy', 'clip',
                                        'no_signal', 'loss', 'grad_norm', 'mismatch', 'seconds', 'use', 'throughput')]
   for name in names + ['1_base_loss']:
-    assert f'src="{name}.png"' in html and f'srcset="dark/{name}.png"' in html
-    for folder in ('', 'dark/'):
-      data = (path / 'report' / f'{folder}{name}.png').read_bytes()
-      assert data[:8] == b'\x89PNG\r\n\x1a\n' and len(data) > 8000
-  assert html.count('<figure>') == len(list((path / 'report').glob('*.png')))
+    assert f'<figure id="{name}">' in html
+    data = (path / 'report' / f'{name}.png').read_bytes()
+    assert data[:8] == b'\x89PNG\r\n\x1a\n' and len(data) > 8000
+  assert html.count('<figure ') == html.count('class="data"') == len(list((path / 'report').glob('*.png')))
+  assert html.count('<figure ') == len(list((path / 'report' / 'csv').glob('*.csv')))
+  assert '<img' not in html and ' src=' not in html  # one file, to mail
   assert 'language' not in html  # a metric that this run has not
 
 
-def test_captions_name_the_papers_figures_and_the_command(written):
-  path, html = written
+def test_captions_name_the_papers_figures_and_diagnostics_are_folded(written):
+  html = written[1]
   assert 'Paper: figure 2.' in html and 'Paper: figure 3.' in html
-  assert f'python -m r1jax.report --workdir=&#x27;{path.parent}/r1 &amp; zero&#x27;' in html
+  folded = html.index('<details class="diagnostics">')
+  assert html.index('id="2_rl_length"') < folded < html.index('id="2_rl_clip"')
+  assert '<a href="#results">Results</a>' in html and 'id="results"' in html
 
 
 def test_table_shows_the_final_evaluation_base_first(written):
@@ -116,19 +119,10 @@ def test_table_shows_the_final_evaluation_base_first(written):
 def test_model_text_is_escaped_everywhere(written):
   path, html = written
   browsed = (path / 'report' / 'samples.html').read_text()
-  assert '<script>alert' not in browsed + html and '&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;' in browsed
-  assert '<span class="tag">&lt;think&gt;</span>' in browsed
+  assert '<script>alert' not in browsed + html and 'alert(' in browsed and 'innerHTML' not in browsed + html
   assert '<h1>r1 &amp; zero</h1>' in html
   for page in (browsed, html):  # nothing is loaded from elsewhere
     assert 'http' not in page.replace('http://www.w3.org', '') and '@import' not in page and 'fetch(' not in page
-
-
-def test_samples_page_holds_steps_evaluations_verdicts_and_facts(written):
-  browsed = (written[0] / 'report' / 'samples.html').read_text()
-  for text in ('>step 2, 2_rl</option>', '>evaluation of sums, 3_evaluate</option>', 'data-verdict="right"',
-               'data-verdict="wrong"', 'step 20: ', 'accuracy 1', 'advantage', 'cut at the limit', 'length 43',
-               'accuracy: no answer', 'said 7'):
-    assert text in browsed, text
 
 
 def test_config_is_folded_into_the_page(written):
@@ -141,7 +135,7 @@ def test_a_single_stage_still_going_has_a_page(tmp_path):
   with open(tmp_path / 'metrics.jsonl', 'a') as file:
     file.write('{"step": 2, "stage": "r')  # being written just now
   html = report.write(tmp_path).read_text()
-  assert 'src="length.png"' in html and html.count('<figure>') == 1 and 'class="warning"' not in html
+  assert '<figure id="length">' in html and html.count('<figure ') == 1 and 'class="warning"' not in html
 
 
 @pytest.mark.parametrize('keep', ['1_base', '2_rl', '3_evaluate', None])
@@ -154,7 +148,7 @@ def test_missing_stages_leave_their_part_out(tmp_path, monkeypatch, keep):
   html = report.write(tmp_path / 'run').read_text()
   assert ('Reinforcement learning' in html) == (keep == '2_rl')
   assert ('Supervised training' in html) == (keep == '1_base')
-  assert ('Final evaluation' in html) == (keep == '3_evaluate')
+  assert ('id="results' in html) == (keep == '3_evaluate')
 
 
 def test_an_empty_dir_has_a_page(tmp_path):
@@ -170,7 +164,7 @@ def test_a_corrupt_line_is_named_on_the_page_and_the_rest_stands(tmp_path, monke
   index, warnings = report.write_checked(tmp_path / 'run')
   html = index.read_text()
   assert len(warnings) == 1 and '2_rl/metrics.jsonl, line 2' in warnings[0] and '2_rl/metrics.jsonl, line 2' in html
-  assert 'Final evaluation' in html and 'Reinforcement learning' not in html
+  assert 'id="results' in html and 'Reinforcement learning' not in html
 
 
 def test_compare_draws_a_line_for_each_dir(tmp_path, monkeypatch):
@@ -182,7 +176,7 @@ def test_compare_draws_a_line_for_each_dir(tmp_path, monkeypatch):
   assert path == one / 'report' / 'compare.html' and not warnings
   assert '84.3' in html and '85.3' in html and '_two$' in html
   for name in ('compare_rl_accuracy_sums', 'compare_rl_length', 'compare_rl_seconds', 'compare_supervised_loss'):
-    assert f'src="{name}.png"' in html and (one / 'report' / f'{name}.png').stat().st_size > 8000
+    assert f'<figure id="{name}">' in html and (one / 'report' / f'{name}.png').stat().st_size > 8000
 
 
 @pytest.mark.parametrize('arguments, said', [
@@ -239,14 +233,3 @@ def test_curve_keeps_gaps_and_the_last_row_of_a_step():
                                       {'step': 4, 'loss': 1.0}])
   np.testing.assert_array_equal(curve.steps, [1, 2, 3])
   np.testing.assert_array_equal(curve.values, [1.0, 2.0, np.nan])
-
-
-def test_choice_of_samples_has_both_verdicts():
-  rows = [{'sample': index, 'correct': index >= 90} for index in range(100)]
-  chosen = samples.choose(rows, 8)
-  assert [row['sample'] for row in chosen] == [0, 1, 2, 3, 90, 91, 92, 93]
-  assert len(samples.choose(rows[:95], 20)) == 20 and samples.choose(rows[:3], 8) == rows[:3]
-
-
-def test_spread_keeps_both_ends():
-  assert samples.spread(range(0, 1001, 100), 3) == [0, 500, 1000] and samples.spread([1, 2], 3) == [1, 2]

@@ -15,7 +15,7 @@ import pathlib
 from collections.abc import Sequence
 
 from r1jax import metrics
-from r1jax.report import figures, load, page, parts, runs, samples, stages, state  # pylint: disable=unused-import
+from r1jax.report import load, page, parts, runs, samples, stages, state
 
 def write(workdir: str | pathlib.Path) -> pathlib.Path:
   """Writes DIR/report and returns its index.html; what could not be read stands in a warning on the page."""
@@ -35,9 +35,9 @@ def write_checked(workdir: str | pathlib.Path, *, reload: int = 0) -> tuple[path
   if results:
     whole = not specs or state.finished(specs)
     body += [page.heading('Results' if whole else 'Results so far'), parts.results(results)]
-  body += stages.side_by_side(run)
-  if len(specs) > 1:
-    body += [page.heading('The pipeline'), state.drawing(run, specs), stages.table(run, specs)]
+  drawn = [page.heading('The pipeline'), state.drawing(run, specs), stages.table(run, specs)] if len(specs) > 1 else []
+  answers = stages.side_by_side(run)  # of a run that goes on one asks first what it is doing
+  body += answers + drawn if state.finished(specs) else drawn + answers
   for stage in run.rl + run.supervised:
     kind = 'Reinforcement learning' if stage.is_rl else 'Supervised training'
     prefix = f'{stage.name}_' if pipeline else ''
@@ -48,7 +48,8 @@ def write_checked(workdir: str | pathlib.Path, *, reload: int = 0) -> tuple[path
   head = [f'<h1>{page.escape(run.name)}</h1>', f'<p class="lead">{page.escape(state.sentence(run, specs))}</p>']
   if browse:
     head.append('<p><a href="samples.html">Browse what the model wrote</a></p>')
-  head += parts.warnings(run.warnings) + [page.tiles(_headline(run, results, specs)), state.facts(run), page.contents(body)]
+  head += [*parts.warnings(run.warnings), page.tiles(_headline(run, results, specs)), state.facts(run),
+           page.contents(body)]
   text = page.page(run.name, head + body, page.CHARTS, colours=parts.COLOURS, reload=reload)
   metrics.replace_file(out / 'index.html', text.encode('utf-8'))
   return out / 'index.html', run.warnings
@@ -68,7 +69,8 @@ def _headline(run: load.Run, results: list[load.Result], specs: list[dict]) -> l
     if base and final:
       for name in ('pass@1', final.votes()[0]):
         if name in base.scores and name in final.scores:
-          items.append((f'{name} on {task}, %', f'{parts.percent(base.scores[name])} → {parts.percent(final.scores[name])}'))
+          first, last = (parts.percent(of.scores[name]) for of in (base, final))
+          items.append((f'{name} on {task}, %', f'{first} → {last}'))
   for stage in run.rl:
     name = f', {stage.name}' if len(run.rl) > 1 else ''
     wanted = run.steps_wanted(stage)

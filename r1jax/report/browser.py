@@ -3,9 +3,13 @@
 FORM = '''<nav>
 <label>From <select id="moment"></select></label>
 <label>beside <select id="other"></select></label>
-<label>Show <select id="verdict"><option value="">right and wrong</option><option value="1">right</option><option value="0">wrong</option></select></label>
-<label>end <select id="finish"><option value="">any</option><option value="stop">ended by itself</option><option value="length">cut at the limit</option></select></label>
-<label>tokens <input id="least" type="number" min="0" placeholder="from"> <input id="most" type="number" min="0" placeholder="to"></label>
+<label>Show <select id="verdict"><option value="">right and wrong</option>
+<option value="1">right</option><option value="0">wrong</option></select></label>
+<label>end <select id="finish"><option value="">any</option>
+<option value="stop">ended by itself</option>
+<option value="length">cut at the limit</option></select></label>
+<label>tokens <input id="least" type="number" min="0" placeholder="from">
+<input id="most" type="number" min="0" placeholder="to"></label>
 <label>Search <input id="search" type="search" placeholder="in questions and answers"></label>
 </nav>
 <p class="faint" id="counts"></p>
@@ -73,7 +77,8 @@ function sample(moment, question, one) {
   if (one.answer) facts.append(node('span', 'said ' + one.answer));
   for (const [name, value] of Object.entries(one.facts)) facts.append(node('span', name + ' ' + short(value)));
   if (one.tokens != null) facts.append(node('span', one.tokens.toLocaleString('en') + ' tokens'));
-  if (one.finish) facts.append(node('span', {stop: 'ended by itself', length: 'cut at the limit'}[one.finish] ?? one.finish));
+  const end = {stop: 'ended by itself', length: 'cut at the limit'};
+  if (one.finish) facts.append(node('span', end[one.finish] ?? one.finish));
   const link = node('a', '#' + one.i);
   link.href = '#' + [moment.key, question.id, one.i].map(encodeURIComponent).join('|');
   facts.append(link);
@@ -94,18 +99,24 @@ function card(moment, question, samples, beside) {
   const made = node('div', '', 'question', node('h3', facts.join(' · ')), prompt);
   const mine = samples.map(one => sample(moment, question, one));
   if (!beside) made.append(...mine);
-  else made.append(node('div', '', 'two', node('div', '', '', node('h4', title(moment)), ...mine),
-    node('div', '', '', node('h4', title(beside.moment)), ...beside.question.samples.slice(0, Math.max(samples.length, 4)).map(
-      one => sample(beside.moment, beside.question, one)), node('div', beside.question.right + ' of ' + beside.question.n + ' right', 'facts'))));
+  else {
+    const other = beside.question, few = other.samples.slice(0, Math.max(samples.length, 4));
+    const theirs = few.map(one => sample(beside.moment, other, one));
+    made.append(node('div', '', 'two', node('div', '', '', node('h4', title(moment)), ...mine),
+      node('div', '', '', node('h4', title(beside.moment)), ...theirs,
+        node('div', other.right + ' of ' + other.n + ' right', 'facts'))));
+  }
   return made;
 }
 
 function wanted() {
   const words = by('search').value.toLowerCase(), verdict = by('verdict').value, finish = by('finish').value;
-  const least = by('least').value === '' ? -1 : +by('least').value, most = by('most').value === '' ? Infinity : +by('most').value;
+  const number = (id, missing) => by(id).value === '' ? missing : +by(id).value;
+  const least = number('least', -1), most = number('most', Infinity);
   return (question, one) => (verdict === '' || one.right === +verdict) && (!finish || one.finish === finish)
     && (one.tokens ?? 0) >= least && (one.tokens ?? 0) <= most
-    && (!words || [question.prompt, question.prefill + one.text, question.id].some(text => text.toLowerCase().includes(words)));
+    && (!words || [question.prompt, question.prefill + one.text, question.id].some(
+      text => text.toLowerCase().includes(words)));
 }
 
 async function* cards(linked) {
@@ -145,8 +156,10 @@ function show(linked) {
   by('list').replaceChildren();
   const chosen = linked ? [linked.moment] : by('moment').value === 'all' ? index : [index[by('moment').value]];
   const sum = name => chosen.reduce((total, moment) => total + moment[name], 0);
-  by('counts').textContent = sum('right').toLocaleString('en') + ' of ' + sum('samples').toLocaleString('en') + ' samples right, '
-    + sum('questions').toLocaleString('en') + ' questions' + (linked ? '; one sample is shown: change a filter for the others' : '') + '.';
+  by('counts').textContent = sum('right').toLocaleString('en') + ' of '
+    + sum('samples').toLocaleString('en') + ' samples right, '
+    + sum('questions').toLocaleString('en') + ' questions'
+    + (linked ? '; one sample is shown: change a filter for the others' : '') + '.';
   walk = cards(linked);
   more().catch(error => by('list').append(node('p', error.message, 'warning')));
 }
@@ -166,7 +179,8 @@ function start() {
   });
   by('moment').append(new Option('everything', 'all'));
   by('other').prepend(new Option('nothing', '', true, true));
-  for (const id of ['moment', 'other', 'verdict', 'finish', 'least', 'most', 'search']) by(id).addEventListener('input', () => {
+  const filters = ['moment', 'other', 'verdict', 'finish', 'least', 'most', 'search'];
+  for (const id of filters) by(id).addEventListener('input', () => {
     if (location.hash) history.replaceState(null, '', location.pathname + location.search);
     show();
   });

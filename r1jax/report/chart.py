@@ -1,4 +1,4 @@
-"""Rows -> SVG with its values inside, for a page that reads offline: values on hover and a CSV come from what is drawn."""
+"""Rows -> SVG with its values inside, for a page that reads offline: hover and CSV show what is drawn."""
 
 import csv
 import io
@@ -83,11 +83,12 @@ def _panel(panel: figures.Panel, found: list[dict], high: int, *, stacked: bool)
   wide, size = WIDTH - LEFT - RIGHT, high - TOP - BOTTOM
   x = lambda step: LEFT + wide * (step - first) / (last - first)
   scale = math.log10 if log else float
-  y = lambda value: TOP + size * (1 - (scale(value) - scale(low)) / (scale(peak) - scale(low)))
+  within = lambda value: min(max(value, low), peak)  # a band may reach further
+  y = lambda value: TOP + size * (1 - (scale(within(value)) - scale(low)) / (scale(peak) - scale(low)))
   lines = []
   for tick in _ticks(low, peak, log):
     lines.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
-                 f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{_label(tick, panel.share, peak)}</text>')
+                 f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{_label(tick, panel.share)}</text>')
   for tick in _ticks(first, last, False, whole=True):
     lines.append(f'<text x="{x(tick):.1f}" y="{high - 8}" text-anchor="middle">{tick:g}</text>')
   lines += _areas(found, x, y) if stacked else [line for of in found for line in _line(of, x, y)]
@@ -151,9 +152,9 @@ def _ticks(low: float, high: float, log: bool, whole: bool = False) -> list[floa
   return [index * step for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def _label(value: float, share: bool, peak: float) -> str:
+def _label(value: float, share: bool) -> str:
   if share:
-    return f'{100 * value:.1f} %' if peak < 0.04 else f'{100 * value:.0f} %'
+    return f'{100 * value:.3g} %'
   return f'{value / 1000:g}k' if abs(value) >= 10_000 else f'{value:.4g}'
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from r1jax import metrics
 from r1jax.report import load, page, parts
 
+ABSENT = 'not there'  # of a key that a config has not got
 SEEDS = ('seed',)  # keys that make runs of one group
 
 
@@ -20,10 +21,15 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   groups, out = grouped(runs), runs[0].path / 'report'
   warnings = [warning for run in runs for warning in run.warnings]
   several = any(len(of) > 1 for of in groups.values())
-  lead = f'{len(runs)} runs' + (f' in {len(groups)} groups of equal configs but for the seed' if several else '')
+  lead = f'{len(runs)} runs' + (f', {len(groups)} config{"s" * (len(groups) > 1)} apart from seeds' if several else '')
   body = []
   if rows := differences(runs, list(groups.values())):
-    body += [page.heading('What differs'), page.table(['Key', *groups], rows, 1 + len(groups))]
+    lacking = [row for row in rows if ABSENT in row[1:]]  # mostly of other versions of r1jax
+    body += [page.heading('What differs'), page.table(['Key', *groups], [row for row in rows if row not in lacking],
+                                                      1 + len(groups))]
+    if lacking:
+      body.append(f'<details><summary>{len(lacking)} keys that some of these configs do not have</summary>'
+                  + page.table(['Key', *groups], lacking, 1 + len(groups)) + '</details>')
   header, rows = results(groups)
   if rows:
     what = ('Mean over seeds ± its standard error; of a single run the standard error over questions.' if several
@@ -45,7 +51,8 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   head = ['<h1>Runs compared</h1>', f'<p class="lead">{lead}: {page.escape(", ".join(names(runs)))}</p>',
           *parts.warnings(warnings), page.contents(body)]
   if several:
-    head.append('<p class="faint">Lines are means over the seeds of a group, bands one standard error to either side.</p>')
+    head.append('<p class="faint">Lines are means over the seeds of a group, bands one standard error to either side.'
+                '</p>')
   metrics.replace_file(out / 'compare.html', page.page('Runs compared', head + body, page.CHARTS, colours=parts.COLOURS)
                        .encode('utf-8'))
   return out / 'compare.html', warnings
@@ -85,7 +92,7 @@ def differences(runs: Sequence[load.Run], groups: Sequence[Sequence[load.Run]]) 
 
 
 def _said(config: dict, key: str) -> str:
-  return json.dumps(config[key], ensure_ascii=False) if key in config else 'not there'
+  return json.dumps(config[key], ensure_ascii=False) if key in config else ABSENT
 
 
 def results(groups: dict[str, list[load.Run]]) -> tuple[list[str], list[list[str]]]:

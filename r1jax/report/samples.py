@@ -80,21 +80,20 @@ def moments(run: load.Run) -> list[Moment]:
       label = str(path.parent.relative_to(directory / 'eval'))
       task, _, model = label.partition('.')
       tested.append(Moment(f'{name}/{label}', 'evaluation', name, task, model or 'final', 0, path,
-                           _prefill(run, directory, model)))
+                           prefill(run, directory, model)))
     steps = {metrics.samples_step(path): path for path in (directory / 'samples').glob('step_*.jsonl')}
     for step in sorted((step for step in steps if step is not None), reverse=True):
       trained.append(Moment(f'{name}/step {step}', 'training', name, '', '', step, steps[step]))
   return tested + trained
 
 
-def _prefill(run: load.Run, directory: pathlib.Path, model: str) -> str:
+def prefill(run: load.Run, directory: pathlib.Path, model: str) -> str:
   """What stood before the answers of a model that was made to begin so: it is not among what the model wrote."""
   stage = next((stage for stage in run.stages if stage.path == directory), None)
   config = stage.config if stage and isinstance(stage.config, dict) else run.config
   part = config.get('evaluate') if isinstance(config, dict) else None
-  prefill = part.get('prefill') if isinstance(part, dict) else None
-  return str(prefill.get(model.removesuffix('_worked'), '')) if isinstance(prefill, dict) and model.endswith(
-      '_worked') else ''
+  of = part.get('prefill') if isinstance(part, dict) else None
+  return str(of.get(model.removesuffix('_worked'), '')) if isinstance(of, dict) and model.endswith('_worked') else ''
 
 
 def _write_chunks(moment: Moment, place: pathlib.Path) -> None:
@@ -126,8 +125,9 @@ def _questions(moment: Moment) -> Iterator[dict]:
   if moment.kind == 'evaluation':
     for row in _lines(moment.path):
       samples = [sample for sample in row.get('samples') or [] if isinstance(sample, dict)]
-      yield _question(row, [_sample(index, {**sample, 'completion': sample.get('text'), 'reasons': {
-          'verdict': sample.get('reason')}}) for index, sample in enumerate(samples)], row.get('prefill', moment.prefill))
+      samples = [_sample(index, {**sample, 'completion': sample.get('text'),
+                                 'reasons': {'verdict': sample.get('reason')}}) for index, sample in enumerate(samples)]
+      yield _question(row, samples, row.get('prefill', moment.prefill))
     return
   together: dict[Any, list[dict]] = {}
   for row in _lines(moment.path):
@@ -151,9 +151,9 @@ def _lines(path: pathlib.Path) -> Iterator[dict]:
       yield row
 
 
-def _question(row: dict, samples: list[dict], prefill: str) -> dict:
+def _question(row: dict, samples: list[dict], before: str) -> dict:
   return {'id': _text(row.get('id')), 'prompt': _text(row.get('prompt')), 'gold': _text(row.get('gold')),
-          'prefill': _text(prefill), 'n': len(samples), 'right': sum(sample['right'] for sample in samples),
+          'prefill': _text(before), 'n': len(samples), 'right': sum(sample['right'] for sample in samples),
           'samples': samples}
 
 

@@ -1,7 +1,7 @@
 """A pipeline, stage by stage: the table of what went in and out and what it reached, and answers side by side."""
 
 from r1jax import metrics
-from r1jax.report import load, page, state
+from r1jax.report import load, page, samples, state
 
 QUESTIONS = 3  # of each task, shown side by side
 CHARACTERS = 600  # of an answer there
@@ -94,22 +94,27 @@ def side_by_side(run: load.Run) -> list[str]:
   answers, asked = {}, {}
   for stage in run.stages:
     # The last model's come last: its folder has no '.MODEL'.
-    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'), key=lambda path: ('.' not in path.parent.name, str(path))):
+    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'),
+                       key=lambda path: ('.' not in path.parent.name, str(path))):
       task, _, model = path.parent.name.partition('.')
       rows = load.attempt(run, metrics.read, path) or []
       kinds = _spread(rows)
       for row in kinds:
         asked.setdefault((task, row['id']), row)
-        answers.setdefault((task, row['id']), {})[model or 'final'] = row['samples'][0]
+        answers.setdefault((task, row['id']), {})[model or 'final'] = {
+            **row['samples'][0], 'prefill': row.get('prefill') or samples.prefill(run, stage.path, model)}
   body = []
   for key, row in asked.items():
     if len(answers[key]) < 2:
       continue
     gold = f' · answer {page.escape(row["gold"])}' if row.get('gold') else ''
     cells = ''.join(_answer(model, sample) for model, sample in answers[key].items())
-    body.append(f'<div class="question"><h3>{page.escape(row["prompt"])}{gold}</h3>{cells}</div>')
+    body.append(f'<div class="question"><h3>{page.escape(row["prompt"])}{gold}</h3>'
+                f'<div class="answers">{cells}</div></div>')
   return [page.heading('The same questions after each stage'),
-          '<p class="faint">The first sample of each model, none chosen.</p>', *body] if body else []
+          '<p class="faint">The first sample of each model, none chosen.</p>', *body[:QUESTIONS],
+          *([f'<details><summary>{len(body) - QUESTIONS} more questions</summary>', *body[QUESTIONS:], '</details>']
+            if body[QUESTIONS:] else [])] if body else []
 
 
 def _spread(rows: list[dict]) -> list[dict]:
@@ -124,4 +129,5 @@ def _answer(model: str, sample: dict) -> str:
   mark = f'<b class="{verdict}">{verdict}</b>' if verdict else f'<span>rule {sample["value"]:.2f}</span>'
   return (f'<article class="sample"><div class="facts"><b>{page.escape(model)}</b>{mark}'
           f'<span>{sample.get("tokens")} tokens</span></div>'
-          f'<pre dir="auto">{page.completion(str(sample.get("text"))[:CHARACTERS])}</pre></article>')
+          f'<pre dir="auto"><span class="prefill">{page.escape(sample["prefill"])}</span>'
+          f'{page.completion(str(sample.get("text"))[:CHARACTERS])}</pre></article>')

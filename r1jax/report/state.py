@@ -14,7 +14,8 @@ WIDE, HIGH, BETWEEN, ROW = 132, 34, 14, 58  # of a stage's box, what is left bet
 
 def specs(run: load.Run) -> list[dict]:
   """Every stage that the config lists, with number, state ('finished', 'running', 'stopped', 'waiting') and seconds."""
-  wanted = run.config.get('stages', []) if isinstance(run.config, dict) else []
+  wanted = run.config.get('stages') if isinstance(run.config, dict) else None
+  wanted = [spec for spec in wanted or () if isinstance(spec, dict) and {'name', 'run', 'inputs'} <= spec.keys()]
   entries = {entry['name']: entry for entry in run.entries}
   held, begun, out = is_held(run.path), False, []
   for number, spec in enumerate(wanted, 1):
@@ -57,9 +58,11 @@ def sentence(run: load.Run, found: list[dict]) -> str:
   spec = next((spec for spec in found if spec['state'] in ('running', 'stopped')), None)
   if spec is None:
     done = sum(spec['state'] == 'finished' for spec in found)
-    return f'{"Running" if is_held(run.path) else "Stopped"}: {done} of {len(found)} stages are finished, no other begun.'
+    return (f'{"Running" if is_held(run.path) else "Stopped"}: {done} of {len(found)} stages are finished, no other '
+            'begun.')
   step = f', at step {steps(run, spec)}' if spec['stage'] and spec['stage'].is_training else ''
-  return f'{spec["state"].capitalize()}: stage {spec["number"]} of {len(found)}, {spec["name"]}{step}; {seconds} so far.'
+  at = f'stage {spec["number"]} of {len(found)}, {spec["name"]}{step}'
+  return f'{spec["state"].capitalize()}: {at}; {seconds} so far.'
 
 
 def steps(run: load.Run, spec: dict) -> str:
@@ -82,19 +85,23 @@ def facts(run: load.Run) -> str:
   if starts:
     last, packages = starts[-1], starts[-1].get('packages') or {}
     dirty = ', with changes that are in no commit' if last.get('dirty') else ''
-    rows += [('Command', last.get('command')), ('Started', _when(starts[0].get('started')) + (
+    rows += [('Command', _known(last.get('command'))), ('Started', _when(starts[0].get('started')) + (
         f'; {len(starts)} starts, the last at {_when(last.get("started"))}' if len(starts) > 1 else '')),
              ('Commit', f'{last["commit"]}{dirty}' if last.get('commit') else 'not known'),
              ('Versions', ', '.join([f'r1jax {last.get("r1jax")}', f'Python {last.get("python")}',
-                                     *(f'{name} {version}' for name, version in packages.items())])),
-             ('Device', f'{last.get("devices")} x {last.get("device_kind")} ({last.get("platform")}), '
-                        f'{last.get("hosts")} host{"s" * (last.get("hosts") != 1)}, {last.get("system")}')]
+                                     *(_known(f'{name} {version}') for name, version in packages.items())])),
+             ('Device', _known(f'{last.get("devices")} x {last.get("device_kind")} ({last.get("platform")}), '
+                               f'{last.get("hosts")} host{"s" * (last.get("hosts") != 1)}, {last.get("system")}'))]
   if seed is not None:
     rows.append(('Seed', seed))
   if not starts:
     rows.append(('Not recorded', 'command, commit, versions, device and date: this work dir has no environment.json'))
   return '<dl class="facts-of-run">' + ''.join(
       f'<dt>{page.escape(name)}</dt><dd>{page.escape(value)}</dd>' for name, value in rows) + '</dl>'
+
+
+def _known(text: Any) -> str:
+  return str(text).replace('None', 'not known')
 
 
 def _when(text: Any) -> str:
@@ -114,7 +121,8 @@ def drawing(run: load.Run, found: list[dict]) -> str:
     rank[spec['name']] = 1 + max((rank.get(source, -1) for source in spec['inputs'].values()), default=-1)
     rows.setdefault(rank[spec['name']], []).append(spec)
   width = max(map(len, rows.values())) * (WIDE + BETWEEN) + BETWEEN
-  place = {spec['name']: ((width - len(row) * (WIDE + BETWEEN) + BETWEEN) / 2 + index * (WIDE + BETWEEN), 6 + ROW * level)
+  left = lambda row: (width - len(row) * (WIDE + BETWEEN) + BETWEEN) / 2
+  place = {spec['name']: (left(row) + index * (WIDE + BETWEEN), 6 + ROW * level)
            for level, row in rows.items() for index, spec in enumerate(row)}
   parts = []
   for spec in found:
@@ -141,4 +149,5 @@ def last_change(path: pathlib.Path) -> float:
   """When the newest metrics, samples or log were written: seconds since 1970, 0 where there are none."""
   names = ['metrics.jsonl', 'pipeline.json', 'log.txt']
   places = [path, *(each for each in path.iterdir() if each.is_dir() and each.name != 'report')]
-  return max((os.stat(place / name).st_mtime for place in places for name in names if (place / name).exists()), default=0)
+  found = [place / name for place in places for name in names]
+  return max((os.stat(file).st_mtime for file in found if file.exists()), default=0)
