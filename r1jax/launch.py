@@ -25,6 +25,7 @@ from r1jax.exceptions import RunStopped, UserError
 log = logging.getLogger('r1jax')
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
+_runs = {}  # work dir -> the last Run that this process has started there
 
 
 class Run:
@@ -36,7 +37,9 @@ class Run:
   """
 
   def __init__(self, command: list[str], workdir: str, *, show: bool, given: tempfile.TemporaryDirectory | None):
-    self.workdir, self.command, self._show = workdir, shlex.join(['python', *command[1:]]), show
+    self.workdir, self._show = workdir, show
+    options = [arg.removeprefix('--config=') for arg in command[3:]]
+    self.command = shlex.join(['r1jax', 'train', *options])
     self._given, self._lines = given, collections.deque(maxlen=200)
     # Beside this one's package, wherever it was started; of a session of its own, as Ctrl-C is for who waits.
     path = os.pathsep.join(filter(None, (os.path.dirname(_PACKAGE), os.environ.get('PYTHONPATH'))))
@@ -131,18 +134,21 @@ def train(config: Any, workdir: str | os.PathLike, *, wait: bool = True, **overr
     UserError: no such config; what the run says of a mistake, one line. RunStopped: it stopped itself.
   """
   _refuse_a_taken_accelerator()
-  path, given = _as_file(config)
+  name, given = _as_file(config)
   workdir = os.path.abspath(paths.local(os.fspath(workdir), 'workdir'))
-  command = [sys.executable, '-m', 'r1jax.main', f'--config={path}', f'--workdir={workdir}',
+  command = [sys.executable, '-m', 'r1jax.main', f'--config={name}', f'--workdir={workdir}',
              *(f'--config.{key}={_value(value)}' for key, value in overrides.items())]
-  run = Run(command, workdir, show=wait, given=given)
+  if workdir in _runs:
+    _runs[workdir].stop()  # of a cell that was interrupted, and is run again
+  run = _runs[workdir] = Run(command, workdir, show=wait, given=given)
   return run.wait() if wait else run
 
 
 def _as_file(config: Any) -> tuple[str, tempfile.TemporaryDirectory | None]:
   """(what --config takes, the directory that it lies in where it is made for this)."""
   if isinstance(config, (str, os.PathLike)):
-    return configs.find(os.fspath(config)), None
+    configs.find(os.fspath(config))  # a mistake is seen here, before a process starts
+    return os.fspath(config), None
   if not hasattr(config, 'to_dict'):
     raise UserError(f"config={config!r}: wants 'NAME:ARG', a path 'FILE.py[:ARG]' or a ConfigDict")
   given = tempfile.TemporaryDirectory(prefix='r1jax_config_')

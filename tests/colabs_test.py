@@ -17,8 +17,8 @@ BADGE = 'https://colab.research.google.com/github/r1jax/r1jax/blob/main/colabs/{
 FIGURES = {'01_grpo_by_hand': 3, '02_r1_zero_tiny': 1, '03_your_own_reward_and_data': 1, '04_real_model': 2,
            '05_r1_stages': 3, '06_evaluate_and_results': 2}  # as they are at the end, in the small setting
 SAID = {'01_grpo_by_hand': ('r1jax.grpo.group_advantages agrees', 'sums, divided once'),
-        '02_r1_zero_tiny': ('r1_zero.py:tiny-rl', 'base worked', 'After RL', 'Advantage'),
-        '03_your_own_reward_and_data': ('my_rewards.py', 'Steps shown', '1 + 1 = 2', '--config.rl.task.holdout=0.2'),
+        '02_r1_zero_tiny': ('r1jax train r1_zero:tiny-rl', 'base worked', 'After RL', 'Advantage'),
+        '03_your_own_reward_and_data': ('my_rewards.py', 'Steps shown', '1 + 1 = 2', 'r1jax train r1_zero:tiny-rl', '--config.rl.task.holdout=0.2'),
         '04_real_model': ('134,515,008 parameters', 'What is the capital of France?', 'model.safetensors'),
         '05_r1_stages': ('cold_start', 'samples_in', 'Question and answer'),
         '06_evaluate_and_results': ('bootstrap', 'pass@1_stderr', 'toprule')}

@@ -101,7 +101,8 @@ def test_mistakes_are_one_line_before_anything_runs(here):
     ('import numpy as np; return np.float32(0.5)', 0.5, 'measured'), ('return None', 0.0, 'error'),
     ('return float("nan")', 0.0, 'error'), ('return "1"', 0.0, 'error'), ('return 1 / 0', 0.0, 'error'),
     ('while True: pass', 0.0, 'timeout'), ('import os; os._exit(0)', 0.0, 'error'),
-    ('return float(row["weight"]) * len(completion)', 6.0, 'measured'), ('import beside; return beside.VALUE', 7.0, 'measured')])
+    ('return float(row["weight"]) * len(completion)', 6.0, 'measured'),
+    ('return len(row["question"]) + len(row["expression"])', 5, 'measured'), ('import beside; return beside.VALUE', 7.0, 'measured')])
 def test_what_a_function_says(here, body, value, reason):
   (here / 'beside.py').write_text('VALUE = 7')
   (here / 'mine.py').write_text(f'def f(completion, row):\n  {body}\nf.deadline = 1.0\n')
@@ -110,7 +111,7 @@ def test_what_a_function_says(here, body, value, reason):
     # The others are judged all the same: a number here, what needs sympy (and its worker's half second) once.
     other = ('math', r'\boxed{\sin^2 x}', {'answer': r'1-\cos^2 x', 'answer_type': 'expr'}) if reason == 'timeout' else (
         'math', r'\boxed{1}', {'answer': '1', 'answer_type': 'int'})
-    scores = judges.score([('mine.py:f', 'abc', {'weight': 2}), other])
+    scores = judges.score([('mine.py:f', 'abc', {'weight': 2, 'question': 'ab', 'expression': 'cde'}), other])
     assert scores[0].value == value and scores[0].reason.startswith(reason) and scores[1].value == 1
     assert judges.errors == reason.startswith(('error', 'timeout'))
 

@@ -30,7 +30,7 @@ log = logging.getLogger('r1jax')
 START_SECONDS = 60.0  # for the first verdict of a worker: it imports sympy
 GRACE_SECONDS = 2.0  # past the parent's deadline, a worker ends itself
 MEMORY_BYTES = 2 << 30  # a worker's address space; an import of math-verify takes a tenth of it
-STAYS = ('question', 'expression', 'reference', 'where')  # what of a row no judge reads
+STAYS = ('question', 'expression', 'reference', 'where')  # what of a row no judge of ours reads
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # '-c' puts the current directory first on the path, where a file named math.py may lie.
@@ -56,7 +56,8 @@ class Worker:
       for pipe in (self.process.stdin, self.process.stdout):
         os.set_blocking(pipe.fileno(), False)
     name, completion, row = item
-    row = {k: v for k, v in row.items() if k not in STAYS}
+    stays = ('where',) if getattr(rewards.get(name), 'OWN', False) else STAYS  # a user's may read any column
+    row = {k: v for k, v in row.items() if k not in stays}
     request = {'name': name, 'completion': completion, 'row': row, 'seconds': seconds, 'load': load}
     with long_numbers.allowed():
       request = json.dumps(request, default=str)
