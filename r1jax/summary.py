@@ -48,5 +48,6 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
   """Columns as wide as they need be, the first one cut to what is left of WIDTH."""
   widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
   widths[0] = min(widths[0], WIDTH - sum(w + 2 for w in widths[1:]))
-  line = lambda row: '  '.join([row[0][:widths[0]].ljust(widths[0]), *(x.rjust(w) for x, w in zip(row[1:], widths[1:]))])
+  line = lambda row: '  '.join(
+      [row[0][:widths[0]].ljust(widths[0]), *(x.rjust(w) for x, w in zip(row[1:], widths[1:]))])
   return [line(row) for row in (head, tuple('-' * w for w in widths), *rows)]

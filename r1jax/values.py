@@ -1,6 +1,7 @@
 """What each value of a config may be, by the name of its key: looked at before anything runs."""
 
 import math
+import re
 
 from r1jax import limits
 from r1jax import trackers
@@ -41,6 +42,8 @@ def check(config) -> None:
   for key, value in config.items():
     if key == 'mesh':
       _mesh(value)
+    elif key == 'topology' and not re.fullmatch(r'[a-z]\w*:\d+(x\d+)*', str(value)):
+      raise UserError(f"topology={value!r}: wants KIND:AxBxC, as 'cpu:1', 'v5p:4x4x8', 'h100:1x8' (r1jax plan)")
     elif key in parts or key == 'evaluate' or not hasattr(value, 'items'):
       _look(key, value, parts.get(key, ''))
     elif key in ('checkpoints', 'experts', 'model'):

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shlex
+import signal
 import sys
 import tempfile
 
@@ -56,7 +57,7 @@ r1jax train r1_zero:tiny --workdir=w --config.remat=ful
 r1jax train r1_zero:tiny --workdir=w --config.attention=flash
 r1jax train r1_zero:tiny --workdir=w --config.mesh.fsdp=3
 r1jax train r1_zero:tiny --workdir=w --config.mesh.nope=3
-r1jax train r1_zero:tiny --workdir=w --config.topology=v9:2x2
+r1jax train r1_zero:tiny --workdir=w --config.topology=huge
 r1jax train r1_zero:tiny --workdir=w --config.seed=-1
 r1jax train r1_zero:tiny --workdir=w --config.seed=x
 r1jax train r1_zero:tiny --workdir=w --config.rewards="{'nope': 1.0}"
@@ -124,6 +125,7 @@ def one(line: str) -> dict:
       (pathlib.Path(place) / name).write_text(text)
     child = os.fork()
     if not child:
+      signal.alarm(60)  # one that runs is no line that is refused
       os.chdir(place)
       os.dup2(out.fileno(), 1)
       os.dup2(err.fileno(), 2)

@@ -65,9 +65,9 @@ def rehearse(config, work: str) -> int:
   shape = ' x '.join(f'{axis} {n}' for axis, n in mesh.items() if n > 1)
   _say(f'{config.name}: {_HOSTS.value} hosts x {_DEVICES.value} devices, {shape}; across hosts: '
        f'{", ".join(across) or "as it comes"}, as on {config.topology}')
-  os.makedirs(work, exist_ok=True)
   if _STAGES.value:
     _choose(config, tuple(_STAGES.value.split(',')))
+  os.makedirs(work, exist_ok=True)
   models = {name: os.path.join(work, 'models', name or 'given') for name in shrink.models(config)}
   for name, out in models.items():
     nano = inputs.nano_of(name or 'qwen2.5-7b')

@@ -83,7 +83,7 @@ def _watch(workdirs: list[str]) -> None:
 
 
 def _fail(message: str) -> None:
-  print(message, file=sys.stderr)
+  print(f'r1jax: {message}', file=sys.stderr)
   sys.exit(2)
 
 

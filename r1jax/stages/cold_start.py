@@ -22,7 +22,6 @@ from r1jax.data import formats
 from r1jax.exceptions import UserError, about
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
-from r1jax import metrics
 from r1jax import terminal
 from r1jax.data import prompts
 from r1jax.stages import reject

@@ -126,7 +126,8 @@ def key(seed: int, name: str) -> jax.Array:
 def say_resumed(name: str, step: int, steps: int, workdir: str, restored: bool) -> None:
   """Where a stage goes on, and from what."""
   if restored:
-    log.info('%s: resuming at step %d of %d, from %s', name, step, steps, os.path.join(workdir, 'checkpoints', str(step)))
+    log.info('%s: resuming at step %d of %d, from %s', name, step, steps,
+             os.path.join(workdir, 'checkpoints', str(step)))
 
 
 def stop_if_asked(name: str) -> None:

@@ -181,7 +181,8 @@ def as_metrics(result: dict) -> dict:
 def so_far(records: list[dict]) -> dict:
   """Facts of the live line."""
   said = [sample for record in records for sample in record['samples']]
-  return {'accuracy': float(np.mean([s['correct'] for s in said])), 'length': float(np.mean([s['tokens'] for s in said]))}
+  return {'accuracy': float(np.mean([s['correct'] for s in said])),
+          'length': float(np.mean([s['tokens'] for s in said]))}
 
 
 def write(directory: str, records: list[dict], result: dict) -> None:

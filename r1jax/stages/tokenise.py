@@ -16,7 +16,6 @@ from r1jax.data import token_files
 from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
-from r1jax import metrics
 from r1jax import terminal
 from r1jax.exceptions import UserError
 
