@@ -26,8 +26,8 @@ def experiment(name: str, *arg: str, **overrides):
 
 
 def rows(path: pathlib.Path) -> list[dict]:
-  """Rows of a metrics.jsonl, without what a stop in the middle changes: times, and slots; none where it does not stand yet."""
-  timed = lambda name: name.startswith('time/') or name.endswith(('seconds', 'tokens_per_second', 'slot_use'))
+  """Rows of a metrics.jsonl, times aside; none where it does not stand yet."""
+  timed = lambda name: name.startswith('time/') or name.endswith(('seconds', 'tokens_per_second'))
   found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
   return [{k: v for k, v in row.items() if not timed(k)} for row in found]
 
