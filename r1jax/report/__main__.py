@@ -88,6 +88,11 @@ def _fail(message: str) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
+  if any(arg in ('--help', '-h') for arg in argv[1:]):
+    print(__doc__.strip() + '\n')
+    for flag in (_WORKDIR, _WATCH, _FORMAT):
+      print(f'  --{flag.name:10} {flags.FLAGS[flag.name].help}')
+    sys.exit(0)
   try:
     return flags.FLAGS([f'--watch={EVERY}' if each in ('--watch', '-watch') else each for each in argv])
   except flags.Error as error:
