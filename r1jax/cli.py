@@ -10,7 +10,7 @@
 A config is NAME:ARG of that list or a path FILE.py[:ARG]; --config.KEY=VALUE changes a value. `r1jax COMMAND --help`
 says more, `r1jax --version` the version. `python -m r1jax.COMMAND` (train: r1jax.main) is the same command.
 Exit codes: 0 done, 2 a person's mistake (one line says which), 3 plan: does not fit, 4 the run stopped itself, 5 a host
-is lost, 143 asked to stop, all saved.
+is lost, 143 asked to stop by SIGTERM, all saved, 130 by Ctrl-C (twice: at once).
 """
 
 import contextlib
@@ -46,6 +46,9 @@ def main(argv: list[str] | None = None) -> int:
   except UserError as e:
     print(f'r1jax: {e}', file=sys.stderr)
     return 2
+  except KeyboardInterrupt:  # before the command has begun, or of one that has nothing to save
+    print('r1jax: stopped by Ctrl-C', file=sys.stderr)
+    return 130
   except BrokenPipeError:  # | head
     with contextlib.suppress(OSError):
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

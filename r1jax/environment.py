@@ -60,16 +60,18 @@ def start(seed: int | None = None) -> dict[str, Any]:
       'system': platform.platform(),
       'cpu_count': os.cpu_count(),
       'seed': seed,
-      'config': config_of(sys.argv),
+      'config': config_of(sys.orig_argv),
   }
 
 
 def command() -> str:
   """What was typed: `python -m r1jax.main ..` or `r1jax train ..`."""
-  name, *rest = sys.argv or ['']
-  module = getattr(sys.modules.get('__main__'), '__spec__', None)
-  begun = ['python', '-m', module.name.removesuffix('.__main__')] if module else [os.path.basename(name)]
-  return shlex.join([*begun, *rest])
+  given = sys.orig_argv[1:]  # sys.argv has the file of a module, and what `r1jax train` makes of its arguments
+  while given and given[0].startswith('-') and given[0] not in ('-m', '-c'):  # the interpreter's own
+    given = given[1:]
+  if not given or given[0] in ('-m', '-c'):
+    return shlex.join(['python', *given])
+  return shlex.join([os.path.basename(given[0]), *given[1:]])
 
 
 def config_of(argv: list[str]) -> str | None:

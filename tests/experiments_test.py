@@ -33,6 +33,13 @@ def test_a_variant_is_json_and_its_stages_accept_it(name, arg):
   checks.run(config, even=True)
 
 
+@pytest.mark.parametrize('name, arg', VARIANTS)
+def test_a_kill_on_a_laptop_loses_two_minutes_at_most(name, arg):
+  """At full size a checkpoint is too large to be written so often."""
+  config = runs.module(name).get_config(arg)
+  assert config.checkpoints.minutes == (2.0 if config.topology.startswith('cpu') else 15.0)
+
+
 @pytest.mark.parametrize('name, arg', [
     ('r1', 'qwen2.5-7b'), ('r1', 'deepseek-v3'), ('search', 'prm-qwen2.5-7b'), ('search', 'mcts-qwen2.5-7b'),
     ('table6', 'qwen2.5-32b'), ('distill', 'qwen-1.5b'), ('distill', 'llama-8b')])

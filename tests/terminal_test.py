@@ -236,8 +236,7 @@ def test_environment_json_never_stops_a_run(tmp_path, monkeypatch, caplog):
   path = tmp_path / 'environment.json'
   path.write_text('{"starts": [')  # torn
   monkeypatch.setenv('PATH', '')  # no git
-  monkeypatch.setattr(sys, 'argv', ['/usr/bin/r1jax', 'train', 'r1_zero:tiny', '--workdir=a b'])
-  monkeypatch.setattr(sys.modules['__main__'], '__spec__', None, raising=False)
+  monkeypatch.setattr(sys, 'orig_argv', ['python', '-u', '/usr/bin/r1jax', 'train', 'r1_zero:tiny', '--workdir=a b'])
   environment.note(str(tmp_path), seed=3)
   environment.note(str(tmp_path), seed=4)
   starts = json.loads(path.read_text())['starts']
