@@ -4,6 +4,7 @@ import html as html_lib
 import json
 import math
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -164,7 +165,11 @@ def check_counts(work):
       samples = [sample for row in rows_of(work / stage / 'eval' / rest / 'samples.jsonl') for sample in row['samples']]
     else:
       samples = rows_of(work / stage / 'samples' / f'step_{moment["step"]:08d}.jsonl')
-    assert (moment['samples'], moment['right']) == (len(samples), sum(sample['correct'] for sample in samples)), key
+    values = [sample['value'] for sample in samples if 'value' in sample]
+    verdicts = [sample['correct'] for sample in samples
+                if 'value' not in sample and 'accuracy' in sample.get('rewards', ('accuracy',))]
+    assert (moment['samples'], moment['judged'], moment['right']) == (len(samples), len(verdicts), sum(verdicts)), key
+    assert moment['rule'] == (pytest.approx(statistics.mean(values)) if values else None), key
   return index
 
 
@@ -181,6 +186,71 @@ def test_counts_of_the_browser_are_of_all_samples(work):
   assert list(index)[0] == '3_evaluate/sums', 'the last model comes first'
   steps = [moment['step'] for moment in index.values() if moment['kind'] == 'training']
   assert steps == sorted(steps, reverse=True) and len(steps) == 8
+
+
+def general(work):
+  """Answers that a rule measures, and completions of a training step that no accuracy was asked of."""
+  directory = work / '3_evaluate' / 'eval' / 'general'
+  directory.mkdir()
+  (directory / 'samples.jsonl').write_text(''.join(json.dumps({
+      'task': 'general', 'id': f'scenario-{question}', 'prompt': 'Tell me about a rose.', 'gold': '', 'samples': [
+          {'text': 'A rose is red.', 'tokens': 5, 'finish': 'stop', 'answer': 'A rose is red.',
+           'correct': value == 1.0, 'reason': 'measured', 'value': value} for value in (0.25, 0.5, 1.0)]
+  }) + '\n' for question in range(2)))
+  path = work / '2_rl' / 'samples' / 'step_00000008.jsonl'
+  asked = {'step': 8, 'group': 9, 'sample': 0, 'id': 'rose', 'prompt': 'Tell me about a rose.', 'gold': '',
+           'completion': 'Red.', 'tokens': 3, 'finish': 'stop', 'rewards': {'helpful': 0.5}, 'reasons': {},
+           'reward': 0.5, 'advantage': 0.0, 'correct': False}
+  with open(path, 'a') as file:
+    file.write(json.dumps(asked) + '\n')
+
+
+def test_what_has_no_right_answer_is_neither_right_nor_wrong(work):
+  general(work)
+  report.write(work)
+  index = check_counts(work)
+  of = index['3_evaluate/general']
+  assert (of['samples'], of['judged'], of['right'], round(of['rule'], 4)) == (6, 0, 0, 0.5833)
+  assert index['2_rl/step 8']['judged'] == index['2_rl/step 8']['samples'] - 1
+  report.write(work)  # from the index of what has not changed
+  assert check_counts(work) == index
+
+
+BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+
+
+@pytest.mark.skipif(BROWSER is None, reason='no chromium or chrome')
+@pytest.mark.parametrize('inline', [3 << 20, 0], ids=['in the page', 'in chunks beside it'])
+def test_what_a_browser_shows_is_what_the_files_hold(work, tmp_path, monkeypatch, inline):
+  """The page's own scripts in a browser: matches are counted over all samples, however few are shown."""
+  monkeypatch.setattr(report.samples, 'CHUNK', 2000)
+  monkeypatch.setattr(report.samples, 'INLINE', inline)
+  general(work)
+  report.write(work)
+  page = work / 'report' / 'samples.html'
+  whole = page.read_text()
+  rows = rows_of(work / '3_evaluate' / 'eval' / 'sums.base_worked' / 'samples.jsonl')
+
+  def shown(action, hash_=''):
+    page.write_text(whole.replace('</body>', f'<script>{action}</script></body>'))
+    done = subprocess.run(
+        [BROWSER, '--headless', '--no-sandbox', '--disable-gpu', f'--user-data-dir={tmp_path}/browser',
+         '--virtual-time-budget=10000', '--dump-dom', page.as_uri() + hash_], capture_output=True, text=True,
+        timeout=120, check=True)
+    return html_lib.unescape(re.sub(r'<script.*?</script>', '', done.stdout, flags=re.S))
+
+  of = "by('moment').value = index.findIndex(one => one.key === '3_evaluate/sums.base_worked');"
+  dom = shown(of + "by('verdict').value = '0'; by('search').value = '= 4'; show();")
+  found = [sample for row in rows for sample in row['samples'] if not sample['correct'] and '= 4' in sample['text']]
+  assert f'>{len(found)} of 640 samples match, 0 of these right.<' in dom and 40 < len(found) < 640
+  right = sum(sample['correct'] for row in rows for sample in row['samples'])
+  assert f'>{right} of 640 right, 640 samples of 40 questions.<' in dom
+  dom = shown("by('task').value = 'general'; by('moment').value = 'all'; show();")
+  assert '>6 samples of 2 questions, 6 of them neither right nor wrong.<' in dom and 'rule 0.25' in dom
+  assert dom.count('<article') == 6 and 'class="wrong"' not in dom
+  dom = shown('', '#' + '|'.join(['3_evaluate%2Fsums.base_worked', 'q7', '3']))
+  assert dom.count('<article') == 1 and '= 10' in dom and 'one is shown' in dom
+  assert 'samples that are not here: gone' in shown('', '#gone|q7|3')
 
 
 def test_many_samples_stand_in_chunks_beside_the_page_and_are_not_read_again(work, monkeypatch):
