@@ -1,6 +1,8 @@
 """Every number of the report against one worked out from the work dir's files by other code than the report's."""
 
+import csv as csv_lib
 import html as html_lib
+import io
 import json
 import math
 import re
@@ -293,16 +295,16 @@ def test_time_of_rows_that_stand_for_several_steps(work):
 
 def test_environment_is_shown_and_its_absence_said(work):
   assert 'this work dir has no environment.json' in report.write(work).read_text()
-  start = {'command': "r1jax train 'r1_zero:tiny' --workdir=run", 'started': '2031-01-02T09:14:11+00:00',
+  start = {'command': "r1jax train 'r1_zero:tiny' --workdir=run --config.rl.None=None", 'started': '2031-01-02T09:14:11+00:00',
            'r1jax': '0.1.0',
            'commit': 'abc123', 'dirty': True, 'python': '3.11.7', 'packages': {'jax': '0.10.2', 'numpy': '2.1.0'},
-           'platform': 'cpu', 'device_kind': 'cpu', 'devices': 2, 'hosts': 1,
+           'platform': 'cpu', 'device_kind': None, 'devices': 2, 'hosts': 1,
            'host': 'h', 'system': 'Linux-x', 'seed': 3}
   later = {**start, 'started': '2031-01-03T00:00:00+02:00'}
   (work / 'environment.json').write_text(json.dumps({'starts': [start, later]}))
   html = html_lib.unescape(report.write(work).read_text())
   for text in (start['command'], 'abc123, with changes that are in no commit', 'jax 0.10.2, numpy 2.1.0', 'r1jax 0.1.0',
-               'Python 3.11.7', '2 x cpu (cpu), 1 host, Linux-x', '<dd>3</dd>',
+               'Python 3.11.7', '2 x not known (cpu), 1 host, Linux-x', '<dd>3</dd>',
                '2031-01-02 09:14 UTC; 2 starts, the last at 2031-01-02 22:00 UTC'):
     assert text in html, text
 
@@ -329,8 +331,26 @@ def test_seeds_are_one_column_with_mean_and_error(tmp_path, monkeypatch):
   at_4 = drawn['values'][drawn['steps'].index(4)]
   assert at_4 == pytest.approx(statistics.mean(value for value, in lengths), rel=1e-5)
   csv, latex = (runs_lib.text([*dirs, other], form) for form in ('csv', 'latex'))
-  assert f'sums,final,pass@1,{wanted},84.3 ± 1.2' in csv.splitlines()
+  rows = {tuple(row[:4]): list(map(float, row[4:])) for row in csv_lib.reader(io.StringIO(csv))
+          if row[2] == 'pass@1'}
+  assert rows['sums', 'final', 'pass@1', 'seed0 and 2 more'] == pytest.approx(
+      [statistics.mean(finals) / 100, statistics.stdev(finals) / 100 / math.sqrt(3), 3])
+  assert rows['sums', 'final', 'pass@1', 'other'] == pytest.approx([0.8431, 0.0123, 1])
   assert f'sums & final & pass@1 & {wanted.replace("±", "$"+chr(92)+"pm$")} & ' in latex and r'\bottomrule' in latex
+
+
+def test_a_seed_counts_once_and_a_run_without_a_score_is_not_counted(tmp_path, monkeypatch):
+  monkeypatch.setattr(report.figures, 'draw', lambda *args: None)
+  dirs = [make(tmp_path / name, seed=seed) for name, seed in (('a', 0), ('b', 1), ('c', 2), ('again', 0))]
+  (dirs[1] / '3_evaluate' / 'metrics.jsonl').unlink()
+  html = report.compare(dirs)[0].read_text()
+  header, *table = cells(html, 'results')
+  assert header[3:] == ['a and 2 more (3 seeds)', 'again']
+  finals = [100 * row['eval/sums/pass@1'] for path in (dirs[0], dirs[2])
+            for row in rows_of(path / '3_evaluate' / 'metrics.jsonl') if row['model'] == 'final']
+  row, = (row for row in table if row[1:3] == ['final', 'pass@1'])
+  assert row[3] == f'{statistics.mean(finals):.1f} ± {statistics.stdev(finals) / math.sqrt(2):.1f} (2 of 3)'
+  assert row[4] == '84.3 ± 1.2'
 
 
 def test_watch_writes_until_the_run_ends(tmp_path):
@@ -359,4 +379,6 @@ def test_a_pattern_names_the_runs_of_a_folder_and_the_table_comes_alone(tmp_path
   (tmp_path / 'sweep' / 'notes').mkdir()
   done = subprocess.run([sys.executable, '-m', 'r1jax.report', f'--workdir={tmp_path}/sweep/*', '--format=csv'],
                         capture_output=True, text=True, check=True)
-  assert done.stdout.splitlines()[0] == 'Task,Model,Score,seed0 and 1 more (2 seeds)'
+  first, *lines = done.stdout.splitlines()
+  assert first == 'task,model,score,run,value,stderr,runs'
+  assert lines and all(',seed0 and 1 more,' in line and line.endswith(',2') for line in lines)
