@@ -373,6 +373,15 @@ def test_watch_writes_until_the_run_ends(tmp_path):
   assert watching.returncode == 0 and 'http-equiv' not in page.read_text() and 'Stopped:' in page.read_text()
 
 
+def test_watch_says_that_nothing_goes_on(tmp_path):
+  work = make(tmp_path / 'run')
+  done = subprocess.run([sys.executable, '-m', 'r1jax.report', f'--workdir={work}', '--watch'], capture_output=True,
+                        text=True, check=True)
+  assert done.stderr == (f'no process of this host holds {work}: the report is written once, --watch has nothing to '
+                         'wait for\n')
+  assert done.stdout == f'{work}/report/index.html\n' and 'http-equiv' not in (work / 'report/index.html').read_text()
+
+
 def test_a_pattern_names_the_runs_of_a_folder_and_the_table_comes_alone(tmp_path):
   for seed in range(2):
     make(tmp_path / 'sweep' / f'seed{seed}', seed=seed)
