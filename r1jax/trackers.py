@@ -42,7 +42,8 @@ def use(names: Sequence[str], workdir: str, config: Mapping[str, Any]) -> None:
   """
   check(names)
   for name in names:
-    if importlib.util.find_spec(name) is None:
+    found = importlib.util.find_spec(name)
+    if found is None or getattr(found, 'origin', '') is None:  # wandb leaves folders ./wandb, which are no package
       raise UserError(f"trackers={name!r}: no package {name}; pip install 'r1jax[{name}]'")
   finish()
   _active.clear()

@@ -197,6 +197,18 @@ def test_results_take_missing_scores_from_scores_json(tmp_path):
   assert (result.model, result.votes(), result.scores['pass@1_stderr']) == ('final', ('cons@64', 0.6), 0.04)
 
 
+def test_scores_json_is_that_of_its_own_model_however_equal_two_are(tmp_path):
+  with metrics.Writer(tmp_path, 'evaluate', tensorboard=False) as writer:
+    for model in ('base', 'final'):
+      writer.write(0, {'model': model, 'eval/sums/pass@1': 0.0})
+  for folder, length in (('sums', 900.0), ('sums.base', 20.0), ('sums.between', 50.0)):
+    (tmp_path / 'eval' / folder).mkdir(parents=True)
+    (tmp_path / 'eval' / folder / 'scores.json').write_text(json.dumps(
+        {'task': 'sums', 'pass@1': 0.0, 'length_tokens': length}))
+  found = {result.model: result.scores['length_tokens'] for result in load.results(load.load(tmp_path))}
+  assert found == {'base': 20.0, 'between': 50.0, 'final': 900.0} and list(found)[-1] == 'final'
+
+
 def test_phases_of_a_step_add_up():
   steps, seconds = figures.phases([
       {'step': 1, 'rollout/seconds': 3.0, 'rewards/seconds': 0.5, 'update/seconds': 1.0, 'step/seconds': 5.0},

@@ -1,9 +1,12 @@
 """Every number of the report against one worked out from the work dir's files by other code than the report's."""
 
+import csv as csv_lib
 import html as html_lib
+import io
 import json
 import math
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -164,7 +167,11 @@ def check_counts(work):
       samples = [sample for row in rows_of(work / stage / 'eval' / rest / 'samples.jsonl') for sample in row['samples']]
     else:
       samples = rows_of(work / stage / 'samples' / f'step_{moment["step"]:08d}.jsonl')
-    assert (moment['samples'], moment['right']) == (len(samples), sum(sample['correct'] for sample in samples)), key
+    values = [sample['value'] for sample in samples if 'value' in sample]
+    verdicts = [sample['correct'] for sample in samples
+                if 'value' not in sample and 'accuracy' in sample.get('rewards', ('accuracy',))]
+    assert (moment['samples'], moment['judged'], moment['right']) == (len(samples), len(verdicts), sum(verdicts)), key
+    assert moment['rule'] == (pytest.approx(statistics.mean(values)) if values else None), key
   return index
 
 
@@ -181,6 +188,71 @@ def test_counts_of_the_browser_are_of_all_samples(work):
   assert list(index)[0] == '3_evaluate/sums', 'the last model comes first'
   steps = [moment['step'] for moment in index.values() if moment['kind'] == 'training']
   assert steps == sorted(steps, reverse=True) and len(steps) == 8
+
+
+def general(work):
+  """Answers that a rule measures, and completions of a training step that no accuracy was asked of."""
+  directory = work / '3_evaluate' / 'eval' / 'general'
+  directory.mkdir()
+  (directory / 'samples.jsonl').write_text(''.join(json.dumps({
+      'task': 'general', 'id': f'scenario-{question}', 'prompt': 'Tell me about a rose.', 'gold': '', 'samples': [
+          {'text': 'A rose is red.', 'tokens': 5, 'finish': 'stop', 'answer': 'A rose is red.',
+           'correct': value == 1.0, 'reason': 'measured', 'value': value} for value in (0.25, 0.5, 1.0)]
+  }) + '\n' for question in range(2)))
+  path = work / '2_rl' / 'samples' / 'step_00000008.jsonl'
+  asked = {'step': 8, 'group': 9, 'sample': 0, 'id': 'rose', 'prompt': 'Tell me about a rose.', 'gold': '',
+           'completion': 'Red.', 'tokens': 3, 'finish': 'stop', 'rewards': {'helpful': 0.5}, 'reasons': {},
+           'reward': 0.5, 'advantage': 0.0, 'correct': False}
+  with open(path, 'a') as file:
+    file.write(json.dumps(asked) + '\n')
+
+
+def test_what_has_no_right_answer_is_neither_right_nor_wrong(work):
+  general(work)
+  report.write(work)
+  index = check_counts(work)
+  of = index['3_evaluate/general']
+  assert (of['samples'], of['judged'], of['right'], round(of['rule'], 4)) == (6, 0, 0, 0.5833)
+  assert index['2_rl/step 8']['judged'] == index['2_rl/step 8']['samples'] - 1
+  report.write(work)  # from the index of what has not changed
+  assert check_counts(work) == index
+
+
+BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+
+
+@pytest.mark.skipif(BROWSER is None, reason='no chromium or chrome')
+@pytest.mark.parametrize('inline', [3 << 20, 0], ids=['in the page', 'in chunks beside it'])
+def test_what_a_browser_shows_is_what_the_files_hold(work, tmp_path, monkeypatch, inline):
+  """The page's own scripts in a browser: matches are counted over all samples, however few are shown."""
+  monkeypatch.setattr(report.samples, 'CHUNK', 2000)
+  monkeypatch.setattr(report.samples, 'INLINE', inline)
+  general(work)
+  report.write(work)
+  page = work / 'report' / 'samples.html'
+  whole = page.read_text()
+  rows = rows_of(work / '3_evaluate' / 'eval' / 'sums.base_worked' / 'samples.jsonl')
+
+  def shown(action, hash_=''):
+    page.write_text(whole.replace('</body>', f'<script>{action}</script></body>'))
+    done = subprocess.run(
+        [BROWSER, '--headless', '--no-sandbox', '--disable-gpu', f'--user-data-dir={tmp_path}/browser',
+         '--virtual-time-budget=10000', '--dump-dom', page.as_uri() + hash_], capture_output=True, text=True,
+        timeout=120, check=True)
+    return html_lib.unescape(re.sub(r'<script.*?</script>', '', done.stdout, flags=re.S))
+
+  of = "by('moment').value = index.findIndex(one => one.key === '3_evaluate/sums.base_worked');"
+  dom = shown(of + "by('verdict').value = '0'; by('search').value = '= 4'; show();")
+  found = [sample for row in rows for sample in row['samples'] if not sample['correct'] and '= 4' in sample['text']]
+  assert f'>{len(found)} of 640 samples match, 0 of these right.<' in dom and 40 < len(found) < 640
+  right = sum(sample['correct'] for row in rows for sample in row['samples'])
+  assert f'>{right} of 640 right, 640 samples of 40 questions.<' in dom
+  dom = shown("by('task').value = 'general'; by('moment').value = 'all'; show();")
+  assert '>6 samples of 2 questions, 6 of them neither right nor wrong.<' in dom and 'rule 0.25' in dom
+  assert dom.count('<article') == 6 and 'class="wrong"' not in dom
+  dom = shown('', '#' + '|'.join(['3_evaluate%2Fsums.base_worked', 'q7', '3']))
+  assert dom.count('<article') == 1 and '= 10' in dom and 'one is shown' in dom
+  assert 'samples that are not here: gone' in shown('', '#gone|q7|3')
 
 
 def test_many_samples_stand_in_chunks_beside_the_page_and_are_not_read_again(work, monkeypatch):
@@ -223,16 +295,16 @@ def test_time_of_rows_that_stand_for_several_steps(work):
 
 def test_environment_is_shown_and_its_absence_said(work):
   assert 'this work dir has no environment.json' in report.write(work).read_text()
-  start = {'command': "r1jax train 'r1_zero:tiny' --workdir=run", 'started': '2031-01-02T09:14:11+00:00',
+  start = {'command': "r1jax train 'r1_zero:tiny' --workdir=run --config.rl.None=None", 'started': '2031-01-02T09:14:11+00:00',
            'r1jax': '0.1.0',
            'commit': 'abc123', 'dirty': True, 'python': '3.11.7', 'packages': {'jax': '0.10.2', 'numpy': '2.1.0'},
-           'platform': 'cpu', 'device_kind': 'cpu', 'devices': 2, 'hosts': 1,
+           'platform': 'cpu', 'device_kind': None, 'devices': 2, 'hosts': 1,
            'host': 'h', 'system': 'Linux-x', 'seed': 3}
   later = {**start, 'started': '2031-01-03T00:00:00+02:00'}
   (work / 'environment.json').write_text(json.dumps({'starts': [start, later]}))
   html = html_lib.unescape(report.write(work).read_text())
   for text in (start['command'], 'abc123, with changes that are in no commit', 'jax 0.10.2, numpy 2.1.0', 'r1jax 0.1.0',
-               'Python 3.11.7', '2 x cpu (cpu), 1 host, Linux-x', '<dd>3</dd>',
+               'Python 3.11.7', '2 x not known (cpu), 1 host, Linux-x', '<dd>3</dd>',
                '2031-01-02 09:14 UTC; 2 starts, the last at 2031-01-02 22:00 UTC'):
     assert text in html, text
 
@@ -259,8 +331,26 @@ def test_seeds_are_one_column_with_mean_and_error(tmp_path, monkeypatch):
   at_4 = drawn['values'][drawn['steps'].index(4)]
   assert at_4 == pytest.approx(statistics.mean(value for value, in lengths), rel=1e-5)
   csv, latex = (runs_lib.text([*dirs, other], form) for form in ('csv', 'latex'))
-  assert f'sums,final,pass@1,{wanted},84.3 ± 1.2' in csv.splitlines()
+  rows = {tuple(row[:4]): list(map(float, row[4:])) for row in csv_lib.reader(io.StringIO(csv))
+          if row[2] == 'pass@1'}
+  assert rows['sums', 'final', 'pass@1', 'seed0 and 2 more'] == pytest.approx(
+      [statistics.mean(finals) / 100, statistics.stdev(finals) / 100 / math.sqrt(3), 3])
+  assert rows['sums', 'final', 'pass@1', 'other'] == pytest.approx([0.8431, 0.0123, 1])
   assert f'sums & final & pass@1 & {wanted.replace("±", "$"+chr(92)+"pm$")} & ' in latex and r'\bottomrule' in latex
+
+
+def test_a_seed_counts_once_and_a_run_without_a_score_is_not_counted(tmp_path, monkeypatch):
+  monkeypatch.setattr(report.figures, 'draw', lambda *args: None)
+  dirs = [make(tmp_path / name, seed=seed) for name, seed in (('a', 0), ('b', 1), ('c', 2), ('again', 0))]
+  (dirs[1] / '3_evaluate' / 'metrics.jsonl').unlink()
+  html = report.compare(dirs)[0].read_text()
+  header, *table = cells(html, 'results')
+  assert header[3:] == ['a and 2 more (3 seeds)', 'again']
+  finals = [100 * row['eval/sums/pass@1'] for path in (dirs[0], dirs[2])
+            for row in rows_of(path / '3_evaluate' / 'metrics.jsonl') if row['model'] == 'final']
+  row, = (row for row in table if row[1:3] == ['final', 'pass@1'])
+  assert row[3] == f'{statistics.mean(finals):.1f} ± {statistics.stdev(finals) / math.sqrt(2):.1f} (2 of 3)'
+  assert row[4] == '84.3 ± 1.2'
 
 
 def test_watch_writes_until_the_run_ends(tmp_path):
@@ -283,10 +373,21 @@ def test_watch_writes_until_the_run_ends(tmp_path):
   assert watching.returncode == 0 and 'http-equiv' not in page.read_text() and 'Stopped:' in page.read_text()
 
 
+def test_watch_says_that_nothing_goes_on(tmp_path):
+  work = make(tmp_path / 'run')
+  done = subprocess.run([sys.executable, '-m', 'r1jax.report', f'--workdir={work}', '--watch'], capture_output=True,
+                        text=True, check=True)
+  assert done.stderr == (f'no process of this host holds {work}: the report is written once, --watch has nothing to '
+                         'wait for\n')
+  assert done.stdout == f'{work}/report/index.html\n' and 'http-equiv' not in (work / 'report/index.html').read_text()
+
+
 def test_a_pattern_names_the_runs_of_a_folder_and_the_table_comes_alone(tmp_path):
   for seed in range(2):
     make(tmp_path / 'sweep' / f'seed{seed}', seed=seed)
   (tmp_path / 'sweep' / 'notes').mkdir()
   done = subprocess.run([sys.executable, '-m', 'r1jax.report', f'--workdir={tmp_path}/sweep/*', '--format=csv'],
                         capture_output=True, text=True, check=True)
-  assert done.stdout.splitlines()[0] == 'Task,Model,Score,seed0 and 1 more (2 seeds)'
+  first, *lines = done.stdout.splitlines()
+  assert first == 'task,model,score,run,value,stderr,runs'
+  assert lines and all(',seed0 and 1 more,' in line and line.endswith(',2') for line in lines)

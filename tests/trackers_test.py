@@ -90,6 +90,15 @@ def test_a_package_that_is_missing_is_named_with_its_extra(tmp_path, monkeypatch
   assert '\n' not in str(caught.value)
 
 
+def test_a_folder_of_the_packages_name_is_no_package(tmp_path, monkeypatch):
+  """Such as the ./wandb that an earlier run left."""
+  monkeypatch.delitem(sys.modules, 'wandb', raising=False)
+  monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+  (tmp_path / 'wandb').mkdir()
+  with pytest.raises(UserError, match=r"pip install 'r1jax\[wandb\]'"):
+    trackers.use(('wandb',), tmp_path, {})
+
+
 @pytest.mark.parametrize('value', [('wandb', 'tensorbored'), 'wandb', (3,)])
 def test_a_config_that_names_another_is_refused(value):
   config = runs.experiment('r1_zero', 'tiny')

@@ -71,6 +71,10 @@ def _watch(workdirs: list[str]) -> None:
   if len(workdirs) > 1:
     raise UserError(f'--watch is of one work dir, not of {len(workdirs)}')
   path, written, running = pathlib.Path(workdirs[0]), -1.0, True
+  if not state.is_held(path):
+    print(f'no process of this host holds {path}: the report is written once, --watch has nothing to wait for',
+          file=sys.stderr)
+    return
   while running:
     running, changed = state.is_held(path), state.last_change(path)
     if changed > written and running:

@@ -3,6 +3,8 @@
 FORM = '''<nav>
 <label>From <select id="moment"></select></label>
 <label>beside <select id="other"></select></label>
+<label>Task <select id="task"></select></label>
+<label>Model <select id="model"></select></label>
 <label>Show <select id="verdict"><option value="">right and wrong</option>
 <option value="1">right</option><option value="0">wrong</option></select></label>
 <label>end <select id="finish"><option value="">any</option>
@@ -12,7 +14,7 @@ FORM = '''<nav>
 <input id="most" type="number" min="0" placeholder="to"></label>
 <label>Search <input id="search" type="search" placeholder="in questions and answers"></label>
 </nav>
-<p class="faint" id="counts"></p>
+<p class="faint"><span id="counts"></span> <b id="matches"></b></p>
 <div id="list"></div>
 <p><button id="more" hidden>show more</button></p>'''
 
@@ -20,7 +22,7 @@ SCRIPT = r'''
 const PAGE = 40;  // samples shown at once
 const by = id => document.getElementById(id);
 const index = JSON.parse(by('index').textContent);
-const chunks = new Map(), waiting = new Map();
+const chunks = new Map(), waiting = new Map(), coming = new Map();
 let turn = 0, walk = null;
 
 function chunk(name, questions) {
@@ -30,13 +32,20 @@ function chunk(name, questions) {
 
 function load(name) {
   if (chunks.has(name)) return Promise.resolve(chunks.get(name));
-  return new Promise((found, failed) => {
+  if (!coming.has(name)) coming.set(name, new Promise((found, failed) => {  // what lists and what counts share it
     const script = document.createElement('script');
     script.src = 'samples/' + encodeURIComponent(name);
-    waiting.set(name, () => { waiting.delete(name); script.remove(); found(chunks.get(name)); drop(); });
-    script.onerror = () => failed(new Error('samples/' + name + ' is not beside this page'));
+    waiting.set(name, () => found(chunks.get(name)));
+    script.onload = script.onerror = () => {
+      waiting.delete(name);
+      coming.delete(name);
+      script.remove();
+      failed(new Error('samples/' + name + ' is not beside this page'));  // of one that was found it changes nothing
+      drop();
+    };
     document.head.append(script);
-  });
+  }));
+  return coming.get(name);
 }
 
 function drop() {  // of many chunks only the newest are kept
@@ -56,10 +65,18 @@ function node(tag, text, name, ...inside) {
   return made;
 }
 
+const said = number => number.toLocaleString('en');
+
 function title(moment) {
-  const share = (100 * moment.right / moment.samples).toFixed(1) + ' %';
   const what = moment.kind === 'evaluation' ? moment.model + ' on ' + moment.task : 'step ' + moment.step;
-  return what + ', ' + moment.stage + ': ' + share + ' of ' + moment.samples.toLocaleString('en');
+  const parts = [];
+  if (moment.judged) parts.push((100 * moment.right / moment.judged).toFixed(1) + ' % of ' + said(moment.judged));
+  if (moment.rule != null) parts.push('rule ' + short(moment.rule) + ' of ' + said(moment.samples - moment.judged));
+  return what + ', ' + moment.stage + ': ' + (parts.join(', ') || said(moment.samples) + ' samples');
+}
+
+function share(question) {
+  return question.judged ? question.right + ' of ' + question.judged + ' right' : question.n + ' answers';
 }
 
 function coloured(text) {
@@ -73,7 +90,8 @@ function coloured(text) {
 const short = value => +Number(value).toPrecision(4);
 
 function sample(moment, question, one) {
-  const facts = node('div', '', 'facts', node('b', one.right ? 'right' : 'wrong', one.right ? 'right' : 'wrong'));
+  const facts = node('div', '', 'facts');
+  if (one.right != null) facts.append(node('b', one.right ? 'right' : 'wrong', one.right ? 'right' : 'wrong'));
   if (one.answer) facts.append(node('span', 'said ' + one.answer));
   for (const [name, value] of Object.entries(one.facts)) facts.append(node('span', name + ' ' + short(value)));
   if (one.tokens != null) facts.append(node('span', one.tokens.toLocaleString('en') + ' tokens'));
@@ -92,11 +110,11 @@ function sample(moment, question, one) {
 }
 
 function card(moment, question, samples, beside) {
-  const facts = ['Question ' + question.id, ...(question.gold ? ['answer ' + question.gold] : []),
-                 question.right + ' of ' + question.n + ' right'];
+  const facts = ['Question ' + question.id, ...(question.gold ? ['answer ' + question.gold] : []), share(question)];
   const prompt = node('pre', question.prompt);
   prompt.dir = 'auto';
-  const made = node('div', '', 'question', node('h3', facts.join(' · ')), prompt);
+  const made = node('div', '', 'question', node('h3', facts.join(' · ')),
+    ...(by('moment').value === 'all' ? [node('p', title(moment), 'faint')] : []), prompt);
   const mine = samples.map(one => sample(moment, question, one));
   if (!beside) made.append(...mine);
   else {
@@ -104,7 +122,7 @@ function card(moment, question, samples, beside) {
     const theirs = few.map(one => sample(beside.moment, other, one));
     made.append(node('div', '', 'two', node('div', '', '', node('h4', title(moment)), ...mine),
       node('div', '', '', node('h4', title(beside.moment)), ...theirs,
-        node('div', other.right + ' of ' + other.n + ' right', 'facts'))));
+        node('div', share(other), 'facts'))));
   }
   return made;
 }
@@ -119,10 +137,16 @@ function wanted() {
       text => text.toLowerCase().includes(words)));
 }
 
+function chosen(linked) {
+  if (linked) return [linked.moment];
+  if (by('moment').value !== 'all') return [index[by('moment').value]];
+  const fits = (field, moment) => !by(field).value || moment[field] === by(field).value;
+  return index.filter(moment => fits('task', moment) && fits('model', moment));
+}
+
 async function* cards(linked) {
   const other = index[by('other').value], keep = wanted();
-  const moments = linked ? [linked.moment] : by('moment').value === 'all' ? index : [index[by('moment').value]];
-  for (const moment of moments) {
+  for (const moment of chosen(linked)) {
     const theirs = new Map();
     if (other && !linked) for await (const question of questions(other)) theirs.set(question.id, question);
     for await (const question of questions(moment)) {
@@ -151,25 +175,51 @@ async function more() {
   by('more').hidden = false;
 }
 
+async function count(moments, keep) {  // matches among all samples, whether they are shown or not
+  const mine = turn, all = moments.reduce((total, moment) => total + moment.samples, 0);
+  let found = 0, judged = 0, right = 0, seen = 0, paused = performance.now();
+  for (const moment of moments) for await (const question of questions(moment)) {
+    if (mine !== turn) return;
+    seen += question.n;
+    for (const one of question.samples) if (keep(question, one)) {
+      found++;
+      judged += one.right != null;
+      right += one.right ?? 0;
+    }
+    if (performance.now() - paused < 50) continue;
+    by('matches').textContent = said(found) + ' match so far, ' + said(seen) + ' of ' + said(all) + ' looked through.';
+    await new Promise(later => setTimeout(later));
+    paused = performance.now();
+  }
+  if (mine === turn) by('matches').textContent = said(found) + ' of ' + said(all) + ' samples match'
+    + (judged ? ', ' + said(right) + ' of these right.' : '.');
+}
+
 function show(linked) {
   turn++;
   by('list').replaceChildren();
-  const chosen = linked ? [linked.moment] : by('moment').value === 'all' ? index : [index[by('moment').value]];
-  const sum = name => chosen.reduce((total, moment) => total + moment[name], 0);
-  by('counts').textContent = sum('right').toLocaleString('en') + ' of '
-    + sum('samples').toLocaleString('en') + ' samples right, '
-    + sum('questions').toLocaleString('en') + ' questions'
-    + (linked ? '; one sample is shown: change a filter for the others' : '') + '.';
+  const moments = chosen(linked), sum = name => moments.reduce((total, moment) => total + moment[name], 0);
+  const parts = [said(sum('samples')) + ' samples of ' + said(sum('questions')) + ' questions'];
+  if (sum('judged')) parts.unshift(said(sum('right')) + ' of ' + said(sum('judged')) + ' right');
+  if (sum('judged') < sum('samples'))
+    parts.push(said(sum('samples') - sum('judged')) + ' of them neither right nor wrong');
+  by('counts').textContent = parts.join(', ') + (linked ? '; one is shown: change a filter for the others' : '') + '.';
+  by('matches').textContent = '';
+  const failed = error => by('list').append(node('p', error.message, 'warning'));
   walk = cards(linked);
-  more().catch(error => by('list').append(node('p', error.message, 'warning')));
+  more().catch(failed);
+  if (!linked && ['verdict', 'finish', 'least', 'most', 'search'].some(id => by(id).value !== ''))
+    count(moments, wanted()).catch(() => {});  // the list says why
 }
 
 function follow() {
-  const [key, id, i] = location.hash.slice(1).split('|').map(decodeURIComponent);
-  const at = index.findIndex(moment => moment.key === key);
-  if (at < 0) return show();
-  by('moment').value = at;
-  show(id === undefined ? undefined : {moment: index[at], id, i});
+  let parts = [''];
+  try { parts = location.hash.slice(1).split('|').map(decodeURIComponent); } catch { }
+  const [key, id, i] = parts, at = index.findIndex(moment => moment.key === key);
+  if (at >= 0) by('moment').value = at;
+  show(at < 0 || id === undefined ? undefined : {moment: index[at], id, i});
+  if (location.hash.length > 1 && at < 0)
+    by('list').before(node('p', 'The link is to samples that are not here: ' + key, 'warning'));
 }
 
 function start() {
@@ -179,8 +229,15 @@ function start() {
   });
   by('moment').append(new Option('everything', 'all'));
   by('other').prepend(new Option('nothing', '', true, true));
-  const filters = ['moment', 'other', 'verdict', 'finish', 'least', 'most', 'search'];
+  for (const id of ['task', 'model']) {
+    const names = [...new Set(index.map(moment => moment[id]).filter(Boolean))];
+    by(id).append(new Option('any', ''), ...names.map(name => new Option(name, name)));
+    by(id).parentElement.hidden = names.length < 2;
+  }
+  const filters = ['moment', 'other', 'task', 'model', 'verdict', 'finish', 'least', 'most', 'search'];
   for (const id of filters) by(id).addEventListener('input', () => {
+    if (id === 'task' || id === 'model') by('moment').value = 'all';
+    if (id === 'moment') by('task').value = by('model').value = '';
     if (location.hash) history.replaceState(null, '', location.pathname + location.search);
     show();
   });

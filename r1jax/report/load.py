@@ -183,24 +183,25 @@ def results(run: Run) -> list[Result]:
         scores = {match['score']: value for name, value in row.items()
                   if (match := EVALUATION.fullmatch(name)) and match['task'] == task and number(value) is not None}
         found[task, str(model)] = Result(task, str(model), row['step'], scores)
-  for scores in _scores(run):
-    for result in found.values():
-      # The file does not name its model; an equal pass@1 on the same task does.
-      if scores.get('task') == result.task and scores.get('pass@1') == result.scores.get('pass@1'):
-        result.scores = {**_numbers(scores), **result.scores}
-    if (isinstance(scores.get('task'), str) and number(scores.get('pass@1')) is not None
-        and not any(task == scores['task'] for task, _ in found)):
-      found[scores['task'], 'evaluated'] = Result(scores['task'], 'evaluated', 0, _numbers(scores))
+  for model, scores in _scores(run):
+    task = scores.get('task')
+    if not isinstance(task, str) or number(scores.get('pass@1')) is None:
+      continue
+    known = found.setdefault((task, model), Result(task, model, 0, {}))
+    if known.scores.get('pass@1') in (None, scores['pass@1']):  # else a row of another evaluation, which is newer
+      known.scores = {**_numbers(scores), **known.scores}
   order = {'base': 0, 'final': 2}
   by_task = list(dict.fromkeys(task for task, _ in found))
   return sorted(found.values(), key=lambda result: (by_task.index(result.task), order.get(result.model, 1)))
 
 
-def _scores(run: Run) -> list[dict]:
-  """Every eval/TASK/scores.json of the stages that only evaluate."""
+def _scores(run: Run) -> list[tuple[str, dict]]:
+  """(model, scores) of every eval/TASK[.MODEL]/scores.json of the stages that only evaluate."""
   directories = [stage.path for stage in run.stages if not stage.is_training] or ([run.path] if not run.stages else [])
   paths = [path for directory in directories for path in sorted(directory.glob('eval/**/scores.json'))]
-  return [scores for path in paths if isinstance(scores := attempt(run, json_of, path), dict)]
+  last = 'final' if run.stages else 'evaluated'
+  return [(path.parent.name.partition('.')[2] or last, scores) for path in paths
+          if isinstance(scores := attempt(run, json_of, path), dict)]
 
 
 def _numbers(scores: dict) -> dict[str, float]:

@@ -138,6 +138,7 @@ def page(title: str, body: Iterable[str], script: str = '', *, colours: tuple[Se
   for mark, of in zip(('%LIGHT%', '%DARK%'), colours):
     css = css.replace(mark, ' '.join(f'--c{index}: {colour};' for index, colour in enumerate(of)))
   again = f'<meta http-equiv="refresh" content="{reload}">\n' if reload else ''
+  script += KEEP if reload else ''
   tail = f'<script>{script}</script>\n' if script else ''
   return ('<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
           '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -188,6 +189,21 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: in
       for number, row in enumerate(rows))
   return (f'<div class="scroll{" tight" if tight else ""}"><table>\n<thead><tr>{head}</tr></thead>\n'
           f'<tbody>\n{body}</tbody></table></div>')
+
+
+# A page that reads itself again stays where it was, with what was unfolded.
+KEEP = '''
+const summaries = () => [...document.querySelectorAll('details')].map((of, at) => [of, at + of.firstChild.textContent]);
+try {
+  const kept = JSON.parse(sessionStorage.getItem(location.pathname) ?? '{}');
+  for (const [of, name] of summaries()) if (kept.open?.includes(name)) of.open = true;
+  if (kept.at) scrollTo(0, kept.at);
+} catch { }  // a browser that keeps nothing for files
+addEventListener('pagehide', () => {
+  const open = summaries().filter(pair => pair[0].open).map(pair => pair[1]);
+  try { sessionStorage.setItem(location.pathname, JSON.stringify({open, at: scrollY})); } catch { }
+});
+'''
 
 
 CHARTS = '''

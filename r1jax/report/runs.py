@@ -51,8 +51,8 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   head = ['<h1>Runs compared</h1>', f'<p class="lead">{lead}: {page.escape(", ".join(names(runs)))}</p>',
           *parts.warnings(warnings), page.contents(body)]
   if several:
-    head.append('<p class="faint">Lines are means over the seeds of a group, bands one standard error to either side.'
-                '</p>')
+    head.append('<p class="faint">Lines are means over the seeds of a group, bands one standard error to either side; '
+                'they reach as far as every run of the group does.</p>')
   metrics.replace_file(out / 'compare.html', page.page('Runs compared', head + body, page.CHARTS, colours=parts.COLOURS)
                        .encode('utf-8'))
   return out / 'compare.html', warnings
@@ -71,11 +71,16 @@ def flat(config, before: str = '') -> dict[str, object]:
 
 
 def grouped(runs: Sequence[load.Run]) -> dict[str, list[load.Run]]:
-  """Name -> the runs of equal configs but for the seed; a run without a config is alone."""
-  found = {}
+  """Name -> the runs of equal configs but for the seed; a run without a config is alone, and so is one whose seed
+  another run of the group has: it would count twice."""
+  found, taken = {}, {}
   for name, run in zip(names(runs), runs):
-    same = {key: value for key, value in flat(run.config).items() if key not in SEEDS}
-    found.setdefault(json.dumps(same, sort_keys=True) if same else name, []).append((name, run))
+    config = flat(run.config)
+    same = {key: value for key, value in config.items() if key not in SEEDS}
+    key = json.dumps(same, sort_keys=True) if same else name
+    again = taken.setdefault((key, json.dumps([config.get(seed) for seed in SEEDS])), [])
+    found.setdefault((key, len(again)), []).append((name, run))
+    again.append(name)
   return {(of[0][0] if len(of) == 1 else f'{of[0][0]} and {len(of) - 1} more'): [run for _, run in of]
           for of in found.values()}
 
@@ -95,32 +100,48 @@ def _said(config: dict, key: str) -> str:
   return json.dumps(config[key], ensure_ascii=False) if key in config else ABSENT
 
 
-def results(groups: dict[str, list[load.Run]]) -> tuple[list[str], list[list[str]]]:
-  """Rows of (task, model, score), a column for each group."""
+Cells = dict[tuple[str, str, str], dict[str, list[tuple[float, float | None]]]]
+
+
+def collected(groups: dict[str, list[load.Run]]) -> Cells:
+  """(task, model, score) -> group -> (value, its standard error over questions) of each run that has one."""
   cells = {}
   for name, of in groups.items():
     for run in of:
       for result in load.results(run):
-        scores = ['pass@1', result.votes()[0], result.passes()[0], 'length_tokens', 'truncated']
-        for score in scores:
+        for score in ('pass@1', result.votes()[0], result.passes()[0], 'length_tokens', 'truncated'):
           if score in result.scores:
-            key = (result.task, result.model, score)
-            cells.setdefault(key, {}).setdefault(name, []).append(
-                (result.scores[score], result.scores.get('pass@1_stderr') if score == 'pass@1' else None))
+            error = result.scores.get('pass@1_stderr') if score == 'pass@1' else None
+            cells.setdefault((result.task, result.model, score), {}).setdefault(name, []).append(
+                (result.scores[score], error))
+  return cells
+
+
+def results(groups: dict[str, list[load.Run]]) -> tuple[list[str], list[list[str]]]:
+  """Rows of (task, model, score), a column for each group."""
   header = ['Task', 'Model', 'Score', *(f'{name} ({len(of)} seeds)' if len(of) > 1 else name
                                         for name, of in groups.items())]
-  return header, [[task, model, score.replace('_', ' '), *(cell(of.get(name, []), score) for name in groups)]
-                  for (task, model, score), of in cells.items()]
+  return header, [[task, model, score.replace('_', ' '),
+                   *(cell(of.get(name, []), score, len(groups[name])) for name in groups)]
+                  for (task, model, score), of in collected(groups).items()]
 
 
-def cell(values: list[tuple[float, float | None]], score: str) -> str:
-  """'86.2 ± 1.1': the mean of several with its standard error, or one with its own."""
+def cell(values: list[tuple[float, float | None]], score: str, runs: int = 1) -> str:
+  """'86.2 ± 1.1': the mean of several with its standard error, or one with its own; how many, where some have none."""
   if not values:
     return '–'
-  numbers = [value for value, _ in values]
-  error = statistics.stdev(numbers) / math.sqrt(len(numbers)) if len(numbers) > 1 else values[0][1]
+  mean, error = pooled(values)
   look = (lambda value: f'{value:.1f}') if score == 'length_tokens' else parts.percent
-  return look(statistics.fmean(numbers)) + (f' ± {look(error)}' if error is not None else '')
+  few = f' ({len(values)} of {runs})' if len(values) < runs else ''
+  return look(mean) + (f' ± {look(error)}' if error is not None else '') + few
+
+
+def pooled(values: list[tuple[float, float | None]]) -> tuple[float, float | None]:
+  """Mean and standard error over seeds, or of a single one its own."""
+  numbers = [value for value, _ in values]
+  if len(numbers) == 1:
+    return values[0]
+  return statistics.fmean(numbers), statistics.stdev(numbers) / math.sqrt(len(numbers))
 
 
 def averaged(runs: list[list[dict]]) -> tuple[list[dict], list[dict]]:
@@ -139,12 +160,18 @@ def averaged(runs: list[list[dict]]) -> tuple[list[dict], list[dict]]:
 
 
 def text(workdirs: Sequence[str | pathlib.Path], form: str) -> str:
-  """The table of results alone, as 'csv' or 'latex'."""
-  header, rows = results(grouped([load.load(workdir) for workdir in workdirs]))
+  """Results alone: 'csv', a line for each score of each group as numbers (shares of 1), or the table as 'latex'."""
+  groups = grouped([load.load(workdir) for workdir in workdirs])
   if form == 'csv':
     out = io.StringIO()
-    csv.writer(out, lineterminator='\n').writerows([header, *rows])
+    writer = csv.writer(out, lineterminator='\n')
+    writer.writerow(['task', 'model', 'score', 'run', 'value', 'stderr', 'runs'])
+    for (task, model, score), cells in collected(groups).items():
+      for name, values in cells.items():
+        mean, error = pooled(values)
+        writer.writerow([task, model, score, name, mean, '' if error is None else error, len(values)])
     return out.getvalue()
+  header, rows = results(groups)
   quote = lambda value: ''.join({'±': r'$\pm$', '–': '--', '\\': r'\textbackslash{}', '~': r'\textasciitilde{}',
                                  '^': r'\textasciicircum{}'}.get(c, f'\\{c}' if c in '&%$#_{}' else c) for c in value)
   lines = [' & '.join(map(quote, row)) + r' \\' for row in [header, *rows]]

@@ -17,7 +17,7 @@ from r1jax.report import browser, chart, load, page
 
 CHUNK = 1 << 20  # characters of a chunk, from which on the next question begins another
 INLINE = 3 << 20  # bytes of chunks that stand in the page itself
-FORMAT = 1  # of chunks: others are written anew
+FORMAT = 2  # of chunks: others are written anew
 
 
 @dataclasses.dataclass
@@ -33,8 +33,14 @@ class Moment:
   prefill: str = ''
   questions: int = 0
   samples: int = 0
+  judged: int = 0  # of the samples, those that are right or wrong: general questions have no right answer
   right: int = 0
+  rule: float | None = None  # mean value of those that a rule measures instead
   chunks: list[str] = dataclasses.field(default_factory=list)
+
+
+SAID = ('correct', 'measured')  # reasons that say no more than the verdict or the value beside them
+COUNTS = ('questions', 'samples', 'judged', 'right', 'rule', 'chunks')
 
 
 def write(run: load.Run, out: pathlib.Path) -> list[Moment]:
@@ -48,8 +54,8 @@ def write(run: load.Run, out: pathlib.Path) -> list[Moment]:
     stamp = [at.st_mtime_ns, at.st_size, moment.prefill]
     known = before.get(moment.key)
     if known and known['stamp'] == stamp and all((place / name).exists() for name in known['chunks']):
-      moment.questions, moment.samples, moment.right = known['counts']
-      moment.chunks = known['chunks']
+      for name in COUNTS:
+        setattr(moment, name, known[name])
     else:
       try:
         _write_chunks(moment, place)
@@ -58,8 +64,7 @@ def write(run: load.Run, out: pathlib.Path) -> list[Moment]:
         continue
     if moment.samples:
       found.append(moment)
-    index[moment.key] = {'stamp': stamp, 'counts': [moment.questions, moment.samples, moment.right],
-                         'chunks': moment.chunks}
+    index[moment.key] = {'stamp': stamp, **{name: getattr(moment, name) for name in COUNTS}}
   if not found:
     return []
   metrics.replace_file(place / 'index.json', json.dumps({'format': FORMAT, **index}).encode())
@@ -99,7 +104,7 @@ def prefill(run: load.Run, directory: pathlib.Path, model: str) -> str:
 def _write_chunks(moment: Moment, place: pathlib.Path) -> None:
   """Raises ValueError for a line that is no question."""
   stem = re.sub(r'[^\w.-]+', '_', moment.key)
-  questions, size = [], 0
+  questions, size, measured = [], 0, []
 
   def close():
     name = f'{stem}-{len(moment.chunks)}.js'
@@ -110,7 +115,9 @@ def _write_chunks(moment: Moment, place: pathlib.Path) -> None:
   for question in _questions(moment):
     moment.questions += 1
     moment.samples += question['n']
+    moment.judged += question['judged']
     moment.right += question['right']
+    measured += [sample['facts']['rule'] for sample in question['samples'] if 'rule' in sample['facts']]
     questions.append(question)
     size += sum(len(sample['text']) for sample in question['samples']) + len(question['prompt'])
     if size > CHUNK:
@@ -118,6 +125,7 @@ def _write_chunks(moment: Moment, place: pathlib.Path) -> None:
       questions, size = [], 0
   if questions:
     close()
+  moment.rule = sum(measured) / len(measured) if measured else None
 
 
 def _questions(moment: Moment) -> Iterator[dict]:
@@ -153,18 +161,22 @@ def _lines(path: pathlib.Path) -> Iterator[dict]:
 
 def _question(row: dict, samples: list[dict], before: str) -> dict:
   return {'id': _text(row.get('id')), 'prompt': _text(row.get('prompt')), 'gold': _text(row.get('gold')),
-          'prefill': _text(before), 'n': len(samples), 'right': sum(sample['right'] for sample in samples),
-          'samples': samples}
+          'prefill': _text(before), 'n': len(samples), 'samples': samples,
+          'judged': sum(sample['right'] is not None for sample in samples),
+          'right': sum(sample['right'] or 0 for sample in samples)}
 
 
 def _sample(index: int, row: dict) -> dict:
+  """right: 1, 0, or None of an answer that nothing calls right or wrong."""
   rewards = row.get('rewards') if isinstance(row.get('rewards'), dict) else {}
   reasons = row.get('reasons') if isinstance(row.get('reasons'), dict) else {}
   facts = {'reward': row.get('reward'), **rewards, 'advantage': row.get('advantage'), 'rule': row.get('value')}
-  return {'i': row.get('sample', index), 'text': _text(row.get('completion')), 'right': int(bool(row.get('correct'))),
+  unjudged = load.number(row.get('value')) is not None or (rewards and 'accuracy' not in rewards)
+  return {'i': row.get('sample', index), 'text': _text(row.get('completion')),
+          'right': None if unjudged else int(bool(row.get('correct'))),
           'tokens': row.get('tokens'), 'finish': row.get('finish'), 'answer': _text(row.get('answer')),
           'facts': {name: value for name, value in facts.items() if load.number(value) is not None},
-          'why': {name: _text(value) for name, value in reasons.items() if value and value != 'correct'}}
+          'why': {name: _text(value) for name, value in reasons.items() if value not in (None, '', *SAID)}}
 
 
 def _text(value: Any) -> str:
@@ -172,7 +184,7 @@ def _text(value: Any) -> str:
 
 
 def _page(name: str, found: list[Moment], place: pathlib.Path) -> str:
-  fields = ('key', 'kind', 'stage', 'task', 'model', 'step', 'questions', 'samples', 'right', 'chunks')
+  fields = ('key', 'kind', 'stage', 'task', 'model', 'step', *COUNTS)
   index = [{field: getattr(moment, field) for field in fields} for moment in found]
   files = [place / chunk for moment in found for chunk in moment.chunks]
   inline = ''

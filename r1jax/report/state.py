@@ -85,13 +85,14 @@ def facts(run: load.Run) -> str:
   if starts:
     last, packages = starts[-1], starts[-1].get('packages') or {}
     dirty = ', with changes that are in no commit' if last.get('dirty') else ''
-    rows += [('Command', _known(last.get('command'))), ('Started', _when(starts[0].get('started')) + (
+    rows += [('Command', last.get('command') or 'not known'), ('Started', _when(starts[0].get('started')) + (
         f'; {len(starts)} starts, the last at {_when(last.get("started"))}' if len(starts) > 1 else '')),
              ('Commit', f'{last["commit"]}{dirty}' if last.get('commit') else 'not known'),
-             ('Versions', ', '.join([f'r1jax {last.get("r1jax")}', f'Python {last.get("python")}',
-                                     *(_known(f'{name} {version}') for name, version in packages.items())])),
-             ('Device', _known(f'{last.get("devices")} x {last.get("device_kind")} ({last.get("platform")}), '
-                               f'{last.get("hosts")} host{"s" * (last.get("hosts") != 1)}, {last.get("system")}'))]
+             ('Versions', ', '.join(f'{name} {_known(version)}' for name, version in (
+                 ('r1jax', last.get('r1jax')), ('Python', last.get('python')), *packages.items()))),
+             ('Device', f'{_known(last.get("devices"))} x {_known(last.get("device_kind"))} '
+                        f'({_known(last.get("platform"))}), {_known(last.get("hosts"))} '
+                        f'host{"s" * (last.get("hosts") != 1)}, {_known(last.get("system"))}')]
   if seed is not None:
     rows.append(('Seed', seed))
   if not starts:
@@ -100,12 +101,14 @@ def facts(run: load.Run) -> str:
       f'<dt>{page.escape(name)}</dt><dd>{page.escape(value)}</dd>' for name, value in rows) + '</dl>'
 
 
-def _known(text: Any) -> str:
-  return str(text).replace('None', 'not known')
+def _known(value: Any) -> str:
+  return 'not known' if value is None else str(value)
 
 
 def _when(text: Any) -> str:
   """In UTC, to the minute."""
+  if text is None:
+    return 'not known'
   try:
     return datetime.datetime.fromisoformat(str(text)).astimezone(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC')
   except ValueError:
