@@ -166,7 +166,8 @@ async function more() {
     const next = await walk.next();
     if (mine !== turn) return;
     if (next.done) {
-      if (!by('list').children.length) by('list').append(node('p', 'None here.', 'faint'));
+      if (!by('list').children.length) by('list').append(
+        node('p', 'None here' + (by('other').value ? ' of a question that both were asked.' : '.'), 'faint'));
       return;
     }
     by('list').append(next.value[0]);
@@ -199,10 +200,9 @@ function show(linked) {
   turn++;
   by('list').replaceChildren();
   const moments = chosen(linked), sum = name => moments.reduce((total, moment) => total + moment[name], 0);
-  const parts = [said(sum('samples')) + ' samples of ' + said(sum('questions')) + ' questions'];
-  if (sum('judged')) parts.unshift(said(sum('right')) + ' of ' + said(sum('judged')) + ' right');
-  if (sum('judged') < sum('samples'))
-    parts.push(said(sum('samples') - sum('judged')) + ' of them neither right nor wrong');
+  const parts = [said(sum('questions')) + ' questions'], open = sum('samples') - sum('judged');
+  if (open) parts.unshift(said(open) + ' samples neither right nor wrong');
+  if (sum('judged')) parts.unshift(said(sum('right')) + ' of ' + said(sum('judged')) + ' samples right');
   by('counts').textContent = parts.join(', ') + (linked ? '; one is shown: change a filter for the others' : '') + '.';
   by('matches').textContent = '';
   const failed = error => by('list').append(node('p', error.message, 'warning'));

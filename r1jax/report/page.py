@@ -50,9 +50,11 @@ path.d1 { stroke-dasharray: 7 4; } path.d2 { stroke-dasharray: 2 3; } path.d3 { 
 .tip { position: absolute; top: 1.6rem; pointer-events: none; background: var(--paper);
   border: 1px solid var(--line); border-radius: 8px;
   padding: .3rem .55rem; font-size: .78rem; z-index: 2; white-space: nowrap; font-variant-numeric: tabular-nums; }
-button.csv { font: inherit; font-size: .8rem; color: var(--accent); background: none; border: 0; padding: 0;
+button.csv { display: block; font: inherit; font-size: .8rem; color: var(--accent); background: none;
+  border: 0; padding: 0;
   cursor: pointer; text-align: left; margin-top: .4rem; }
-svg.pipeline { width: 100%; height: auto; max-height: 34rem; } .stage rect { fill: var(--card); stroke: var(--line);
+svg.pipeline { display: block; margin: 0 auto; width: 100%; height: auto;
+  max-height: 34rem; } .stage rect { fill: var(--card); stroke: var(--line);
   stroke-width: 1.2; } .stage text { fill: var(--ink); font-size: 12px; }
 .stage.running rect { stroke: var(--accent); stroke-width: 2.5; } .stage.waiting { opacity: .55; }
   .stage.waiting rect { stroke-dasharray: 4 3; }
@@ -61,7 +63,7 @@ svg.pipeline { width: 100%; height: auto; max-height: 34rem; } .stage rect { fil
 .facts-of-run { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; font-size: .9rem;
   margin: .8rem 0 0; } .facts-of-run dt { color: var(--faint); }
 .facts-of-run dd { margin: 0; overflow-wrap: anywhere; } .toc { font-size: .9rem; line-height: 1.9;
-  margin: 1rem 0 0; max-width: none; }
+  margin: 1rem 0 .8rem; max-width: none; }
 .toc a { margin-right: 1rem; white-space: nowrap; } .scroll + .scroll { margin-top: 1rem; }
   .answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0 1.1rem; }
   .answers .sample { min-width: 0; }
@@ -75,6 +77,9 @@ th, td { padding: .6rem .95rem; text-align: right; white-space: nowrap; border-t
 thead th { border-top: 0; color: var(--faint); font-weight: 500; font-size: .84rem; }
 th:first-child, td:first-child, th.text, td.text { text-align: left; }
 tr.strong td { font-weight: 620; }
+.tight .wrap { text-align: left; }
+@media (min-width: 900px) { .tight td.wrap { white-space: normal; min-width: 8.5rem; } }
+.of { margin: 1.2rem 0 .4rem; font-weight: 550; }
 .tight table { font-size: .86rem; } .tight th, .tight td { padding: .45rem .55rem; }
 details { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .7rem 1rem;
   margin: .7rem 0; }
@@ -105,7 +110,8 @@ select { font: inherit; color: var(--ink); background: var(--card); border: 1px 
 .facts b { font-weight: 620; } .right { color: var(--right); } .wrong { color: var(--wrong); }
   .tag { color: var(--accent); }
 [hidden] { display: none !important; }
-@media (max-width: 520px) { nav { position: static; } .two { grid-template-columns: 1fr; }
+@media (max-width: 520px) { nav { position: static; }
+  #verdict, #finish, #task, #model { width: 6.3rem; } .two { grid-template-columns: 1fr; }
   main { padding: 1.5rem .8rem 3rem; } h1 { font-size: 1.5rem; } .tiles { grid-template-columns: 1fr 1fr;
   gap: .6rem; }
   .tile b { font-size: 1.1rem; } figure { padding: .8rem .7rem; } th, td { padding: .5rem .65rem; } }
@@ -179,9 +185,13 @@ def contents(body: Sequence[str]) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1, strong: Sequence[int] = (),
-          *, tight: bool = False) -> str:
-  """The first `text_columns` to the left, numbers to the right; rows whose index is in `strong` in bold."""
-  cell = lambda tag, index, value: f'<{tag}{" class=text" if index < text_columns else ""}>{escape(value)}</{tag}>'
+          *, tight: bool = False, wrap: bool = False) -> str:
+  """The first `text_columns` to the left, numbers to the right; rows whose index is in `strong` in bold; with `wrap`
+  the last column, of texts, may take several lines."""
+  def cell(tag, index, value):
+    kind = ' class=text' if index < text_columns else ' class=wrap' if wrap and index == len(header) - 1 else ''
+    return f'<{tag}{kind}>{escape(value)}</{tag}>'
+
   head = ''.join(cell('th', index, value) for index, value in enumerate(header))
   body = ''.join(
       f'<tr{" class=strong" if number in strong else ""}>'

@@ -34,7 +34,7 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   if rows:
     what = ('Mean over seeds ± its standard error; of a single run the standard error over questions.' if several
             else '± is the standard error over questions.')
-    body += [page.heading('Results'), page.table(header, rows, 3),
+    body += [page.heading('Results'), *_tables(header[3:], rows),
              f'<p class="faint" style="margin-top:.7rem">Accuracies in per cent. {what}</p>']
   for kind, prefix, pick in (('Reinforcement learning', 'compare_rl', lambda run: run.rl),
                              ('Supervised training', 'compare_supervised', lambda run: run.supervised)):
@@ -56,6 +56,19 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   metrics.replace_file(out / 'compare.html', page.page('Runs compared', head + body, page.CHARTS, colours=parts.COLOURS)
                        .encode('utf-8'))
   return out / 'compare.html', warnings
+
+
+def _tables(columns: list[str], rows: list[list[str]]) -> list[str]:
+  """Models by runs: for each task and score one, so that a narrow page has room for its numbers."""
+  by_score = {}
+  for task, model, score, *cells in rows:
+    by_score.setdefault((task, score), []).append([model, *cells])
+  parts = []
+  for (task, score), models in by_score.items():
+    unit = score if score == 'length tokens' else f'{score}, %'
+    parts += [f'<p class="of">{page.escape(f"{unit} · {task}")}</p>',
+              page.table(['Model', *columns], models, tight=True)]
+  return parts
 
 
 def names(runs: Sequence[load.Run]) -> list[str]:

@@ -23,7 +23,8 @@ def table(run: load.Run, specs: list[dict]) -> str:
                  metrics.duration(spec['seconds']) if spec['seconds'] else NOTHING, data])
   said = ['Shares in per cent, on held-out questions, after the stage.'] if scores else []
   said += [text for name, text in CAPTIONS.items() if name in scores]
-  return page.table(header, rows, tight=True) + f'<p class="faint" style="margin-top:.7rem">{" ".join(said)}</p>'
+  return page.table(header, rows, tight=True, wrap=True) + (
+      f'<p class="faint" style="margin-top:.7rem">{" ".join(said)}</p>')
 
 
 CAPTIONS = {  # of a column, where there is one
