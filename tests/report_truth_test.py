@@ -364,6 +364,7 @@ def test_watch_writes_until_the_run_ends(tmp_path):
     assert 'written again as the run goes on' in watching.stdout.readline()
     first = page.read_text()
     assert '<meta http-equiv="refresh" content="1">' in first and 'id="results-so-far"' in first
+    assert 'sessionStorage' in first, 'the place of a reader'
     with metrics.Writer(work / '2_rl', 'rl', tensorboard=False) as writer:
       writer.write(9, {'rollout': 9, 'reward/mean': 123.5})
     until = time.monotonic() + 60
@@ -371,7 +372,8 @@ def test_watch_writes_until_the_run_ends(tmp_path):
       time.sleep(0.2)
     assert '123.5' in page.read_text()
   watching.communicate(timeout=120)
-  assert watching.returncode == 0 and 'http-equiv' not in page.read_text() and 'Stopped:' in page.read_text()
+  assert watching.returncode == 0 and not re.search('http-equiv|sessionStorage', page.read_text())
+  assert 'Stopped:' in page.read_text()
 
 
 def test_watch_says_that_nothing_goes_on(tmp_path):
