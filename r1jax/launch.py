@@ -99,7 +99,7 @@ class Run:
     """Its tables, when it has ended. Interrupted, it stops the run with its state saved.
 
     Raises:
-      UserError: it was a mistake (exit 2), or it failed. RunStopped: it stopped itself (exit 4), or was asked to (143).
+      UserError: it was a mistake (exit 2), or it failed. RunStopped: it stopped itself (4), or was asked to (143, 130).
     """
     try:
       code = self._process.wait()
@@ -111,8 +111,8 @@ class Run:
       if not self._show:
         print(*list(self._lines)[-11:-1], sep='\n', file=sys.stderr)  # what led to it
       said = self.status.removeprefix('r1jax: ')
-      raise (RunStopped if code in (4, 143, -signal.SIGTERM) else UserError)(
-          said if code in (2, 4, 143) else f'exit code {code}: {said}')
+      raise (RunStopped if code in (4, 130, 143, -signal.SIGTERM) else UserError)(
+          said if code in (2, 4, 130, 143) else f'exit code {code}: {said}')
     return self.tables
 
 

@@ -209,6 +209,17 @@ def test_a_mistake_of_a_run_is_its_line_and_leaves_nothing(tmp_path):
   assert not (tmp_path / 'w').exists()
 
 
+@pytest.mark.parametrize('code, raised, said', [
+    (2, r1jax.UserError, 'no'), (4, r1jax.RunStopped, 'no'), (143, r1jax.RunStopped, 'no'),
+    (130, r1jax.RunStopped, 'no'), (1, r1jax.UserError, 'exit code 1: no')])
+def test_how_a_run_ends_is_told_by_its_exit_code(tmp_path, code, raised, said):
+  run = launch.Run([sys.executable, '-c', f'print("r1jax: no"); raise SystemExit({code})'], str(tmp_path), show=True,
+                   given=None)
+  with pytest.raises(raised) as told:
+    run.wait()
+  assert str(told.value) == said
+
+
 def test_a_config_object_and_a_run_to_look_on(tmp_path, monkeypatch):
   import runs
   monkeypatch.setenv('XLA_FLAGS', ONE_DEVICE)
