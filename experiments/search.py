@@ -55,6 +55,7 @@ def prm(config: ConfigDict, actor: str, before: tuple) -> ConfigDict:
   config.steps.kind = 'process'
   config.rerank, config.beam = _search(config, 'rerank'), _search(config, 'beam')
   config.rl.rewards = dict(process=1.0)
+  del config.any_search, config.actor  # what no stage reads would be set to no effect
   return config
 
 
@@ -73,6 +74,7 @@ def mcts(config: ConfigDict, actor: str, before: tuple) -> ConfigDict:
   config.value.source = 'stage'
   config.search, config.before = _search(config, 'mcts'), _search(config, 'mcts')
   config.search.split, config.search.task.seed, config.search.task.size = 'train', 3, 2 * config.search.task.size
+  del config.any_search
   return config
 
 

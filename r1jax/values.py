@@ -19,19 +19,23 @@ _ONE, _ZERO, _SHARE = (1, math.inf, True), (0, math.inf, True), (0, 1, True)
 _RANGES = {
     **dict.fromkeys(('groups', 'samples', 'minibatches', 'batch', 'sample_batch', 'micro_tokens', 'max_prompt',
                      'max_tokens', 'length', 'eval_questions', 'documents', 'vocab_size', 'every', 'keep',
-                     'log_every'), _ONE),
+                     'log_every', 'step_tokens', 'cap', 'expand', 'simulations', 'logit_elements'), _ONE),
     **dict.fromkeys(('steps', 'epochs', 'size', 'slots', 'carry', 'ref_every', 'eval_every', 'sample_groups', 'warmup',
                      'kl_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer', 'temperature',
                      'weight_decay', 'seed', 'bad_steps', 'minutes', 'grace', 'bias_rate', 'balance_loss', 'max_length',
-                     'rope_theta', 'spare_tokens'),
+                     'rope_theta', 'spare_tokens', 'questions', 'shots', 'paragraph', 'pairs', 'reasoning', 'count',
+                     'from_step', 'explore', 'factor', 'original_length'),
                     _ZERO),
-    **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2'), _SHARE),
+    **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2', 'language', 'false', 'harm'), _SHARE),
     'learning_rate': (0, math.inf, False), 'clip_norm': (0, math.inf, False), 'top_p': (0, 1, False),
 }
-_MOST = (1 << 31) - 1  # what an index on a device holds; keys of bytes and elements are not among those above
+_MOST = (1 << 31) - 1  # what an index on a device holds
+_OF_SEVERAL = ('logit_elements',)  # over all devices: no index
 _AXES = ('data', 'fsdp', 'tensor', 'expert')
-_NOT_OURS = ('params', 'columns', 'rewards', 'mixture', 'prefill', 'templates', 'judge', 'ask')  # of others, or texts
-_OF_A_PART = {('cold_start', 'keep'), ('reject', 'keep'), ('search', 'keep')}  # other things of the same name
+_NOT_OURS = ('params', 'columns', 'prefill', 'templates', 'ask')  # of others, or texts
+_OF_A_PART = {('cold_start', 'keep'): _ZERO, ('reject', 'keep'): _ZERO}  # other things of the same name
+_TEXTS = ('separators', 'stop')
+_SCALINGS = ('', 'llama3', 'yarn')
 
 
 def check(config) -> None:
@@ -46,7 +50,7 @@ def check(config) -> None:
       raise UserError(f"topology={value!r}: wants KIND:AxBxC, as 'cpu:1', 'v5p:4x4x8', 'h100:1x8' (r1jax plan)")
     elif key in parts or key == 'evaluate' or not hasattr(value, 'items'):
       _look(key, value, parts.get(key, ''))
-    elif key in ('checkpoints', 'experts', 'model'):
+    elif key in ('checkpoints', 'experts', 'model', 'rewards'):
       _look(key, value, '')
   for spec in config.stages:
     part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}
@@ -79,19 +83,32 @@ def _stages(stages) -> None:
 
 def _look(key: str, value, run: str) -> None:
   """At a value, or at all below it."""
-  name = key.rpartition('.')[2]
+  *_, above, name = ('', *key.split('.'))
   if hasattr(value, 'items'):
     for inner, of in value.items():
-      if inner not in _NOT_OURS:
+      if name == 'rewards':  # a name may hold dots
+        _number(f'{key}.{inner}', of, (-math.inf, math.inf, True))
+      elif inner not in _NOT_OURS:
         _look(f'{key}.{inner}', of, run)
-    return
-  if name in _CHOICES and isinstance(value, str) and value not in _CHOICES[name]:
+  elif name in _CHOICES and isinstance(value, str) and value not in _CHOICES[name]:
     raise UserError(f'{key}={value!r} is not one of {", ".join(_CHOICES[name])}')
-  if name not in _RANGES or isinstance(value, bool) or not isinstance(value, (int, float)) or (run, name) in _OF_A_PART:
+  elif (above, name) == ('rope_scaling', 'kind') and value not in _SCALINGS:
+    raise UserError(f"{key}={value!r} is not one of {', '.join(map(repr, _SCALINGS))}")
+  elif name in _TEXTS and not all(isinstance(text, str) and text for text in value):
+    raise UserError(f"{key}={value!r}: wants texts, as --config.{key}=\"('TEXT',)\"")
+  else:
+    _number(key, value, _SHARE if above == 'mixture' else _OF_A_PART.get((run, name), _RANGES.get(name)))
+
+
+def _number(key: str, value, within: tuple | None) -> None:
+  """within: as in _RANGES; None: any."""
+  if within is None or isinstance(value, bool) or not isinstance(value, (int, float)):
     return
-  least, most, itself = _RANGES[name]
-  if isinstance(value, int) and value > _MOST:
+  least, most, itself = within
+  if isinstance(value, int) and value > _MOST and key not in _OF_SEVERAL:
     raise UserError(f'{key}={value} must be at most {_MOST}')
+  if not math.isfinite(value) and least == -math.inf:
+    raise UserError(f'{key}={value} is no number that weighs anything')
   if not (least <= value if itself else least < value) or not value <= most or not math.isfinite(value):
     between = f'{"at least" if itself else "more than"} {least}' + (f' and at most {most}' if most < math.inf else '')
     raise UserError(f'{key}={value} must be {between}')
