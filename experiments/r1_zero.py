@@ -26,7 +26,7 @@ CHAIN_SUM = dict(min_terms=4, max_terms=6, min_digits=1, max_digits=1)
 VARIANTS = {
     'tiny': 'on a laptop: a 1M base from scratch, RL on sums, evaluation; nothing is downloaded',
     'tiny-rl': 'the same from the base that comes with the package',
-    'smollm2': 'SmolLM2-135M-Instruct (extra smollm2), sums of two digits',
+    'smollm2': 'SmolLM2-135M-Instruct (extra smollm2), sums of two one-digit numbers',
     'qwen2.5-0.5b': 'a starter on eight small chips; wants --config.base.source',
     'qwen2.5-1.5b': 'a starter on eight small chips; wants --config.base.source',
     'qwen2.5-3b': 'a starter on eight small chips; wants --config.base.source',

@@ -56,7 +56,7 @@ def module(path: str) -> Any:
 
 
 def config(name: str) -> Any:
-  """The ConfigDict of NAME:ARG or FILE.py[:ARG].
+  """The ConfigDict of NAME:ARG or FILE.py[:ARG], to be looked at or changed before `r1jax.train` takes it.
 
   Raises:
     UserError: no such experiment, or no such ARG of it.

@@ -69,12 +69,12 @@ def _asked_to_stop(number: int, _) -> None:
   if not checkpoint.stop_requested.is_set():
     checkpoint.stop_requested.by = number
   checkpoint.stop_requested.set()
-  again = 'Ctrl-C again kills it at once'
   if signal.getsignal(signal.SIGINT) == _asked_to_stop:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     erase = '\r\x1b[K' if os.isatty(2) else ''
     with contextlib.suppress(OSError):  # not print(): this may have come in the middle of one
-      os.write(2, f'{erase}r1jax: stopping after this chunk, with its state saved; {again}\n'.encode())
+      os.write(2, f'{erase}r1jax: stopping after this chunk, with its state saved; '
+                  'Ctrl-C again kills it at once\n'.encode())
 
 
 def run(command, *args, place: str = '') -> int:

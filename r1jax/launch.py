@@ -162,17 +162,6 @@ def _as_file(config: Any) -> tuple[str, tempfile.TemporaryDirectory | None]:
   return path, given
 
 
-def config(name: str) -> Any:
-  """The ConfigDict of an experiment, to be looked at or changed before `train` takes it.
-
-  name: 'r1_zero:tiny', or a path 'FILE.py[:ARG]'.
-
-  Raises:
-    UserError: no such experiment, or no such ARG of it.
-  """
-  return configs.config(name)
-
-
 def _value(value: Any) -> str:
   """As --config.KEY=VALUE takes it."""
   if isinstance(value, (dict, list, tuple)):

@@ -81,7 +81,7 @@ def usage() -> str:
   command, found = sys.modules['__main__'], []
   for module, defined in sorted(flags.FLAGS.flags_by_module_dict().items()):
     if module.startswith('r1jax') or module == sys.argv[0]:
-      found += [flag for flag in defined if flag.name != 'child' and not flag.name.startswith('no')]
+      found += [flag for flag in defined if flag.name != 'child']
   lines = [(f'--{flag.name}', ' '.join((flag.help or '').split())) for flag in found]
   return '\n'.join([(command.__doc__ or '').strip(), '', *(f'  {name:18} {text}' for name, text in lines)])
 

@@ -34,8 +34,9 @@ def results(directory: str) -> list[str]:
                     if name.startswith(f'eval/{task}/cons@')})
     head, rows = (task, 'pass@1', *votes, 'tokens'), []
     for model, row in of.items():
-      at = lambda name, form='{:.3f}', row=row: _number(row.get(f'eval/{task}/{name}'), form)  # pylint: disable=cell-var-from-loop
-      rows.append((model, f'{at("pass@1")} ± {at("pass@1_stderr")}', *map(at, votes), at('length_tokens', '{:,.0f}')))
+      scores = {name: row.get(f'eval/{task}/{name}') for name in ('pass@1', 'pass@1_stderr', *votes)}
+      accuracy, error, *shares = (_number(value, '{:.3f}') for value in scores.values())
+      rows.append((model, f'{accuracy} ± {error}', *shares, _number(row.get(f'eval/{task}/length_tokens'), '{:,.0f}')))
     lines += ['', *table(head, rows)]
   return lines
 

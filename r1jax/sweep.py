@@ -45,7 +45,7 @@ def choices(args: list[str], seeds: int) -> list[dict[str, str]]:
 def folder(run: dict[str, str], several: list[str]) -> str:
   """The name of a run's work dir: what is chosen in it, of the keys that have several values."""
   said = [f'{key.rpartition(".")[2]}={run[key]}' for key in several]
-  return re.sub(r'[^\w.=+-]+', '_', ','.join(said).replace(',', '__')) or 'run'
+  return re.sub(r'[^\w.=+-]+', '_', '__'.join(said)) or 'run'
 
 
 def main(argv: list[str]) -> int:

@@ -66,7 +66,8 @@ def use(level: int = logging.INFO) -> None:
   program around this one stay."""
   root = logging.getLogger()
   for handler in list(root.handlers):
-    if type(handler) is logging.StreamHandler or type(handler).__module__.startswith('absl'):  # pylint: disable=unidiomatic-typecheck
+    kind = type(handler)  # itself: a subclass is somebody's own
+    if kind is logging.StreamHandler or kind.__module__.startswith('absl'):
       root.removeHandler(handler)
   if not any(isinstance(handler, _Handler) for handler in root.handlers):
     root.addHandler(_Handler())

@@ -96,10 +96,8 @@ def test_a_variant_can_be_planned(name, arg):
     assert phases_lib.model_of(config, phase.stage).config.param_count() > 1e5
 
 
-@pytest.mark.parametrize('name, first', [
-    ('r1_zero', 'tiny, tiny-rl, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny'),
-    ('search', 'prm')])
-def test_every_variant_has_its_line(name, first):
+@pytest.mark.parametrize('name', ['r1_zero', 'r1', 'distill', 'table6', 'search'])
+def test_every_variant_has_its_line(name):
   """What `r1jax configs` lists is what get_config takes."""
   variants = runs.module(name).VARIANTS
   for arg in variants:

@@ -268,17 +268,16 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                               temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots,
                               name=f'{name} {label}', grace=config.checkpoints.grace)
         progress = terminal.Progress(len(rows), f'{name} {label}', os.path.join(place, 'log.txt'))
-        seen = begun = list(batches.kept(label))
-        if begun:
+        records = list(batches.kept(label))
+        if records:
           log.info('%s %s: resuming behind question %d of %d', name, label, batches.done(label), len(rows))
         with contextlib.closing(evaluator), contextlib.closing(progress.start(batches.done(label))):
           for batch in evaluator.by_batch(params, batches.done(label)):
             batches.add(label, len(batch), batch)
-            seen = seen + batch
-            progress.update(batches.done(label), **so_far(seen))
+            records += batch
+            progress.update(batches.done(label), **so_far(records))
             if batches.done(label) < len(evaluator.rows):
               common.stop_if_asked(name)
-        records = list(batches.kept(label))
         return records, scores(records, evaluator.rows, evaluator.settings, task)
 
       result = _once(os.path.join(place, 'eval', task + suffix), graded)

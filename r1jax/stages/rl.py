@@ -188,11 +188,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     keeper = record.Keeper(name, workdir, c, actor, scorer, checkpoints, number)
     written = record.Record(c, place, writer, step if restored else -1, clock)
     if not restored:
-      with terminal.doing(f'{name}: comparing sampler and trainer'):
-        actor.stop_if_apart(state)
-      if heldout:
-        with terminal.doing(f'{name}: evaluating before the first step'):
-          writer.write(0, {'rollout': 0, **heldout(state.params)})
+      _look_before(name, actor, state, heldout, writer)
 
     while step < c.steps:
       begun = number * c.minibatches  # steps before this rollout
@@ -242,6 +238,15 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
         keeper.stop(state, number)
   return {'questions': len(rows) - general, **({'general_questions': general} if general else {}), 'steps': step,
           'rollouts': number, 'samples': number * per_rollout * c.samples}
+
+
+def _look_before(name: str, actor, state, heldout, writer: metrics.Writer) -> None:
+  """Before the first rollout: whether sampler and trainer agree, and what the start says to held-out questions."""
+  with terminal.doing(f'{name}: comparing sampler and trainer'):
+    actor.stop_if_apart(state)
+  if heldout:
+    with terminal.doing(f'{name}: evaluating before the first step'):
+      writer.write(0, {'rollout': 0, **heldout(state.params)})
 
 
 def _restored(checkpoints, actor, model, step_dir: str, mesh):
