@@ -105,7 +105,7 @@ def test_every_variant_deals_out_its_own_topology(name, arg):
     (['--config=experiments/r1_zero.py:tiny', '--only=rl/sleep'], 'this config has base/update'),
     (['--config=experiments/r1_zero.py:tiny', '--lengths=long'], "--lengths='long' is not of the form MEAN[:SIGMA]"),
     (['--config=experiments/r1_zero.py:tiny', '--lengths=48'], 'must lie between 1 and 99 % of max_tokens=48'),
-    ([], '--config=experiments/NAME.py[:ARG] is needed')])
+    ([], '--config=NAME:ARG is needed')])
 def test_a_mistake_exits_2_with_one_line(args, words):
   done = run(*args)
   assert done.returncode == 2 and done.stderr.startswith('r1jax: ') and words in done.stderr, done.stderr
