@@ -9,16 +9,11 @@ FILE.jsonl: data.jsonl of an R1's rejection sampling (r1.py: 8_reject), in that 
 public. For other rows of {"prompt", "completion"}, in the published models' layout: --config.student.format=
 --config.evaluate.template=deepseek_r1. Two to three epochs (two here), batch of 64 documents, learning rate by
 student, cosine down to a tenth (paper v2, unverified); a step packs its documents into rows of 32,768 tokens. bfloat16,
-layers computed again in the backward pass, nothing offloaded to hosts. Planned by compiler on 2026-11-23, GiB a chip,
-update / sampler of the evaluation; not yet run:
+layers computed again in the backward pass, nothing offloaded to hosts. Planned by compiler (docs/plans.md), not yet
+run.
 
-  qwen-1.5b   fits, 13.3 / 6.4 of 15.75 (v5e:4x4)     llama-8b   fits, 37.4 / 47.2 of 95.74 (v5p:2x2x4)
-  qwen-7b     fits, 33.9 / 42.3 of 95.74 (v5p:2x2x4)  qwen-14b   fits, 30.6 / 37.9 of 95.74 (v5p:2x4x4)
-  llama-70b   fits, 27.4 / 36.5 of 95.74 (v5p:4x4x8)  qwen-32b   fits, 27.4 / 31.4 of 95.74 (v5p:4x4x4)
-
-tiny distils a finished r1.py:tiny into a student a third of its size, by that run's rejection-sampled data. 5 min 16 s
-on 2 cores of an AMD EPYC virtual machine, beside compilers, 2026-11-25; seeds 0 / 1, on R1's 256 held-out sums x 16
-samples: pass@1 0.206 / 0.171 (base) -> 0.929 / 0.928, language consistency 0.863 / 0.894 -> 0.999 / 0.999.
+tiny distils a finished r1.py:tiny into a student a third of its size, by that run's rejection-sampled data. What it
+reaches: docs/results.md.
 """
 
 import os
@@ -86,7 +81,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
   """A base of 0.36M parameters on the tiny R1's own text and tokenizer, then SFT on what that R1's third stage kept.
 
   The base is smaller than R1's and has read less. Trained as long as that (2,600 steps) it calculates so well (pass@16
-  0.980) that RL alone ends where distillation ends, at 0.96 (seed 0, 2026-11-25): table 6, which starts from it too,
+  0.980) that RL alone ends where distillation ends, at 0.96 (seed 0): table 6, which starts from it too,
   compares what a small base cannot find by itself.
   """
   teacher = r1.get_config('tiny')

@@ -10,20 +10,14 @@ STAGES is the recipe, a row a stage, with what it learns with at each size; SIZE
 hold at once. no-language is the ablation of section 2.3.2: reasoning RL again, from a finished tiny run's cold start,
 without the language reward (as --config.rewards.language=0 does in a whole run).
 
-tiny: sums in two languages, and the tiny world's general questions (r1jax/data/scenarios.py). 35 and 37 minutes on 2
-cores of an AMD EPYC virtual machine, 2026-11-25, jax 0.10.2; pass@1 and language consistency in the reasoning on 256
-held-out sums x 16 samples, seeds 0 / 1 (docs/results.md has the rest of it, and what the reward models made better):
-
-  base                 0.289 / 0.295   0.860 / 0.864     zero                 0.948 / 0.950   0.571 / 0.590
-  cold_start           0.912 / 0.911   0.822 / 0.852     rl                   0.953 / 0.937   0.997 / 0.996
-  no-language's rl     0.959 / 0.956   0.803 / 0.780     sft                  0.970 / 0.971   1.000 / 1.000
-  scenarios            0.971 / 0.969   1.000 / 1.000     no-language took 7 min 24 s / 7 min 18 s
+tiny: sums in two languages, and the tiny world's general questions (r1jax/data/scenarios.py). What each stage
+reaches, and the price of the language reward: docs/results.md.
 
 qwen2.5-7b: the whole recipe with shorter contexts and fewer samples than the paper's. deepseek-v3: the paper's own.
-Not yet run; planned by compiler: both fit, 68.7 and 79.2 GiB of 95.74 a chip at most (docs/plans.md). They
-need weights, and files in the working directory that are the user's own, as the paper's are not public:
-questions.jsonl, shown.jsonl (worked examples: question, reasoning, answer), general.jsonl (prompt, completion),
-prompts.jsonl (general questions), and preferences: helpful.jsonl, harmless.jsonl, second.jsonl.
+Planned by compiler (docs/plans.md), not yet run. They need weights, and files in the working directory that are
+the user's own, as the paper's are not public: questions.jsonl, shown.jsonl (worked examples: question, reasoning,
+answer), general.jsonl (prompt, completion), prompts.jsonl (general questions), and preferences:
+helpful.jsonl, harmless.jsonl, second.jsonl.
 """
 
 import os
@@ -65,8 +59,8 @@ STAGES = {
         zero=dict(questions=2000), samples=4, keep=2, temperature=1.0, top_p=1.0,
         filters=dict(format=True, language=0.9, paragraph=4000, code=True)), {
             # Readable: at least half of the words in the question's language. At 0.6 the cold start mixed too little
-            # for the ablation to show much (0.89; after RL without the language reward 0.88, with it 0.99; seed 0,
-            # 2026-11-25).
+            # for the ablation to show much (0.89; after RL without the language reward 0.88, with it 0.99;
+            # seed 0).
             'tiny': dict(few_shot=dict(questions=256, shots=2, examples='worked'), zero=dict(questions=512),
                          reflection=dict(questions=256, ask=dict(en=' Check it.', zh=' 请检查。'),
                                          prefill=dict(en=' <think> Step by step:', zh=' <think> 逐步计算:')),

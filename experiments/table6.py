@@ -3,14 +3,8 @@
   python -m r1jax.main --config=experiments/table6.py:tiny --config.from_run=runs/r1_tiny --workdir=runs/table6_tiny
   python -m r1jax.plan --config=experiments/table6.py:qwen2.5-32b --without-files
 
-tiny: a base of 0.36M parameters, R1-Zero's recipe on it, and SFT on the samples of a finished r1.py:tiny (1.06M). 12
-minutes on 2 cores of an AMD EPYC virtual machine, beside compilers, 2026-11-25; seeds 0 / 1, 256 held-out sums x 16
-samples (docs/results.md: what the result depends on):
-
-               pass@1          pass@16         cons@16         tokens
-  base         0.206 / 0.171   0.879 / 0.895   0.648 / 0.531   16.8 / 16.0
-  rl_alone     0.696 / 0.746   0.930 / 0.949   0.832 / 0.855   34.8 / 35.0    325 s of computing
-  distilled    0.929 / 0.928   0.957 / 0.969   0.945 / 0.949   39.4 / 39.1    198 s
+tiny: a base of 0.36M parameters, R1-Zero's recipe on it, and SFT on the samples of a finished r1.py:tiny (1.06M).
+What they reach, and what the result depends on: docs/results.md.
 
 qwen2.5-32b: the paper's own comparison, RL for over 10K steps against the 32B student, with weights, questions.jsonl
 and the samples that distill.py tells of. Planned by compiler (docs/plans.md), not yet run.
