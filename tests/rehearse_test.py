@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+from absl import flags
 import numpy as np
 import pytest
 
@@ -115,3 +116,16 @@ def test_a_pod_run_rehearses(config, overrides, tmp_path):
   done = subprocess.run([sys.executable, '-m', 'r1jax.rehearse', f'--config=experiments/{config}', f'--work={tmp_path}',
                          *overrides], cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
   assert done.returncode == 0 and done.stdout.count('hosts agree') == 3, done.stdout + done.stderr
+
+
+def test_a_rehearsal_of_r1_is_taken_for_what_begins_with_it_while_the_code_is_the_same(tmp_path, monkeypatch):
+  flags.FLAGS.mark_as_parsed()
+  ran = []
+  monkeypatch.setattr(command.subprocess, 'run', lambda args, **_: ran.append(args) or subprocess.CompletedProcess(args, 0))
+  run, noted = tmp_path / 'r1_tiny' / 'run', tmp_path / 'r1_tiny' / 'green.json'
+  assert command._other(str(tmp_path / 'distill_tiny')) == str(run) and len(ran) == 1
+  run.mkdir(parents=True)
+  noted.write_text(json.dumps(command._of_now()))
+  assert command._other(str(tmp_path / 'distill_tiny')) == str(run) and len(ran) == 1
+  noted.write_text(json.dumps({**command._of_now(), 'code': 'of another day'}))
+  assert command._other(str(tmp_path / 'distill_tiny')) == str(run) and len(ran) == 2

@@ -9,6 +9,7 @@ from r1jax.rehearse import inputs
 PROMPT, TOKENS = 256, 24  # tokens of a prompt and of a completion
 LENGTH = 384  # of a packed row
 QUESTIONS = 24  # rows of a file of questions
+BASE_STEPS, FORMAT_STEPS = 250, 60  # of a base that is trained here, and of what learns a format from it
 LIGHT = dict(  # of sums: what a model of a few thousand parameters can learn
     min_terms=2, max_terms=2, min_digits=1, max_digits=1)
 
@@ -34,7 +35,7 @@ def shrink(config, mesh: dict[str, int], work: str, models: dict[str, str]) -> C
     else:
       _STAGES[spec['run']](c, shards, work)
     if _from_nothing(config):
-      _short(c)
+      _of_tiny_world(c, spec['run'])
   if not any(spec.get('config', spec['name']) == 'evaluate' for spec in small.stages):
     _evaluate(small.evaluate, shards, work)  # RL looks at its questions
   return small
@@ -46,11 +47,19 @@ def _from_nothing(config) -> bool:
   return bool(other_run(config)) or any(part.corpus == 'arithmetic' for part in parts)
 
 
-def _short(c) -> None:
-  """The tiny world's texts are."""
+def _of_tiny_world(c, run: str) -> None:
+  """Its texts are short, and what no one has taught the base it must read here: later stages keep what is right."""
   for key, part in (('max_prompt', 3), ('length', 2)):
     if key in c:
       c[key] //= part
+  if run == 'sft':
+    c.steps, c.log_every = (BASE_STEPS, 100) if c.corpus == 'arithmetic' else (FORMAT_STEPS, 20)
+  elif run in ('cold_start', 'reject'):
+    c.samples, c.keep, c.task.size = 8, 2, 32
+  if run == 'reject':
+    c.general.count = 96  # so that answers to general questions differ in what they say
+  elif run == 'preference':
+    c.samples = 8
 
 
 def _rl(c, shards: int, work: str) -> None:
@@ -105,8 +114,9 @@ def _sft(c, shards: int, work: str) -> None:
   c.optimizer.warmup = min(1, c.optimizer.get('warmup', 0))
   c.steps, c.log_every = 2, 1
   if c.corpus == 'arithmetic':
-    c.steps, c.documents, c.model, c.batch = 150, 1200, 'nano', 2 * shards
-    c.task.params.update(LIGHT)
+    c.documents, c.model, c.batch = 1200, 'nano', 2 * shards
+    c.task.params.update(dict(LIGHT, max_terms=3))  # two terms alone are too few problems
+    c.mixture.update(worked=1.0, textbook=0.3, guess_right=1.0, slip=0.0, slip_mixed=0.0, broken_format=0.0)
   elif c.corpus == 'jsonl':
     c.path = inputs.documents(work, c.get('format', ''))
 
