@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from ml_collections import config_flags
 
 from r1jax import configs
+from r1jax import values
 from r1jax import limits
 from r1jax import paths
 from r1jax.exceptions import UserError
@@ -61,6 +62,7 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
     _set_whole(CONFIG.value, key, _literal(value))
   _expand(CONFIG.value)
   if _PRINT.value:
+    values.check(CONFIG.value)
     print('\n'.join(configs.lines(CONFIG.value)))
     sys.exit(0)
   return CONFIG.value

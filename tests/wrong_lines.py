@@ -121,6 +121,8 @@ r1jax sweep r1_zero:tiny --workdir=w --seeds=0
 r1jax sweep r1_zero:tiny --workdir=w --seeds=2 --config.seed=1
 r1jax sweep r1_zero:tiny --workdir=w nope
 r1jax sweep r1_zero:tiny --workdir=w --config.rl.steps=1,,2
+r1jax sweep r1_zero:tiny --workdir=w --config.rl.learning_rate=1e-4,-1
+r1jax train r1_zero:tiny --print_config --config.rl.ratio=tokens
 """
 FILES = {'broken.py': 'import nothing_of_that_name\n', 'a_file': 'x', 'bad.jsonl': '{"question": "a"}\n{not json\n'}
 
