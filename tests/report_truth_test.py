@@ -6,11 +6,11 @@ import io
 import json
 import math
 import re
-import shutil
 import statistics
 import subprocess
 import sys
 import time
+import urllib.parse
 
 import pytest
 
@@ -18,6 +18,7 @@ from r1jax import metrics
 from r1jax import report
 from r1jax.report import runs as runs_lib
 
+import chromium
 import report_test
 
 STAGES = [{'name': 'base', 'run': 'sft', 'inputs': {}}, {'name': 'rl', 'run': 'rl', 'inputs': {'checkpoint': 'base'}},
@@ -175,16 +176,27 @@ def check_counts(work):
   return index
 
 
+def script(path):
+  """What a script beside the page hands over."""
+  text = path.read_text()
+  return json.loads(text[text.index(', ') + 2:].rstrip().removesuffix(');'))
+
+
 def test_counts_of_the_browser_are_of_all_samples(work):
   report.write(work)
   index = check_counts(work)
   assert index['3_evaluate/sums.base_worked']['samples'] == 640 and len(index) == 10
-  chunk = (work / 'report' / 'samples' / index['3_evaluate/sums.base_worked']['chunks'][0]).read_text()
-  questions = json.loads(chunk[chunk.index(', ') + 2:].rstrip().removesuffix(');'))
-  assert [question['right'] for question in questions] == [sum(sample['right'] for sample in question['samples'])
-                                                           for question in questions]
-  assert {question['n'] for question in questions} == {16} and len(questions) == 40
-  assert {question['prefill'] for question in questions} == {'Step by step:'}
+  of = index['3_evaluate/sums.base_worked']
+  pieces = [piece for name in of['chunks'] for piece in script(work / 'report' / 'samples' / name)]
+  assert {piece['prefill'] for piece in pieces} == {'Step by step:'}
+  rows = rows_of(work / '3_evaluate' / 'eval' / 'sums.base_worked' / 'samples.jsonl')
+  assert [one['text'] for piece in pieces for one in piece['samples']] == [
+      one['text'] for row in rows for one in row['samples']]
+  table = script(work / 'report' / 'samples' / of['rows'])
+  assert table['questions']['right'] == [sum(one['correct'] for one in row['samples']) for row in rows]
+  assert table['questions']['id'] == [row['id'] for row in rows] and set(table['questions']['n']) == {16}
+  assert table['right'] == [int(one['correct']) for row in rows for one in row['samples']]
+  assert table['tokens'] == [one['tokens'] for row in rows for one in row['samples']]
   assert list(index)[0] == '3_evaluate/sums', 'the last model comes first'
   steps = [moment['step'] for moment in index.values() if moment['kind'] == 'training']
   assert steps == sorted(steps, reverse=True) and len(steps) == 8
@@ -218,49 +230,45 @@ def test_what_has_no_right_answer_is_neither_right_nor_wrong(work):
   assert check_counts(work) == index
 
 
-BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-
-
-@pytest.mark.skipif(BROWSER is None, reason='no chromium or chrome')
+@pytest.mark.skipif(chromium.PATH is None, reason='no chromium or chrome')
 @pytest.mark.parametrize('inline', [3 << 20, 0], ids=['in the page', 'in chunks beside it'])
 def test_what_a_browser_shows_is_what_the_files_hold(work, tmp_path, monkeypatch, inline):
   """The page's own scripts in a browser: matches are counted over all samples, however few are shown."""
-  monkeypatch.setattr(report.samples, 'CHUNK', 2000)
+  monkeypatch.setattr(report.chunks, 'CHUNK', 2000)
   monkeypatch.setattr(report.samples, 'INLINE', inline)
   general(work)
   report.write(work)
-  page = work / 'report' / 'samples.html'
-  whole = page.read_text()
   rows = rows_of(work / '3_evaluate' / 'eval' / 'sums.base_worked' / 'samples.jsonl')
+  with chromium.Page(tmp_path / 'profile') as page:
+    def shown(**controls):
+      page.open(work / 'report' / 'samples.html', '#?' + urllib.parse.urlencode(controls))
+      page.until("document.querySelector('#list > *')")
+      return page.evaluate('document.body.innerText')
 
-  def shown(action, hash_=''):
-    page.write_text(whole.replace('</body>', f'<script>{action}</script></body>'))
-    done = subprocess.run(
-        [BROWSER, '--headless', '--no-sandbox', '--disable-gpu', f'--user-data-dir={tmp_path}/browser',
-         '--virtual-time-budget=10000', '--dump-dom', page.as_uri() + hash_], capture_output=True, text=True,
-        timeout=120, check=True)
-    return html_lib.unescape(re.sub(r'<script.*?</script>', '', done.stdout, flags=re.S))
-
-  of = "by('moment').value = index.findIndex(one => one.key === '3_evaluate/sums.base_worked');"
-  dom = shown(of + "by('verdict').value = '0'; by('search').value = '= 4'; show();")
-  found = [sample for row in rows for sample in row['samples'] if not sample['correct'] and '= 4' in sample['text']]
-  assert f'>{len(found)} of 640 samples match, 0 of these right.<' in dom and 40 < len(found) < 640
-  right = sum(sample['correct'] for row in rows for sample in row['samples'])
-  assert f'>{right} of 640 samples right, 40 questions.<' in dom
-  dom = shown("by('task').value = 'general'; by('moment').value = 'all'; show();")
-  assert '>6 samples neither right nor wrong, 2 questions.<' in dom and 'rule 0.25' in dom
-  assert dom.count('<article') == 6 and 'class="wrong"' not in dom
-  dom = shown('', '#' + '|'.join(['3_evaluate%2Fsums.base_worked', 'q7', '3']))
-  assert dom.count('<article') == 1 and '= 10' in dom and 'one is shown' in dom
-  assert 'samples that are not here: gone' in shown('', '#gone|q7|3')
+    seen = shown(moment='3_evaluate/sums.base_worked', verdict='0', search='= 4')
+    found = [sample for row in rows for sample in row['samples'] if not sample['correct'] and '= 4' in sample['text']]
+    assert f'{len(found)} of 640 samples match, 0 of these right.' in seen and 40 < len(found) < 640
+    right = sum(sample['correct'] for row in rows for sample in row['samples'])
+    assert f'{right} of 640 samples right, 40 questions.' in seen
+    seen = shown(moment='all', task='general')
+    assert '6 samples neither right nor wrong, 2 questions.' in seen and 'rule 0.25' in seen
+    assert page.evaluate("document.querySelectorAll('article').length + 10 * document.querySelectorAll('.wrong').length") == 6
+    page.open(work / 'report' / 'samples.html', '#' + '|'.join(['3_evaluate%2Fsums.base_worked', 'q7', '3']))
+    page.until("document.querySelector('article')")
+    seen = page.evaluate('document.body.innerText')
+    assert page.evaluate("document.querySelectorAll('article').length") == 1
+    assert '= 10' in seen and 'one is shown' in seen
+    page.open(work / 'report' / 'samples.html', '#gone|q7|3')
+    assert 'samples that are not here: gone' in page.evaluate('document.body.innerText')
+    assert not page.errors
 
 
 def test_many_samples_stand_in_chunks_beside_the_page_and_are_not_read_again(work, monkeypatch):
-  monkeypatch.setattr(report.samples, 'CHUNK', 2000)
+  monkeypatch.setattr(report.chunks, 'CHUNK', 2000)
   monkeypatch.setattr(report.samples, 'INLINE', 1000)
   report.write(work)
   chunks = sorted((work / 'report' / 'samples').glob('*.js'))
-  assert len(chunks) > 12 and (work / 'report' / 'samples.html').stat().st_size < 40_000
+  assert len(chunks) > 12 and (work / 'report' / 'samples.html').stat().st_size < 60_000
   before = {path: path.stat().st_mtime_ns for path in chunks}
   (work / '2_rl' / 'samples' / 'step_00000002.jsonl').unlink()
   report.write(work)
