@@ -41,7 +41,7 @@ def write_of(runs: Sequence[tuple[str, load.Run]], out: pathlib.Path, name: str,
         try:
           chunks.write(moment, place, stamp)
         except ValueError as error:
-          run.warnings.append(str(error))
+          load.warn(run, error)
           continue
       if moment.samples:
         found.append(moment)
