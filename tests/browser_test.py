@@ -211,12 +211,11 @@ def test_reasoning_is_folded_and_opens_where_it_was_searched(browser):
 def test_formulas_are_set_and_the_text_is_there_as_it_was_written(browser):
   of, path = browser
   of.show(moment='3_evaluate/sums')
-  of.page.until("document.querySelectorAll('article math').length >= 40 && document.querySelector('.asked math')")
-  boxed = of.page.evaluate("document.querySelector('article .formula[title^=\"\\\\\\\\boxed\"] math menclose, "
-                           "article .formula[title^=\"\\\\\\\\boxed\"] math mrow').textContent")
-  assert boxed == evaluated(path)[0][2]['answer']
+  of.page.until("document.querySelectorAll('article .katex').length >= 40 && document.querySelector('.asked .katex')")
+  boxed = of.page.evaluate("document.querySelector('article .formula[title*=boxed] .katex').innerText")
+  assert boxed.strip('\n\t\u200b') == evaluated(path)[0][2]['answer']
   of.page.evaluate("by('raw').click()")
-  of.page.until("!document.querySelector('math')")
+  of.page.until("!document.querySelector('.katex')")
   shown = of.page.evaluate("document.querySelector('article pre').textContent")
   assert shown == evaluated(path)[0][2]['text']
 
@@ -326,16 +325,33 @@ def test_several_runs_have_one_page_of_samples(tmp_path, page, monkeypatch):
   assert texts and all(text.startswith('#two: 3_evaluate/sums|') for text in texts)
   of.show(moment='all', run='two')
   assert len(of.listed()) == 2 * 160 + 48 and not page.errors
-  before = {path: path.stat().st_mtime_ns for path in (one / 'report' / 'compare_samples').glob('*.js')}
+  before = {path: path.stat().st_mtime_ns for path in (one / 'report' / 'compare_samples').glob('*-*.js')}
   report.compare([one, two])
-  assert before == {path: path.stat().st_mtime_ns for path in (one / 'report' / 'compare_samples').glob('*.js')}
+  assert before == {path: path.stat().st_mtime_ns for path in (one / 'report' / 'compare_samples').glob('*-*.js')}
+
+
+@needs_browser
+def test_of_a_run_that_goes_on_the_page_says_that_there_is_more(tmp_path, page):
+  path = make(tmp_path / 'run', steps=1)
+  samples.write(load.load(path), path / 'report', reload=1)
+  of = Browser(page, path / 'report' / 'samples.html')
+  of.show(moment='3_evaluate/sums', verdict='1')
+  page.evaluate('new Promise(later => setTimeout(later, 1500))')
+  assert not page.evaluate("Boolean(by('newer'))")
+  step = path / '2_rl' / 'samples' / 'step_00000001.jsonl'
+  step.with_name('step_00000002.jsonl').write_text(step.read_text())
+  samples.write(load.load(path), path / 'report', reload=1)
+  page.until("by('newer')")
+  page.evaluate("document.querySelector('#newer a').click()")
+  page.until("globalThis.index?.length !== 3 && document.readyState === 'complete' && !by('newer') && listed.length")
+  assert page.evaluate('index.length') == 4 and page.evaluate("by('verdict').value") == '1' and not page.errors
 
 
 def test_a_page_of_few_samples_is_one_file_and_katex_comes_once_and_only_for_formulas(tmp_path):
   path = make(tmp_path / 'run')
   samples.write(load.load(path), path / 'report')
   html = (path / 'report' / 'samples.html').read_text()
-  assert html.count('KaTeX 0.19.1, katex.org, MIT') == 1 and len(html) < 900_000
+  assert html.count('KaTeX 0.19.1, katex.org, MIT') == 1 and len(html) < 900_000  # to be mailed
   for file in path.rglob('*.jsonl'):
     file.write_text(file.read_text().replace('$', '').replace('\\\\boxed', ''))
   samples.write(load.load(path), path / 'report')

@@ -16,6 +16,7 @@ import pytest
 
 from r1jax import metrics
 from r1jax import report
+from r1jax.report import chunks as chunks_lib
 from r1jax.report import runs as runs_lib
 
 import chromium
@@ -234,7 +235,7 @@ def test_what_has_no_right_answer_is_neither_right_nor_wrong(work):
 @pytest.mark.parametrize('inline', [3 << 20, 0], ids=['in the page', 'in chunks beside it'])
 def test_what_a_browser_shows_is_what_the_files_hold(work, tmp_path, monkeypatch, inline):
   """The page's own scripts in a browser: matches are counted over all samples, however few are shown."""
-  monkeypatch.setattr(report.chunks, 'CHUNK', 2000)
+  monkeypatch.setattr(chunks_lib, 'CHUNK', 2000)
   monkeypatch.setattr(report.samples, 'INLINE', inline)
   general(work)
   report.write(work)
@@ -264,17 +265,17 @@ def test_what_a_browser_shows_is_what_the_files_hold(work, tmp_path, monkeypatch
 
 
 def test_many_samples_stand_in_chunks_beside_the_page_and_are_not_read_again(work, monkeypatch):
-  monkeypatch.setattr(report.chunks, 'CHUNK', 2000)
+  monkeypatch.setattr(chunks_lib, 'CHUNK', 2000)
   monkeypatch.setattr(report.samples, 'INLINE', 1000)
   report.write(work)
-  chunks = sorted((work / 'report' / 'samples').glob('*.js'))
+  chunks = sorted((work / 'report' / 'samples').glob('*-*.js'))
   assert len(chunks) > 12 and (work / 'report' / 'samples.html').stat().st_size < 60_000
   before = {path: path.stat().st_mtime_ns for path in chunks}
   (work / '2_rl' / 'samples' / 'step_00000002.jsonl').unlink()
   report.write(work)
-  after = {path: path.stat().st_mtime_ns for path in sorted((work / 'report' / 'samples').glob('*.js'))}
+  after = {path: path.stat().st_mtime_ns for path in sorted((work / 'report' / 'samples').glob('*-*.js'))}
   gone = before.keys() - after.keys()
-  assert gone and all('step_2-' in path.name for path in gone)
+  assert gone and all('step_2.' in path.name for path in gone)
   assert all(before[path] == when for path, when in after.items())
 
 

@@ -15,7 +15,7 @@ import pathlib
 from collections.abc import Sequence
 
 from r1jax import metrics
-from r1jax.report import chunks, load, page, parts, runs, samples, stages, state
+from r1jax.report import load, page, parts, runs, samples, stages, state
 
 def write(workdir: str | pathlib.Path) -> pathlib.Path:
   """Writes DIR/report and returns its index.html; what could not be read stands in a warning on the page."""
@@ -29,7 +29,7 @@ def write_checked(workdir: str | pathlib.Path, *, reload: int = 0) -> tuple[path
   out = run.path / 'report'
   pipeline = len(run.stages) > 1 or run.pipeline is not None
   specs, results = state.specs(run), load.results(run)
-  browse = samples.write(run, out)
+  browse = samples.write(run, out, reload=reload)
 
   body = []
   if results:

@@ -1,20 +1,36 @@
 """What samples.html is made of in a browser: its form, and its scripts, which are files of r1jax/assets/browser/.
 
-  store.js    tables and chunks, loaded as they are looked at       text.js  reasoning folded, formulas, what was searched
-  filters.js  which samples, in which order; links that hold both   cards.js  questions with their samples, side by side
+  store.js    tables and chunks, loaded as they are looked at    text.js   reasoning folded, formulas, words marked
+  filters.js  which samples, in which order; links to both       cards.js  questions, samples, two models side by side
 """
 
+import base64
 import functools
+import json
 import pathlib
+import re
 
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / 'assets' / 'browser'
 SCRIPTS = ('store.js', 'text.js', 'filters.js', 'cards.js')
 KATEX_NOTICE = '/* KaTeX 0.19.1, katex.org, MIT License, copyright 2013-2020 Khan Academy and other contributors */\n'
+FONT = re.compile(r'src:url\(fonts/(\w+-\w+\.woff2)\) format\("woff2"\)[^}]*')  # in KaTeX's style sheet
 
 
 @functools.cache
 def asset(name: str) -> str:
   return (ASSETS / name).read_text(encoding='utf-8')
+
+
+@functools.cache
+def katex() -> str:
+  """KaTeX as one script: its code, and its style sheet with the fonts inside, so that nothing else is asked for."""
+  def inside(match):
+    data = base64.b64encode((ASSETS / match[1]).read_bytes()).decode('ascii')
+    return f'src:url(data:font/woff2;base64,{data}) format("woff2")'
+
+  style = json.dumps(FONT.sub(inside, asset('katex.min.css')))
+  return (f'{KATEX_NOTICE}{asset("katex.min.js")}\n(style => {{ style.textContent = {style}; '
+          "document.head.append(style); })(document.createElement('style'));\n")
 
 
 FORM = '''<nav>

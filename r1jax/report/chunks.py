@@ -186,8 +186,9 @@ def finite(value: Any) -> float | None:
 # Words of each script: a character of Chinese and Japanese, else a run of letters. Greek letters are mostly symbols.
 _SCRIPTS = {name: re.compile(pattern) for name, pattern in {
     'Latin letters': r'[A-Za-zÀ-ÖØ-öø-ɏ]{2,}', 'Chinese': r'[㐀-䶿一-鿿]', 'Japanese': r'[぀-ヿ]', 'Korean': r'[가-힣]+',
-    'Cyrillic letters': r'[Ѐ-ԯ]{2,}', 'Arabic letters': r'[\u0600-\u06ff]{2,}', 'Hebrew letters': r'[\u0590-\u05ff]{2,}',
-    'Devanagari': r'[\u0900-\u097f]{2,}', 'Thai': r'[\u0e00-\u0e7f]{2,}'}.items()}
+    'Cyrillic letters': r'[Ѐ-ԯ]{2,}', 'Arabic letters': r'[\u0600-\u06ff]{2,}',
+    'Hebrew letters': r'[\u0590-\u05ff]{2,}', 'Devanagari': r'[\u0900-\u097f]{2,}',
+    'Thai': r'[\u0e00-\u0e7f]{2,}'}.items()}
 _NO_WORDS = re.compile(r'\\[A-Za-z]+|</?\w{1,20}>|<?\|\w{1,20}\|>?')
 MOSTLY = 0.9  # of the words
 

@@ -6,6 +6,7 @@ mailed then. A file of samples that has not changed is not read again. The page'
 r1jax/assets/browser/, and so is KaTeX, which sets formulas; it is there where a text may have one.
 """
 
+import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
@@ -18,13 +19,17 @@ INLINE = 3 << 20  # bytes of chunks that stand in the page itself
 FORMAT = 3  # of chunks: others are written anew
 
 
-def write(run: load.Run, out: pathlib.Path) -> list[Moment]:
-  """Writes samples.html and its chunks, where there is a sample; what there is, newest first."""
-  return write_of([('', run)], out, 'samples', f'Samples of {run.name}', 'index.html')
+def write(run: load.Run, out: pathlib.Path, *, reload: int = 0) -> list[Moment]:
+  """Writes samples.html and its chunks, where there is a sample; what there is, newest first.
+
+  reload: seconds after which the page looks whether it was written again, and says so; 0: never.
+  """
+  return write_of([('', run)], out, 'samples', f'Samples of {run.name}', 'index.html', reload)
 
 
-def write_of(runs: Sequence[tuple[str, load.Run]], out: pathlib.Path, name: str, title: str, back: str) -> list[Moment]:
-  """out/NAME.html of (name, run), of a single one without a name, with its chunks in out/NAME/; back: where it links."""
+def write_of(runs: Sequence[tuple[str, load.Run]], out: pathlib.Path, name: str, title: str, back: str,
+             reload: int = 0) -> list[Moment]:
+  """out/NAME.html of (name, run), of a single one without a name, its chunks in out/NAME/; back: where it links."""
   place = out / name
   before = load.attempt(runs[0][1], load.json_of, place / 'index.json') or {}
   before = before if isinstance(before, dict) and before.get('format') == FORMAT else {}
@@ -34,7 +39,8 @@ def write_of(runs: Sequence[tuple[str, load.Run]], out: pathlib.Path, name: str,
       at = moment.path.stat()
       stamp = [at.st_mtime_ns, at.st_size, moment.prefill]
       known = before.get(moment.key)
-      if known and known['stamp'] == stamp and all((place / file).exists() for file in [known['rows'], *known['chunks']]):
+      if known and known['stamp'] == stamp and all(
+          (place / file).exists() for file in (known['rows'], *known['chunks'])):
         for field in chunks.COUNTS:
           setattr(moment, field, known[field])
       else:
@@ -48,12 +54,16 @@ def write_of(runs: Sequence[tuple[str, load.Run]], out: pathlib.Path, name: str,
       index[moment.key] = {'stamp': stamp, **{field: getattr(moment, field) for field in chunks.COUNTS}}
   if not found:
     return []
-  metrics.replace_file(place / 'index.json', json.dumps({'format': FORMAT, **index}).encode())
+  state = json.dumps({'format': FORMAT, **index}).encode()
+  metrics.replace_file(place / 'index.json', state)
   wanted = {file for of in index.values() for file in (of['rows'], *of['chunks'])}
   for old in place.glob('*.js'):  # of samples that are gone
-    if old.name not in wanted:
+    if old.name not in wanted and old.name not in ('katex.js', 'now.js'):
       old.unlink()
-  metrics.replace_file(out / f'{name}.html', _page(title, found, place, back).encode('utf-8'))
+  mark = hashlib.blake2b(state, digest_size=8).hexdigest()
+  metrics.replace_file(place / 'now.js', f'now({chart.embed(mark)});\n'.encode())
+  look = f'watch({chart.embed(mark)}, {reload});' if reload else ''
+  metrics.replace_file(out / f'{name}.html', _page(title, found, place, back, look).encode('utf-8'))
   return found
 
 
@@ -86,22 +96,20 @@ def prefill(run: load.Run, directory: pathlib.Path, model: str) -> str:
   return str(of.get(model.removesuffix('_worked'), '')) if isinstance(of, dict) and model.endswith('_worked') else ''
 
 
-def _page(title: str, found: list[Moment], place: pathlib.Path, back: str) -> str:
+def _page(title: str, found: list[Moment], place: pathlib.Path, back: str, look: str) -> str:
   fields = ('key', 'kind', 'stage', 'task', 'model', 'step', 'run', *chunks.COUNTS)
   index = [{field: getattr(moment, field) for field in fields} for moment in found]
   files = [place / file for moment in found for file in (moment.rows, *moment.chunks)]
   whole = sum(path.stat().st_size for path in files) <= INLINE
   formulas = any(moment.formulas for moment in found)
-  katex = browser.asset('katex.min.js')
   inline = ''.join(path.read_text(encoding='utf-8') for path in files) if whole else ''
   if formulas and not whole:  # read when the first formula is to be seen
-    metrics.replace_file(place / 'katex.js', katex.encode('utf-8'))
-    (place / 'katex.LICENSE').write_text(browser.asset('katex.LICENSE'), encoding='utf-8')
-  (place / 'katex.js').unlink(missing_ok=True) if not formulas or whole else None
+    metrics.replace_file(place / 'katex.js', browser.katex().encode('utf-8'))
+    metrics.replace_file(place / 'katex.LICENSE', browser.asset('katex.LICENSE').encode('utf-8'))
   body = [f'<h1>{page.escape(title)}</h1>',
           f'<p class="lead">What the model wrote, as it wrote it. <a href="{back}">Back to the report</a></p>',
           browser.FORM, f'<script type="application/json" id="index">{chart.embed(index)}</script>']
-  scripts = [browser.KATEX_NOTICE + katex] if formulas and whole else []
+  scripts = [browser.katex()] if formulas and whole else []
   scripts += [f'const folder = {chart.embed(place.name + "/")};\n', *map(browser.asset, browser.SCRIPTS), inline,
-              'start();']
+              'start();', look]
   return page.page(title, body, '\n'.join(scripts), style=browser.asset('browser.css'))

@@ -15,7 +15,7 @@ function shared(moment, id) {
 function sample(moment, row, one, words) {
   const of = moment.table, facts = node('div', '', 'facts'), right = of.right[row];
   if (right != null) facts.append(node('b', right ? 'right' : 'wrong', right ? 'right' : 'wrong'));
-  if (one.answer) facts.append(node('span', 'said ', '', node('bdi', cut(one.answer, 120))));
+  if (one.answer) facts.append(node('span', 'said ', '', answer(one.answer, 120)));
   for (const [name, values] of of.part)
     if (values?.[row] != null) facts.append(node('span', '', '', node('bdi', name), ' ' + short(values[row])));
   if (of.tokens[row] != null) facts.append(node('span', said(of.tokens[row]) + ' tokens'));
@@ -34,7 +34,7 @@ function sample(moment, row, one, words) {
 async function card(moment, rows, other, words) {
   const of = moment.table, question = of.question[rows[0]], id = of.questions.id[question];
   const gold = of.questions.gold[question], texts = await Promise.all(rows.map(row => textOf(moment, row)));
-  const head = node('h3', 'Question ', '', node('bdi', cut(id, 200)), ...(gold ? [' · answer ', node('bdi', cut(gold, 300))] : []),
+  const head = node('h3', 'Question ', '', node('bdi', cut(id, 200)), ...(gold ? [' · answer ', answer(gold, 300)] : []),
     ' · ' + shared(moment, id));
   const asked = block(texts[0].prompt, words, !by('raw').checked);
   asked.className = 'asked';
@@ -191,4 +191,27 @@ function start() {
   });
   addEventListener('hashchange', follow);
   follow();
+}
+
+// While a run goes on the page looks whether it was written again. It does not read itself again: one reads in it.
+let mark_now = null;
+
+function now(mark) {  // samples/now.js calls this
+  if (mark === mark_now || by('newer')) return;
+  const again = node('a', 'read the page again');
+  again.href = '';
+  again.addEventListener('click', event => { event.preventDefault(); location.reload(); });
+  const made = node('p', 'The run has written more: ', 'newer', again);
+  made.id = 'newer';
+  by('list').before(made);
+}
+
+function watch(mark, seconds) {
+  mark_now = mark;
+  setInterval(() => {
+    const script = document.createElement('script');
+    script.src = folder + 'now.js?' + Date.now();
+    script.onload = script.onerror = () => script.remove();
+    document.head.append(script);
+  }, 1000 * seconds);
 }

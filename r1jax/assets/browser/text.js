@@ -1,5 +1,5 @@
 // A sample's text: reasoning folded, formulas set, tags in colour, what was searched for marked. Text only ever becomes
-// text nodes; a formula becomes MathML, built by KaTeX node by node.
+// text nodes; a formula becomes elements that KaTeX makes, without commands that load, link or set attributes.
 'use strict';
 const LONG = 12000;  // characters of a part that are shown before one asks for the rest
 const SHORT = 280;  // reasoning up to so many characters is not folded: it would save nothing
@@ -39,7 +39,7 @@ function formula(source, math, display) {
   const set = katex => {
     const place = document.createElement('span');
     try {
-      katex.render(math, place, {output: 'mathml', displayMode: display, throwOnError: true, strict: 'ignore',
+      katex.render(math, place, {output: 'html', displayMode: display, throwOnError: true, strict: 'ignore',
         trust: false, maxSize: 20, maxExpand: 200});
     } catch { return; }  // what is no formula after all stays as it was written
     made.replaceChildren(...place.childNodes);
@@ -49,6 +49,11 @@ function formula(source, math, display) {
   if (globalThis.katex) set(globalThis.katex);
   else withKatex().then(katex => katex && set(katex));
   return made;
+}
+
+function answer(text, most) {  // a short text that is one formula, where it looks like one
+  return /\\[a-z]|[\^_]\{/i.test(text) && text.length <= most && !text.includes('$')
+    ? formula(text, text, false) : node('bdi', text.length > most ? text.slice(0, most) + ' …' : text);
 }
 
 function marked(text, words) {  // nodes, with what was searched for in <mark>
@@ -121,13 +126,15 @@ function written(one, words) {  // nodes of a sample's text
   const [from, to] = span, head = one.text.slice(0, from), inside = one.text.slice(from, to), tail = one.text.slice(to);
   const fold = node('details', '', 'reasoning'), first = inside.trim().slice(0, 90).replace(/\s+/g, ' ');
   const name = node('bdi', first + (inside.length > 90 ? ' …' : ''), 'faint');
-  fold.append(node('summary', 'Reasoning, ' + said(inside.length) + ' characters ', '', name));
+  const tag = !one.prefill && TAG.test(head) && head.trim().match(TAG)[0] === head.trim();  // no box for it alone
+  fold.append(node('summary', '', '', ...(tag ? [node('span', head.trim() + ' ', 'tag')] : []),
+    'Reasoning, ' + said(inside.length) + ' characters ', name));
   const fill = () => { if (fold.open && fold.childNodes.length === 1) fold.append(block(inside, words, math)); };
   fold.open = by('unfold').checked || (words && inside.toLowerCase().includes(words));
   fold.addEventListener('toggle', fill);
   fill();
   const made = [fold];
-  if (head.trim() || one.prefill) made.unshift(block(head, words, math, one.prefill));
+  if ((head.trim() && !tag) || one.prefill) made.unshift(block(head, words, math, one.prefill));
   if (tail.trim()) made.push(block(tail, words, math));
   return made;
 }
