@@ -17,6 +17,7 @@ import pytest
 from r1jax import metrics
 from r1jax import report
 from r1jax.report import chunks as chunks_lib
+from r1jax.report import paper
 from r1jax.report import runs as runs_lib
 
 import chromium
@@ -106,6 +107,40 @@ def check_results(work):
 def test_the_table_of_results(work):
   report.write(work)
   check_results(work)
+
+
+def test_the_papers_numbers_stand_beside(work):
+  """Table 2 and figure 2 of the paper, by hand; the run's from its rows."""
+  html = report.write(work).read_text()
+  row = {row['model']: row for row in rows_of(work / '3_evaluate' / 'metrics.jsonl')}
+  share = lambda model, score: f'{100 * row[model]["eval/sums/" + score]:.1f}'
+  assert cells(html, 'beside-the-paper') == [
+      ['', 'Asked', 'pass@1 before', 'after RL', 'majority'],
+      ['this run', 'sums', share('base', 'pass@1'), share('final', 'pass@1'), f'{share("final", "cons@16")} (cons@16)'],
+      ['DeepSeek-R1-Zero, 671B', 'AIME 2024', '15.6', '71.0', '86.7 (cons@64)']]
+  assert 'Another size of model and other questions' in html
+
+
+@pytest.mark.parametrize('name, task, wanted, other', [
+    ('r1_tiny', 'sums', [['DeepSeek-R1, 671B', 'AIME 2024', '–', '79.8', '–']], 'Another size of model and other questions:'),
+    ('r1_deepseek-v3', 'math_500', [['DeepSeek-R1, 671B', 'MATH-500', '–', '97.3', '–']], ''),
+    ('distill_qwen-7b', 'aime_2024', [['DeepSeek-R1-Distill-Qwen-7B, 7B', 'AIME 2024', '–', '55.5', '83.3 (cons@64)']], ''),
+    ('distill_tiny', 'sums', [['DeepSeek-R1-Distill-Qwen-1.5B, 1.5B', 'AIME 2024', '–', '28.9', '52.7 (cons@64)']], 'Another'),
+    ('r1_zero_smollm2', 'MATH-500', [['DeepSeek-R1-Zero, 671B', 'MATH-500', '–', '95.9', '–']], 'Another size of model:'),
+    ('table6_tiny', 'gpqa_diamond', [['DeepSeek-R1-Zero-Qwen-32B, 32B', 'GPQA Diamond', '–', '55.0', '–'],
+                                     ['DeepSeek-R1-Distill-Qwen-32B, 32B', 'GPQA Diamond', '–', '62.1', '–']], 'Another')])
+def test_the_papers_system_is_that_of_the_config(name, task, wanted, other):
+  run = report.load.Run(name, None, [], {'name': name})
+  html = '\n'.join(paper.beside(run, [report.load.Result(task, 'final', 1, {'pass@1': 0.5})]))
+  _, ours, *theirs = cells(html, 'beside-the-paper')
+  assert ours == ['this run', task, '–', '50.0', '–'] and theirs == wanted
+  assert other in html and ('Another' in html) == bool(other)
+
+
+@pytest.mark.parametrize('name', ['mine', 'r1_no_language', '', None])
+def test_a_config_of_ones_own_has_no_counterpart(name):
+  run = report.load.Run('run', None, [], {'name': name})
+  assert paper.beside(run, [report.load.Result('aime_2024', 'final', 1, {'pass@1': 0.5})]) == []
 
 
 def test_the_head_and_the_stages(work):
