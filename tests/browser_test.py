@@ -4,8 +4,10 @@
 """
 
 import json
+import pathlib
 import random
 import resource
+import shutil
 import time
 import urllib.parse
 
@@ -84,7 +86,7 @@ class Browser:
   """The page of a run, and what it lists under some controls."""
 
   def __init__(self, page, path):
-    self.page, self.path = page, path
+    self.page, self.path = page, pathlib.Path(path)
 
   def show(self, parts=(), **controls):
     query = urllib.parse.urlencode([*controls.items(), *(('part', json.dumps(part)) for part in parts)])
@@ -345,6 +347,42 @@ def test_of_a_run_that_goes_on_the_page_says_that_there_is_more(tmp_path, page):
   page.evaluate("document.querySelector('#newer a').click()")
   page.until("globalThis.index?.length !== 3 && document.readyState === 'complete' && !by('newer') && listed.length")
   assert page.evaluate('index.length') == 4 and page.evaluate("by('verdict').value") == '1' and not page.errors
+
+
+@needs_browser
+def test_a_page_of_few_samples_can_be_mailed_alone(tmp_path, page):
+  path = make(tmp_path / 'run')
+  samples.write(load.load(path), path / 'report')
+  (tmp_path / 'mailed').mkdir()
+  alone = shutil.copy(path / 'report' / 'samples.html', tmp_path / 'mailed' / 'samples.html')
+  of = Browser(page, alone)
+  of.show(moment='all', sort='step')
+  assert len(of.listed()) == 2 * 160 + 48 and page.evaluate("document.querySelectorAll('article .katex').length") >= 40
+  assert of.show(moment='all', search='whether')[0] > 100 and not page.errors
+
+
+@needs_browser
+def test_tables_of_many_steps_come_in_one_script(tmp_path, page, monkeypatch):
+  monkeypatch.setattr(samples, 'INLINE', 0)
+  monkeypatch.setattr(samples, 'PACKED', 4)
+  path = make(tmp_path / 'run', steps=10)
+  samples.write(load.load(path), path / 'report')
+  place = path / 'report' / 'samples'
+  packs = {file: file.stat().st_mtime_ns for file in place.glob('tables-*.js')}
+  assert len(packs) == 3  # steps 1 to 3, 4 to 7, 8 to 10
+  for file in place.glob('2_rl*-rows.js'):  # none of these is asked for
+    file.rename(file.with_suffix('.away'))
+  of = Browser(page, path / 'report' / 'samples.html')
+  of.show(moment='all', step_least='1', sort='step', way='1')
+  assert of.listed() == [(f'2_rl/step {row["step"]}', row['id'], row['sample'])
+                         for row in sorted(trained(path), key=lambda row: row['step'])]
+  for file in place.glob('*.away'):
+    file.rename(file.with_suffix('.js'))
+  step = path / '2_rl' / 'samples' / 'step_00000010.jsonl'
+  step.with_name('step_00000011.jsonl').write_text(step.read_text())
+  samples.write(load.load(path), path / 'report')
+  now = {file: file.stat().st_mtime_ns for file in place.glob('tables-*.js')}
+  assert len(now) == 3 and len(now.items() & packs.items()) == 2 and not page.errors
 
 
 def test_a_page_of_few_samples_is_one_file_and_katex_comes_once_and_only_for_formulas(tmp_path):

@@ -16,6 +16,7 @@ from r1jax.report import browser, chart, chunks, load, page
 from r1jax.report.chunks import Moment
 
 INLINE = 3 << 20  # bytes of chunks that stand in the page itself
+PACKED = 100  # steps whose tables one script has
 FORMAT = 3  # of chunks: others are written anew
 
 
@@ -56,14 +57,18 @@ def write_of(runs: Sequence[tuple[str, load.Run]], out: pathlib.Path, name: str,
     return []
   state = json.dumps({'format': FORMAT, **index}).encode()
   metrics.replace_file(place / 'index.json', state)
-  wanted = {file for of in index.values() for file in (of['rows'], *of['chunks'])}
+  files = [place / file for moment in found for file in (moment.rows, *moment.chunks)]
+  whole = sum(path.stat().st_size for path in files) <= INLINE
+  packs = {} if whole else _packs(found, place)
+  wanted = {file for of in index.values() for file in (of['rows'], *of['chunks'])} | set(packs.values())
   for old in place.glob('*.js'):  # of samples that are gone
     if old.name not in wanted and old.name not in ('katex.js', 'now.js'):
       old.unlink()
   mark = hashlib.blake2b(state, digest_size=8).hexdigest()
   metrics.replace_file(place / 'now.js', f'now({chart.embed(mark)});\n'.encode())
   look = f'watch({chart.embed(mark)}, {reload});' if reload else ''
-  metrics.replace_file(out / f'{name}.html', _page(title, found, place, back, look).encode('utf-8'))
+  written = _page(title, found, packs, place, back, files if whole else [], look)
+  metrics.replace_file(out / f'{name}.html', written.encode('utf-8'))
   return found
 
 
@@ -96,20 +101,38 @@ def prefill(run: load.Run, directory: pathlib.Path, model: str) -> str:
   return str(of.get(model.removesuffix('_worked'), '')) if isinstance(of, dict) and model.endswith('_worked') else ''
 
 
-def _page(title: str, found: list[Moment], place: pathlib.Path, back: str, look: str) -> str:
+def _packs(found: list[Moment], place: pathlib.Path) -> dict[str, str]:
+  """Table -> a script that has it with those of the steps around it: a script costs a browser some milliseconds, which
+  are seconds where a run has thousands of steps. Only the newest is written again as a run goes on."""
+  together: dict[tuple, list[str]] = {}
+  for moment in found:
+    if moment.kind == 'training':
+      together.setdefault((moment.run, moment.stage, moment.step // PACKED), []).append(moment.rows)
+  packs = {}
+  for names in together.values():
+    pack = f'tables-{hashlib.blake2b(json.dumps(names).encode(), digest_size=8).hexdigest()}.js'
+    if len(names) > 1 and not (place / pack).exists():
+      tables = [(place / name).read_bytes() for name in names]
+      metrics.replace_file(place / pack, b''.join(tables) + f'given({chart.embed(pack)}, 0);\n'.encode())
+    packs.update(dict.fromkeys(names, pack) if len(names) > 1 else {})
+  return packs
+
+
+def _page(title: str, found: list[Moment], packs: dict[str, str], place: pathlib.Path, back: str,
+          inside: list[pathlib.Path], look: str) -> str:
+  """inside: scripts that stand in the page itself."""
   fields = ('key', 'kind', 'stage', 'task', 'model', 'step', 'run', *chunks.COUNTS)
-  index = [{field: getattr(moment, field) for field in fields} for moment in found]
-  files = [place / file for moment in found for file in (moment.rows, *moment.chunks)]
-  whole = sum(path.stat().st_size for path in files) <= INLINE
+  index = [{**{field: getattr(moment, field) for field in fields}, 'pack': packs.get(moment.rows, '')}
+           for moment in found]
   formulas = any(moment.formulas for moment in found)
-  inline = ''.join(path.read_text(encoding='utf-8') for path in files) if whole else ''
-  if formulas and not whole:  # read when the first formula is to be seen
+  inline = ''.join(path.read_text(encoding='utf-8') for path in inside)
+  if formulas and not inside:  # read when the first formula is to be seen
     metrics.replace_file(place / 'katex.js', browser.katex().encode('utf-8'))
     metrics.replace_file(place / 'katex.LICENSE', browser.asset('katex.LICENSE').encode('utf-8'))
   body = [f'<h1>{page.escape(title)}</h1>',
           f'<p class="lead">What the model wrote, as it wrote it. <a href="{back}">Back to the report</a></p>',
           browser.FORM, f'<script type="application/json" id="index">{chart.embed(index)}</script>']
-  scripts = [browser.katex()] if formulas and whole else []
+  scripts = [browser.katex()] if formulas and inside else []
   scripts += [f'const folder = {chart.embed(place.name + "/")};\n', *map(browser.asset, browser.SCRIPTS), inline,
               'start();', look]
   return page.page(title, body, '\n'.join(scripts), style=browser.asset('browser.css'))

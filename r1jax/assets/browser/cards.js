@@ -110,7 +110,7 @@ async function show(linked) {
   try {
     const other = linked ? null : beside(), words = linked ? '' : by('search').value.toLowerCase(), all = sum('samples');
     if (other) await table(other);
-    await tables(moments, done => mine === turn && state('reading the tables, ' + done + ' of ' + moments.length));
+    await tables(moments, (done, of) => mine === turn && done < of && state('reading the tables, ' + done + ' of ' + of));
     if (mine !== turn) return;
     let found = moments.flatMap(moment => fitting(moment, linked).map(row => [moment, row]));
     if (words) {

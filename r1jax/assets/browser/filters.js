@@ -96,7 +96,7 @@ async function searched(found, words, tell) {  // those whose question or text h
   const names = [...byChunk.keys()];
   let seen = 0, paused = performance.now();
   for (const [at, name] of names.entries()) {
-    if (at + 1 < names.length) load(names[at + 1]).catch(() => {});  // on its way meanwhile
+    for (const next of names.slice(at + 1, at + 9)) load(next).catch(() => {});  // on their way meanwhile
     for (const pair of byChunk.get(name)) {
       const one = await textOf(...pair), of = pair[0].table;
       const id = of.questions.id[of.question[pair[1]]];

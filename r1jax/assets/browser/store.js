@@ -32,7 +32,7 @@ function load(name) {
 let inline = new Set();  // what stands in the page itself cannot be loaded again
 
 function drop() {
-  const loaded = [...chunks.keys()].filter(name => !inline.has(name));
+  const loaded = [...chunks.keys()].filter(name => !inline.has(name) && !name.endsWith('-rows.js'));
   for (const name of loaded.slice(0, Math.max(0, loaded.length - KEPT))) chunks.delete(name);
 }
 
@@ -47,10 +47,14 @@ async function table(moment) {  // columns; they stay
 }
 
 async function tables(moments, tell) {
-  for (let at = 0; at < moments.length; at += 16) {
-    await Promise.all(moments.slice(at, at + 16).map(table));
-    if (tell && at + 16 < moments.length) tell(at + 16);
+  const packs = [...new Set(moments.filter(moment => !moment.table).map(moment => moment.pack).filter(Boolean))];
+  if (moments.length > 1) for (const [at, pack] of packs.entries()) {  // tables of many steps in one script
+    await load(pack);
+    await Promise.all(index.filter(moment => moment.pack === pack).map(table));
+    chunks.delete(pack);
+    tell?.(at + 1, packs.length);
   }
+  await Promise.all(moments.map(table));
 }
 
 function chunkOf(moment, row) {  // number of the chunk that holds a row
