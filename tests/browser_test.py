@@ -9,6 +9,7 @@ import random
 import resource
 import shutil
 import time
+import tracemalloc
 import urllib.parse
 
 import pytest
@@ -225,7 +226,7 @@ def test_formulas_are_set_and_the_text_is_there_as_it_was_written(browser):
 @needs_browser
 @pytest.mark.parametrize('text, formulas', [
     ('a $x$ and $y_1$ b', ['$x$', '$y_1$']), ('it costs $5 and $6 more', []), ('($5,000) vs ($6,000)', []),
-    ('\\(a\\) \\[b\\] $$c$$', ['\\(a\\)', '\\[b\\]', '$$c$$']), ('$ x $', []), ('\\$x$', []), ('$\\frac{1}$', []),
+    ('\\(a\\) \\[b\\] $$c$$', ['\\(a\\)', '\\[b\\]', '$$c$$']), ('$ x $', []), ('the $n$th', ['$n$']), ('\\$x$', []), ('$\\frac{1}$', []),
     ('so \\boxed{\\frac{1}{2}}.', ['\\boxed{\\frac{1}{2}}']), ('\\boxed{1', []), ('$x$5', []), ('$x', []),
     ('\\begin{align}a&=b\\\\c&=d\\end{align}', ['\\begin{align}a&=b\\\\c&=d\\end{align}'])])
 def test_what_is_a_formula(browser, text, formulas):
@@ -405,18 +406,37 @@ def test_what_a_text_is_written_in(text, name):
   assert chunks.language(text) == name
 
 
-def test_long_samples_are_whole_in_chunks_and_what_is_held_is_bounded(tmp_path, monkeypatch):
-  """64 samples of 400,000 characters to one question: chunks hold one each, the table none of it."""
+def test_long_samples_are_whole_in_chunks_and_what_is_held_is_bounded(tmp_path):
+  """48 samples of 400,000 characters: chunks hold one each, the table none of it, the process some of the 19 MB."""
   path = make(tmp_path / 'run', questions=1, n=1, models=('',), steps=0)
   file = path / '3_evaluate' / 'eval' / 'sums' / 'samples.jsonl'
-  texts = [f'{number} ' + 'x' * 400_000 + f' end{number}' for number in range(64)]
-  file.write_text(json.dumps({'id': 'q', 'prompt': 'Long?', 'samples': [
-      {'text': text, 'tokens': 100_000, 'finish': 'length', 'correct': False} for text in texts]}) + '\n')
-  moment, = samples.write(load.load(path), path / 'report')
+  texts = [f'{number} ' + 'x' * 400_000 + f' end{number}' for number in range(48)]
+  with open(file, 'w') as out:
+    for first in range(0, 48, 4):
+      out.write(json.dumps({'id': f'q{first}', 'prompt': 'Long?', 'samples': [
+          {'text': text, 'tokens': 100_000, 'finish': 'length', 'correct': False} for text in texts[first:first + 4]]}) + '\n')
+  run = load.load(path)
+  tracemalloc.start()
+  moment, = samples.write(run, path / 'report')
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert file.stat().st_size > 19e6 and peak < 9e6
   place = path / 'report' / 'samples'
-  assert len(moment.chunks) == 64 and (place / moment.rows).stat().st_size < 4000
+  assert len(moment.chunks) == 48 and (place / moment.rows).stat().st_size < 4000
   found = [one['text'] for name in moment.chunks for piece in script(place / name) for one in piece['samples']]
-  assert found == texts and moment.samples == 64
+  assert found == texts and moment.samples == 48 and moment.questions == 12
+
+
+@needs_browser
+def test_without_the_folder_beside_it_the_page_says_what_is_missing(tmp_path, page, monkeypatch):
+  monkeypatch.setattr(samples, 'INLINE', 0)
+  path = make(tmp_path / 'run', questions=2, models=('',), steps=0)
+  samples.write(load.load(path), path / 'report')
+  alone = shutil.copy(path / 'report' / 'samples.html', tmp_path / 'samples.html')
+  page.open(pathlib.Path(alone))
+  page.until("document.querySelector('#list .warning')")
+  said = page.evaluate("document.querySelector('#list .warning').textContent")
+  assert 'is not beside this page' in said and 'samples/' in said
 
 
 def script(path):

@@ -6,6 +6,7 @@ dialogue for is collected in `errors`.
 
 import base64
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -27,8 +28,8 @@ class Page(contextlib.ExitStack):
     theirs_in, self._out = os.pipe()
     self._in, theirs_out = os.pipe()
 
-    def fds():  # the browser reads from 3 and writes to 4
-      a, b = os.dup(theirs_in), os.dup(theirs_out)
+    def fds():  # the browser reads from 3 and writes to 4; either may be taken by now
+      a, b = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (theirs_in, theirs_out))
       os.dup2(a, 3)
       os.dup2(b, 4)
 
@@ -40,11 +41,15 @@ class Page(contextlib.ExitStack):
     os.close(theirs_out)
     self.callback(self._end)
     self._session = None
-    target = self.send('Target.createTarget', url='about:blank')['targetId']
-    self._session = self.send('Target.attachToTarget', targetId=target, flatten=True)['sessionId']
-    for domain in ('Page', 'Runtime', 'Network'):
-      self.send(f'{domain}.enable')
-    self.look(width, height, dark)
+    try:
+      target = self.send('Target.createTarget', url='about:blank')['targetId']
+      self._session = self.send('Target.attachToTarget', targetId=target, flatten=True)['sessionId']
+      for domain in ('Page', 'Runtime', 'Network'):
+        self.send(f'{domain}.enable')
+      self.look(width, height, dark)
+    except BaseException:
+      self.close()
+      raise
 
   def look(self, width: int, height: int = 900, dark: bool = False) -> None:
     self.send('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=width < 500)

@@ -18,7 +18,7 @@ from r1jax import metrics
 from r1jax.report import chart, page
 
 CHUNK = 1 << 18  # characters of a chunk, from which on the next sample begins another
-SAID = ('correct', 'measured')  # reasons that say no more than the verdict or the value beside them
+SAID = ('correct', 'wrong', 'measured')  # reasons that say no more than the verdict or the value beside them
 FORMULA = re.compile(r'\$|\\[(\[]|\\boxed|\\begin\{')  # what may be one: the page looks closer
 
 

@@ -46,14 +46,15 @@ async function card(moment, rows, other, words) {
     return made;
   }
   await table(other);
-  const few = (questionsOf(other).get(id) ?? []).slice(0, Math.max(rows.length, BESIDE));
+  const all = questionsOf(other).get(id) ?? [], few = all.slice(0, Math.max(rows.length, BESIDE));
   const answers = await Promise.all(few.map(row => textOf(other, row)));
   const theirs = few.map((row, at) => sample(other, row, answers[at], words));
   if (answers.length && answers[0].prompt !== texts[0].prompt)  // one id, two texts: it must not look as if they were one
     theirs.unshift(node('p', 'Asked in these words:', 'faint'), node('pre', answers[0].prompt, 'asked'));
   made.append(node('div', '', 'two',
     node('div', '', '', node('h4', title(moment)), node('div', shared(moment, id), 'facts'), ...mine),
-    node('div', '', '', node('h4', title(other)), node('div', shared(other, id), 'facts'), ...theirs)));
+    node('div', '', '', node('h4', title(other)), node('div', shared(other, id)
+      + (few.length < all.length ? '; the first ' + few.length : ''), 'facts'), ...theirs)));
   return made;
 }
 

@@ -6,7 +6,7 @@ const SHORT = 280;  // reasoning up to so many characters is not folded: it woul
 const FORMULAS = 300;  // of one part that are set; the others stay as they were written
 const FORMULA = new RegExp([
   /\$\$([^]{1,2000}?)\$\$/, /\\\[([^]{1,2000}?)\\\]/, /\\\(([^]{1,1000}?)\\\)/,
-  /(?<![\\$\w])\$(?=[^\s$])([^$\n]{1,400}?)(?<=[^\s\\])\$(?![\w$])/,  // not the $5 and $6 of prices
+  /(?<![\\$\w])\$(?=[^\s$])([^$\n]{1,400}?)(?<=[^\s\\])\$(?![\d$])/,  // not the $5 and $6 of prices
   /(\\boxed\{(?:[^{}]|\{(?:[^{}]|\{[^{}]{0,200}\}){0,200}\}){0,400}\})/,
   /(\\begin\{(equation|align|aligned|gather|cases|array|[bpv]?matrix)\*?\}[^]{1,2000}?\\end\{\7\*?\})/,
 ].map(one => one.source).join('|'), 'g');
