@@ -330,6 +330,22 @@ def test_environment_is_shown_and_its_absence_said(work):
     assert text in html, text
 
 
+def test_of_several_runs_each_says_its_state_and_where_it_came_from(tmp_path, monkeypatch):
+  monkeypatch.setattr(report.figures, 'draw', lambda *args: None)
+  one, two = make(tmp_path / 'one'), make(tmp_path / 'two', seed=4, finished=2)
+  (one / 'environment.json').write_text(json.dumps({'starts': [
+      {'started': '2031-01-02T09:14:11+00:00', 'commit': 'old', 'command': 'x'},
+      {'started': '2031-01-03T09:14:11+00:00', 'commit': 'abcdef0123456', 'dirty': True, 'command': 'r1jax train <it>'}]}))
+  html = report.compare([one, two])[0].read_text()
+  seconds = [entry['seconds'] for entry in json.loads((one / 'pipeline.json').read_text())['stages']]
+  assert cells(html, 'runs') == [
+      ['Run', 'State', 'Started', 'Commit', 'Command'],
+      ['one', f'Finished: 3 stages, {metrics.duration(sum(seconds))} in all.', '2031-01-03 09:14 UTC',
+       'abcdef0123, changed', 'r1jax train <it>'],
+      ['two', f'Stopped: stage 3 of 3, evaluate; {metrics.duration(sum(seconds[:2]))} so far.', 'not known', 'not known',
+       'not known']]
+
+
 def test_seeds_are_one_column_with_mean_and_error(tmp_path, monkeypatch):
   monkeypatch.setattr(report.figures, 'draw', lambda *args: None)
   dirs = [make(tmp_path / f'seed{seed}', seed=seed) for seed in range(3)]

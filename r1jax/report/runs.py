@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Sequence
 
 from r1jax import metrics
-from r1jax.report import load, page, parts, samples
+from r1jax.report import load, page, parts, samples, state
 
 ABSENT = 'not there'  # of a key that a config has not got
 SEEDS = ('seed',)  # keys that make runs of one group
@@ -25,7 +25,8 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   warnings = [warning for run in runs for warning in run.warnings]
   several = any(len(of) > 1 for of in groups.values())
   lead = f'{len(runs)} runs' + (f', {len(groups)} config{"s" * (len(groups) > 1)} apart from seeds' if several else '')
-  body = []
+  body = [page.heading('Runs'), page.table(['Run', 'State', 'Started', 'Commit', 'Command'],
+                                           [_said_of(*pair) for pair in zip(names(runs), runs)], 5, tight=True)]
   if rows := differences(runs, list(groups.values())):
     lacking = [row for row in rows if ABSENT in row[1:]]  # mostly of other versions of r1jax
     body += [page.heading('What differs'), page.table(['Key', *groups], [row for row in rows if row not in lacking],
@@ -59,6 +60,13 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   metrics.replace_file(out / 'compare.html', page.page('Runs compared', head + body, page.CHARTS, colours=parts.COLOURS)
                        .encode('utf-8'))
   return out / 'compare.html', warnings
+
+
+def _said_of(name: str, run: load.Run) -> list[str]:
+  known = state.last_start(run)
+  dirty = ', changed' if known.get('dirty') else ''
+  return [name, state.sentence(run, state.specs(run)), state.when(known.get('started')),
+          f'{known["commit"][:10]}{dirty}' if known.get('commit') else 'not known', known.get('command') or 'not known']
 
 
 def _tables(columns: list[str], rows: list[list[str]]) -> list[str]:

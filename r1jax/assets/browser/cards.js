@@ -20,7 +20,7 @@ function sample(moment, row, one, words) {
     if (values?.[row] != null) facts.append(node('span', '', '', node('bdi', name), ' ' + short(values[row])));
   if (of.tokens[row] != null) facts.append(node('span', said(of.tokens[row]) + ' tokens'));
   const finish = moment.finishes[of.finish[row]], language = moment.languages[of.language[row]];
-  if (finish) facts.append(node('span', END[finish] ?? finish));
+  if (finish) facts.append(node('span', END[finish] ?? cut(finish, 60)));
   if (moment.languages.length > 1) facts.append(node('span', language));
   const link = node('a', '#' + of.i[row]);
   link.href = '#' + [moment.key, of.questions.id[of.question[row]], of.i[row]].map(encodeURIComponent).join('|');
@@ -34,8 +34,8 @@ function sample(moment, row, one, words) {
 async function card(moment, rows, other, words) {
   const of = moment.table, question = of.question[rows[0]], id = of.questions.id[question];
   const gold = of.questions.gold[question], texts = await Promise.all(rows.map(row => textOf(moment, row)));
-  const head = node('h3', 'Question ', '', node('bdi', cut(id, 200)), ...(gold ? [' · answer ', answer(gold, 300)] : []),
-    ' · ' + shared(moment, id));
+  const head = node('h3', 'Question ', '', node('bdi', cut(id, 200)),
+    ...(gold ? [' · answer ', answer(gold, 300)] : []), ' · ' + shared(moment, id));
   const asked = block(texts[0].prompt, words, !by('raw').checked);
   asked.className = 'asked';
   const made = node('div', '', 'question', head,
@@ -49,7 +49,7 @@ async function card(moment, rows, other, words) {
   const all = questionsOf(other).get(id) ?? [], few = all.slice(0, Math.max(rows.length, BESIDE));
   const answers = await Promise.all(few.map(row => textOf(other, row)));
   const theirs = few.map((row, at) => sample(other, row, answers[at], words));
-  if (answers.length && answers[0].prompt !== texts[0].prompt)  // one id, two texts: it must not look as if they were one
+  if (answers.length && answers[0].prompt !== texts[0].prompt)  // one id, two texts: it must not look like one
     theirs.unshift(node('p', 'Asked in these words:', 'faint'), node('pre', answers[0].prompt, 'asked'));
   made.append(node('div', '', 'two',
     node('div', '', '', node('h4', title(moment)), node('div', shared(moment, id), 'facts'), ...mine),
@@ -88,13 +88,15 @@ function counted(found, all) {
     judged += moment.table.right[row] != null;
     right += moment.table.right[row] ?? 0;
   }
-  return said(found.length) + ' of ' + said(all) + ' samples match' + (judged ? ', ' + said(right) + ' of these right.' : '.');
+  return said(found.length) + ' of ' + said(all) + ' samples match'
+    + (judged ? ', ' + said(right) + ' of these right.' : '.');
 }
 
 let linked_now = null;
 
 async function show(linked) {
-  const mine = ++turn, moments = chosen(linked), sum = name => moments.reduce((total, moment) => total + moment[name], 0);
+  const mine = ++turn, moments = chosen(linked);
+  const sum = name => moments.reduce((total, moment) => total + moment[name], 0);
   linked_now = linked ?? null;
   by('list').replaceChildren();
   by('pager').hidden = true;
@@ -109,9 +111,11 @@ async function show(linked) {
   const state = text => { by('matches').textContent = text; };
   state('');
   try {
-    const other = linked ? null : beside(), words = linked ? '' : by('search').value.toLowerCase(), all = sum('samples');
+    const other = linked ? null : beside(), all = sum('samples');
+    const words = linked ? '' : by('search').value.toLowerCase();
     if (other) await table(other);
-    await tables(moments, (done, of) => mine === turn && done < of && state('reading the tables, ' + done + ' of ' + of));
+    await tables(moments, (done, of) => mine === turn && done < of
+      && state('reading the tables, ' + done + ' of ' + of));
     if (mine !== turn) return;
     let found = moments.flatMap(moment => fitting(moment, linked).map(row => [moment, row]));
     if (words) {

@@ -10,6 +10,8 @@ const FORMULA = new RegExp([
   /(\\boxed\{(?:[^{}]|\{(?:[^{}]|\{[^{}]{0,200}\}){0,200}\}){0,400}\})/,
   /(\\begin\{(equation|align|aligned|gather|cases|array|[bpv]?matrix)\*?\}[^]{1,2000}?\\end\{\7\*?\})/,
 ].map(one => one.source).join('|'), 'g');
+const ANSWER =
+  /\\(?:[dt]?frac|sqrt|pi|cdot|times|infty|text|left|begin|boxed|pm|leq?|geq?|circ|log|sin|cos|tan)\b|[\^_]\{/;
 const TAG = /(<\/?(?:think|answer)>|<?\|\w{1,20}\|>?)/;
 
 function node(tag, text, name, ...inside) {
@@ -34,13 +36,17 @@ function withKatex() {  // resolves to KaTeX, or null where it is not beside the
   return coming_katex;
 }
 
+function refuse() {  // KaTeX asks before what loads, links or sets attributes; told false it would leave the text out
+  throw new Error('not set');
+}
+
 function formula(source, math, display) {
   const made = node('span', source, 'formula');
   const set = katex => {
     const place = document.createElement('span');
     try {
       katex.render(math, place, {output: 'html', displayMode: display, throwOnError: true, strict: 'ignore',
-        trust: false, maxSize: 20, maxExpand: 200});
+        trust: refuse, maxSize: 20, maxExpand: 200});
     } catch { return; }  // what is no formula after all stays as it was written
     made.replaceChildren(...place.childNodes);
     made.classList.toggle('display', display);
@@ -52,7 +58,7 @@ function formula(source, math, display) {
 }
 
 function answer(text, most) {  // a short text that is one formula, where it looks like one
-  return /\\[a-z]|[\^_]\{/i.test(text) && text.length <= most && !text.includes('$')
+  return ANSWER.test(text) && text.length <= most && !text.includes('$')
     ? formula(text, text, false) : node('bdi', text.length > most ? text.slice(0, most) + ' …' : text);
 }
 
