@@ -360,7 +360,7 @@ def test_many_samples(tmp_path, capsys, questions, words):
       told[what] = f'{time.monotonic() - begun:.2f} s'
       found = of.page.evaluate('listed.length')
       assert found == count or what in ('a filter', 'a search in all texts') and 0 < found < count
-    told["the page's heap"] = f'{page.memory() / 1e6:.0f} MB'
+    told["the page's scripts keep"] = f'{page.memory() / 1e6:.0f} MB'
     assert not page.errors
   with capsys.disabled():
     print('\n' + '\n'.join(f'{what}: {value}' for what, value in told.items()))

@@ -107,7 +107,8 @@ class Page(contextlib.ExitStack):
     return [json.loads(each) for each in whole if each]
 
   def memory(self) -> int:
-    """Bytes of the heap of the page's scripts."""
+    """Bytes that the page's scripts keep, garbage apart."""
+    self.send('HeapProfiler.collectGarbage')
     return int(self.send('Runtime.getHeapUsage')['usedSize'])
 
   def _end(self) -> None:
