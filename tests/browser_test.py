@@ -71,6 +71,17 @@ def test_steps_and_each_reward_are_filters(browser):
   assert of.listed() == wanted and 0 < len(wanted) < 32
 
 
+def test_whatever_is_a_number_of_each_sample_is_a_part(tmp_path):
+  path = make(tmp_path / 'run', questions=1, n=1, models=('',), steps=1)
+  file = path / '3_evaluate' / 'eval' / 'sums' / 'samples.jsonl'
+  row = json.loads(file.read_text())
+  row['samples'][0] |= {'words': 3, 'f1': 0.25, 'note': 'text', 'flag': True, 'nothing': None}
+  file.write_text(json.dumps(row) + '\n')
+  tested, trained_ = samples.write(load.load(path), path / 'report')
+  assert tested.parts == ['language share', 'words', 'f1'] and tested.rule is None
+  assert trained_.parts == ['reward', 'accuracy', 'format', 'advantage']
+
+
 @needs_browser
 @pytest.mark.parametrize('sort, way, key', [
     ('tokens', '-1', lambda row: -row['tokens']), ('tokens', '1', lambda row: row['tokens']),

@@ -18,6 +18,7 @@ from r1jax import metrics
 from r1jax.report import chart, page
 
 CHUNK = 1 << 18  # characters of a chunk, from which on the next sample begins another
+NAMED = ('step', 'rollout', 'group', 'sample', 'tokens', 'reward', 'advantage', 'value', 'language')  # not as a part
 SAID = ('correct', 'wrong', 'measured')  # reasons that say no more than the verdict or the value beside them
 FORMULA = re.compile(r'\$|\\[(\[]|\\boxed|\\begin\{')  # what may be one: the page looks closer
 
@@ -162,7 +163,7 @@ def _sample(index: int, row: dict) -> dict:
   rewards = row.get('rewards') if isinstance(row.get('rewards'), dict) else {}
   reasons = row.get('reasons') if isinstance(row.get('reasons'), dict) else {}
   facts = {'reward': row.get('reward'), **rewards, 'advantage': row.get('advantage'), 'rule': row.get('value'),
-           'language share': row.get('language'), 'words': row.get('words')}
+           'language share': row.get('language'), **{name: of for name, of in row.items() if name not in NAMED}}
   unjudged = finite(row.get('value')) is not None or (rewards and 'accuracy' not in rewards)
   written, number = text(row.get('completion')), row.get('sample', index)
   return {'i': number if isinstance(number, int) else index, 'text': written,

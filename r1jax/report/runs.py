@@ -25,8 +25,9 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
   warnings = [warning for run in runs for warning in run.warnings]
   several = any(len(of) > 1 for of in groups.values())
   lead = f'{len(runs)} runs' + (f', {len(groups)} config{"s" * (len(groups) > 1)} apart from seeds' if several else '')
-  body = [page.heading('Runs'), page.table(['Run', 'State', 'Started', 'Commit', 'Command'],
-                                           [_said_of(*pair) for pair in zip(names(runs), runs)], 4, tight=True, wrap=True)]
+  origins = [_said_of(*pair) for pair in zip(names(runs), runs)]
+  body = [page.heading('Runs'),
+          page.table(['Run', 'State', 'Started', 'Commit', 'Command'], origins, 4, tight=True, wrap=True)]
   if rows := differences(runs, list(groups.values())):
     lacking = [row for row in rows if ABSENT in row[1:]]  # mostly of other versions of r1jax
     body += [page.heading('What differs'), page.table(['Key', *groups], [row for row in rows if row not in lacking],
