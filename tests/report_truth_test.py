@@ -6,18 +6,20 @@ import io
 import json
 import math
 import re
-import shutil
 import statistics
 import subprocess
 import sys
 import time
+import urllib.parse
 
 import pytest
 
 from r1jax import metrics
 from r1jax import report
+from r1jax.report import chunks as chunks_lib
 from r1jax.report import runs as runs_lib
 
+import chromium
 import report_test
 
 STAGES = [{'name': 'base', 'run': 'sft', 'inputs': {}}, {'name': 'rl', 'run': 'rl', 'inputs': {'checkpoint': 'base'}},
@@ -106,6 +108,18 @@ def test_the_table_of_results(work):
   check_results(work)
 
 
+def test_the_papers_numbers_stand_beside(work):
+  """Table 2 and figure 2 of the paper, by hand; the run's from its rows."""
+  html = report.write(work).read_text()
+  row = {row['model']: row for row in rows_of(work / '3_evaluate' / 'metrics.jsonl')}
+  share = lambda model, score: f'{100 * row[model]["eval/sums/" + score]:.1f}'
+  assert cells(html, 'beside-the-paper') == [
+      ['', 'Asked', 'pass@1 before', 'after RL', 'majority'],
+      ['this run', 'sums', share('base', 'pass@1'), share('final', 'pass@1'), f'{share("final", "cons@16")} (cons@16)'],
+      ['DeepSeek-R1-Zero, 671B', 'AIME 2024', '15.6', '71.0', '86.7 (cons@64)']]
+  assert 'Another size of model and other questions' in html
+
+
 def test_the_head_and_the_stages(work):
   html = report.write(work).read_text()
   seconds = [entry['seconds'] for entry in json.loads((work / 'pipeline.json').read_text())['stages']]
@@ -175,16 +189,27 @@ def check_counts(work):
   return index
 
 
+def script(path):
+  """What a script beside the page hands over."""
+  text = path.read_text()
+  return json.loads(text[text.index(', ') + 2:].rstrip().removesuffix(');'))
+
+
 def test_counts_of_the_browser_are_of_all_samples(work):
   report.write(work)
   index = check_counts(work)
   assert index['3_evaluate/sums.base_worked']['samples'] == 640 and len(index) == 10
-  chunk = (work / 'report' / 'samples' / index['3_evaluate/sums.base_worked']['chunks'][0]).read_text()
-  questions = json.loads(chunk[chunk.index(', ') + 2:].rstrip().removesuffix(');'))
-  assert [question['right'] for question in questions] == [sum(sample['right'] for sample in question['samples'])
-                                                           for question in questions]
-  assert {question['n'] for question in questions} == {16} and len(questions) == 40
-  assert {question['prefill'] for question in questions} == {'Step by step:'}
+  of = index['3_evaluate/sums.base_worked']
+  pieces = [piece for name in of['chunks'] for piece in script(work / 'report' / 'samples' / name)]
+  assert {piece['prefill'] for piece in pieces} == {'Step by step:'}
+  rows = rows_of(work / '3_evaluate' / 'eval' / 'sums.base_worked' / 'samples.jsonl')
+  assert [one['text'] for piece in pieces for one in piece['samples']] == [
+      one['text'] for row in rows for one in row['samples']]
+  table = script(work / 'report' / 'samples' / of['rows'])
+  assert table['questions']['right'] == [sum(one['correct'] for one in row['samples']) for row in rows]
+  assert table['questions']['id'] == [row['id'] for row in rows] and set(table['questions']['n']) == {16}
+  assert table['right'] == [int(one['correct']) for row in rows for one in row['samples']]
+  assert table['tokens'] == [one['tokens'] for row in rows for one in row['samples']]
   assert list(index)[0] == '3_evaluate/sums', 'the last model comes first'
   steps = [moment['step'] for moment in index.values() if moment['kind'] == 'training']
   assert steps == sorted(steps, reverse=True) and len(steps) == 8
@@ -218,55 +243,51 @@ def test_what_has_no_right_answer_is_neither_right_nor_wrong(work):
   assert check_counts(work) == index
 
 
-BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-
-
-@pytest.mark.skipif(BROWSER is None, reason='no chromium or chrome')
+@pytest.mark.skipif(chromium.PATH is None, reason='no chromium or chrome')
 @pytest.mark.parametrize('inline', [3 << 20, 0], ids=['in the page', 'in chunks beside it'])
 def test_what_a_browser_shows_is_what_the_files_hold(work, tmp_path, monkeypatch, inline):
   """The page's own scripts in a browser: matches are counted over all samples, however few are shown."""
-  monkeypatch.setattr(report.samples, 'CHUNK', 2000)
+  monkeypatch.setattr(chunks_lib, 'CHUNK', 2000)
   monkeypatch.setattr(report.samples, 'INLINE', inline)
   general(work)
   report.write(work)
-  page = work / 'report' / 'samples.html'
-  whole = page.read_text()
   rows = rows_of(work / '3_evaluate' / 'eval' / 'sums.base_worked' / 'samples.jsonl')
+  with chromium.Page(tmp_path / 'profile') as page:
+    def shown(**controls):
+      page.open(work / 'report' / 'samples.html', '#?' + urllib.parse.urlencode(controls))
+      page.until("document.querySelector('#list > *')")
+      return page.evaluate('document.body.innerText')
 
-  def shown(action, hash_=''):
-    page.write_text(whole.replace('</body>', f'<script>{action}</script></body>'))
-    done = subprocess.run(
-        [BROWSER, '--headless', '--no-sandbox', '--disable-gpu', f'--user-data-dir={tmp_path}/browser',
-         '--virtual-time-budget=10000', '--dump-dom', page.as_uri() + hash_], capture_output=True, text=True,
-        timeout=120, check=True)
-    return html_lib.unescape(re.sub(r'<script.*?</script>', '', done.stdout, flags=re.S))
-
-  of = "by('moment').value = index.findIndex(one => one.key === '3_evaluate/sums.base_worked');"
-  dom = shown(of + "by('verdict').value = '0'; by('search').value = '= 4'; show();")
-  found = [sample for row in rows for sample in row['samples'] if not sample['correct'] and '= 4' in sample['text']]
-  assert f'>{len(found)} of 640 samples match, 0 of these right.<' in dom and 40 < len(found) < 640
-  right = sum(sample['correct'] for row in rows for sample in row['samples'])
-  assert f'>{right} of 640 samples right, 40 questions.<' in dom
-  dom = shown("by('task').value = 'general'; by('moment').value = 'all'; show();")
-  assert '>6 samples neither right nor wrong, 2 questions.<' in dom and 'rule 0.25' in dom
-  assert dom.count('<article') == 6 and 'class="wrong"' not in dom
-  dom = shown('', '#' + '|'.join(['3_evaluate%2Fsums.base_worked', 'q7', '3']))
-  assert dom.count('<article') == 1 and '= 10' in dom and 'one is shown' in dom
-  assert 'samples that are not here: gone' in shown('', '#gone|q7|3')
+    seen = shown(moment='3_evaluate/sums.base_worked', verdict='0', search='= 4')
+    found = [sample for row in rows for sample in row['samples'] if not sample['correct'] and '= 4' in sample['text']]
+    assert f'{len(found)} of 640 samples match, 0 of these right.' in seen and 40 < len(found) < 640
+    right = sum(sample['correct'] for row in rows for sample in row['samples'])
+    assert f'{right} of 640 samples right, 40 questions.' in seen
+    seen = shown(moment='all', task='general')
+    assert '6 samples neither right nor wrong, 2 questions.' in seen and 'rule 0.25' in seen
+    assert page.evaluate("document.querySelectorAll('article').length + 10 * document.querySelectorAll('.wrong').length") == 6
+    page.open(work / 'report' / 'samples.html', '#' + '|'.join(['3_evaluate%2Fsums.base_worked', 'q7', '3']))
+    page.until("document.querySelector('article')")
+    seen = page.evaluate('document.body.innerText')
+    assert page.evaluate("document.querySelectorAll('article').length") == 1
+    assert '= 10' in seen and 'one is shown' in seen
+    page.open(work / 'report' / 'samples.html', '#gone|q7|3')
+    assert 'samples that are not here: gone' in page.evaluate('document.body.innerText')
+    assert not page.errors
 
 
 def test_many_samples_stand_in_chunks_beside_the_page_and_are_not_read_again(work, monkeypatch):
-  monkeypatch.setattr(report.samples, 'CHUNK', 2000)
+  monkeypatch.setattr(chunks_lib, 'CHUNK', 2000)
   monkeypatch.setattr(report.samples, 'INLINE', 1000)
   report.write(work)
-  chunks = sorted((work / 'report' / 'samples').glob('*.js'))
-  assert len(chunks) > 12 and (work / 'report' / 'samples.html').stat().st_size < 40_000
+  chunks = sorted((work / 'report' / 'samples').glob('[0-9]*.js'))
+  assert len(chunks) > 12 and (work / 'report' / 'samples.html').stat().st_size < 60_000
   before = {path: path.stat().st_mtime_ns for path in chunks}
   (work / '2_rl' / 'samples' / 'step_00000002.jsonl').unlink()
   report.write(work)
-  after = {path: path.stat().st_mtime_ns for path in sorted((work / 'report' / 'samples').glob('*.js'))}
+  after = {path: path.stat().st_mtime_ns for path in sorted((work / 'report' / 'samples').glob('[0-9]*.js'))}
   gone = before.keys() - after.keys()
-  assert gone and all('step_2-' in path.name for path in gone)
+  assert gone and all('step_2.' in path.name for path in gone)
   assert all(before[path] == when for path, when in after.items())
 
 
@@ -307,6 +328,22 @@ def test_environment_is_shown_and_its_absence_said(work):
                'Python 3.11.7', '2 x not known (cpu), 1 host, Linux-x', '<dd>3</dd>',
                '2031-01-02 09:14 UTC; 2 starts, the last at 2031-01-02 22:00 UTC'):
     assert text in html, text
+
+
+def test_of_several_runs_each_says_its_state_and_where_it_came_from(tmp_path, monkeypatch):
+  monkeypatch.setattr(report.figures, 'draw', lambda *args: None)
+  one, two = make(tmp_path / 'one'), make(tmp_path / 'two', seed=4, finished=2)
+  (one / 'environment.json').write_text(json.dumps({'starts': [
+      {'started': '2031-01-02T09:14:11+00:00', 'commit': 'old', 'command': 'x'},
+      {'started': '2031-01-03T09:14:11+00:00', 'commit': 'abcdef0123456', 'dirty': True, 'command': 'r1jax train <it>'}]}))
+  html = report.compare([one, two])[0].read_text()
+  seconds = [entry['seconds'] for entry in json.loads((one / 'pipeline.json').read_text())['stages']]
+  assert cells(html, 'runs') == [
+      ['Run', 'State', 'Started', 'Commit', 'Command'],
+      ['one', f'Finished: 3 stages, {metrics.duration(sum(seconds))} in all.', '2031-01-03 09:14 UTC',
+       'abcdef0123, changed', 'r1jax train <it>'],
+      ['two', f'Stopped: stage 3 of 3, evaluate; {metrics.duration(sum(seconds[:2]))} so far.', 'not known', 'not known',
+       'not known']]
 
 
 def test_seeds_are_one_column_with_mean_and_error(tmp_path, monkeypatch):

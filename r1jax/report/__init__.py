@@ -15,7 +15,7 @@ import pathlib
 from collections.abc import Sequence
 
 from r1jax import metrics
-from r1jax.report import load, page, parts, runs, samples, stages, state
+from r1jax.report import load, page, paper, parts, runs, samples, stages, state
 
 def write(workdir: str | pathlib.Path) -> pathlib.Path:
   """Writes DIR/report and returns its index.html; what could not be read stands in a warning on the page."""
@@ -29,12 +29,13 @@ def write_checked(workdir: str | pathlib.Path, *, reload: int = 0) -> tuple[path
   out = run.path / 'report'
   pipeline = len(run.stages) > 1 or run.pipeline is not None
   specs, results = state.specs(run), load.results(run)
-  browse = samples.write(run, out)
+  browse = samples.write(run, out, reload=reload)
 
   body = []
   if results:
     whole = not specs or state.finished(specs)
-    body += [page.heading('Results' if whole else 'Results so far'), parts.results(results)]
+    body += [page.heading('Results' if whole else 'Results so far'), parts.results(results),
+             *paper.beside(run, results)]
   drawn = [page.heading('The pipeline'), state.drawing(run, specs), stages.table(run, specs)] if len(specs) > 1 else []
   answers = stages.side_by_side(run)  # of a run that goes on one asks first what it is doing
   body += answers + drawn if state.finished(specs) else drawn + answers

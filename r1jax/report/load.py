@@ -115,8 +115,14 @@ def attempt(run: Run, reader: Callable, path: pathlib.Path) -> Any:
   except FileNotFoundError:
     return None
   except (OSError, ValueError) as error:
-    run.warnings.append(str(error))
+    warn(run, error)
     return None
+
+
+def warn(run: Run, error: Exception) -> None:
+  """Once, however many parts of the page read a file."""
+  if str(error) not in run.warnings:
+    run.warnings.append(str(error))
 
 
 def json_of(path: pathlib.Path) -> Any:

@@ -9,20 +9,25 @@ import statistics
 from collections.abc import Sequence
 
 from r1jax import metrics
-from r1jax.report import load, page, parts
+from r1jax.report import load, page, parts, samples, state
 
 ABSENT = 'not there'  # of a key that a config has not got
 SEEDS = ('seed',)  # keys that make runs of one group
 
 
 def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[str]]:
-  """DIR/report/compare.html of the first DIR, and the warnings."""
+  """DIR/report/compare.html of the first DIR, compare_samples.html beside it, and the warnings."""
   runs = [load.load(workdir) for workdir in workdirs]
   groups, out = grouped(runs), runs[0].path / 'report'
+  browse = []
+  if samples.write_of(list(zip(names(runs), runs)), out, 'compare_samples', 'Samples of several runs', 'compare.html'):
+    browse.append('<p><a href="compare_samples.html">Browse what the models wrote, two side by side</a></p>')
   warnings = [warning for run in runs for warning in run.warnings]
   several = any(len(of) > 1 for of in groups.values())
   lead = f'{len(runs)} runs' + (f', {len(groups)} config{"s" * (len(groups) > 1)} apart from seeds' if several else '')
-  body = []
+  origins = [_said_of(*pair) for pair in zip(names(runs), runs)]
+  body = [page.heading('Runs'),
+          page.table(['Run', 'State', 'Started', 'Commit', 'Command'], origins, 4, tight=True, wrap=True)]
   if rows := differences(runs, list(groups.values())):
     lacking = [row for row in rows if ABSENT in row[1:]]  # mostly of other versions of r1jax
     body += [page.heading('What differs'), page.table(['Key', *groups], [row for row in rows if row not in lacking],
@@ -49,13 +54,20 @@ def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[st
       body += parts.section(kind + (f', stage {index + 1}' if index else ''), present, out, f'{prefix}{number}_',
                             spread=spread)
   head = ['<h1>Runs compared</h1>', f'<p class="lead">{lead}: {page.escape(", ".join(names(runs)))}</p>',
-          *parts.warnings(warnings), page.contents(body)]
+          *browse, *parts.warnings(warnings), page.contents(body)]
   if several:
     head.append('<p class="faint">Lines are means over the seeds of a group, bands one standard error to either side; '
                 'they reach as far as every run of the group does.</p>')
   metrics.replace_file(out / 'compare.html', page.page('Runs compared', head + body, page.CHARTS, colours=parts.COLOURS)
                        .encode('utf-8'))
   return out / 'compare.html', warnings
+
+
+def _said_of(name: str, run: load.Run) -> list[str]:
+  known = state.last_start(run)
+  dirty = ', changed' if known.get('dirty') else ''
+  return [name, state.sentence(run, state.specs(run)), state.when(known.get('started')),
+          f'{known["commit"][:10]}{dirty}' if known.get('commit') else 'not known', known.get('command') or 'not known']
 
 
 def _tables(columns: list[str], rows: list[list[str]]) -> list[str]:

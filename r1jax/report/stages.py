@@ -1,10 +1,14 @@
 """A pipeline, stage by stage: the table of what went in and out and what it reached, and answers side by side."""
 
+import itertools
+import pathlib
+
 from r1jax import metrics
-from r1jax.report import load, page, samples, state
+from r1jax.report import chunks, load, page, samples, state
 
 QUESTIONS = 3  # of each task, shown side by side
 CHARACTERS = 600  # of an answer there
+LOOKED = 500  # of a file's questions, for kinds that differ
 
 
 def table(run: load.Run, specs: list[dict]) -> str:
@@ -98,9 +102,7 @@ def side_by_side(run: load.Run) -> list[str]:
     for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'),
                        key=lambda path: ('.' not in path.parent.name, str(path))):
       task, _, model = path.parent.name.partition('.')
-      rows = load.attempt(run, metrics.read, path) or []
-      kinds = _spread(rows)
-      for row in kinds:
+      for row in load.attempt(run, _spread, path) or []:
         asked.setdefault((task, row['id']), row)
         answers.setdefault((task, row['id']), {})[model or 'final'] = {
             **row['samples'][0], 'prefill': row.get('prefill') or samples.prefill(run, stage.path, model)}
@@ -110,7 +112,7 @@ def side_by_side(run: load.Run) -> list[str]:
       continue
     gold = f' · answer {page.escape(row["gold"])}' if row.get('gold') else ''
     cells = ''.join(_answer(model, sample) for model, sample in answers[key].items())
-    body.append(f'<div class="question"><h3>{page.escape(row["prompt"])}{gold}</h3>'
+    body.append(f'<div class="question"><h3>{page.escape(row.get("prompt"))}{gold}</h3>'
                 f'<div class="answers">{cells}</div></div>')
   return [page.heading('The same questions after each stage'),
           '<p class="faint">The first sample of each model, none chosen.</p>', *body[:QUESTIONS],
@@ -118,11 +120,19 @@ def side_by_side(run: load.Run) -> list[str]:
             if body[QUESTIONS:] else [])] if body else []
 
 
-def _spread(rows: list[dict]) -> list[dict]:
-  """The first questions of a task; of general ones, the first of each opening word, so that kinds differ."""
-  rows = [row for row in rows if row.get('samples')]
-  first = {str(row['prompt']).split()[0]: row for row in reversed(rows)}
-  return list(first.values())[:2 * QUESTIONS] if rows and not rows[0].get('gold') else rows[:QUESTIONS]
+def _spread(path: pathlib.Path) -> list[dict]:
+  """The first questions of a file; of general ones, the first of each opening word, so that kinds differ."""
+  found, words = [], set()
+  for row in itertools.islice(chunks.lines(path), LOOKED):  # a file may hold gigabytes
+    given = [sample for sample in row.get('samples') or [] if isinstance(sample, dict)]
+    word = str(row.get('prompt')).partition(' ')[0]
+    if not given or (word in words and not row.get('gold')):
+      continue
+    words.add(word)
+    found.append({**row, 'id': str(row.get('id')), 'samples': given[:1]})
+    if len(found) == (QUESTIONS if row.get('gold') else 2 * QUESTIONS):
+      break
+  return found
 
 
 def _answer(model: str, sample: dict) -> str:

@@ -76,17 +76,26 @@ def steps(run: load.Run, spec: dict) -> str:
   return f'{spec["stage"].last_step:,}' + (f' of {wanted:,}' if wanted and not spec['entry'] else '')
 
 
+def _starts(run: load.Run) -> list[dict]:
+  found = run.environment.get('starts') if isinstance(run.environment, dict) else None
+  return [start for start in found if isinstance(start, dict)] if isinstance(found, list) else []
+
+
+def last_start(run: load.Run) -> dict:
+  """What environment.json says of the last start; {} where it says nothing."""
+  return (_starts(run) or [{}])[-1]
+
+
 def facts(run: load.Run) -> str:
   """Command, commit, versions, device, seed and dates, as environment.json has them."""
-  starts = run.environment.get('starts') if isinstance(run.environment, dict) else None
-  starts = [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
+  starts = _starts(run)
   seed = run.config.get('seed') if isinstance(run.config, dict) else None
   rows: list[tuple[str, Any]] = []
   if starts:
     last, packages = starts[-1], starts[-1].get('packages') or {}
     dirty = ', with changes that are in no commit' if last.get('dirty') else ''
-    rows += [('Command', last.get('command') or 'not known'), ('Started', _when(starts[0].get('started')) + (
-        f'; {len(starts)} starts, the last at {_when(last.get("started"))}' if len(starts) > 1 else '')),
+    rows += [('Command', last.get('command') or 'not known'), ('Started', when(starts[0].get('started')) + (
+        f'; {len(starts)} starts, the last at {when(last.get("started"))}' if len(starts) > 1 else '')),
              ('Commit', f'{last["commit"]}{dirty}' if last.get('commit') else 'not known'),
              ('Versions', ', '.join(f'{name} {_known(version)}' for name, version in (
                  ('r1jax', last.get('r1jax')), ('Python', last.get('python')), *packages.items()))),
@@ -105,7 +114,7 @@ def _known(value: Any) -> str:
   return 'not known' if value is None else str(value)
 
 
-def _when(text: Any) -> str:
+def when(text: Any) -> str:
   """In UTC, to the minute."""
   if text is None:
     return 'not known'
