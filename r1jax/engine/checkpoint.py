@@ -91,10 +91,12 @@ class Checkpoints:
   close() belongs in a `finally`: a Python that exits gives up what is still being written.
   """
 
-  def __init__(self, workdir: str, *, keep: int = 3, minutes: float = math.inf):
-    """minutes: between two checkpoints, after which `due` is true."""
+  def __init__(self, workdir: str, *, keep: int = 3, minutes: float = math.inf, since: float | None = None):
+    """minutes: between two checkpoints, after which `due` is true; the first one counts from `since` (time.monotonic),
+    when the stage began: compiling is lost time too."""
     self._directory = os.path.join(os.path.abspath(workdir), 'checkpoints')
-    self._keep, self._minutes, self._last = keep, minutes, time.monotonic()
+    self._keep, self._minutes = keep, minutes
+    self._last = time.monotonic() if since is None else since
     self._sealing, self._written = None, threading.Event()  # the thread that notes checksums; nothing is being saved
     os.makedirs(self._directory, exist_ok=True)
     if mesh_lib.first_process():  # what a process that was killed had half written

@@ -9,7 +9,7 @@ from r1jax.rehearse import inputs
 PROMPT, TOKENS = 256, 24  # tokens of a prompt and of a completion
 LENGTH = 384  # of a packed row
 QUESTIONS = 24  # rows of a file of questions
-BASE_STEPS, FORMAT_STEPS = 250, 60  # of a base that is trained here, and of what learns a format from it
+BASE_STEPS, FORMAT_STEPS = 250, 200  # of a base that is trained here, and of what learns a format from it
 LIGHT = dict(  # of sums: what a model of a few thousand parameters can learn
     min_terms=2, max_terms=2, min_digits=1, max_digits=1)
 

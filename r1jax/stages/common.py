@@ -136,6 +136,12 @@ def stop_if_asked(name: str) -> None:
     raise checkpoint.Stopped(f'{name} stopped between two batches')
 
 
+def checkpoints(config, workdir: str, started: float) -> checkpoint.Checkpoints:
+  """A training stage's, as config.checkpoints has it; started: when the stage began, of time.monotonic."""
+  return checkpoint.Checkpoints(
+      workdir, keep=config.checkpoints.keep, minutes=config.checkpoints.minutes, since=started)
+
+
 class Batches:
   """What each batch of questions gave, on disk as soon as it is judged: an interrupted stage goes on behind the last.
 

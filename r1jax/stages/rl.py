@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import os
+import time
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,6 @@ from r1jax import terminal
 from r1jax.data import prompts
 from r1jax.data import questions
 from r1jax.data import tasks
-from r1jax.engine import checkpoint
 from r1jax.engine import grpo
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
@@ -164,7 +164,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
   inputs['helpful'] and inputs['harmless'] are reward models for the general questions (c.general).
   """
-  c, mesh, place = config[name], mesh_lib.create(config.mesh), common.host_directory(workdir)
+  c, mesh, place, started = config[name], mesh_lib.create(config.mesh), common.host_directory(workdir), time.monotonic()
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   common.check_length(model, c.max_prompt + limits.longest(c.max_tokens), name)
   prompts.warn_if_other(tokenizer, c.template, name)
@@ -178,7 +178,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
   advantages_of = jax.jit(functools.partial(grpo.group_advantages, scale=c.scale))
   models = _models(weights, inputs, config, mesh, batch=c.groups)
-  checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep, minutes=config.checkpoints.minutes)
+  checkpoints = common.checkpoints(config, workdir, started)
   with (mesh_lib.use_mesh(mesh), contextlib.closing(scorer), contextlib.closing(checkpoints),
         contextlib.closing(profile.trace(os.path.join(workdir, 'profile'))) as trace,
         contextlib.closing(metrics.Writer(place, name)) as writer):

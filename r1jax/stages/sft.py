@@ -194,11 +194,12 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
   Args:
     take: numbers of c.batch of the `n` rows -> the micro-batches (objective.cut) of a step.
   """
+  started = time.monotonic()
   with terminal.doing(f'{name}: compiling the update'):
     training.compile()
   rows = grain.MapDataset.source(np.arange(n)).seed(config.seed).shuffle().repeat()
   place = common.host_directory(workdir)
-  checkpoints = checkpoint.Checkpoints(workdir, keep=config.checkpoints.keep, minutes=config.checkpoints.minutes)
+  checkpoints = common.checkpoints(config, workdir, started)
   trace = profile.trace(os.path.join(workdir, 'profile'))
   with (mesh_lib.use_mesh(mesh), contextlib.closing(checkpoints), contextlib.closing(trace),
         contextlib.closing(metrics.Writer(place, name)) as writer, futures.ThreadPoolExecutor(1) as ahead):
