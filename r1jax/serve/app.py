@@ -61,7 +61,7 @@ class App:
       max_body: bytes of a request's body.
     """
     self._service, self._asked, self._name, self._key, self._max_body = service, asked, name, key.encode(), max_body
-    self._created = int(time.time())
+    self._created, self._pieces = int(time.time()), text_lib.Pieces(asked.tokenizer)
     get = lambda path, f: Route(path, f, methods=['GET'])
     self.starlette = Starlette(
         routes=[get('/health', self._health), get('/metrics', self._metrics), get('/openapi.json', self._openapi),
@@ -168,7 +168,7 @@ class App:
     job = self._service.submit(
         prompts, n=wish.n, limits=limits, seed=wish.seed, temperature=wish.temperature, top_p=wish.top_p,
         heard=wish.top is not None, soon=wish.stream, text=lambda: self._asked.text(wish.stop, chat_turn=chat))
-    writer = _Writer(self._name, wish, job, self._asked.tokenizer)
+    writer = _Writer(self._name, wish, job, self._pieces)
     if wish.stream:
       return _Stream(writer.events(), lambda: self._service.release(job))
     return await self._whole(request, job, writer)
@@ -201,8 +201,8 @@ class App:
 class _Writer:
   """A job -> OpenAI's objects."""
 
-  def __init__(self, name: str, wish: protocol.Wish, job: Job, tokenizer):
-    self._wish, self._job, self._tokenizer = wish, job, tokenizer
+  def __init__(self, name: str, wish: protocol.Wish, job: Job, pieces: text_lib.Pieces):
+    self._wish, self._job, self._pieces = wish, job, pieces
     kind = 'chat.completion' if wish.chat else 'text_completion'
     self._head = {'id': f'{"chatcmpl" if wish.chat else "cmpl"}-{uuid.uuid4().hex}', 'created': int(time.time()),
                   'model': name, 'system_fingerprint': f'r1jax-{r1jax.__version__}',
@@ -267,15 +267,16 @@ class _Writer:
   def _logprobs(self, logps: list, offset: int) -> dict:
     """offset: characters of the choice before these tokens."""
     top = self._wish.top
-    texts = text_lib.pieces(self._tokenizer, [token for token, *_ in logps])
-    best = [dict(zip(text_lib.pieces(self._tokenizer, ids[:top]), values)) if top else {} for _, _, ids, values in logps]
+    texts = self._pieces([token for token, *_ in logps])
+    best = [list(zip(self._pieces(ids[:top]), values)) for _, _, ids, values in logps]
     if not self._wish.chat:
       offsets = [offset]
       for text in texts:
         offsets.append(offsets[-1] + len(text))
-      return {'tokens': texts, 'token_logprobs': [logp for _, logp, *_ in logps], 'top_logprobs': best if top else None,
-              'text_offset': offsets[:-1]}
+      said = [logp for _, logp, *_ in logps]
+      return {'tokens': texts, 'token_logprobs': said, 'text_offset': offsets[:-1],
+              'top_logprobs': [dict(pairs) | {text: logp} for pairs, text, logp in zip(best, texts, said)]}
     entry = lambda text, logp: {'token': text, 'logprob': logp,
                                 'bytes': None if '\ufffd' in text else list(text.encode())}
-    return {'content': [entry(text, logp) | {'top_logprobs': [entry(*pair) for pair in pairs.items()]}
+    return {'content': [entry(text, logp) | {'top_logprobs': [entry(*pair) for pair in pairs]}
                         for text, (_, logp, *_), pairs in zip(texts, logps, best)], 'refusal': None}

@@ -28,6 +28,7 @@ log = logging.getLogger('r1jax')
 
 _LENGTH = {'cpu': 2048}  # of a prompt and its completion together, where nobody says otherwise
 _LONGEST = 8192
+_SWITCH = 1e-3  # seconds that the engine's thread may keep the interpreter while the event loop wants it, at a time
 
 
 def build(model: api.Model, *, name: str, slots: int, queue: int, length: int = 0, reasoning: str = 'apart',
@@ -97,6 +98,7 @@ class Server(uvicorn.Server):
       log.warning('%d requests were broken off', broken)
 
   async def startup(self, sockets=None) -> None:
+    sys.setswitchinterval(_SWITCH)
     self._service.start()
     await super().startup(sockets)
     if self._said:

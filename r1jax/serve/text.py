@@ -136,10 +136,20 @@ class Text:
     return Shown(*self._split.push(text, last or self.stopped), count)
 
 
-def pieces(tokenizer, ids) -> list[str]:
+class Pieces:
   """Each token's own text, as it stands within a text; a special one's name."""
-  def one(i):
-    if tokenizer.is_special(i):
-      return tokenizer.piece(i)
-    return tokenizer.decode([i, i]).removeprefix(tokenizer.decode([i])) if i < tokenizer.vocab_size else ''
-  return [one(int(i)) for i in ids]
+
+  def __init__(self, tokenizer):
+    self._tokenizer, self._known = tokenizer, {}
+
+  def __call__(self, ids) -> list[str]:
+    for i in set(ids) - self._known.keys():
+      self._known[i] = self._one(i)
+    return [self._known[i] for i in ids]
+
+  def _one(self, i: int) -> str:
+    if i >= self._tokenizer.vocab_size:  # a row to spare of the model's
+      return ''
+    if self._tokenizer.is_special(i):
+      return self._tokenizer.piece(i)
+    return self._tokenizer.decode([i, i]).removeprefix(self._tokenizer.decode([i]))
