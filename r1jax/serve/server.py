@@ -74,6 +74,7 @@ class Server(uvicorn.Server):
     super().__init__(uvicorn.Config(app, lifespan='off', log_config=None, access_log=False, server_header=False,
                                     timeout_keep_alive=65, timeout_graceful_shutdown=int(grace) + 3))
     self._service, self._grace, self._said, self.by = service, grace, said, None
+    self.loop: asyncio.AbstractEventLoop | None = None  # once it runs
 
   @contextlib.contextmanager
   def capture_signals(self):
@@ -99,6 +100,7 @@ class Server(uvicorn.Server):
 
   async def startup(self, sockets=None) -> None:
     sys.setswitchinterval(_SWITCH)
+    self.loop = asyncio.get_running_loop()
     self._service.start()
     await super().startup(sockets)
     if self._said:

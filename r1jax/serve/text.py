@@ -45,7 +45,7 @@ def _held(text: str, marks) -> int:
 
 
 class Stop:
-  """Text up to the first of some strings, which is not shown itself."""
+  """Text up to the first of some strings that is whole, which is not shown itself."""
 
   def __init__(self, strings: tuple[str, ...]):
     self._strings, self._pending, self.hit = strings, '', False
@@ -55,10 +55,10 @@ class Stop:
     if not self._strings or self.hit:
       return '' if self.hit else text
     text = self._pending + text
-    places = [at for at in (text.find(string) for string in self._strings) if at >= 0]
-    self.hit = bool(places)
-    shown = min(places) if places else len(text) - (0 if last else _held(text, self._strings))
-    self._pending = '' if places or last else text[shown:]
+    found = [(text.find(string) + len(string), text.find(string)) for string in self._strings if string in text]
+    self.hit = bool(found)
+    shown = min(found)[1] if found else len(text) - (0 if last else _held(text, self._strings))
+    self._pending = '' if found or last else text[shown:]
     return text[:shown]
 
 
