@@ -108,7 +108,7 @@ def test_bodies_that_schemathesis_draws_from_the_schema(tiny):
   schema = schemathesis.openapi.from_url(f'http://127.0.0.1:{tiny.port}/openapi.json')
   for path, examples in (('/v1/chat/completions', LONG // 2), ('/v1/completions', LONG // 2)):
     operation = schema[path]['POST']
-    for mode in schemathesis.GenerationMode.all():
+    for mode in schemathesis.GenerationMode:
       seen = collections.Counter()
 
       @settings(max_examples=examples // 2, deadline=None, database=None, derandomize=True,
