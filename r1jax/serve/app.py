@@ -69,7 +69,8 @@ class App:
                 get('/v1/models', self._models), get('/v1/models/{name:path}', self._model),
                 Route('/v1/chat/completions', self._chat, methods=['POST']),
                 Route('/v1/completions', self._completions, methods=['POST'])],
-        exception_handlers={Refused: lambda _, e: _refusal(e), HTTPException: self._http_error})
+        exception_handlers={Refused: lambda _, e: _refusal(e), HTTPException: self._http_error,
+                            Exception: lambda *_: _refusal(Refused(500, 'a fault of the server: see its log'))})
     self._paths = {route.path for route in self.starlette.routes}
 
   async def __call__(self, scope, receive, send):

@@ -41,7 +41,8 @@ class Decoder:
 
 def _held(text: str, marks) -> int:
   """How many characters at the end of a text may be the beginning of one of `marks`."""
-  return max((n for mark in marks for n in range(1, min(len(mark), len(text) + 1)) if text.endswith(mark[:n])), default=0)
+  beginnings = ((n, mark[:n]) for mark in marks for n in range(1, min(len(mark), len(text) + 1)))
+  return max((n for n, beginning in beginnings if text.endswith(beginning)), default=0)
 
 
 class Stop:
