@@ -528,3 +528,11 @@ def test_loading_what_others_made(tmp_path, tiny, model):
   with serving.serving(r1jax.load(saved, mesh={'data': 1}, dtype='float32'), slots=2, queue=8, length=64) as running:
     said = running.complete(temperature=0)[1]['choices'][0]['text']
   assert said == tiny.complete(temperature=0)[1]['choices'][0]['text']
+
+
+@pytest.mark.slow
+def test_the_bars_under_load():
+  """500 requests, 64 at a time: alone on the machine, as throughput and waiting are measured."""
+  done = subprocess.run([sys.executable, str(serve_load.ROOT / 'tests/serve_load.py')], capture_output=True, text=True,
+                        check=False, env={**os.environ, 'XLA_FLAGS': ''})
+  assert done.returncode == 0, done.stdout + done.stderr

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 
 import jax
 import numpy as np
@@ -116,6 +117,19 @@ class Server(uvicorn.Server):
       await asyncio.get_running_loop().run_in_executor(None, self._service.close)
 
 
+@contextlib.contextmanager
+def _stopped_at_once():
+  """Until it serves, SIGTERM ends the process as an exit does: what was imported to a temporary directory goes."""
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
 def run(a, sock: socket.socket, *, mesh: dict[str, int], key: str) -> int:
   """Serves until it is asked to stop; the exit code.
 
@@ -127,16 +141,14 @@ def run(a, sock: socket.socket, *, mesh: dict[str, int], key: str) -> int:
   Raises:
     UserError: no such checkpoint, or sizes that do not go together.
   """
-  with contextlib.suppress(ValueError):  # not the main thread
-    # Until it serves: the process ends as others do, and what was imported to a temporary directory goes.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
   hosts.join()
   if jax.process_count() > 1:
     raise UserError('r1jax serve runs in one process: one for each host, each with devices of its own')
-  model = api.load(a.checkpoint, template=a.template or None, mesh=mesh, dtype=a.dtype or None)
   name = a.name or os.path.basename(os.path.abspath(a.checkpoint))
-  app, service = build(model, name=name, slots=a.slots, queue=a.queue, length=a.max_length, reasoning=a.reasoning,
-                       key=key, max_body=a.max_body)
+  with _stopped_at_once():
+    model = api.load(a.checkpoint, template=a.template or None, mesh=mesh, dtype=a.dtype or None)
+    app, service = build(model, name=name, slots=a.slots, queue=a.queue, length=a.max_length, reasoning=a.reasoning,
+                         key=key, max_body=a.max_body)
   host, port = sock.getsockname()[:2]
   if not key and host not in ('127.0.0.1', '::1'):
     log.warning('no --key: whoever reaches %s may ask', host)
