@@ -500,7 +500,7 @@ def test_signals_end_it_as_they_end_other_commands():
 
 
 @pytest.mark.parametrize('flags, text', [
-    (['--checkpoint=missing'], 'missing'), (['--checkpoint=tiny-base', '--max_length=257'], 'exceeds the 256 positions'),
+    (['--checkpoint=missing'], '--checkpoint=missing is neither'), (['--checkpoint=tiny-base', '--max_length=257'], 'exceeds the 256 positions'),
     (['--checkpoint=tiny-base', '--slots=0'], '--slots=0 must be at least 1'), (['--checkpoint=tiny-base', '--port=70000'], '65535'),
     (['--checkpoint=tiny-base', '--mesh=data'], '--mesh'), (['--checkpoint=tiny-base', '--template=no'], "no template 'no'"),
     (['--checkpoint=tiny-base', '--host=256.0.0.1'], 'cannot listen on 256.0.0.1'), ([], '--checkpoint'),

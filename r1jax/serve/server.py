@@ -146,7 +146,10 @@ def run(a, sock: socket.socket, *, mesh: dict[str, int], key: str) -> int:
     raise UserError('r1jax serve runs in one process: one for each host, each with devices of its own')
   name = a.name or os.path.basename(os.path.abspath(a.checkpoint))
   with _stopped_at_once():
-    model = api.load(a.checkpoint, template=a.template or None, mesh=mesh, dtype=a.dtype or None)
+    try:
+      model = api.load(a.checkpoint, template=a.template or None, mesh=mesh, dtype=a.dtype or None)
+    except UserError as e:  # convert's, under the name of its own flag
+      raise UserError(str(e).replace('--source=', '--checkpoint=')) from e
     app, service = build(model, name=name, slots=a.slots, queue=a.queue, length=a.max_length, reasoning=a.reasoning,
                          key=key, max_body=a.max_body)
   host, port = sock.getsockname()[:2]
