@@ -233,6 +233,10 @@ class Model:
   def _params(self):
     return common.load_params(self._model, self._step_dir, self.mesh)
 
+  def served(self):
+    """(the flax module, a function that gives its weights as a sampler takes them): for r1jax.serve."""
+    return self._model, lambda: self._sampling_params
+
   # --- where it goes
 
   def save(self, directory: str | os.PathLike, *, dtype: str | None = None) -> str:

@@ -13,11 +13,19 @@ def render(tokenizer, question: str, system: str = '') -> str:
   Raises:
     UserError: the tokenizer has no chat template, it fails, or the package jinja2 is not there.
   """
+  messages = [{'role': 'system', 'content': system}] if system else []
+  return render_messages(tokenizer, [*messages, {'role': 'user', 'content': question}])
+
+
+def render_messages(tokenizer, messages: list[dict]) -> str:
+  """A chat, each message {'role', 'content'}, up to where the model begins to answer.
+
+  Raises:
+    UserError: as of render.
+  """
   if not tokenizer.chat_template:
     raise UserError(f"template 'chat': the tokenizer in {tokenizer.directory} has no chat template: give another "
                     'template, or import the model again from a directory whose tokenizer_config.json has one')
-  messages = [{'role': 'system', 'content': system}] if system else []
-  messages.append({'role': 'user', 'content': question})
   try:
     return _compiled(tokenizer.chat_template).render(messages=messages, add_generation_prompt=True, **tokenizer.special)
   except Exception as e:  # pylint: disable=broad-except  a template may raise anything, also by its own raise_exception
