@@ -20,6 +20,17 @@ _TASK = dict(source='', size=0, params={}, prefill='', answer_type='auto', chine
              columns=dict(question='', answer=''), strict=False, split='', holdout=0.0, reward='',
              system='', share=0.0)
 
+# GRPO's choices: docs/objectives.md has each with its paper.
+_OBJECTIVE = dict(
+    ratio='token',  # or 'sequence' (eqs. 1 and 2 as printed), 'gspo'
+    surrogate='clip',  # or 'cispo', 'reinforce'
+    aggregate='sequence_mean',  # or 'token_mean' (DAPO), 'fixed_length' (Dr. GRPO)
+    scale='std',  # of advantages; or 'none' (Dr. GRPO), 'rloo', 'batch_std' and 'global' (REINFORCE++)
+    kl='k3',  # the estimator in the loss; or 'k2', 'k1'
+    entropy_coef=0.0,  # of a bonus, in units of the objective a nat
+    drop_truncated=False,  # completions cut off at max_tokens are left out of the loss; their rewards still count
+    drop_equal=False)  # groups of equal rewards are in no mean, instead of adding zeros to it
+
 
 def defaults() -> ConfigDict:
   """R1-Zero's GRPO stage and an evaluation as in section 3; experiments fill in model, task and sizes."""
@@ -75,11 +86,10 @@ def defaults() -> ConfigDict:
   rl.ref_every = 400  # v2, unverified; 0: never
   rl.clip_low = 0.2
   rl.clip_high = 0.2
-  rl.ratio = 'token'
-  rl.aggregate = 'sequence_mean'
-  rl.scale = 'std'
+  rl.update(_OBJECTIVE)
   rl.old_logps = 'sampler'  # 'trainer': recomputed, one more forward pass a rollout
-  rl.is_cap = 0.0  # > 0: truncated importance sampling, needs old_logps = 'trainer'
+  rl.is_cap = 0.0  # > 0: importance sampling, needs old_logps = 'trainer'
+  rl.is_kind = 'truncate'  # weights over the cap become the cap; 'mask': those beyond it or below 1 / cap become 0
   # Nats of KL a token between sampler and trainer before the first rollout; 0: by dtype (5e-4, 5e-3).
   rl.mismatch_limit = 0.0
   rl.bad_steps = 3  # updates in a row that are skipped as not finite, before the run stops itself

@@ -10,8 +10,10 @@ from r1jax.exceptions import UserError
 _CHOICES = {
     'dtype': ('float32', 'bfloat16'), 'ref_dtype': ('float32', 'bfloat16'), 'ref_memory': ('device', 'host'),
     'remat': ('none', 'full', 'dots'), 'attention': ('auto', 'xla', 'splash', 'splash_interpret', 'cudnn'),
-    'ratio': ('token', 'sequence'), 'aggregate': ('sequence_mean', 'token_mean', 'fixed_length'),
-    'scale': ('std', 'none', 'rloo'), 'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
+    'ratio': ('token', 'sequence', 'gspo'), 'aggregate': ('sequence_mean', 'token_mean', 'fixed_length'),
+    'scale': ('std', 'none', 'rloo', 'batch_std', 'global'), 'surrogate': ('clip', 'cispo', 'reinforce'),
+    'kl': ('k1', 'k2', 'k3'), 'is_kind': ('truncate', 'mask'),
+    'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
     'batch_of': ('documents', 'rows'),
 }
 # Key -> (least, largest, whether the least itself will do). What is not here may be any number of its kind.
@@ -21,7 +23,8 @@ _RANGES = {
                      'max_tokens', 'length', 'eval_questions', 'documents', 'vocab_size', 'every', 'keep',
                      'log_every', 'step_tokens', 'cap', 'expand', 'simulations', 'logit_elements'), _ONE),
     **dict.fromkeys(('steps', 'epochs', 'size', 'slots', 'carry', 'ref_every', 'eval_every', 'sample_groups', 'warmup',
-                     'kl_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer', 'temperature',
+                     'kl_coef', 'entropy_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer',
+                     'temperature',
                      'weight_decay', 'seed', 'bad_steps', 'minutes', 'grace', 'bias_rate', 'balance_loss', 'max_length',
                      'rope_theta', 'spare_tokens', 'questions', 'shots', 'paragraph', 'pairs', 'reasoning', 'count',
                      'from_step', 'explore', 'factor', 'original_length'),

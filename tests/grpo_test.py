@@ -268,7 +268,9 @@ def test_what_has_no_meaning_is_refused(numbers, message):
 def test_others_rely_on_these_signatures(f, signature):
   s = inspect.signature(f)
   bare = s.replace(return_annotation=s.empty, parameters=[p.replace(annotation=p.empty) for p in s.parameters.values()])
-  assert str(bare) == signature
+  assert str(bare).startswith(signature.removesuffix(')'))
+  known = [name for name in signature.strip('()').split(', ') if name != '*']
+  assert all(p.default is not p.empty for p in list(s.parameters.values())[len(known):])  # what came later
 
 
 @pytest.mark.parametrize('gap', [100.0, -100.0])

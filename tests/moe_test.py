@@ -146,6 +146,7 @@ def test_a_grpo_step_moves_the_bias_by_load_alone():
   mesh = mesh_lib.create({'fsdp': 2, 'expert': 2, 'tensor': 2}, jax.devices()[:8])
   c = ConfigDict(dict(groups=N, samples=G, max_prompt=5, max_tokens=T, micro_tokens=4 * T, temperature=1.0,
                       clip_low=0.2, clip_high=0.2, kl_coef=0.001, ratio='token', aggregate='sequence_mean', is_cap=0.0,
+                      surrogate='clip', kl='k3', entropy_coef=0.0, drop_truncated=False, drop_equal=False,
                       steps=10, learning_rate=0.01, optimizer=dict(weight_decay=0.1), ref_dtype='float32',
                       ref_memory='device'))
   config = ConfigDict(dict(seed=0, logit_elements=1 << 20, experts=dict(bias_rate=rate, balance_loss=0.0)))

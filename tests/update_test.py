@@ -37,7 +37,8 @@ ADAM = optim.create(learning_rate=1e-3, steps=10, **ADAMW)
 def numbers(ratio='token', aggregate='sequence_mean', *, T=24, P=6, **changes):
   """A stage's part of the config, as objective.rl reads it."""
   return ConfigDict({**dict(
-      temperature=0.7, is_cap=0.0, clip_low=0.2, clip_high=0.3, kl_coef=0.1, ratio=ratio, aggregate=aggregate,
+      temperature=0.7, is_cap=0.0, is_kind='truncate', clip_low=0.2, clip_high=0.3, kl_coef=0.1, ratio=ratio,
+      aggregate=aggregate, surrogate='clip', kl='k3', entropy_coef=0.0, drop_truncated=False, drop_equal=False,
       max_tokens=T, max_prompt=P, groups=N, samples=G, micro_tokens=120, ref_dtype='float32', ref_memory='device',
       steps=10, learning_rate=1e-3, optimizer=ADAMW), **changes})
 

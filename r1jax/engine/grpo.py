@@ -6,10 +6,16 @@ Arrays in, arrays out. Nothing here knows of models, configs or files.
 import jax
 import jax.numpy as jnp
 
-from r1jax.engine.losses import kl_k3, masked_sum
+from r1jax.engine.losses import KL, masked_sum
 
 _MAX_LOG_RATIO = 20.0  # e^20 = 5e8: beyond it a sequence ratio says only "far away"
 _OVERFLOW = 80.0  # e^88.7 is float32's largest; inf * 0 would make one token's NaN everybody's
+
+SCALES = ('std', 'none', 'rloo', 'batch_std', 'global')
+RATIOS = ('token', 'sequence', 'gspo')
+SURROGATES = ('clip', 'cispo', 'reinforce')
+AGGREGATES = ('sequence_mean', 'token_mean', 'fixed_length')
+IS_KINDS = ('truncate', 'mask')
 
 
 def group_advantages(rewards_NxG: jax.Array, *, scale: str = 'std', ddof: int = 0, eps: float = 0.0) -> jax.Array:
@@ -19,9 +25,11 @@ def group_advantages(rewards_NxG: jax.Array, *, scale: str = 'std', ddof: int = 
   give that in float32 (sixteen rewards of 1.1 come out as -1.0).
 
   Args:
-    rewards_NxG: one row a group.
+    rewards_NxG: one row a group, all groups of a rollout.
     scale: 'std' (eq. 3); 'none': r - mean (Dr. GRPO, Liu et al. 2025); 'rloo': r - mean of the others
-      (Ahmadian et al. 2024) = (r - mean) G / (G - 1).
+      (Ahmadian et al. 2024) = (r - mean) G / (G - 1); 'batch_std': (r - mean of the group) / std of that over all
+      groups (REINFORCE++ with a baseline, Hu et al. 2025); 'global': (r - mean of all) / std of all (REINFORCE++): here
+      a group of equal rewards has an advantage too.
     ddof: 0 for the population's standard deviation (numpy's default), 1 for the sample's.
     eps: added to the standard deviation.
 
@@ -35,34 +43,68 @@ def group_advantages(rewards_NxG: jax.Array, *, scale: str = 'std', ddof: int = 
     raise ValueError(f'a group of {G} sample has no baseline: give rl.samples >= 2')
   r = jnp.asarray(rewards_NxG, jnp.float32)
   same = jnp.max(r, -1, keepdims=True) == jnp.min(r, -1, keepdims=True)
+  if scale == 'global':
+    return _whitened(r, jnp.max(r) == jnp.min(r), ddof, eps)
   centred = r - jnp.mean(r, -1, keepdims=True)
   if scale == 'std':
     std = jnp.sqrt(jnp.sum(jnp.square(centred), -1, keepdims=True) / (G - ddof))
     out = centred / jnp.where(same, 1.0, std + eps)
+  elif scale == 'batch_std':
+    centred = jnp.where(same, 0.0, centred)
+    std = jnp.sqrt(jnp.sum(jnp.square(centred)) / (r.size - ddof))
+    out = centred / jnp.where(jnp.all(same), 1.0, std + eps)
   elif scale == 'none':
     out = centred
   elif scale == 'rloo':
     out = centred * (G / (G - 1))
   else:
-    raise ValueError(f"{scale=} is not one of 'std', 'none', 'rloo'")
+    raise ValueError(f'{scale=} is not one of {", ".join(map(repr, SCALES))}')
   return jnp.where(same, 0.0, out)
 
 
-def importance_weights(old_logps_BxT: jax.Array, sampler_logps_BxT: jax.Array, *, cap: float) -> jax.Array:
-  """min(exp(old - sampler), C), no gradient: truncated importance sampling for a sampler that is not quite
-  the policy (Yao et al. 2025). `old` must be the trainer's own recomputation."""
-  return jax.lax.stop_gradient(jnp.minimum(jnp.exp(old_logps_BxT - sampler_logps_BxT), cap))
+def _whitened(r: jax.Array, same, ddof: int, eps: float) -> jax.Array:
+  centred = r - jnp.mean(r)
+  std = jnp.sqrt(jnp.sum(jnp.square(centred)) / (r.size - ddof))
+  return jnp.where(same, 0.0, centred / jnp.where(same, 1.0, std + eps))
 
 
-def _check_loss(ratio, aggregate, max_length, is_weights_BxT, kl_coef, ref_logps_BxT, clip_low, clip_high) -> None:
-  if ratio not in ('token', 'sequence'):
-    raise ValueError(f"{ratio=} is not one of 'token', 'sequence'")
-  if aggregate not in ('sequence_mean', 'token_mean', 'fixed_length'):
-    raise ValueError(f"{aggregate=} is not one of 'sequence_mean', 'token_mean', 'fixed_length'")
-  if ratio == 'sequence' and aggregate != 'sequence_mean':
-    raise ValueError(f"ratio='sequence' gives one term an output: {aggregate=} must be 'sequence_mean'")
-  if ratio == 'sequence' and is_weights_BxT is not None:
-    raise ValueError("is_weights_BxT are per token: they need ratio='token'")
+def importance_weights(old_logps_BxT: jax.Array, sampler_logps_BxT: jax.Array, *, cap: float,
+                       kind: str = 'truncate') -> jax.Array:
+  """For a sampler that is not quite the policy, w = exp(old - sampler) of each token, no gradient.
+
+  'truncate': min(w, C) (Yao et al. 2025); 'mask': w where 1/C <= w <= C, else 0, so that such a token teaches nothing
+  (IcePop, Ling team 2025). `old` must be the trainer's own recomputation.
+
+  Raises:
+    ValueError: an unknown kind.
+  """
+  w = jnp.exp(old_logps_BxT - sampler_logps_BxT)
+  if kind == 'truncate':
+    w = jnp.minimum(w, cap)
+  elif kind == 'mask':
+    w = jnp.where((w >= 1 / cap) & (w <= cap), w, 0.0)
+  else:
+    raise ValueError(f'{kind=} is not one of {", ".join(map(repr, IS_KINDS))}')
+  return jax.lax.stop_gradient(w)
+
+
+def check_loss(ratio: str, aggregate: str, surrogate: str, kl: str, *, importance: bool) -> None:
+  """Raises ValueError for what has no meaning together; importance: tokens have importance weights."""
+  for name, value, choices in (('ratio', ratio, RATIOS), ('aggregate', aggregate, AGGREGATES),
+                               ('surrogate', surrogate, SURROGATES), ('kl', kl, tuple(KL))):
+    if value not in choices:
+      raise ValueError(f'{name}={value!r} is not one of {", ".join(map(repr, choices))}')
+  if ratio != 'token' and aggregate != 'sequence_mean':
+    raise ValueError(f"ratio={ratio!r} gives one term an output: {aggregate=} must be 'sequence_mean'")
+  if ratio != 'token' and importance:
+    raise ValueError(f"is_weights_BxT are per token: they need ratio='token', not {ratio!r}")
+  if ratio != 'token' and surrogate != 'clip':
+    raise ValueError(f"{surrogate=} weighs tokens: it needs ratio='token', not {ratio!r}")
+  if ratio == 'sequence' and kl != 'k3':
+    raise ValueError(f"ratio='sequence' has eq. 2 as printed: {kl=} must be 'k3'")
+
+
+def _check_numbers(aggregate, max_length, kl_coef, ref_logps_BxT, clip_low, clip_high) -> None:
   if aggregate == 'fixed_length' and not max_length:
     raise ValueError(f"aggregate='fixed_length' divides by a constant: {max_length=} must be given")
   if kl_coef != 0 and ref_logps_BxT is None:
@@ -71,16 +113,68 @@ def _check_loss(ratio, aggregate, max_length, is_weights_BxT, kl_coef, ref_logps
     raise ValueError(f'{clip_low=} and {clip_high=} must be >= 0')
 
 
+def _mean_of_output(x_BxT, mask_BxT, lengths_B):
+  """[B]: the mean over each output's tokens; 0 of none."""
+  return jnp.sum(jnp.where(mask_BxT > 0, x_BxT * mask_BxT, 0.0), axis=-1) / jnp.maximum(lengths_B, 1.0)
+
+
+def aggregated(x_BxT: jax.Array, mask_BxT: jax.Array, aggregate: str) -> jax.Array:
+  """The numerator of a term that each token has, as policy_loss adds it up."""
+  if aggregate == 'sequence_mean':
+    return jnp.sum(_mean_of_output(x_BxT, mask_BxT, jnp.sum(mask_BxT, axis=-1)))
+  return masked_sum(x_BxT, mask_BxT)
+
+
+def _ratio_term(logps_BxT, log_ratio_BxT, advantages_B, mask_BxT, exists_B, lengths_B, clip_low, clip_high, ratio: str,
+                surrogate: str, metrics: dict):
+  """What a token, or an output, adds of its advantage, and how much the clip takes away."""
+  if ratio == 'token':
+    log_ratio, A, weight = log_ratio_BxT, advantages_B[:, None], mask_BxT
+  else:
+    log_ratio, A, weight = jnp.sum(log_ratio_BxT, axis=-1), advantages_B, exists_B
+  if ratio == 'gspo':
+    log_ratio = log_ratio / jnp.maximum(lengths_B, 1.0)
+  elif ratio == 'sequence':
+    limited = jnp.abs(log_ratio) > _MAX_LOG_RATIO
+    log_ratio = jnp.clip(log_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
+    metrics['clip/log_ratio_limited'] = (jnp.sum(limited * weight), jnp.sum(weight))
+  w = jnp.exp(log_ratio)
+  clipped = jnp.clip(w, 1 - clip_low, 1 + clip_high)
+  # The share of terms whose gradient the clip takes away: only where the clipped branch is the smaller one.
+  metrics['clip/low'] = (jnp.sum(((w < 1 - clip_low) & (A < 0)) * weight), jnp.sum(weight))
+  metrics['clip/high'] = (jnp.sum(((w > 1 + clip_high) & (A > 0)) * weight), jnp.sum(weight))
+  if surrogate == 'clip':
+    return -jnp.minimum(w * A, clipped * A)
+  held = jax.lax.stop_gradient(clipped) if surrogate == 'cispo' else 1.0
+  return -held * A * jnp.where(mask_BxT > 0, logps_BxT, 0.0)
+
+
+def _kl_term(logps_BxT, ref_logps_BxT, mask_BxT, lengths_B, kl_coef: float, ratio: str, kl: str, metrics: dict):
+  """What the loss has of it, [B, T] or of an output, [B]; and its metric."""
+  zero_outside = lambda x: jnp.where(mask_BxT > 0, x, 0.0)
+  ref_BxT = jnp.minimum(ref_logps_BxT, logps_BxT + _OVERFLOW)
+  kl_of = lambda kind: KL[kind](zero_outside(logps_BxT), zero_outside(ref_BxT))
+  metrics['kl/nats_per_token'] = (masked_sum(jax.lax.stop_gradient(kl_of('k3')), mask_BxT), jnp.sum(mask_BxT))
+  if kl_coef == 0:
+    return 0.0
+  if ratio == 'sequence':
+    ref_ratio = jnp.sum(zero_outside(ref_logps_BxT - logps_BxT), axis=-1)
+    return kl_coef * KL['k3'](0.0, jnp.clip(ref_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO))
+  return kl_coef * (kl_of(kl) if ratio == 'token' else _mean_of_output(kl_of(kl), mask_BxT, lengths_B))
+
+
 def policy_loss(logps_BxT: jax.Array, old_logps_BxT: jax.Array, ref_logps_BxT: jax.Array | None,
                 advantages_B: jax.Array, mask_BxT: jax.Array, *, clip_low: float, clip_high: float,
                 kl_coef: float, ratio: str = 'token', aggregate: str = 'sequence_mean',
-                max_length: int | None = None, is_weights_BxT: jax.Array | None = None):
+                max_length: int | None = None, is_weights_BxT: jax.Array | None = None, surrogate: str = 'clip',
+                kl: str = 'k3', counts_B: jax.Array | None = None):
   """-J of eq. 1 as (numerator, denominator, metrics); the loss to minimise is numerator / denominator.
 
   With ratio='token' (the default; DeepSeekMath, eq. 3) each token has its own ratio w_t = pi/pi_old, and
     l_t = -min(w_t A, clip(w_t, 1 - clip_low, 1 + clip_high) A) * is_weight_t + kl_coef * k3_t.
   With ratio='sequence' (eqs. 1 and 2 of this paper as printed) w and k3 are those of whole outputs, from
-  masked sums of log-probabilities.
+  masked sums of log-probabilities. With ratio='gspo' (GSPO, Zheng et al. 2025, eq. 7) w is an output's, the |o|-th root
+  of that one, clipped and weighed as such, and KL stays the tokens' mean.
 
   Args:
     logps_BxT: log-probabilities of the sampled tokens under the policy, nats, with gradient.
@@ -95,6 +189,12 @@ def policy_loss(logps_BxT: jax.Array, old_logps_BxT: jax.Array, ref_logps_BxT: j
       'fixed_length': sum over tokens / (B * max_length) (Dr. GRPO, Liu et al. 2025).
     max_length: the constant of 'fixed_length'.
     is_weights_BxT: see importance_weights; not applied to the KL term.
+    surrogate: 'clip', as above; 'cispo': -stop_gradient(clip(w, 1 - clip_low, 1 + clip_high)) A log pi, from which no
+      clip takes the gradient (MiniMax-M1, Chen et al. 2025, eq. 4); 'reinforce': -A log pi, no ratio (Ahmadian et al.
+      2024), the gradient of J while the policy is the one that sampled.
+    kl: the estimator of the KL term, 'k1', 'k2' or 'k3' (losses.py); the metric is k3's whichever it is.
+    counts_B: 1 for outputs that count, 0 for those left out: they add to neither numerator nor denominator, nor to
+      these metrics.
 
   Returns:
     numerator, denominator: scalars; those of several micro-batches add. An output with an empty mask counts
@@ -104,8 +204,11 @@ def policy_loss(logps_BxT: jax.Array, old_logps_BxT: jax.Array, ref_logps_BxT: j
   Raises:
     ValueError: a combination that has no meaning.
   """
-  _check_loss(ratio, aggregate, max_length, is_weights_BxT, kl_coef, ref_logps_BxT, clip_low, clip_high)
+  check_loss(ratio, aggregate, surrogate, kl, importance=is_weights_BxT is not None)
+  _check_numbers(aggregate, max_length, kl_coef, ref_logps_BxT, clip_low, clip_high)
   mask = mask_BxT.astype(jnp.float32)
+  if counts_B is not None:
+    mask = jnp.where(counts_B[:, None] > 0, mask, 0.0)
   inside = mask > 0
   lengths_B = jnp.sum(mask, axis=-1)
   exists_B = (lengths_B > 0).astype(jnp.float32)
@@ -113,40 +216,18 @@ def policy_loss(logps_BxT: jax.Array, old_logps_BxT: jax.Array, ref_logps_BxT: j
   log_ratio_BxT = jnp.clip(zero_outside(logps_BxT - old_logps_BxT), -_OVERFLOW, _OVERFLOW)
   metrics = {}
 
-  if ratio == 'token':
-    log_ratio, A, weight = log_ratio_BxT, advantages_B[:, None], mask
-  else:
-    summed_B = jnp.sum(log_ratio_BxT, axis=-1)
-    log_ratio = jnp.clip(summed_B, -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
-    A, weight = advantages_B, exists_B
-    metrics['clip/log_ratio_limited'] = (jnp.sum((jnp.abs(summed_B) > _MAX_LOG_RATIO) * weight), jnp.sum(weight))
-  w = jnp.exp(log_ratio)
-  clipped = jnp.clip(w, 1 - clip_low, 1 + clip_high)
-  loss = -jnp.minimum(w * A, clipped * A)
+  loss = _ratio_term(logps_BxT, log_ratio_BxT, advantages_B, mask, exists_B, lengths_B, clip_low, clip_high, ratio,
+                     surrogate, metrics)
   if is_weights_BxT is not None:
     loss = loss * jnp.where(inside, is_weights_BxT, 0.0)
-  # The share of terms whose gradient the clip takes away: only where the clipped branch is the smaller one.
-  metrics['clip/low'] = (jnp.sum(((w < 1 - clip_low) & (A < 0)) * weight), jnp.sum(weight))
-  metrics['clip/high'] = (jnp.sum(((w > 1 + clip_high) & (A > 0)) * weight), jnp.sum(weight))
-
   if ref_logps_BxT is not None:
-    ref_BxT = jnp.minimum(ref_logps_BxT, logps_BxT + _OVERFLOW)
-    k3_BxT = kl_k3(zero_outside(logps_BxT), zero_outside(ref_BxT))
-    metrics['kl/nats_per_token'] = (masked_sum(jax.lax.stop_gradient(k3_BxT), mask), jnp.sum(mask))
-    if kl_coef != 0 and ratio == 'token':
-      loss = loss + kl_coef * k3_BxT
-    elif kl_coef != 0:
-      ref_ratio = jnp.sum(zero_outside(ref_logps_BxT - logps_BxT), axis=-1)
-      loss = loss + kl_coef * kl_k3(0.0, jnp.clip(ref_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO))
+    loss = loss + _kl_term(logps_BxT, ref_logps_BxT, mask, lengths_B, kl_coef, ratio, kl, metrics)
 
-  if ratio == 'sequence':
-    numerator, denominator = jnp.sum(jnp.where(exists_B > 0, loss, 0.0)), jnp.sum(exists_B)
-  elif aggregate == 'sequence_mean':
-    per_output = jnp.sum(zero_outside(loss * mask), axis=-1) / jnp.maximum(lengths_B, 1.0)
-    numerator, denominator = jnp.sum(per_output), jnp.sum(exists_B)
-  elif aggregate == 'token_mean':
-    numerator, denominator = masked_sum(loss, mask), jnp.sum(mask)
+  if ratio == 'token':
+    numerator = aggregated(loss, mask, aggregate)
   else:
-    numerator, denominator = masked_sum(loss, mask), jnp.sum(exists_B) * max_length
+    numerator = jnp.sum(jnp.where(exists_B > 0, loss, 0.0))
+  denominator = {'sequence_mean': jnp.sum(exists_B), 'token_mean': jnp.sum(mask),
+                 'fixed_length': jnp.sum(exists_B) * (max_length or 0)}[aggregate]
   metrics['loss'] = (jax.lax.stop_gradient(numerator), denominator)
   return numerator, denominator, metrics

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 
 
 def token_logps(unembed, hidden_BxTxD: jax.Array, targets_BxT: jax.Array, *, temperature: float = 1.0,
-                chunk: int = 128) -> tuple[jax.Array, jax.Array]:
+                chunk: int = 128, entropy_gradient: bool = False) -> tuple[jax.Array, jax.Array]:
   """Log-probability of each target and entropy of each distribution, both [B, T], at least float32, nats.
 
-  The entropy is for looking at: it has no gradient.
+  The entropy is for looking at, without a gradient, unless entropy_gradient.
 
   The vocabulary is met `chunk` positions at a time, and met again in the backward pass, so the largest
   array is [B, chunk, V].
@@ -27,7 +27,8 @@ def token_logps(unembed, hidden_BxTxD: jax.Array, targets_BxT: jax.Array, *, tem
   @jax.checkpoint
   def one(hidden, targets):
     with jax.named_scope('token_logps'):
-      return _logp_and_entropy(unembed(hidden) / temperature, targets)
+      logits = unembed(hidden) / temperature
+      return _logp_and_entropy_fwd(logits, targets)[0] if entropy_gradient else _logp_and_entropy(logits, targets)
 
   if T <= chunk:
     return one(hidden_BxTxD, targets_BxT)
@@ -98,7 +99,15 @@ def kl_k1(logps: jax.Array, ref_logps: jax.Array) -> jax.Array:
   return logps - ref_logps
 
 
+def kl_k2(logps: jax.Array, ref_logps: jax.Array) -> jax.Array:
+  """log(pi / pi_ref)^2 / 2 >= 0, biased; as a loss it has, on policy, the gradient of KL(pi || pi_ref)."""
+  return jnp.square(logps - ref_logps) / 2
+
+
 def kl_k3(logps: jax.Array, ref_logps: jax.Array) -> jax.Array:
   """exp(ref - logp) - (ref - logp) - 1 >= 0, unbiased for KL(pi || pi_ref) (paper, eq. 2; Schulman 2020)."""
   log_ratio = ref_logps - logps
   return jnp.expm1(log_ratio) - log_ratio
+
+
+KL = {'k1': kl_k1, 'k2': kl_k2, 'k3': kl_k3}

@@ -29,10 +29,11 @@ class Outputs(NamedTuple):
   old_RxT: Any  # float32, of the policy at rollout time: the sampler's, or recomputed
   ref_RxT: Any  # float32; None when kl_coef == 0
   advantages_R: Any  # float32
+  counts_R: Any = None  # float32, 0: left out of the loss, not of what is said of completions; None: none is
 
 
 def completion_logps(apply, params, prefix: Prefix, tokens_RxT, lengths_R, prompt_R, *, temperature: float,
-                     chunk: int = 128):
+                     chunk: int = 128, entropy_gradient: bool = False):
   """(logps_RxT, entropy_RxT) of completions behind their prompts by teacher forcing, nats: what the sampler should have
   said."""
   T = tokens_RxT.shape[1]
@@ -46,22 +47,28 @@ def completion_logps(apply, params, prefix: Prefix, tokens_RxT, lengths_R, promp
     rest, _ = apply({'params': params}, tokens_RxT, positions_RxT, prefix=prefix, prompt_B=prompt_R, method='hidden')
     hidden_RxTxD = jnp.concatenate([hidden_RxTxD, rest[:, :-1]], axis=1)
   unembed = lambda hidden: apply({'params': params}, hidden, method='unembed')
-  return losses.token_logps(unembed, hidden_RxTxD, tokens_RxT, temperature=temperature, chunk=chunk)
+  return losses.token_logps(unembed, hidden_RxTxD, tokens_RxT, temperature=temperature, chunk=chunk,
+                            entropy_gradient=entropy_gradient)
 
 
 def grpo_loss(apply, c, *, chunk: int = 128, experts: bool = False):
-  """grpo.policy_loss on log-probs at the sampler's temperature; c: a stage's part of the config."""
+  """grpo.policy_loss on log-probs at the sampler's temperature, less c.entropy_coef times the entropy, as c.aggregate
+  takes its mean; c: a stage's part of the config."""
 
   def loss_fn(params, prefix, rows: Outputs):
     recorded, seen = moe.recording(apply) if experts else (apply, [])
     logps, entropy = completion_logps(recorded, params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R,
-                                      temperature=c.temperature, chunk=chunk)
+                                      temperature=c.temperature, chunk=chunk, entropy_gradient=c.entropy_coef > 0)
     mask = losses.length_mask(rows.lengths_R, rows.tokens_RxT.shape[1])
-    weights = grpo.importance_weights(rows.old_RxT, rows.sampler_RxT, cap=c.is_cap) if c.is_cap else None
+    weights = grpo.importance_weights(rows.old_RxT, rows.sampler_RxT, cap=c.is_cap,
+                                      kind=c.is_kind) if c.is_cap else None
     numerator, denominator, metrics = grpo.policy_loss(
         logps, rows.old_RxT, rows.ref_RxT, rows.advantages_R, mask, clip_low=c.clip_low, clip_high=c.clip_high,
         kl_coef=c.kl_coef, ratio=c.ratio, aggregate=c.aggregate, max_length=limits.longest(c.max_tokens),
-        is_weights_BxT=weights)
+        is_weights_BxT=weights, surrogate=c.surrogate, kl=c.kl, counts_B=rows.counts_R)
+    if c.entropy_coef:
+      learned = mask if rows.counts_R is None else jnp.where(rows.counts_R[:, None] > 0, mask, 0.0)
+      numerator = numerator - c.entropy_coef * grpo.aggregated(entropy, learned, c.aggregate)
     count = jnp.sum(mask)
     metrics = {**metrics, **gap_metrics(jax.lax.stop_gradient(logps), rows.sampler_RxT, mask),
                'entropy/nats_per_token': (losses.masked_sum(jax.lax.stop_gradient(entropy), mask), count)}
@@ -231,7 +238,7 @@ def _shapes_of_documents(c, mesh, places: float) -> dict[int, packing.Shape]:
 def _arrays(kind, shape: packing.Shape, mesh, *, none: tuple[str, ...] = ()):
   """Shapes of a micro-batch: names end in their axes, integers but for what is a number of the loss."""
   dealt = mesh_lib.batch_sharding(mesh)
-  floats = ('sampler_RxT', 'old_RxT', 'ref_RxT', 'advantages_R', 'mask_BxT', 'labels_B', 'labels_BxT')
+  floats = ('sampler_RxT', 'old_RxT', 'ref_RxT', 'advantages_R', 'counts_R', 'mask_BxT', 'labels_B', 'labels_BxT')
   size = lambda name: tuple(shape) if name.endswith('xT') else (shape.rows,)
   dtype = lambda name: jnp.float32 if name in floats else jnp.int32
   return kind(*(None if name in none else jax.ShapeDtypeStruct(size(name), dtype(name), sharding=dealt)
@@ -245,6 +252,11 @@ def _training(config, c, model, mesh, loss_fn, rows, **kw) -> update.Training:
     raise UserError(str(e)) from e
   after = move_router_bias(config.experts.bias_rate) if model.mixture else None
   return update.Training(model, mesh, optimizer, loss_fn, rows, seed=config.seed, after=after, **kw)
+
+
+def leaves_out(c) -> bool:
+  """Whether some outputs of a rollout may be left out of the loss."""
+  return bool(c.drop_truncated or c.drop_equal)
 
 
 class LogProbs(NamedTuple):
@@ -269,7 +281,8 @@ def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
   prompts = (-(-c.groups // shards) * shards, max_prompt or c.max_prompt)
   reference = c.ref_dtype if c.kl_coef > 0 else None
   chunk = chunk_for(config, model, max(s.rows for s in shapes.values()))
-  rows = {T: _arrays(Outputs, shape, mesh, none=() if reference else ('ref_RxT',)) for T, shape in shapes.items()}
+  none = (*(() if reference else ('ref_RxT',)), *(() if leaves_out(c) else ('counts_R',)))
+  rows = {T: _arrays(Outputs, shape, mesh, none=none) for T, shape in shapes.items()}
   training = _training(config, c, model, mesh, grpo_loss(model.apply, c, chunk=chunk, experts=model.mixture), rows,
                        rate={'learning_rate': c.learning_rate}, prompts=prompts, reference=reference,
                        ref_memory=c.ref_memory)

@@ -43,6 +43,7 @@ class Minibatch(NamedTuple):
   """What one optimiser step learns from: whole groups."""
   prompts: Prompts  # on the devices
   micro_batches: list[tuple[int, Any, list[int]]]  # (T, Outputs on the devices, the completions that they are)
+  ended_B: np.ndarray  # bool, of all completions of the rollout: by a token that ends, not cut off
   positions: int  # that are computed, padding too
   tokens: int  # of them, those of prompts and completions
 
@@ -178,7 +179,7 @@ class Policy:
     have no micro-batches."""
     c, G = self._c, self._c.samples
     shuffled = np.random.default_rng([self._seed, number]).permutation(self._per_rollout)
-    out = []
+    out, ended_B = [], np.array([x.stopped for x in batch.completions])
     with clock.span('reference'):
       reference = self._device_reference(state)
       for place, part in enumerate(np.split(shuffled, c.minibatches)):
@@ -198,7 +199,7 @@ class Policy:
           micro_batches = self._with_logps(reference, prompts, micro_batches, 'ref_RxT')
         positions = tokens.size + sum(self._shapes[T].rows * T for T, _ in cut)
         real = sum(map(len, asked)) + sum(len(batch.completions[b].tokens) for _, b in members)
-        out.append(Minibatch(prompts, micro_batches, positions, real))
+        out.append(Minibatch(prompts, micro_batches, ended_B, positions, real))
     return out
 
   def _device_reference(self, state):
@@ -236,11 +237,24 @@ class Policy:
   def judged(self, minibatch: Minibatch, advantages_NxG: np.ndarray) -> list[tuple[int, Any]]:
     """Its micro-batches with their advantages."""
     flat, out = np.asarray(advantages_NxG, np.float32).reshape(-1), []
+    counts_B = self._counts(minibatch.ended_B, flat) if objective.leaves_out(self._c) else None
+
+    def dealt(T, values_B, numbers):
+      values_R = np.zeros(self._shapes[T].rows, np.float32)
+      values_R[:len(numbers)] = values_B[numbers]
+      return mesh_lib.put(values_R, self._mesh)
+
     for T, rows, numbers in minibatch.micro_batches:
-      advantages = np.zeros(self._shapes[T].rows, np.float32)
-      advantages[:len(numbers)] = flat[numbers]
-      out.append((T, rows._replace(advantages_R=mesh_lib.put(advantages, self._mesh))))
+      counts_R = None if counts_B is None else dealt(T, counts_B, numbers)
+      out.append((T, rows._replace(advantages_R=dealt(T, flat, numbers), counts_R=counts_R)))
     return out
+
+  def _counts(self, ended_B: np.ndarray, advantages_B: np.ndarray) -> np.ndarray:
+    """[B] float32, 0: left out of the loss, by rl.drop_truncated or rl.drop_equal."""
+    counts_NxG = (ended_B | (not self._c.drop_truncated)).reshape(-1, self._c.samples).astype(np.float32)
+    if self._c.drop_equal:
+      counts_NxG *= np.any(advantages_B.reshape(counts_NxG.shape) != 0, axis=1, keepdims=True)
+    return counts_NxG.reshape(-1)
 
   def noted(self, minibatch: Minibatch, advantages_NxG: np.ndarray) -> dict[str, np.ndarray]:
     """Its arrays on the host, by the names of objective.Outputs, a number in front: for people."""

@@ -73,9 +73,7 @@ def check(config, name: str) -> None:
   if c.carry and c.old_logps == 'trainer':
     raise UserError(f"{name}.carry={c.carry} trains on tokens of earlier policies, which only the sampler has seen: "
                     f"{name}.old_logps must be 'sampler', not {c.old_logps!r}")
-  if c.ratio == 'sequence' and (c.aggregate != 'sequence_mean' or c.is_cap):
-    raise UserError(f"{name}.ratio='sequence' gives one term an output: it needs {name}.aggregate='sequence_mean' and "
-                    f'{name}.is_cap=0, not {c.aggregate!r} and {c.is_cap}')
+  _check_objective(c, name)
   objective.check(c, mesh, limits.longest(c.max_tokens))
   prompts.render(c.template, '')
   weights = _weights(config, c)
@@ -95,6 +93,26 @@ def check(config, name: str) -> None:
       raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
   if c.eval_every:
     checking.task(tasks.only(config.evaluate.task), 'evaluate.task')
+
+
+def _check_objective(c, name: str) -> None:
+  """Raises UserError for choices that have no meaning together; says which have little."""
+  if c.ratio != 'token' and (c.aggregate != 'sequence_mean' or c.is_cap or c.surrogate != 'clip'):
+    raise UserError(f"{name}.ratio={c.ratio!r} gives one term an output: it needs {name}.aggregate='sequence_mean', "
+                    f"{name}.surrogate='clip' and {name}.is_cap=0, not {c.aggregate!r}, {c.surrogate!r} and {c.is_cap}")
+  if c.ratio == 'sequence' and c.kl != 'k3':
+    raise UserError(f"{name}.ratio='sequence' has eq. 2 as printed: it needs {name}.kl='k3', not {c.kl!r}")
+  if c.drop_equal and c.scale == 'global':
+    raise UserError(f"{name}.drop_equal=True leaves out groups of equal rewards, which have an advantage with "
+                    f"{name}.scale='global': give one of them")
+  if c.is_kind == 'mask' and c.is_cap and c.is_cap < 1:
+    raise UserError(f"{name}.is_cap={c.is_cap} with {name}.is_kind='mask' keeps weights from 1 / cap "
+                    'to cap: at least 1')
+  if c.kl == 'k1' and c.kl_coef:
+    log.warning("%s.kl='k1': as a term of the loss its gradient is zero in the mean; 'k2' has that of the KL", name)
+  if c.surrogate == 'reinforce' and c.minibatches > 1:
+    log.warning("%s.surrogate='reinforce' has no ratio, and from the second of %d minibatches on the policy is not the "
+                'one that sampled', name, c.minibatches)
 
 
 def check_files(config, name: str) -> None:
