@@ -104,8 +104,8 @@ def _codeforces(row: dict) -> list[dict]:
     _needs(problem, 'index')
     name = f'{row["contest"]}{problem["index"]}'
     found = _asked(columns.normal(problem))
-    limits = {ours: problem[theirs] * factor for ours, theirs, factor in (
-        ('seconds', 'time_limit', 1.0), ('memory', 'memory_limit', 1 << 20)) if problem.get(theirs)}
+    limits = {ours: kind(problem[theirs] * factor) for ours, theirs, factor, kind in (
+        ('seconds', 'time_limit', 1, float), ('memory_bytes', 'memory_limit', 1 << 20, int)) if problem.get(theirs)}
     out.append({**found, **({'limits': limits} if limits else {}), 'id': name, 'contest': str(row['contest']),
                 'points': float(problem.get('points') or 1.0)})
   return out

@@ -20,7 +20,7 @@ def extract(completion: str, row: dict) -> str | None:
     return None
   if lines := _LINE.findall(text):
     return lines[-1]
-  said = answers.boxed(text)
+  said = answers.boxed(text, several=False)
   said = form.last_answer(text) if said is None else said
   return (choice(said) or said.strip() or None) if said is not None else None
 

@@ -48,14 +48,14 @@ def f1(said: str, gold: str) -> float:
 
 
 def extract(completion: str, row: dict) -> str | None:
-  """Behind the last `Answer:` of the summary, else in its last <answer> or box, else all of it."""
+  """Of the summary, or its last <answer>: what stands behind the last `Answer:`, else in the last box, else all."""
   text = form.summary(completion, row)
   if text is None:
     return None
+  text = form.last_answer(text) or text
   lines = _LINE.findall(text)
-  said = lines[-1] if lines else form.last_answer(text)
-  said = text if said is None else said
-  box = answers.boxed(said)
+  said = lines[-1] if lines else text
+  box = answers.boxed(said, several=False)
   return (said if box is None else box).strip() or None
 
 

@@ -14,7 +14,7 @@ IDEAL_SCORE = None
 _TEXTS = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|//[^\n]*')
 _MAIN = {'cpp': r'^\s*(?:int|auto|void)\s+main\s*\(', 'java': r'^\s*public\s+static\s+void\s+main\s*\(',
          'csharp': r'^\s*(?:public\s+)?static\s+(?:void|int)\s+Main\s*\('}
-_HEAD = re.compile(r'^(?:#include|import|using|<\?php|#!|declare)\b?.*$', re.MULTILINE)
+_HEAD = re.compile(r'^(?:#include|import |using |<\?php|#!|declare ).*$', re.MULTILINE)
 # Assertions of these do nothing as programs are run here.
 _ASSERTS = {'java': (re.compile(r'^(\s*)assert\s*\((.*)\);\s*$', re.MULTILINE), r'\1if (!(\2)) throw new Error();'),
             'csharp': (re.compile(r'^(\s*)Debug\.Assert\s*\((.*)\);\s*$', re.MULTILINE),

@@ -32,7 +32,8 @@ FLAG, VARIABLE = 'run_model_code_without_isolation', 'R1JAX_RUN_MODEL_CODE_WITHO
 FLAG_SET = 'R1JAX_FLAG_RUN_MODEL_CODE_WITHOUT_ISOLATION'  # how main tells its worker processes of the flag
 FIRST_UID, SLOTS = 63000, 512
 PATH = '/usr/local/bin:/usr/bin:/bin'
-_ENVIRONMENT = {'PATH': PATH, 'HOME': '/tmp', 'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0'}
+# Node gives up where OpenSSL's configuration is there and may not be read, as without a mount namespace.
+_ENVIRONMENT = {'PATH': PATH, 'HOME': '/tmp', 'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0', 'OPENSSL_CONF': '/dev/null'}
 _HERE = os.path.dirname(__file__)
 _INSIDE = [os.path.join(_HERE, name) for name in ('values.py', 'solution.py', 'inside.py')]
 _LANDLOCK = os.path.join(_HERE, 'landlock.py')
@@ -207,7 +208,7 @@ class Box:
     if not self._real:
       return list(command)
     inside = re.compile('(' + '|'.join(map(re.escape, self._real)) + ')(?=/|$)')
-    return [inside.sub(lambda match: self._real[match[1]], word) for word in command]
+    return [inside.sub(lambda match: self._real[match[1]], word, count=1) for word in command]  # once: /prog/prog
 
   def ask(self, job: dict, seconds: float, **given: bytes) -> dict:
     """The supervisor's reply, with the bytes of 'stdout', 'stderr' and 'result'. `given`: stdin, source, call.
