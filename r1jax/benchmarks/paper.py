@@ -5,6 +5,8 @@ import json
 import pathlib
 from typing import NamedTuple
 
+from r1jax.benchmarks.table import TABLE
+
 PATH = pathlib.Path(__file__).resolve().parent.parent / 'assets/paper/tables.json'
 TABLES = ('table2', 'table4', 'table5', 'table6')
 
@@ -27,7 +29,6 @@ _ROWS = {
     'SWE Verified': 'swe_bench_verified', 'Aider-Polyglot': 'aider_polyglot', 'AIME 2024': 'aime_2024',
     'MATH-500': 'math_500', 'CNMO 2024': 'cnmo_2024', 'CLUEWSC': 'cluewsc', 'C-Eval': 'c_eval',
     'C-SimpleQA': 'c_simpleqa'}
-_SCORES = {'Percentile': 'percentile', 'Rating': 'rating', '3-shot F1': 'f1'}  # others are pass@1
 
 
 @functools.cache
@@ -39,8 +40,9 @@ def load() -> dict:
 def places(table: str) -> list[Place]:
   """What a table has a number of for each model, in its order."""
   if table == 'table4':
-    return [Place(f'{row["benchmark"]} ({row["metric"]})', _ROWS[row['benchmark']],
-                  _SCORES.get(row['metric'], 'pass@1')) for row in load()[table]['rows']]
+    return [Place(f'{row["benchmark"]} ({row["metric"]})', name,
+                  'percentile' if row['metric'] == 'Percentile' else TABLE[name].metric)
+            for row in load()[table]['rows'] for name in [_ROWS[row['benchmark']]]]
   return [Place(title, *_COLUMNS[title]) for title in load()[table]['columns']]
 
 

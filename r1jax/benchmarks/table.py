@@ -13,7 +13,8 @@ class Benchmark:
     name: what --tasks and eval/NAME call it.
     title: as the paper's tables print it.
     tables: which of them it is in; () for one that the paper names without a score.
-    metric: what the paper counts, and key of scores.json.
+    metric: what the paper counts, as a key of scores.json.
+    counted_as: what the harness calls it, where that is another word.
     questions: how many it has; 0: as many as the file.
     source: 'hf:' of the published data, or 'file' where there is none to name; by a user's file all can be given.
     licence: of the data, as its publisher says.
@@ -43,6 +44,7 @@ class Benchmark:
   judge: str = ''
   runs: str = 'ours'
   task: str = ''
+  counted_as: str = ''
   command: str = ''
   language: str = ''
 
@@ -62,14 +64,24 @@ DROP = ('You will be asked to read a passage and answer a question. Some example
 WSC = '{question}\n\n请逐步思考，最后一行写“Answer: A”或“Answer: B”。'
 PROGRAM = ('{question}\n\nThink it through step by step, then give the whole program in one ```python block. Where no '
            'starter code is given it reads standard input and writes to standard output.')
-SUBMISSION = ('{question}\n\nThink it through step by step, then give the whole program in one ```cpp or ```python block: '
-              'it reads standard input and writes to standard output.')
+SUBMISSION = ('{question}\n\nThink it through step by step, then give the whole program in one ```python block: it reads '
+              'standard input and writes to standard output.')
 OURS = 'ours: the paper does not print one'
 
 _ENDPOINT = 'r1jax serve --checkpoint=DIR --port=8000, then '
 _KEY = 'OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none '
-_LM_EVAL = 'lm-eval run --model r1jax --model_args checkpoint=DIR --apply_chat_template --num_fewshot 0 --tasks '
-_INSPECT = 'inspect eval {} --model r1jax/DIR --temperature 0.6 --top-p 0.95 --max-tokens 32768'
+_SAMPLING = '--gen_kwargs temperature=0.6,top_p=0.95,do_sample=True,max_gen_toks=32768 '
+
+
+def _lm_eval(name: str, task: str) -> str:
+  return (f'python -m r1jax.harness.lm_eval run --model_args path=DIR --apply_chat_template --num_fewshot 0 '
+          f'{_SAMPLING}--tasks {task} --output_path WORKDIR/eval/{name}')
+
+
+def _inspect(name: str, task: str) -> str:
+  return (f'inspect eval {task} --model r1jax/DIR --temperature 0.6 --top-p 0.95 --max-tokens 32768 --log-format json '
+          f'--log-dir WORKDIR/eval/{name}')
+
 
 _ROWS = (
     # --- maths
@@ -84,30 +96,33 @@ _ROWS = (
     # --- knowledge
     Benchmark('gpqa_diamond', 'GPQA Diamond', ('table2', 'table4', 'table5', 'table6'), 'pass@1', 198,
               'hf:Idavidrein/gpqa/gpqa_diamond@train', 'CC-BY-4.0, gated', CHOICE, 'simple-evals', layout='gpqa'),
-    Benchmark('mmlu', 'MMLU', ('table4',), 'pass@1', 14042, 'hf:cais/mmlu', 'MIT', prompt_from='lm-eval',
-              runs='lm-eval', task='mmlu_generative', command=_LM_EVAL + 'mmlu_generative'),
-    Benchmark('mmlu_redux', 'MMLU-Redux', ('table4',), 'pass@1', 5700, 'hf:edinburgh-dawg/mmlu-redux-2.0', 'CC-BY-4.0',
-              prompt_from='lm-eval', runs='lm-eval', task='mmlu_redux_generative',
-              command=_LM_EVAL + 'mmlu_redux_generative'),
-    Benchmark('mmlu_pro', 'MMLU-Pro', ('table4',), 'pass@1', 12032, 'hf:TIGER-Lab/MMLU-Pro', 'MIT',
-              prompt_from='lm-eval', runs='lm-eval', task='mmlu_pro', command=_LM_EVAL + 'mmlu_pro'),
+    Benchmark('mmlu', 'MMLU', ('table4',), 'accuracy', 14042, 'hf:cais/mmlu', 'MIT', prompt_from='lm-eval',
+              runs='lm-eval', task='mmlu_generative', counted_as='exact_match',
+              command=_lm_eval('mmlu', 'mmlu_generative')),
+    Benchmark('mmlu_redux', 'MMLU-Redux', ('table4',), 'accuracy', 5700, 'hf:edinburgh-dawg/mmlu-redux-2.0',
+              'CC-BY-4.0', prompt_from='lm-eval', runs='lm-eval', task='mmlu_redux_generative',
+              counted_as='exact_match', command=_lm_eval('mmlu_redux', 'mmlu_redux_generative')),
+    Benchmark('mmlu_pro', 'MMLU-Pro', ('table4',), 'accuracy', 12032, 'hf:TIGER-Lab/MMLU-Pro', 'MIT',
+              prompt_from='lm-eval', runs='lm-eval', task='mmlu_pro', counted_as='exact_match',
+              command=_lm_eval('mmlu_pro', 'mmlu_pro')),
     Benchmark('drop', 'DROP', ('table4',), 'f1', 9536, 'file', 'CC-BY-SA-4.0', DROP, 'simple-evals', shots=3,
               layout='drop'),
-    Benchmark('if_eval', 'IF-Eval', ('table4',), 'pass@1', 541, 'hf:google/IFEval', 'Apache-2.0', prompt_from='lm-eval',
-              runs='lm-eval', task='ifeval', command=_LM_EVAL + 'ifeval'),
-    Benchmark('simpleqa', 'SimpleQA', ('table4',), 'pass@1', 4326, 'file', 'MIT', prompt_from='simple-evals',
-              judge='a language model', runs='inspect', task='inspect_evals/simpleqa',
-              command=_INSPECT.format('inspect_evals/simpleqa')),
-    Benchmark('frames', 'FRAMES', ('table4',), 'pass@1', 824, 'hf:google/frames-benchmark@test', 'Apache-2.0',
+    Benchmark('if_eval', 'IF-Eval', ('table4',), 'prompt_strict', 541, 'hf:google/IFEval', 'Apache-2.0',
+              prompt_from='lm-eval', runs='lm-eval', task='ifeval', counted_as='prompt_level_strict_acc',
+              command=_lm_eval('if_eval', 'ifeval')),
+    Benchmark('simpleqa', 'SimpleQA', ('table4',), 'correct', 4326, 'file', 'MIT', prompt_from='simple-evals',
+              judge='a language model', runs='inspect', task='inspect_evals/simpleqa', counted_as='correct',
+              command=_inspect('simpleqa', 'inspect_evals/simpleqa')),
+    Benchmark('frames', 'FRAMES', ('table4',), 'accuracy', 824, 'hf:google/frames-benchmark@test', 'Apache-2.0',
               prompt_from='its repository', judge='a language model', runs='endpoint', task='optillm frames',
               command=_ENDPOINT + _KEY + 'python eval_frames_benchmark.py --model r1jax'),
     # --- instructions, judged in pairs by GPT-4-Turbo-1106 on the final summary alone
-    Benchmark('alpaca_eval', 'AlpacaEval2.0', ('table4',), 'pass@1', 805, 'hf:tatsu-lab/alpaca_eval', 'CC-BY-NC-4.0',
-              prompt_from='alpaca_eval', judge='GPT-4-Turbo-1106', runs='endpoint', task='alpaca_eval',
+    Benchmark('alpaca_eval', 'AlpacaEval2.0', ('table4',), 'lc_winrate', 805, 'hf:tatsu-lab/alpaca_eval',
+              'CC-BY-NC-4.0', prompt_from='alpaca_eval', judge='GPT-4-Turbo-1106', runs='endpoint', task='alpaca_eval',
               command=_ENDPOINT + 'alpaca_eval evaluate --model_outputs outputs.json '
               '--annotators_config weighted_alpaca_eval_gpt4_turbo'),
-    Benchmark('arena_hard', 'ArenaHard', ('table4',), 'pass@1', 500, 'file', 'Apache-2.0', prompt_from='arena-hard-auto',
-              judge='GPT-4-Turbo-1106', runs='endpoint', task='arena-hard-auto',
+    Benchmark('arena_hard', 'ArenaHard', ('table4',), 'winrate', 500, 'file', 'Apache-2.0',
+              prompt_from='arena-hard-auto', judge='GPT-4-Turbo-1106', runs='endpoint', task='arena-hard-auto',
               command=_ENDPOINT + 'python gen_answer.py, python gen_judgment.py, python show_result.py'),
     # --- code
     Benchmark('livecodebench', 'LiveCodeBench', ('table2', 'table4', 'table5', 'table6'), 'pass@1', 0,
@@ -118,23 +133,24 @@ _ROWS = (
               layout='humaneval'),
     Benchmark('humaneval_mul', 'HumanEval-Mul', (), 'pass@1', 0, 'file', 'MIT', '{question}', OURS,
               layout='humaneval_mul'),
-    Benchmark('swe_bench_verified', 'SWE Verified', ('table4',), 'pass@1', 500, 'hf:princeton-nlp/SWE-bench_Verified',
+    Benchmark('swe_bench_verified', 'SWE Verified', ('table4',), 'resolved', 500, 'hf:princeton-nlp/SWE-bench_Verified',
               'MIT', prompt_from='Agentless', runs='endpoint', task='agentless',
               command=_ENDPOINT + _KEY + 'python agentless/fl/localize.py --model r1jax --backend openai ..., then '
               'swebench.harness.run_evaluation'),
-    Benchmark('aider_polyglot', 'Aider-Polyglot', ('table4',), 'pass@1', 225, 'file', 'of Exercism, MIT',
+    Benchmark('aider_polyglot', 'Aider-Polyglot', ('table4',), 'accuracy', 225, 'file', 'of Exercism, MIT',
               prompt_from='aider', runs='endpoint', task='aider',
-              command=_ENDPOINT + 'OPENAI_API_BASE=http://localhost:8000/v1 OPENAI_API_KEY=none ./benchmark/benchmark.py '
-              'NAME --model openai/r1jax --edit-format diff --exercises-dir polyglot-benchmark'),
+              command=_ENDPOINT + 'OPENAI_API_BASE=http://localhost:8000/v1 OPENAI_API_KEY=none '
+              './benchmark/benchmark.py NAME --model openai/r1jax --edit-format diff --exercises-dir polyglot-benchmark'),
     # --- Chinese
     Benchmark('cluewsc', 'CLUEWSC', ('table4',), 'pass@1', 304, 'hf:clue/clue/cluewsc2020@validation', 'not said', WSC,
               OURS, layout='cluewsc', language='zh'),
-    Benchmark('c_eval', 'C-Eval', ('table4',), 'pass@1', 1346, 'hf:ceval/ceval-exam', 'CC-BY-NC-SA-4.0',
-              prompt_from='lm-eval', runs='lm-eval', task='ceval-valid', command=_LM_EVAL + 'ceval-valid',
+    Benchmark('c_eval', 'C-Eval', ('table4',), 'accuracy', 1346, 'hf:ceval/ceval-exam', 'CC-BY-NC-SA-4.0',
+              prompt_from='lm-eval', runs='lm-eval', task='ceval-valid', counted_as='acc',
+              command=_lm_eval('c_eval', 'ceval-valid'),
               language='zh'),
-    Benchmark('cmmlu', 'CMMLU', (), 'pass@1', 11582, 'hf:haonan-li/cmmlu', 'CC-BY-NC-4.0', prompt_from='lm-eval',
-              runs='lm-eval', task='cmmlu', command=_LM_EVAL + 'cmmlu', language='zh'),
-    Benchmark('c_simpleqa', 'C-SimpleQA', ('table4',), 'pass@1', 3000, 'hf:OpenStellarTeam/Chinese-SimpleQA@train',
+    Benchmark('cmmlu', 'CMMLU', (), 'accuracy', 11582, 'hf:haonan-li/cmmlu', 'CC-BY-NC-4.0', prompt_from='lm-eval',
+              runs='lm-eval', task='cmmlu', counted_as='acc', command=_lm_eval('cmmlu', 'cmmlu'), language='zh'),
+    Benchmark('c_simpleqa', 'C-SimpleQA', ('table4',), 'correct', 3000, 'hf:OpenStellarTeam/Chinese-SimpleQA@train',
               'CC-BY-NC-SA-4.0', prompt_from='its repository', judge='a language model', runs='endpoint',
               task='ChineseSimpleQA', command=_ENDPOINT + _KEY + 'python -m simple_evals.demo', language='zh'),
 )

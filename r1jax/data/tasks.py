@@ -186,7 +186,7 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
 
 
 def several(task) -> list[ConfigDict]:
-  """A stage's task as a list of one, or those of its list, each with all keys of DEFAULTS.
+  """A stage's task as a list of one, or those of its list, each with all keys of DEFAULTS; a text is a source.
 
   Raises:
     UserError: a key that no task has, none at all, or shares that only some name, or that do not add up to 1.
@@ -195,7 +195,7 @@ def several(task) -> list[ConfigDict]:
     return [task]
   found = []
   for one in task:
-    one = dict(one)
+    one = {'source': one} if isinstance(one, str) else dict(one)
     if unknown := set(one) - set(DEFAULTS):
       raise UserError(f'task has no {sorted(unknown)[0]!r}: {", ".join(DEFAULTS)}')
     for key, value in one.items():

@@ -10,7 +10,8 @@ from r1jax.rewards import CORRECT, NO_ANSWER, Score, WRONG
 from r1jax.rewards import format as form
 from r1jax.rewards.math.reading import choice
 
-_LINE = re.compile(r'(?i:answer|答案)[\s*_`]*[:：][\s*_`$(]*(?:\\(?:boxed|text|textbf|mathrm)\s*\{[\s(]*)*([A-J])(?![A-Za-z])')
+_LINE = re.compile(r'(?i:answer|答案)[\s*_`]*[:：][\s*_`$(]*(?:\\(?:boxed|text|textbf|mathrm)\s*\{[\s(]*)*'
+                   r'([A-J])(?![A-Za-z])')
 
 
 def extract(completion: str, row: dict) -> str | None:

@@ -29,8 +29,8 @@ def _standings(path: str) -> dict[str, list[tuple[float, float]]]:
 
 
 def _contests(records: list[dict], rows: list[dict]) -> dict:
-  """rating: the mean over contests of that which is expected of the model's mean place over its samples; percentile: the
-  share of all who took part in them whose rating is lower.
+  """rating: the mean over contests of that which is expected of the model's mean place over its samples; percentile:
+  the share of all who took part in them whose rating is lower.
 
   Sample g of every problem of a contest is one contestant. It has the whole points of what it solved: a program has no
   time at which it was sent in, and no second try.

@@ -19,6 +19,7 @@ from r1jax import limits
 from r1jax import metrics
 from r1jax import terminal
 from r1jax import rewards
+from r1jax.stages import benchmarks
 from r1jax.stages import checking
 from r1jax.stages import reward_model
 from r1jax.stages import common
@@ -133,7 +134,7 @@ def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> 
          'language_consistency': _mean([s['language'] for r in records for s in r['samples']]),
          'words': float(np.mean([s['words'] for r in records for s in r['samples']]))}
   return {**out, **{k: settings[k] for k in ('temperature', 'top_p', 'max_tokens')},
-          'grader': f"r1jax.rewards.{rows[0].get('reward', 'math')}"}
+          'grader': f"r1jax.rewards.{rows[0].get('reward', 'math')}", **benchmarks.facts(records, rows)}
 
 
 def _mean(values) -> float | None:
