@@ -11,7 +11,8 @@ datasets; one without is left out, and said to be NOT RUN. --config.evaluate.tem
 which the checkpoint was trained.
 
 r1-distill-*: the six published distills, from the hub or its cache (or --config.base.source=DIR), in their own chat
-template: what they score here is what table 5 prints, or our protocol is not the paper's. Not yet run: no weights.
+template: what they score here is what table 5 prints, or our protocol is not the paper's. Not yet run. A plan wants their sizes:
+--config.base.source=DIR, or --config.base.model=qwen2.5-7b of one as large.
 
 smoke: the base that ships with the package on stand-ins, ten questions of our own in each published layout; seconds.
 """
@@ -58,9 +59,10 @@ def get_config(arg: str = 'paper') -> ConfigDict:
   if arg in PUBLISHED:
     return published(config, *PUBLISHED[arg])
   config.topology, config.dtype = 'v5p:2x2x1', 'bfloat16'
-  config.mesh.fsdp, config.mesh.data = -1, 1
+  config.mesh.data, config.mesh.fsdp = 1, -1
   config.checkpoints.minutes = 15.0
   config.checkpoint = ''
+  config.base = ConfigDict(dict(model='qwen2.5-7b'))  # whose sizes a plan has, that is not given the checkpoint
   config.stages = (dict(name='evaluate', run='evaluate', inputs=dict(final='from_run/base')),)
   config.evaluate.tasks = SUITES[arg]
   return config

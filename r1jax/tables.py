@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     sys.stdout.write(_run(parser().parse_args(argv[1:])))
     return 0
   except UserError as e:
-    print(f'r1jax tables: {e}', file=sys.stderr)
+    print(f'r1jax: {e}', file=sys.stderr)
     return 2
 
 

@@ -23,6 +23,7 @@ VARIANTS += [('distill', arg) for arg in (
     'tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
 VARIANTS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
 VARIANTS += [('table6', arg) for arg in ('tiny', 'qwen2.5-32b')]
+VARIANTS += [('evaluate', arg) for arg in ('paper', 'math', 'code', 'knowledge', 'smoke')]
 
 
 @pytest.mark.parametrize('name, arg', [('r1_zero', 'tiny'), ('r1_zero', 'smollm2'), ('r1', 'tiny')])
@@ -96,7 +97,7 @@ def test_a_variant_can_be_planned(name, arg):
     assert phases_lib.model_of(config, phase.stage).config.param_count() > 1e5
 
 
-@pytest.mark.parametrize('name', ['r1_zero', 'r1', 'distill', 'table6', 'search'])
+@pytest.mark.parametrize('name', ['r1_zero', 'r1', 'distill', 'table6', 'search', 'evaluate'])
 def test_every_variant_has_its_line(name):
   """What `r1jax configs` lists is what get_config takes."""
   variants = runs.module(name).VARIANTS
@@ -109,7 +110,7 @@ def test_every_variant_has_its_line(name):
 
 @pytest.mark.parametrize('name, first', [
     ('r1_zero', 'tiny, tiny-rl, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny'),
-    ('search', 'prm')])
+    ('search', 'prm'), ('evaluate', 'paper, math, code')])
 def test_an_unknown_variant_is_named(name, first):
   with pytest.raises(ValueError, match=f"has no 'huge': one of {first}"):
     runs.module(name).get_config('huge')
