@@ -121,7 +121,7 @@ def block(name: str, path: pathlib.Path) -> str:
 def _benchmarks() -> str:
   from r1jax.benchmarks import TABLE
 
-  where = lambda row: ', '.join(name.removeprefix('table') for name in row.tables) or 'named only'
+  where = lambda row: ', '.join(name.removeprefix('table') for name in row.tables) or 'none'
   lines = ['| benchmark | `--tasks=` | tables | counted | questions | prompt | judge | run by |', '|' + '---|' * 8]
   for row in TABLE.values():
     counted = f'{row.shots}-shot {row.metric}' if row.shots else row.metric
