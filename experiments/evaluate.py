@@ -11,8 +11,8 @@ datasets; one without is left out, and said to be NOT RUN. --config.evaluate.tem
 which the checkpoint was trained.
 
 r1-distill-*: the six published distills, from the hub or its cache (or --config.base.source=DIR), in their own chat
-template: what they score here is what table 5 prints, or our protocol is not the paper's. Not yet run. A plan wants their sizes:
---config.base.source=DIR, or --config.base.model=qwen2.5-7b of one as large.
+template: what they score here is what table 5 prints, or our protocol is not the paper's. Not yet run. A plan wants
+their sizes: --config.base.source=DIR, or --config.base.model=qwen2.5-7b of one as large.
 
 smoke: the base that ships with the package on stand-ins, ten questions of our own in each published layout; seconds.
 """

@@ -36,6 +36,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import precision
 from r1jax.exceptions import UserError
 from r1jax.stages import asking
+from r1jax.stages import benchmarks
 from r1jax.stages import common
 from r1jax.stages import rescore
 from r1jax.stages import scoring
@@ -136,7 +137,10 @@ def results(a) -> Iterator[dict]:
   model, tokenizer, step_dir = common.load_model(
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
   place = common.host_directory(workdir)
-  asked = [_asked(a, source, tokenizer, os.path.join(place, 'eval', name)) for source, name in _named(a.tasks).items()]
+  named = {name: source for source, name in _named(a.tasks).items()}
+  lacking = benchmarks.left_out(named)
+  asked = [_asked(a, source, tokenizer, os.path.join(place, 'eval', name)) for name, source in named.items()
+           if name not in lacking]
   evaluation = asking.Evaluation(
       model, tokenizer, mesh, asked, log_path=os.path.join(place, 'log.txt'), stream=sys.stderr,
       said=asked[0].name if len(asked) == 1 else f'{len(asked)} tasks', max_prompt=a.max_prompt,
@@ -146,6 +150,8 @@ def results(a) -> Iterator[dict]:
         metrics.Writer(place, 'evaluate') as writer):
     writer.truncate(-1)  # what stands is written again
     environment.note(workdir, seed=a.seed)
+    for name, why in lacking.items():
+      benchmarks.note(os.path.join(place, 'eval', name), name, why)
     for task in asked:
       _prepared(a, task, place, step_dir)
     for _, result in evaluation(functools.cache(lambda: common.load_sampling_params(model, step_dir, mesh))):

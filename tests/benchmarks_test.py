@@ -23,8 +23,13 @@ from r1jax.rewards import f1
 from r1jax.rewards import pool
 from r1jax.rewards import tested
 from r1jax.rewards.sandbox import languages
+from r1jax.stages import asking
 from r1jax.stages import benchmarks as stage
-from r1jax.stages import evaluate
+from r1jax.stages import grading
+from r1jax.stages import rescore
+from r1jax.stages import scoring
+
+import runs
 
 OURS = [name for name, row in TABLE.items() if row.runs == 'ours']
 
@@ -211,7 +216,7 @@ def wrong_answer(row):
 
 def standin(name):
   """Rows that can be judged on this machine, and how many cannot."""
-  rows = [{'reward': 'math', **row} for row in tasks.load(f'{name}:standin', size=0, seed=0)]
+  rows = [{'reward': 'math', 'task': name, **row} for row in tasks.load(f'{name}:standin', size=0, seed=0)]
   judged = [row for row in rows if row['reward'] not in ('code', 'tested') or _runs(row.get('code_language', 'python'))]
   return judged, len(rows) - len(judged)
 
@@ -224,27 +229,16 @@ def _runs(language):
 
 
 def records_of(rows, samples, plan):
-  """Through the pool and Score, as an evaluation grades: plan(i, g) says whether sample g of question i is right."""
-  texts = [[f'<think> t </think> <answer> {right_answer(row) if plan(i, g) else wrong_answer(row)} </answer>'
-            for g in range(samples)] for i, row in enumerate(rows)]
-  verdicts = iter(pool.shared().score([(row['reward'], text, row) for row, said in zip(rows, texts) for text in said]))
-  out = []
-  for row, said in zip(rows, texts):
-    found = []
-    for text in said:
-      score, grader = next(verdicts), rewards.get(row['reward'])
-      answer = grader.extract(text, row)
-      found.append({'text': text, 'tokens': 5, 'finish': 'stop', 'answer': grader.normalise(answer, row['answer_type']),
-                    'correct': score.value == 1.0, 'reason': score.reason, 'value': score.value, 'language': 1.0,
-                    'words': 1, 'reflection': 0})
-    out.append({'task': row['benchmark'], 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'],
-                'samples': found})
-  return out
+  """As an evaluation grades what was said: plan(i, g) says whether sample g of question i is right."""
+  said = lambda text: grading.Said(f'<think> t </think> <answer> {text} </answer>', 5, 'stop')
+  return grading.records(pool.shared(), [
+      (row, [said(right_answer(row) if plan(i, g) else wrong_answer(row)) for g in range(samples)])
+      for i, row in enumerate(rows)])
 
 
 @pytest.mark.parametrize('name', OURS)
-def test_a_standin_scores_what_was_planted(name):
-  """Question i is right in i % 3 of its two samples (2 of them for 2): pass@1 is known, and for DROP F1."""
+def test_a_standin_scores_what_was_planted(name, tmp_path):
+  """Question i is right in i % 3 of its two samples: pass@1 is known, of DROP F1; the same again by --rescore."""
   rows, missing = standin(name)
   assert len(rows) + missing >= 10 and all(row['question'] for row in rows)
   plan = lambda i, g: g < i % 3
@@ -253,11 +247,25 @@ def test_a_standin_scores_what_was_planted(name):
   assert [[s['correct'] for s in record['samples']] for record in records] == want, [
       (record['id'], [s['reason'] for s in record['samples']]) for record in records]
   settings = dict(n_samples=2, temperature=0.6, top_p=0.95, max_tokens=32)
-  got = evaluate.scores(records, rows, settings, name)
+  got = scoring.scores(records, rows, settings, name)
   planted = sum(map(sum, want)) / (2 * len(rows))
-  assert got['pass@1'] == pytest.approx(planted, abs=1e-12)
-  if name == 'drop':
-    assert sum(s['value'] for r in records for s in r['samples']) / (2 * len(rows)) == pytest.approx(planted)
+  assert got['f1' if name == 'drop' else 'pass@1'] == pytest.approx(planted, abs=1e-12)
+  assert got['benchmark'] == name and len(got['data_sha256']) == 64
+  assert got['metric'] == ('f1' if name == 'drop' else 'pass@1') and ('rating' in got) == (name == 'codeforces')
+  if name not in ('humaneval', 'humaneval_mul'):  # programs are slow to judge twice
+    assert rescored(tmp_path, rows, records, settings, name) == {**got, 'slot_use': None}
+
+
+def rescored(directory, rows, records, settings, name):
+  """What `r1jax evaluate --rescore` makes of the samples as they lie on disk."""
+  write = lambda file, found: (directory / file).write_text(''.join(json.dumps(each) + '\n' for each in found))
+  write(asking.QUESTIONS, rows)
+  write(asking.SAMPLES, [{'number': i, **record} for i, record in enumerate(records)])
+  write(asking.SETTINGS, [{**settings, 'samples': settings['n_samples']}])
+  write(asking.SCORES, [{'task': name}])
+  again = rescore.rescore(str(directory))
+  assert not again.changes
+  return again.result
 
 
 def test_a_benchmark_in_a_language_that_cannot_be_run_here_is_refused_by_name():
@@ -396,3 +404,38 @@ def test_prompts_are_put_into_any_template():
   (row, *_) = tasks.load('aime_2024:standin', size=0, seed=0)
   for template in prompts.TEMPLATES:
     assert row['question'] in prompts.render(template, row['question'])
+
+
+# --- a whole evaluation, with the base that ships
+
+
+def test_smoke_asks_stand_ins_and_says_what_cannot_run(tmp_path, monkeypatch, caplog, one_device):
+  """Through the pipeline: import, three stand-ins over the same slots, one that has no data beside them."""
+  from r1jax import pipeline
+  from r1jax.report import tables
+  monkeypatch.delenv('R1JAX_DATA', raising=False)
+  config = runs.experiment('evaluate', 'smoke')
+  assert config.evaluate.tasks[2] == 'drop:standin'
+  config.evaluate.tasks = (*config.evaluate.tasks, 'codeforces')
+  config.mesh = dict(data=1, fsdp=1, tensor=1, expert=1)
+  with caplog.at_level('WARNING', 'r1jax'):
+    pipeline.run(config, str(tmp_path))
+  assert 'codeforces: NOT RUN: codeforces has no data here' in caplog.text
+  where = tmp_path / '2_evaluate/eval'
+  found = {path.parent.name: json.loads(path.read_text()) for path in where.glob('*/scores.json')}
+  assert {name: (of['n_questions'], of['n_samples'], of['benchmark']) for name, of in found.items()} == {
+      'aime_2024_standin': (12, 2, 'aime_2024'), 'gpqa_diamond_standin': (11, 2, 'gpqa_diamond'),
+      'drop_standin': (12, 2, 'drop')}
+  assert found['drop_standin']['metric'] == 'f1' and 0 <= found['drop_standin']['f1'] <= 1
+  assert found['aime_2024_standin']['data_sha256'] == data.digest(data._STANDINS + '/aime_2024.jsonl')
+  assert json.loads((where / 'codeforces/not_run.json').read_text())['reason'].startswith('codeforces has no data')
+  (model,) = tables.models([tmp_path])  # no stand-in is among its scores
+  assert not model.scores and set(model.reasons) == {'codeforces'}
+
+
+def test_where_no_benchmark_can_run_it_is_a_mistake(monkeypatch):
+  monkeypatch.delenv('R1JAX_DATA', raising=False)
+  with pytest.raises(UserError, match='none of 2 benchmarks can be run here: codeforces has no data here'):
+    stage.left_out({'codeforces': 'codeforces', 'drop': 'drop'})
+  assert stage.left_out({'codeforces': 'codeforces'}) == {}  # alone it is asked, and its mistake said
+  assert set(stage.left_out({'codeforces': 'codeforces', 'a': 'jsonl:a'})) == {'codeforces'}

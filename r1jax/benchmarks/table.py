@@ -64,8 +64,8 @@ DROP = ('You will be asked to read a passage and answer a question. Some example
 WSC = '{question}\n\n请逐步思考，最后一行写“Answer: A”或“Answer: B”。'
 PROGRAM = ('{question}\n\nThink it through step by step, then give the whole program in one ```python block. Where no '
            'starter code is given it reads standard input and writes to standard output.')
-SUBMISSION = ('{question}\n\nThink it through step by step, then give the whole program in one ```python block: it reads '
-              'standard input and writes to standard output.')
+SUBMISSION = ('{question}\n\nThink it through step by step, then give the whole program in one ```python block: it '
+              'reads standard input and writes to standard output.')
 OURS = 'ours: the paper does not print one'
 
 _ENDPOINT = 'r1jax serve --checkpoint=DIR --port=8000, then '
@@ -140,7 +140,8 @@ _ROWS = (
     Benchmark('aider_polyglot', 'Aider-Polyglot', ('table4',), 'accuracy', 225, 'file', 'of Exercism, MIT',
               prompt_from='aider', runs='endpoint', task='aider',
               command=_ENDPOINT + 'OPENAI_API_BASE=http://localhost:8000/v1 OPENAI_API_KEY=none '
-              './benchmark/benchmark.py NAME --model openai/r1jax --edit-format diff --exercises-dir polyglot-benchmark'),
+              './benchmark/benchmark.py NAME --model openai/r1jax --edit-format diff '
+              '--exercises-dir polyglot-benchmark'),
     # --- Chinese
     Benchmark('cluewsc', 'CLUEWSC', ('table4',), 'pass@1', 304, 'hf:clue/clue/cluewsc2020@validation', 'not said', WSC,
               OURS, layout='cluewsc', language='zh'),

@@ -83,7 +83,7 @@ def _read(benchmark: Benchmark, source: str) -> list[dict]:
   shots = _shots(benchmark, source)
   facts = {'benchmark': benchmark.name, 'data_sha256': sha256}
   if benchmark.layout == 'codeforces':
-    facts['standings'] = source
+    facts['standings'] = os.path.abspath(source)
   out, left_out = [], {}
   for number, where, row in files.read(source):
     try:

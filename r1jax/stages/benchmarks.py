@@ -1,13 +1,60 @@
-"""What scores.json says of a benchmark beside pass@1: which file was asked, and of contests the rating."""
+"""Which benchmarks of an evaluation can be run here, and what scores.json says of one beside pass@1: which file was
+asked, and of contests the rating."""
 
 import functools
+import logging
+import os
 
 import numpy as np
 
 from r1jax.benchmarks import rating
 from r1jax.data import files
 from r1jax.data import layouts
+from r1jax.data import tasks
+from r1jax.engine import checkpoint
 from r1jax.exceptions import UserError
+from r1jax.stages import checking
+
+log = logging.getLogger('r1jax')
+
+NOT_RUN = 'not_run.json'  # in eval/NAME, instead of scores.json
+
+
+def left_out(named: dict[str, str]) -> dict[str, str]:
+  """Of several tasks, name -> source, those that are benchmarks and cannot be run here: name -> why, in one line.
+
+  Raises:
+    UserError: none is left; for a task alone, or one that is no benchmark, its mistake comes when it is read.
+  """
+  if len(named) < 2:
+    return {}
+  lacking = {name: why for name, source in named.items() if tasks.is_benchmark(source) and (why := _lacks(source))}
+  if len(lacking) == len(named):
+    raise UserError(f'none of {len(named)} benchmarks can be run here: {next(iter(lacking.values()))}')
+  for name, why in lacking.items():
+    _say(f'{name}: NOT RUN: {why}')
+  return lacking
+
+
+@functools.cache
+def _lacks(source: str) -> str:
+  """Why its questions cannot be had, or not be judged; '' where they can."""
+  try:
+    checking.graders(tasks.load(source, size=0, seed=0))
+  except UserError as e:
+    return str(e)
+  return ''
+
+
+@functools.cache
+def _say(text: str) -> None:
+  log.warning('%s', text)
+
+
+def note(directory: str, name: str, why: str) -> None:
+  """NOT_RUN of a benchmark, as r1jax tables reads it."""
+  os.makedirs(directory, exist_ok=True)
+  checkpoint.write_json(os.path.join(directory, NOT_RUN), {'task': name, 'reason': why}, every_host=True)
 
 
 def facts(records: list[dict], rows: list[dict]) -> dict:

@@ -16,6 +16,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 from r1jax.rewards import pool
 from r1jax.stages import asking
+from r1jax.stages import benchmarks
 from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.stages import grading
@@ -139,8 +140,10 @@ def check(config, name: str) -> None:
 def check_files(config, name: str) -> None:
   """Raises UserError for questions that cannot be read or judged on this machine."""
   c = config[name]
+  lacking = benchmarks.left_out({short: task.source for short, task, _ in _named(c, name)})
   for short, task, key in _named(c, name):
-    checking.graders(_rows(short, task, key, c.template))
+    if short not in lacking:
+      checking.graders(_rows(short, task, key, c.template))
   if c.general.models:
     tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template, key=f'{name}.general')
 
@@ -157,7 +160,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   mesh = mesh_lib.create(config.mesh)
   judges = {key.removeprefix('reward_'): path for key, path in inputs.items() if key.startswith('reward_')}
   inputs = {key: path for key, path in inputs.items() if not key.startswith('reward_')}
-  asked = [(short, _rows(short, task, key, c.template)) for short, task, key in _named(c, name)]
+  lacking = benchmarks.left_out({short: task.source for short, task, _ in _named(c, name)})
+  asked = [(short, _rows(short, task, key, c.template)) for short, task, key in _named(c, name) if short not in lacking]
   place, questions = common.host_directory(workdir), sum(len(rows) for _, rows in asked)
   runs = [(label, path, '') for label, path in inputs.items()]
   runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items() if label in inputs]
@@ -167,6 +171,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       model, tokenizer, step_dir = common.load_model(path, **common.computed(config, mesh))
       one = _Model(label, model, tokenizer, mesh, functools.cache(
           lambda model=model, step_dir=step_dir: common.load_sampling_params(model, step_dir, mesh)))
+      for short, why in lacking.items():
+        benchmarks.note(one.directory(place, short), short, why)
       results = _evaluated(config, c, name, place, one, asked, prefill)
       row = {'model': label}
       for result in results:
