@@ -21,6 +21,10 @@ _TASK = dict(source='', size=0, params={}, prefill='', answer_type='auto', chine
              system='', share=0.0)
 
 
+# Figure 2's questions and section 3's: 30 rows of problem and answer. Offline: --config.evaluate.task.source=jsonl:FILE.
+AIME_2024 = 'hf:HuggingFaceH4/aime_2024'
+
+
 def defaults() -> ConfigDict:
   """R1-Zero's GRPO stage and an evaluation as in section 3; experiments fill in model, task and sizes."""
   config = ConfigDict()

@@ -48,6 +48,7 @@ def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatc
   """Everything that the config's comments ask for, one small file each; on a mesh of one device."""
   monkeypatch.chdir(tmp_path)
   rows = {'questions.jsonl': [dict(question=f'{i} + {i} =', answer=str(2 * i), answer_type='int') for i in range(60)],
+          'aime.jsonl': [dict(problem=f'{i} - {i} = ?', answer='0') for i in range(3)],
           'shown.jsonl': [dict(question='1 + 1 =', reasoning='one and one', answer='2')],
           'general.jsonl': [dict(prompt='Hi', completion='Hello.')],
           'prompts.jsonl': [dict(question=f'What is {i}?') for i in range(60)],
@@ -62,6 +63,8 @@ def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatc
   if 'cold_data' in config:
     for source in ('few_shot', 'reflection', 'zero'):
       config.cold_data[source].questions = 2
+  if config.evaluate.task.source == 'hf:HuggingFaceH4/aime_2024':
+    config.evaluate.task.source = 'jsonl:aime.jsonl'
   for part in config.values():
     if hasattr(part, 'task') and part.task.get('source') == '':
       part.task.source = 'jsonl:questions.jsonl'

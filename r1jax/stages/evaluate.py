@@ -74,11 +74,12 @@ def during_training(config, c, model, tokenizer, mesh):
   if not c.eval_every:
     return None
   rows = _rows(*_named(config.evaluate)[0], c.template)[:c.eval_questions]
+  of, batch = config.evaluate, min(config.evaluate.batch, len(rows))
+  slots = of.slots or batch * c.eval_samples
   evaluator = Evaluator(
       model, tokenizer, mesh, rows, template=c.template, samples=c.eval_samples, max_prompt=c.max_prompt,
-      max_tokens=limits.longest(c.max_tokens), batch=min(config.evaluate.batch, len(rows)),
-      temperature=config.evaluate.temperature,
-      top_p=config.evaluate.top_p, seed=config.seed, slots=config.evaluate.slots)
+      max_tokens=limits.longest(c.max_tokens), batch=batch, temperature=of.temperature, top_p=of.top_p,
+      seed=config.seed, slots=min(slots, c.slots or slots))  # the state that is trained lies beside them
   return lambda params: scoring.as_metrics(
       scoring.scores(evaluator(params), evaluator.rows, evaluator.settings, rows[0]['task']))
 
@@ -92,7 +93,10 @@ def all_tasks(c, name: str = 'evaluate') -> list[tuple]:
   Raises:
     UserError: a key that no task has.
   """
-  more = tasks.several(list(c.tasks)) if c.get('tasks') else []
+  given = c.get('tasks', ())
+  if not all(hasattr(one, 'items') for one in given):
+    raise UserError(f"{name}.tasks={given!r}: wants tasks, as ({{'source': 'jsonl:FILE'}},)")
+  more = tasks.several(list(given)) if given else []
   first = tasks.only(c.task)
   return [*([(first, f'{name}.task')] if first.source or not more else []),
           *((task, f'{name}.tasks[{i}]') for i, task in enumerate(more))]

@@ -169,9 +169,10 @@ def check_whole(records: list[dict], rows: list[dict], n: int) -> None:
     if record['id'] != row['id']:
       raise UserError(f'samples of question {record["id"]!r} stand where those of {row["id"]!r} should')
   if len(records) != len(rows):
-    more = [*records, *rows][min(len(records), len(rows)):] if len(records) > len(rows) else rows[len(records):]
+    few = len(records) < len(rows)
+    first = rows[len(records)] if few else records[len(rows)]
     raise UserError(f'{len(records)} questions have samples, {len(rows)} were asked: the first that '
-                    f'{"is too many" if len(records) > len(rows) else "is missing"} is {more[0]["id"]!r}')
+                    f'{"is missing" if few else "is too many"} is {first["id"]!r}')
   for record in records:
     if len(record['samples']) != n:
       raise UserError(f'question {record["id"]} has {len(record["samples"])} samples, {n} wanted')
