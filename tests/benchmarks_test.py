@@ -439,3 +439,10 @@ def test_where_no_benchmark_can_run_it_is_a_mistake(monkeypatch):
     stage.left_out({'codeforces': 'codeforces', 'drop': 'drop'})
   assert stage.left_out({'codeforces': 'codeforces'}) == {}  # alone it is asked, and its mistake said
   assert set(stage.left_out({'codeforces': 'codeforces', 'a': 'jsonl:a'})) == {'codeforces'}
+
+
+def test_a_list_of_tasks_may_be_names():
+  first, second = tasks.several(['aime_2024', {'source': 'math_500:standin', 'size': 3}])
+  assert (first.source, first.size, second.source, second.size) == ('aime_2024', 0, 'math_500:standin', 3)
+  with pytest.raises(UserError, match='task=1 is neither a source nor an object'):
+    tasks.several([1])

@@ -195,6 +195,8 @@ def several(task) -> list[ConfigDict]:
     return [task]
   found = []
   for one in task:
+    if not isinstance(one, (str, dict, ConfigDict)):
+      raise UserError(f'task={one!r} is neither a source nor an object with one')
     one = {'source': one} if isinstance(one, str) else dict(one)
     if unknown := set(one) - set(DEFAULTS):
       raise UserError(f'task has no {sorted(unknown)[0]!r}: {", ".join(DEFAULTS)}')
