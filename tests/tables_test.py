@@ -68,6 +68,14 @@ def test_a_vote_of_fewer_samples_is_shown_as_such(tmp_path):
   assert row['AIME 2024 cons@64'] == 20 and table.notes[3, 1] == 'cons@16'
 
 
+def test_what_came_later_counts_for_more_than_a_reason(tmp_path):
+  write(tmp_path / 'eval/mmlu/not_run.json', task='mmlu', reason='it is run by lm-eval')
+  assert cells(tmp_path, 'table4')[0]['MMLU (Pass@1)'] == 'NOT RUN: it is run by lm-eval'
+  for time, value in (('T1', 0.5), ('T2', 0.75)):
+    write(tmp_path / f'eval/mmlu/m/results_{time}.json', results={'mmlu_generative': {'exact_match,x': value}})
+  assert cells(tmp_path, 'table4')[0]['MMLU (Pass@1)'] == 75
+
+
 @pytest.mark.parametrize('said', [{'pass@1': None}, {'pass@1': 'a'}, {'pass@1': float('nan')}, {'pass@1': True}, {}])
 def test_what_is_no_number_is_never_one(tmp_path, said):
   write(tmp_path / 'eval/math_500/scores.json', task='math_500', **said)

@@ -70,23 +70,24 @@ def models(workdirs: Sequence[str | pathlib.Path]) -> list[Model]:
 
 def _of(directory: pathlib.Path, benchmark: Benchmark) -> tuple[dict, str]:
   """(scores, '') of eval/NAME, or ({}, why there are none)."""
-  for path in (directory / 'scores.json', directory / 'not_run.json'):
-    if path.exists():
-      try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-      except ValueError as e:
-        return {}, f'{path} is corrupt ({e})'
-      if not isinstance(found, dict):
-        return {}, f'{path} holds no object'
-      return ({}, str(found.get('reason'))) if path.name == 'not_run.json' else (found, '')
-  for path in sorted(directory.rglob('*.json'), reverse=True):  # names end in the time
+  for path in [directory / 'scores.json', *sorted(directory.rglob('*.json'), reverse=True),  # names end in the time
+               directory / 'not_run.json']:
+    ours = path.parent == directory and path.name in ('scores.json', 'not_run.json')
     try:
-      value = _foreign(json.loads(path.read_text(encoding='utf-8')), benchmark)
-    except ValueError:
+      found = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
       continue
-    if value is not None:
+    except ValueError as e:
+      if ours:
+        return {}, f'{path} is corrupt ({e})'
+      continue
+    if ours and not isinstance(found, dict):
+      return {}, f'{path} holds no object'
+    if path.name == 'scores.json' and ours:
+      return found, ''
+    if (value := _foreign(found, benchmark)) is not None:
       return {benchmark.metric: value, 'made_by': benchmarks.RUNNERS[benchmark.runs]}, ''
-  return {}, ''
+  return {}, str(found.get('reason', '')) if (directory / 'not_run.json').exists() else ''
 
 
 def _foreign(said: Any, benchmark: Benchmark) -> float | None:

@@ -94,8 +94,8 @@ def all_tasks(c, name: str = 'evaluate') -> list[tuple]:
     UserError: a key that no task has.
   """
   given = c.get('tasks', ())
-  if not all(hasattr(one, 'items') for one in given):
-    raise UserError(f"{name}.tasks={given!r}: wants tasks, as ({{'source': 'jsonl:FILE'}},)")
+  if not all(isinstance(one, str) or hasattr(one, 'items') for one in given):
+    raise UserError(f"{name}.tasks={given!r}: wants sources or tasks, as ('aime_2024', {{'source': 'jsonl:FILE'}})")
   more = tasks.several(list(given)) if given else []
   first = tasks.only(c.task)
   return [*([(first, f'{name}.task')] if first.source or not more else []),
