@@ -21,7 +21,7 @@ _TASK = dict(source='', size=0, params={}, prefill='', answer_type='auto', chine
              system='', share=0.0)
 
 
-# Figure 2's questions and section 3's: 30 rows of problem and answer. Offline: --config.evaluate.task.source=jsonl:FILE.
+# Figure 2 and section 3: 30 rows of problem and answer. Without the hub: --config.evaluate.task.source=jsonl:FILE.
 AIME_2024 = 'hf:HuggingFaceH4/aime_2024'
 
 

@@ -21,6 +21,7 @@ held-out sums x 16 samples, seeds 0 / 1 (docs/results.md has the rest of it, and
 
 qwen2.5-7b: the whole recipe with shorter contexts and fewer samples than the paper's. deepseek-v3: the paper's own.
 Not yet run; planned by compiler: both fit, 68.7 and 79.2 GiB of 95.74 a chip at most (docs/plans.md). They
+are evaluated on AIME 2024, from the hub (--config.evaluate.task.source=jsonl:FILE without it); they
 need weights, and files in the working directory that are the user's own, as the paper's are not public:
 questions.jsonl, shown.jsonl (worked examples: question, reasoning, answer), general.jsonl (prompt, completion),
 prompts.jsonl (general questions), and preferences: helpful.jsonl, harmless.jsonl, second.jsonl.

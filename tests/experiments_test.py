@@ -89,6 +89,21 @@ def test_a_search_measures_its_start_in_the_template_it_was_trained_in():
 
 
 @pytest.mark.parametrize('name, arg', VARIANTS)
+def test_figure_2_is_drawn_and_costs_little(name, arg):
+  """16 samples a question, as in the paper, of questions that are not trained on; of the sequences that RL samples
+  meanwhile at most a fifth on a laptop, a twentieth elsewhere."""
+  config = runs.module(name).get_config(arg)
+  for spec in config.stages:
+    if spec['run'] == 'rl':
+      c, measured = config[spec.get('config', spec['name'])], config.evaluate.task
+      assert 0 < c.eval_every <= c.steps / 2 and c.eval_samples == 16, spec
+      questions = min(c.eval_questions, measured.size or 30)
+      laptop = config.topology.startswith('cpu')
+      assert questions * c.eval_samples <= (0.2 if laptop else 0.05) * c.eval_every * c.groups * c.samples, spec
+      assert measured.source in ('reasoning_gym:chain_sum', 'hf:HuggingFaceH4/aime_2024')
+
+
+@pytest.mark.parametrize('name, arg', VARIANTS)
 def test_a_variant_can_be_planned(name, arg):
   """Every check of a run passes on its topology's devices, where no file is asked for, and every stage's model has
   sizes: what --without-files does before it compiles."""
