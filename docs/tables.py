@@ -1,4 +1,4 @@
-"""results/NAME.json as Markdown, CSV or LaTeX, and the tables of README and docs made from them.
+"""results/NAME.json as Markdown, CSV or LaTeX, and the tables of README and docs made from them, and from the code.
 
   python docs/tables.py NAME [--format=markdown|csv|latex]
   python docs/tables.py --write     every block between <!-- table: NAME --> and <!-- end --> in README.md and docs/*.md
@@ -115,9 +115,61 @@ def block(name: str, path: pathlib.Path) -> str:
   return f'\n{markdown(table)}\n<small>{about}</small>\n\n'
 
 
+# --- tables of r1jax/benchmarks
+
+
+def _benchmarks() -> str:
+  from r1jax.benchmarks import TABLE
+
+  where = lambda row: ', '.join(name.removeprefix('table') for name in row.tables) or 'none'
+  lines = ['| benchmark | `--tasks=` | tables | counted | questions | prompt | judge | run by |', '|' + '---|' * 8]
+  for row in TABLE.values():
+    counted = f'{row.shots}-shot {row.metric}' if row.shots else row.metric
+    lines.append(f'| {row.title} | `{row.name}` | {where(row)} | {counted} | {row.questions or "of the file"} | '
+                 f'{row.prompt_from} | {row.judge or "none"} | {"r1jax" if row.runs == "ours" else row.runs} |')
+  return '\n'.join(lines)
+
+
+def _benchmark_data() -> str:
+  from r1jax.benchmarks import TABLE
+
+  lines = ['| benchmark | published as | licence |', '|---|---|---|']
+  for row in TABLE.values():
+    source = f'`{row.source}`' if row.source != 'file' else 'a file of yours'
+    lines.append(f'| {row.title} | {source} | {row.licence} |')
+  return '\n'.join(lines)
+
+
+def _benchmark_commands() -> str:
+  from r1jax.benchmarks import TABLE
+
+  lines = ['| benchmark | by | its command |', '|---|---|---|']
+  for row in TABLE.values():
+    if row.runs != 'ours':
+      command = row.command.partition(', then ')[2] if row.runs == 'endpoint' else row.command
+      lines.append(f'| {row.title} | {row.runs}: {row.task} | `{command}` |')
+  return '\n'.join(lines)
+
+
+def _benchmark_prompts() -> str:
+  from r1jax.benchmarks import TABLE
+
+  asked = {}
+  for row in TABLE.values():
+    if row.runs == 'ours':
+      asked.setdefault((row.prompt_from, row.prompt), []).append(row.title)
+  return '\n\n'.join(f'{", ".join(titles)} ({origin}):\n\n```text\n{prompt.replace("{{}}", "{}")}\n```'
+                     for (origin, prompt), titles in asked.items())
+
+
+FROM_CODE = {'benchmarks': _benchmarks, 'benchmark_data': _benchmark_data, 'benchmark_commands': _benchmark_commands,
+             'benchmark_prompts': _benchmark_prompts}
+
+
 def rendered(path: pathlib.Path) -> str:
-  """The page with its tables as results/ has them."""
-  return _BLOCK.sub(lambda m: m[1] + block(m[2], path) + m[4], path.read_text())
+  """The page with its tables as results/, or the code, has them."""
+  made = lambda name: f'\n{FROM_CODE[name]()}\n\n' if name in FROM_CODE else block(name, path)
+  return _BLOCK.sub(lambda m: m[1] + made(m[2]) + m[4], path.read_text())
 
 
 def pages() -> list[pathlib.Path]:

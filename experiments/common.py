@@ -32,6 +32,10 @@ _OBJECTIVE = dict(
     drop_equal=False)  # groups of equal rewards are in no mean, instead of adding zeros to it
 
 
+# Figure 2 and section 3: 30 rows of problem and answer. Without the hub: --config.evaluate.task.source=jsonl:FILE.
+AIME_2024 = 'hf:HuggingFaceH4/aime_2024'
+
+
 def defaults() -> ConfigDict:
   """R1-Zero's GRPO stage and an evaluation as in section 3; experiments fill in model, task and sizes."""
   config = ConfigDict()
@@ -93,8 +97,11 @@ def defaults() -> ConfigDict:
   # Nats of KL a token between sampler and trainer before the first rollout; 0: by dtype (5e-4, 5e-3).
   rl.mismatch_limit = 0.0
   rl.bad_steps = 3  # updates in a row that are skipped as not finite, before the run stops itself
-  rl.eval_every = 0  # optimiser steps; 0: never
+  # Figure 2: pass@1 and the vote on the first questions of evaluate.task, so many samples of each, every so many
+  # optimiser steps (0: never). At the defaults 1,024 samples for the 81,920 of ten rollouts.
+  rl.eval_every = 160
   rl.eval_questions = 64
+  rl.eval_samples = 16
   rl.sample_groups = 2  # groups a rollout whose completions are written to samples/
   config.rl = rl
 
@@ -102,6 +109,7 @@ def defaults() -> ConfigDict:
       template='r1_zero',
       templates={},  # model -> its template, where it is another
       task=dict(_TASK, seed=2),
+      tasks=(),  # more of them, each {'source': .., ..}: asked beside it, over the same slots
       general=dict(source='', size=0, samples=8, models=()),  # questions without a rule, and models that answer them
       samples=64,
       slots=0,  # completions decoded at once; 0: batch x samples

@@ -17,7 +17,8 @@ qwen2.5-7b: the whole recipe with shorter contexts and fewer samples than the pa
 Planned by compiler (docs/plans.md), not yet run. They need weights, and files in the working directory that are
 the user's own, as the paper's are not public: questions.jsonl, shown.jsonl (worked examples: question, reasoning,
 answer), general.jsonl (prompt, completion), prompts.jsonl (general questions), and preferences:
-helpful.jsonl, harmless.jsonl, second.jsonl.
+helpful.jsonl, harmless.jsonl, second.jsonl. They are evaluated on AIME 2024, from the hub
+(--config.evaluate.task.source=jsonl:FILE without it).
 """
 
 import os
@@ -161,22 +162,24 @@ SIZES = {
         config=dict(topology='v5p:2x2x2', mesh=dict(data=1, fsdp=8, tensor=1, expert=1), logit_elements=1 << 29,
                     dtype='bfloat16', remat='full', checkpoints=dict(every=100, minutes=15.0)),
         kinds=dict(
-            rl=dict(micro_tokens=8 * 7168, slots=128),
+            rl=dict(micro_tokens=8 * 7168, slots=128, eval_every=40),  # 480 samples for every 20,480
             sft=dict(micro_tokens=8 * 8192, batch_of='documents'),  # as at full size, below
             preference=dict(micro_tokens=16 * 8192),
             cold_start=dict(batch=32, max_prompt=4096),  # worked examples stand before the question
-            reject=dict(batch=8), evaluate=dict(batch=8, slots=128))),
+            reject=dict(batch=8),
+            evaluate=dict(batch=8, slots=128, task=dict(source=common.AIME_2024)))),
     'deepseek-v3': dict(
         base=('convert', dict(source='', model='deepseek-v3-base')), questions=dict(source='jsonl:questions.jsonl'),
         config=dict(topology='v5p:8x8x8', mesh=dict(data=1, fsdp=32, tensor=1, expert=16), logit_elements=1 << 32,
                     dtype='bfloat16', remat='full', checkpoints=dict(every=100, minutes=15.0)),
         kinds=dict(
-            rl=dict(micro_tokens=32 * 32768, slots=256),
+            rl=dict(micro_tokens=32 * 32768, slots=256, eval_every=160),  # 480 samples for every 81,920
             # The paper's batch of 128 most plausibly counts samples. As packed rows of 32,768, each of which holds 6 to
             # 7 samples of 4,800 tokens, two epochs of 800k would be 1,900 steps instead of 12,500, at the same rate.
             sft=dict(micro_tokens=32 * 32768, batch_of='documents'),
             preference=dict(micro_tokens=2 * 32 * 8192),  # a pair a shard
-            cold_start=dict(batch=32, max_prompt=8192), reject=dict(batch=32), evaluate=dict(batch=32, slots=256))),
+            cold_start=dict(batch=32, max_prompt=8192), reject=dict(batch=32),
+            evaluate=dict(batch=32, slots=256, task=dict(source=common.AIME_2024)))),
 }
 
 # What runs -> keys that neither table speaks of. Those of rl and evaluate are in common.py.

@@ -6,7 +6,7 @@
 What tiny and smollm2 reach, and how long it takes: docs/results.md. qwen2.5-* (32b: section 4.1) and deepseek-v3
 (section 2.2): planned by compiler, docs/plans.md has the table; not yet run. They need weights
 (--config.base.source=DIR, a Hugging Face directory) and, from 7b on, questions (--config.rl.task.source=jsonl:FILE), as
-the paper's are not public. Nothing is offloaded to hosts.
+the paper's are not public; they are evaluated on AIME 2024, from the hub. Nothing is offloaded to hosts.
 """
 
 import os
@@ -70,7 +70,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
   rl.learning_rate = 3e-4
   rl.kl_coef = 0.001
   rl.ref_every = 0
-  rl.eval_every, rl.eval_questions = 20, 32
+  rl.eval_every, rl.eval_questions = 20, 32  # 512 samples for every 5,120 that it learns from
   evaluate = config.evaluate
   evaluate.task.update(source='reasoning_gym:chain_sum', size=256, seed=2, params=CHAIN_SUM, prefill='')
   evaluate.samples, evaluate.batch = 16, 32
@@ -108,6 +108,7 @@ def smollm2(config: ConfigDict) -> ConfigDict:
   rl.learning_rate = 1e-5
   rl.temperature = 0.7
   rl.ref_every = 0
+  rl.eval_every, rl.eval_questions = 75, 16  # 256 samples for every 2,400
   rl.sample_groups = 4
   evaluate = config.evaluate
   evaluate.task.update(source='reasoning_gym:chain_sum', size=16, seed=2, params=sums, prefill=prefill)
@@ -154,6 +155,7 @@ def _starter(config: ConfigDict, model: str, **mesh) -> ConfigDict:
     part.max_prompt, part.max_tokens = 256, 4096
   rl = config.rl
   rl.steps, rl.minibatches = 800, 4
+  rl.eval_every = 40  # 1,024 samples for every 20,480
   rl.micro_tokens, rl.slots = 65536, 256
   rl.learning_rate = 1e-6
   config.evaluate.batch, config.evaluate.samples, config.evaluate.slots = 16, 16, 256
@@ -169,11 +171,11 @@ def qwen_7b(config: ConfigDict) -> ConfigDict:
   """
   config.topology = 'v5p:2x2x2'
   _imported(config, 'qwen2.5-7b', 'qwen2.5-7b', fsdp=8)
-  for part in (config.rl, config.evaluate):
-    part.task.source = 'jsonl:questions.jsonl'
-    part.max_tokens = 8192
+  config.rl.task.source, config.evaluate.task.source = 'jsonl:questions.jsonl', common.AIME_2024
+  config.rl.max_tokens = config.evaluate.max_tokens = 8192
   rl = config.rl
   rl.steps, rl.minibatches = 800, 4
+  rl.eval_every = 40  # 480 samples, 16 of each of AIME's 30 questions, for every 20,480
   rl.micro_tokens, rl.slots = 8 * 8192, 256
   rl.learning_rate = 1e-6
   rl.ref_dtype = rl.optimizer.dtype = 'bfloat16'
@@ -201,8 +203,8 @@ def deepseek_v3(config: ConfigDict) -> ConfigDict:
 
 def _paper_scale(config: ConfigDict) -> None:
   """The paper's batch and context, 32 rows of the longest at a time in the update."""
-  for part in (config.rl, config.evaluate):
-    part.task.source = 'jsonl:questions.jsonl'
+  config.rl.task.source, config.evaluate.task.source = 'jsonl:questions.jsonl', common.AIME_2024
+  config.rl.eval_every = 160  # 480 samples for the 81,920 of ten rollouts
   with config.ignore_type():
     config.rl.max_tokens = ((0, 32768), (8200, 65536))  # v2, unverified
   config.rl.micro_tokens, config.rl.slots = 32 * 65536, 320  # 384 just fit (94.6 of 95.7 GiB), 512 do not

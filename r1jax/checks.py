@@ -110,7 +110,8 @@ def _of_stage(spec: dict):
 def elsewhere(config, source: str) -> dict | None:
   """What the other run's pipeline.json says of 'from_run/STAGE', its directory in full; None for another name.
 
-  A checkpoint that `convert import` wrote stands for the stage `base` of a run.
+  A checkpoint that `convert import` wrote stands for the stage `base` of a run; so does config.checkpoint, where a
+  config has that key.
 
   Raises:
     UserError: config.from_run names no run, or one that has not finished that stage.
@@ -118,6 +119,8 @@ def elsewhere(config, source: str) -> dict | None:
   run_, _, name = source.partition('/')
   if run_ != 'from_run':
     return None
+  if 'checkpoint' in config:
+    return {'directory': _checkpoint(config)}
   given = paths.local(config.get('from_run', ''), '--config.from_run')
   path = os.path.join(given, 'pipeline.json')
   if name == 'base' and given and not os.path.exists(path) and os.path.exists(os.path.join(given, 'model.json')):
@@ -128,6 +131,15 @@ def elsewhere(config, source: str) -> dict | None:
   if name not in stages:
     raise UserError(f'the run in {given} has not finished stage {name!r}: it has {", ".join(stages)}')
   return {**stages[name], 'directory': os.path.join(given, stages[name]['directory'])}
+
+
+def _checkpoint(config) -> str:
+  """The directory with the model.json of config.checkpoint: a stage's, or what convert wrote."""
+  given = paths.local(config.checkpoint, '--config.checkpoint')
+  if not given or not os.path.exists(os.path.join(given, 'model.json')):
+    raise UserError(f"checkpoint={given!r} has no model.json: give a stage's work dir, or what convert wrote, "
+                    '--config.checkpoint=DIR')
+  return given
 
 
 def _check_order(config) -> None:
@@ -225,7 +237,7 @@ class Models:
   def _of_other_run(self, source: str) -> Model | None:
     if self._later:
       return None
-    if self._files and self._config.get('from_run'):
+    if self._files and (self._config.get('from_run') or self._config.get('checkpoint')):
       return _in(elsewhere(self._config, source)['directory'])
     base = self._config.get('base', {})  # that of the run it starts from, by the same config
     if 'source' in base:

@@ -32,11 +32,11 @@ COMMANDS = {
     'plan': ('plan', True, 'whether it fits and can start on a TPU or GPU topology, and what it will cost'),
     'rehearse': ('rehearse', True, "a pod run's own stages on this machine, with a nano model"),
     'report': ('report', False, 'the page of a run, or one that compares several'),
+    'tables': ('tables', False, "the paper's tables with its numbers and ours side by side"),
     'bench': ('bench', True, 'seconds, bytes and FLOPs, beside other programs'),
     'sweep': ('sweep', True, 'one config with several values and seeds, one after another'),
     'configs': ('', False, 'the list of experiments; with NAME:ARG, every value of one'),
 }
-_LATER = ('tables',)  # named in plans of ours, not built
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,8 +66,6 @@ def _run(args: list[str]) -> int:
   if command == '--version':
     print(f'r1jax {__version__}')
     return 0
-  if command in _LATER:
-    raise UserError(f'{command} is not built yet; r1jax --help lists what is')
   if command not in COMMANDS:
     near = difflib.get_close_matches(command, COMMANDS, 1)
     raise UserError(f'no command {command!r}: ' + (f'{near[0]}? ' if near else '') + f'There are {", ".join(COMMANDS)}')

@@ -3,8 +3,11 @@
   python -m r1jax.evaluate --checkpoint=DIR --tasks=chain_sum --samples=64 --temperature=0.6 --top_p=0.95 \\
       --max_tokens=32768 --workdir=DIR
 
-Started again on the same work dir it goes on behind the last batch of questions. Exit codes: 0, 2 a user's mistake (one
-line on stderr), 143 asked to stop by SIGTERM, 130 by Ctrl-C.
+  python -m r1jax.evaluate --rescore --workdir=DIR
+
+All tasks share the slots. Started again on the same work dir it goes on with the questions that have no samples yet.
+--rescore grades the samples again and asks no model; --workdir may be a run's, too. Exit codes: 0, 2 a user's mistake
+(one line on stderr), 143 asked to stop by SIGTERM, 130 by Ctrl-C.
 """
 
 import contextlib
@@ -32,13 +35,18 @@ from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import precision
 from r1jax.exceptions import UserError
+from r1jax.stages import asking
+from r1jax.stages import benchmarks
 from r1jax.stages import common
-from r1jax.stages.evaluate import Evaluator, as_metrics, scores, so_far, write
-from r1jax.stages.evaluate import majority, pass_at_k  # public here
+from r1jax.stages import rescore
+from r1jax.stages import scoring
+from r1jax.stages.scoring import majority, pass_at_k  # public here
 
 log = logging.getLogger('r1jax')
 
-_FREE = ('workdir', 'tasks', 'mesh', 'batch', 'slots')  # flags that change no answer
+_FREE = ('workdir', 'tasks', 'mesh', 'batch', 'slots', 'rescore')  # flags that change no answer
+_GRACE = 5.0  # seconds after SIGTERM in which questions may still end; those that have not are sampled again
+_CHANGES = 20  # verdicts that are others after --rescore, of a task, which the log lists
 
 
 def _pairs(text: str, flag: str, wants: str) -> dict[str, str]:
@@ -62,8 +70,8 @@ def parser() -> errors.Parser:
   """The command's flags; what parse_args gives is what `results` takes."""
   parser = errors.Parser(prog='r1jax evaluate', description=__doc__)
   add = parser.add_argument
-  add('--checkpoint', required=True, help="a stage's work dir, one step's dir, or what convert wrote")
-  add('--tasks', required=True, help='names, with commas between them')
+  add('--checkpoint', default='', help="a stage's work dir, one step's dir, or what convert wrote")
+  add('--tasks', default='', help='names, with commas between them')
   add('--workdir', required=True)
   add('--samples', type=int, default=64)  # section 3, as the three that follow
   add('--temperature', type=float, default=0.6)
@@ -71,7 +79,7 @@ def parser() -> errors.Parser:
   add('--max_tokens', type=int, default=0, help='default: as the checkpoint was trained, else 32768 or what the '
       'model has positions for')
   add('--max_prompt', type=int, default=0, help='default: as the checkpoint was trained, else 1024')
-  add('--batch', type=int, default=8, help='questions at a time')
+  add('--batch', type=int, default=8, help='questions at a time, where --slots says nothing')
   add('--slots', type=int, default=0, help='completions decoded at a time; default: batch x samples')
   add('--seed', type=int, default=0)
   add('--template', default='',
@@ -82,6 +90,8 @@ def parser() -> errors.Parser:
       'with all weights')
   add('--dtype', default='', choices=('', 'float32', 'bfloat16'),
       help='of the computation; default: bfloat16 where the weights are kept so, else float32')
+  add('--rescore', action='store_true', help='asks no model: grades what stands in --workdir again, of this command, a '
+      'stage or a whole run')
   return parser
 
 
@@ -105,6 +115,11 @@ def results(a) -> Iterator[dict]:
   Raises:
     UserError: flags that do not go together, no such checkpoint or task, a work dir that is in use.
   """
+  if a.rescore:
+    yield from rescored(a.workdir)
+    return
+  if missing := [f'--{flag}' for flag in ('checkpoint', 'tasks') if not getattr(a, flag)]:
+    raise UserError(f'the following arguments are required: {", ".join(missing)}')
   for flag, least in (('samples', 1), ('batch', 1), ('max_prompt', 0), ('max_tokens', 0), ('slots', 0), ('seed', 0),
                       ('temperature', 0)):
     if getattr(a, flag) < least:
@@ -121,16 +136,27 @@ def results(a) -> Iterator[dict]:
   _fit(a, model.config.max_length, prompts.trained_with(tokenizer.directory) or {})
   model, tokenizer, step_dir = common.load_model(
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
-  asked = [_asked(a, name, tokenizer) for name in _named(a.tasks)]  # before weights are loaded
   place = common.host_directory(workdir)
+  named = {name: source for source, name in _named(a.tasks).items()}
+  lacking = benchmarks.left_out(named)
+  asked = [_asked(a, source, tokenizer, os.path.join(place, 'eval', name)) for name, source in named.items()
+           if name not in lacking]
+  evaluation = asking.Evaluation(
+      model, tokenizer, mesh, asked, log_path=os.path.join(place, 'log.txt'), stream=sys.stderr,
+      said=asked[0].name if len(asked) == 1 else f'{len(asked)} tasks', max_prompt=a.max_prompt,
+      max_tokens=a.max_tokens, batch=a.batch, temperature=a.temperature, top_p=a.top_p, seed=a.seed, slots=a.slots,
+      grace=_GRACE)
   with (workdir_lib.made(place), workdir_lib.held(workdir), mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES),
         metrics.Writer(place, 'evaluate') as writer):
-    params = functools.cache(lambda: common.load_sampling_params(model, step_dir, mesh))
     writer.truncate(-1)  # what stands is written again
     environment.note(workdir, seed=a.seed)
-    for name, rows, template in asked:
-      result = _evaluated(a, name, rows, template, model, tokenizer, mesh, params, place, step_dir)
-      writer.write(int(os.path.basename(step_dir)), {'model': 'final', **as_metrics(result)})
+    for name, why in lacking.items():
+      benchmarks.note(os.path.join(place, 'eval', name), name, why)
+    for task in asked:
+      _prepared(a, task, place, step_dir)
+    for _, result in evaluation(functools.cache(lambda: common.load_sampling_params(model, step_dir, mesh))):
+      use = {'rollout/slot_use': result['slot_use']} if result.get('slot_use') is not None else {}
+      writer.write(int(os.path.basename(step_dir)), {'model': 'final', **scoring.as_metrics(result), **use})
       yield result
 
 
@@ -164,8 +190,8 @@ def _named(tasks_: str) -> dict[str, str]:
   return named
 
 
-def _asked(a, source: str, tokenizer) -> tuple[str, list[dict], str]:
-  """(name, questions that fit, template) of a task."""
+def _asked(a, source: str, tokenizer, directory: str) -> asking.Task:
+  """A task with all its questions."""
   rows, template = tasks.named(source, answer_type=a.answer_type,
                                columns=_pairs(a.columns, 'columns', 'question=NAME,answer=NAME'))
   trained, told = prompts.trained_with(tokenizer.directory), {}
@@ -178,50 +204,67 @@ def _asked(a, source: str, tokenizer) -> tuple[str, list[dict], str]:
   prompts.check(template)
   prompts.warn_if_other(tokenizer, template, '--template')
   name = tasks.name_of(source)
-  rows = [{**told, **row, 'task': name} for row in rows]
-  prompts.ready(rows, tokenizer, template=template, max_prompt=a.max_prompt)
-  return name, rows, template
+  return asking.Task(name, [{**told, **row, 'task': name} for row in rows], template, directory, a.samples)
 
 
-def _evaluated(a, name: str, rows, template: str, model, tokenizer, mesh, params, place: str, step_dir: str) -> dict:
-  """scores.json of a task; what another start has sampled in the same way is gone on with."""
-  directory = os.path.join(place, 'eval', name)
-  settings = {**{key: value for key, value in vars(a).items() if key not in _FREE}, 'template': template,
+def _prepared(a, task: asking.Task, place: str, step_dir: str) -> None:
+  """The task's directory: what another start has sampled in the same way is gone on with, else set aside."""
+  rows, directory = task.rows, task.directory
+  settings = {**{key: value for key, value in vars(a).items() if key not in _FREE}, 'template': task.template,
               'checkpoint': os.path.realpath(step_dir),
               'weights': outputs.look_at(outputs.below(os.path.join(step_dir, 'params')), step_dir),
               'questions': hashlib.sha256(json.dumps(rows, sort_keys=True, default=str).encode()).hexdigest()}
-  path = os.path.join(directory, 'settings.json')
+  path = os.path.join(directory, asking.SETTINGS)
   before = workdir_lib.read(path, None)
   if before is not None and before != settings:
-    log.warning('%s: %s: what was sampled so is moved to set_aside/', name, '; '.join(
+    log.warning('%s: %s: what was sampled so is moved to set_aside/', task.name, '; '.join(
         f'{key} was {before.get(key)!r}, now {settings.get(key)!r}' for key in sorted({*before, *settings})
         if before.get(key) != settings.get(key)))
     workdir_lib.move_aside(place, directory)
   os.makedirs(directory, exist_ok=True)
   checkpoint.write_json(path, settings, every_host=True)
-  if not mesh_lib.any_process(not os.path.exists(os.path.join(directory, 'scores.json'))):
-    log.info('%s stands: skipped', name)
-    return workdir_lib.read(os.path.join(directory, 'scores.json'), {})
-  batches = common.Batches(directory, every_host=True)
-  evaluator = Evaluator(model, tokenizer, mesh, rows, template=template, samples=a.samples, max_prompt=a.max_prompt,
-                        max_tokens=a.max_tokens, batch=a.batch, temperature=a.temperature, top_p=a.top_p, seed=a.seed,
-                        slots=a.slots)
-  progress = terminal.Progress(len(evaluator.rows), name, os.path.join(directory, 'log.txt'), sys.stderr)
-  records = list(batches.kept())
-  if records:
-    log.info('%s: resuming behind question %d of %d', name, len(records), len(evaluator.rows))
-  with contextlib.closing(evaluator), contextlib.closing(progress.start(len(records))):
-    if batches.done('') < len(evaluator.rows):
-      for batch in evaluator.by_batch(params(), batches.done('')):
-        batches.add('', len(batch), batch)
-        records += batch
-        progress.update(batches.done(''), **so_far(records))
-        if batches.done('') < len(evaluator.rows):
-          common.stop_if_asked(name)
-  result = scores(records, evaluator.rows, evaluator.settings, name)
-  write(directory, records, result)
-  batches.remove()
-  return result
+
+
+def rescored(workdir: str) -> Iterator[dict]:
+  """The scores.json of each evaluation below a work dir, made again from its samples; metrics.jsonl, and what a run has
+  noted of the stage, follow. The log says which verdicts are others today.
+
+  Raises:
+    UserError: no evaluation there, or a question that has not exactly n samples.
+  """
+  workdir = os.path.normpath(paths.local(workdir, '--workdir'))
+  found = rescore.directories(workdir)
+  run = os.path.dirname(workdir) if os.path.exists(os.path.join(os.path.dirname(workdir), 'pipeline.json')) else workdir
+  with workdir_lib.held(run):
+    for directory in found:
+      again, name = rescore.rescore(directory), os.path.relpath(directory, workdir)
+      for change in again.changes[:_CHANGES]:
+        log.warning('%s: %s', name, change)
+      log.info('%s: %s', name, f'{len(again.changes)} verdicts are others than they were' + (
+          f', the first {_CHANGES} of them above' if len(again.changes) > _CHANGES else '')
+               if again.changes else 'every verdict is what it was')
+      stage, _, label = directory.rpartition(f'{os.sep}eval{os.sep}')
+      if again.result != again.before:
+        _note_again(stage, label, again.result)
+      yield again.result
+
+
+def _note_again(stage: str, label: str, result: dict) -> None:
+  """New scores in the stage's metrics.jsonl, and in the pipeline.json that says what the stage passes on."""
+  path, task = os.path.join(stage, 'metrics.jsonl'), result['task']
+  model = label.removeprefix(task).removeprefix('.') or 'final'
+  if os.path.exists(path):
+    numbers = scoring.as_metrics(result) if task != scoring.GENERAL else {
+        f'eval/{task}/{key}': value for key, value in result.items() if isinstance(value, float)}
+    rows = [{**row, **numbers} if row.get('model') == model and any(key.startswith(f'eval/{task}/') for key in row)
+            else row for row in metrics.read(path)]
+    metrics.replace_file(path, b''.join(metrics.encode(row) for row in rows))
+  noted = os.path.join(os.path.dirname(stage), 'pipeline.json')
+  pipeline = workdir_lib.read(noted, None)
+  for entry in (pipeline or {}).get('stages', ()):
+    if entry['directory'] == os.path.basename(stage):
+      entry.update(outputs.passed_on(stage))
+      checkpoint.write_json(noted, pipeline)
 
 
 sys.modules[__name__].__class__ = Command  # r1jax.evaluate(model, tasks), beside r1jax.evaluate.pass_at_k

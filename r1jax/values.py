@@ -20,8 +20,8 @@ _CHOICES = {
 _ONE, _ZERO, _SHARE = (1, math.inf, True), (0, math.inf, True), (0, 1, True)
 _RANGES = {
     **dict.fromkeys(('groups', 'samples', 'minibatches', 'batch', 'sample_batch', 'micro_tokens', 'max_prompt',
-                     'max_tokens', 'length', 'eval_questions', 'documents', 'vocab_size', 'every', 'keep',
-                     'log_every', 'step_tokens', 'cap', 'expand', 'simulations', 'logit_elements'), _ONE),
+                     'max_tokens', 'length', 'eval_questions', 'eval_samples', 'documents', 'vocab_size', 'every',
+                     'keep', 'log_every', 'step_tokens', 'cap', 'expand', 'simulations', 'logit_elements'), _ONE),
     **dict.fromkeys(('steps', 'epochs', 'size', 'slots', 'carry', 'ref_every', 'eval_every', 'sample_groups', 'warmup',
                      'kl_coef', 'entropy_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer',
                      'temperature',

@@ -15,7 +15,7 @@ import pytest
 
 import r1jax
 from r1jax import metrics
-from r1jax.stages import evaluate
+from r1jax.stages import scoring
 from r1jax.stages import search
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -165,8 +165,9 @@ def written() -> set[str]:
   found = {name for name in found if name in ('step', 'stage', 'rollout', 'model', 'loss', 'grad_norm')
            or re.fullmatch(r'[a-z][a-z0-9_]*/[\w@/]+', name)}
   result = dict.fromkeys(('pass@1', 'pass@1_stderr', 'pass@4', 'cons@4', 'length_tokens', 'truncated', 'n_questions',
-                          'language_consistency', 'words'), 0.5)
-  found |= set(evaluate.as_metrics({**result, 'task': '1', 'n_samples': 4}))
+                          'pass@1_low', 'pass@1_high', 'length_tokens_p50', 'length_tokens_p90', 'language_consistency',
+                          'words', 'reflection_words'), 0.5)
+  found |= set(scoring.as_metrics({**result, 'task': '1', 'n_samples': 4}))
   record = {'task': '1', 'chosen': True, 'voted': True, 'samples': [{'correct': True, 'tokens': 3}]}
   found |= {f'eval/1/{key}' for key, value in search._summary([record]).items() if isinstance(value, float)}
   found |= {f'eval/general/{name}' for name in _general()}
@@ -174,10 +175,10 @@ def written() -> set[str]:
 
 
 def _general() -> set[str]:
-  """The keys of what evaluate._general says of models, numbers alone."""
-  tree = ast.parse((ROOT / 'r1jax/stages/evaluate.py').read_text())
-  body = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == '_general')
-  keys = [node.slice for node in ast.walk(body) if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)]
+  """The keys of what evaluate._general says of models by rules and by reward models, numbers alone."""
+  keys = [node.slice for file, name in (('scoring', 'general'), ('evaluate', '_general'))
+          for body in ast.parse((ROOT / f'r1jax/stages/{file}.py').read_text()).body
+          if isinstance(body, ast.FunctionDef) and body.name == name for node in ast.walk(body) if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)]
   return {'length_tokens', *(key.value if isinstance(key, ast.Constant) else ''.join(
       v.value if isinstance(v, ast.Constant) else '1' for v in key.values) for key in keys)}
 

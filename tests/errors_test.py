@@ -18,6 +18,7 @@ from r1jax.exceptions import RunStopped, UserError
 from r1jax.data import prompts
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.models import zoo
+from r1jax.stages import asking
 from r1jax.stages import common
 
 import runs
@@ -132,24 +133,23 @@ def test_an_evaluation_goes_on_where_it_was_stopped(trained, capsys, caplog, mon
   assert evaluate.main(command(trained, 'whole', slots=2)) == 0
   whole = (trained / 'whole/eval/q/samples.jsonl').read_bytes()
   assert b'"prompt": "0 + 1"' in whole
-  asked, stopped = [], common.stop_if_asked
+  graded, again = asking.Evaluation._graded, []
 
-  def after_one(name):
-    asked.append(name)
-    if len(asked) == 1:
-      checkpoint.stop_requested.set()
-    stopped(name)
+  def once(self, *args):
+    checkpoint.stop_requested.set()
+    return graded(self, *args)
 
-  monkeypatch.setattr(common, 'stop_if_asked', after_one)
+  monkeypatch.setattr(asking.Evaluation, '_graded', once)
   try:
     assert evaluate.main(command(trained)) == 143
   finally:
     checkpoint.stop_requested.clear()
-  assert (trained / 'out/eval/q/batches.jsonl').exists() and not (trained / 'out/eval/q/samples.jsonl').exists()
-  monkeypatch.setattr(common, 'stop_if_asked', stopped)
+  kept = (trained / 'out/eval/q/samples.jsonl').read_bytes().splitlines()
+  assert 1 <= len(kept) < 6 and not (trained / 'out/eval/q/scores.json').exists()
+  monkeypatch.setattr(asking.Evaluation, '_graded', lambda *args: again.append(1) or graded(*args))
   with caplog.at_level('INFO'):
     assert evaluate.main(command(trained, slots=3)) == 0  # what changes no answer may change
-  assert (trained / 'out/eval/q/samples.jsonl').read_bytes() == whole and len(asked) == 1
+  assert (trained / 'out/eval/q/samples.jsonl').read_bytes() == whole and len(again) == 6 - len(kept)
   assert "template 'plain' with the prefill ' 1', as the checkpoint was trained" in caplog.text
   capsys.readouterr()
   monkeypatch.setattr(common, 'load_sampling_params', None)  # it stands: nothing is loaded

@@ -1,4 +1,4 @@
-"""r1jax.stages.evaluate: pass@k, the vote, and what is said about a question whose samples are missing."""
+"""pass@k, the vote, scores by hand; the command, from flags to scores.json."""
 
 import inspect
 import itertools
@@ -8,27 +8,28 @@ import numpy as np
 import pytest
 
 from r1jax import evaluate as command
-from r1jax.stages import evaluate
+from r1jax.exceptions import UserError
+from r1jax.stages import scoring
 
 
 @pytest.mark.parametrize('n, c, k, want', [
     (4, 0, 1, 0.0), (4, 4, 4, 1.0), (4, 1, 1, 0.25), (4, 1, 2, 0.5), (4, 2, 2, 5 / 6), (4, 3, 2, 1.0),
     (64, 1, 64, 1.0), (200, 100, 1, 0.5), (1000, 1, 1, 0.001)])
 def test_pass_at_k_by_hand(n, c, k, want):
-  assert evaluate.pass_at_k(n, c, k) == pytest.approx(want, abs=1e-15)
+  assert scoring.pass_at_k(n, c, k) == pytest.approx(want, abs=1e-15)
 
 
 def test_pass_at_k_counts_subsets():
   for n in range(1, 8):
     for c, k in itertools.product(range(n + 1), range(1, n + 1)):
       subsets = list(itertools.combinations([True] * c + [False] * (n - c), k))
-      assert evaluate.pass_at_k(n, c, k) == pytest.approx(np.mean([any(s) for s in subsets])), (n, c, k)
+      assert scoring.pass_at_k(n, c, k) == pytest.approx(np.mean([any(s) for s in subsets])), (n, c, k)
 
 
 @pytest.mark.parametrize('n, c, k', [(4, 5, 1), (4, -1, 1), (4, 2, 0), (4, 2, 5), (0, 0, 1)])
 def test_pass_at_k_refuses_what_cannot_be(n, c, k):
   with pytest.raises(ValueError, match=f'n={n} c={c} k={k}'):
-    evaluate.pass_at_k(n, c, k)
+    scoring.pass_at_k(n, c, k)
 
 
 @pytest.mark.parametrize('answers, want', [
@@ -41,14 +42,14 @@ def test_pass_at_k_refuses_what_cannot_be(n, c, k):
     (['1/2', '0.5'], '1/2'),  # as texts
 ])
 def test_majority(answers, want):
-  assert evaluate.majority(answers) == want
+  assert scoring.majority(answers) == want
 
 
 def test_majority_over_equivalence_classes():
   equal = lambda a, b: eval(a) == eval(b)
-  assert evaluate.majority(['3', '1/2', '3', '0.5', '2/4'], equal) == '1/2'  # its first member speaks for a class
-  assert evaluate.majority(['3', '1/2', '3', '0.5', '2/4']) == '3'
-  assert evaluate.majority([None, '0.5', None, '1/2', '3', '3'], equal) == '0.5'
+  assert scoring.majority(['3', '1/2', '3', '0.5', '2/4'], equal) == '1/2'  # its first member speaks for a class
+  assert scoring.majority(['3', '1/2', '3', '0.5', '2/4']) == '3'
+  assert scoring.majority([None, '0.5', None, '1/2', '3', '3'], equal) == '0.5'
 
 
 SETTINGS = {'n_samples': 3, 'temperature': 0.6, 'top_p': 0.95, 'max_tokens': 32}
@@ -57,53 +58,51 @@ ROWS = [{'id': 'a', 'answer': '5', 'answer_type': 'int'}, {'id': 'b', 'answer': 
 
 def record(row, answers, tokens=(2, 4, 6)):
   return {'task': 't', 'id': row['id'], 'prompt': '', 'gold': row['answer'], 'samples': [
-      {'text': '', 'tokens': n, 'finish': 'stop' if a is not None else 'length', 'answer': a,
-       'correct': a == row['answer'], 'reason': '', 'language': float(n > 3), 'words': n}
+      {'tokens': n, 'finish': 'stop' if a is not None else 'length', 'answer': a,
+       'correct': a == row['answer'], 'reason': '', 'language': float(n > 3), 'words': n,
+       'reflection': 0}
       for a, n in zip(answers, tokens)]}
 
 
 def test_scores_by_hand():
   records = [record(ROWS[0], ['5', '5', '6']), record(ROWS[1], ['8', None, '7'], (1, 32, 3))]
-  got = evaluate.scores(records, ROWS, SETTINGS, 't')
+  got = scoring.scores(records, ROWS, SETTINGS, 't')
   assert got == {
-      'task': 't', 'n_questions': 2, 'n_samples': 3, 'pass@1': pytest.approx(0.5),  # 2/3 and 1/3
+      'task': 't', 'n_questions': 2, 'n_samples': 3, 'metric': 'pass@1', 'pass@1': pytest.approx(0.5),  # 2/3 and 1/3
       'pass@1_stderr': pytest.approx(1 / 6),  # half their distance
-      'pass@3': 1.0, 'cons@3': 0.5,  # the tie of 8 and 7 goes to 8
+      'pass@1_low': pytest.approx(1 / 3), 'pass@1_high': pytest.approx(2 / 3),
+      'pass@2': pytest.approx(5 / 6), 'pass@2_stderr': pytest.approx(1 / 6),  # 1 and 2/3
+      'pass@3': 1.0, 'pass@3_stderr': 0.0,
+      'cons@2': 0.5, 'cons@2_stderr': 0.5,  # of the first two samples: 5, and 8 alone votes
+      'cons@3': 0.5, 'cons@3_stderr': 0.5,  # the tie of 8 and 7 goes to 8
       'errors': 0.0, 'truncated': pytest.approx(1 / 6), 'length_tokens': 8.0,
+      'length_tokens_p50': 3.5, 'length_tokens_p90': 19.0, 'reflection_words': 0.0,
       'language_consistency': pytest.approx(3 / 6), 'words': 8.0, 'temperature': 0.6, 'top_p': 0.95, 'max_tokens': 32,
       'grader': 'r1jax.rewards.math'}
-  assert evaluate.as_metrics(got)['eval/t/cons@3'] == 0.5 and evaluate.as_metrics(got)['eval/t/pass@1'] == got['pass@1']
+  assert scoring.as_metrics(got)['eval/t/cons@3'] == 0.5 and scoring.as_metrics(got)['eval/t/pass@1'] == got['pass@1']
 
 
 def test_what_cannot_vote_and_languages_that_cannot_be_told_have_no_score():
   records = [record(ROWS[0], ['5', '5', '6'])]
   for sample in records[0]['samples']:
     sample['language'] = float('nan')
-  got = evaluate.scores(records, [{**ROWS[0], 'reward': 'scenario'}], SETTINGS, 't')
+  got = scoring.scores(records, [{**ROWS[0], 'reward': 'scenario'}], SETTINGS, 't')
   assert got['cons@3'] is None and got['language_consistency'] is None
-  assert not {'eval/t/cons@3', 'eval/t/language_consistency'} & evaluate.as_metrics(got).keys()
-
-
-def test_a_model_that_was_evaluated_is_not_evaluated_again(tmp_path):
-  asked = []
-  graded = lambda: asked.append(1) or ([record(ROWS[0], ['5', '5', '6'])], {'pass@1': 2 / 3})
-  for _ in range(2):
-    assert evaluate._once(str(tmp_path / 'chain_sum'), graded) == {'pass@1': 2 / 3}
-  assert len(asked) == 1 and (tmp_path / 'chain_sum/samples.jsonl').exists()
+  assert not {'eval/t/cons@3', 'eval/t/language_consistency'} & scoring.as_metrics(got).keys()
 
 
 @pytest.mark.parametrize('answers', [['5', '5'], ['5'] * 4, []])
 def test_each_question_has_n_samples(answers):
   records = [record(ROWS[0], ['5', '5', '6']), record(ROWS[1], answers, range(9))]
-  with pytest.raises(ValueError, match=f'question b has {len(answers)} samples, 3 wanted'):
-    evaluate.scores(records, ROWS, SETTINGS, 't')
+  with pytest.raises(UserError, match=f'question b has {len(answers)} samples, 3 wanted'):
+    scoring.scores(records, ROWS, SETTINGS, 't')
 
 
 def test_more_samples_do_not_lower_pass_at_1():
   """The mean over samples, not over those that were expected."""
   for n in (1, 2, 4):
     records = [record(ROWS[0], ['5', '6'] * n, range(1, 9))]
-    assert evaluate.scores(records, ROWS[:1], {**SETTINGS, 'n_samples': 2 * n}, 't')['pass@1'] == 0.5
+    assert scoring.scores(records, ROWS[:1], {**SETTINGS, 'n_samples': 2 * n}, 't')['pass@1'] == 0.5
 
 
 @pytest.mark.parametrize('f, signature', [(command.pass_at_k, '(n, c, k)'),
@@ -143,6 +142,6 @@ def test_a_vote_is_by_equivalence_and_the_winners_verdict_counts():
   said = lambda answer, correct: {'answer': answer, 'correct': correct}
   right = [said(r'11\sqrt{2}', True), said(r'\sqrt{2}\cdot 11', True)]
   wrong = [said('5', False), said('5.0', False), said('10/2', False)]
-  voted = lambda samples: evaluate.voted_right(samples, row)
+  voted = lambda samples: scoring.voted_right(samples, row)
   assert voted(right * 2) and voted(right + wrong[:1]) and not voted(right + wrong[:2] + [said('5', False)])
   assert voted([wrong[0], *right, wrong[2]]) and not voted([said(None, False)] * 3)

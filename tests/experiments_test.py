@@ -23,6 +23,7 @@ VARIANTS += [('distill', arg) for arg in (
     'tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
 VARIANTS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
 VARIANTS += [('table6', arg) for arg in ('tiny', 'qwen2.5-32b')]
+VARIANTS += [('evaluate', arg) for arg in ('paper', 'math', 'code', 'knowledge', 'smoke')]
 
 
 @pytest.mark.parametrize('name, arg', [('r1_zero', 'tiny'), ('r1_zero', 'smollm2'), ('r1', 'tiny')])
@@ -47,6 +48,7 @@ def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatc
   """Everything that the config's comments ask for, one small file each; on a mesh of one device."""
   monkeypatch.chdir(tmp_path)
   rows = {'questions.jsonl': [dict(question=f'{i} + {i} =', answer=str(2 * i), answer_type='int') for i in range(60)],
+          'aime.jsonl': [dict(problem=f'{i} - {i} = ?', answer='0') for i in range(3)],
           'shown.jsonl': [dict(question='1 + 1 =', reasoning='one and one', answer='2')],
           'general.jsonl': [dict(prompt='Hi', completion='Hello.')],
           'prompts.jsonl': [dict(question=f'What is {i}?') for i in range(60)],
@@ -61,6 +63,8 @@ def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatc
   if 'cold_data' in config:
     for source in ('few_shot', 'reflection', 'zero'):
       config.cold_data[source].questions = 2
+  if config.evaluate.task.source == 'hf:HuggingFaceH4/aime_2024':
+    config.evaluate.task.source = 'jsonl:aime.jsonl'
   for part in config.values():
     if hasattr(part, 'task') and part.task.get('source') == '':
       part.task.source = 'jsonl:questions.jsonl'
@@ -85,6 +89,21 @@ def test_a_search_measures_its_start_in_the_template_it_was_trained_in():
 
 
 @pytest.mark.parametrize('name, arg', VARIANTS)
+def test_figure_2_is_drawn_and_costs_little(name, arg):
+  """16 samples a question, as in the paper, of questions that are not trained on; of the sequences that RL samples
+  meanwhile at most a fifth on a laptop, a twentieth elsewhere."""
+  config = runs.module(name).get_config(arg)
+  for spec in config.stages:
+    if spec['run'] == 'rl':
+      c, measured = config[spec.get('config', spec['name'])], config.evaluate.task
+      assert 0 < c.eval_every <= c.steps / 2 and c.eval_samples == 16, spec
+      questions = min(c.eval_questions, measured.size or 30)
+      laptop = config.topology.startswith('cpu')
+      assert questions * c.eval_samples <= (0.2 if laptop else 0.05) * c.eval_every * c.groups * c.samples, spec
+      assert measured.source in ('reasoning_gym:chain_sum', 'hf:HuggingFaceH4/aime_2024')
+
+
+@pytest.mark.parametrize('name, arg', VARIANTS)
 def test_a_variant_can_be_planned(name, arg):
   """Every check of a run passes on its topology's devices, where no file is asked for, and every stage's model has
   sizes: what --without-files does before it compiles."""
@@ -96,7 +115,7 @@ def test_a_variant_can_be_planned(name, arg):
     assert phases_lib.model_of(config, phase.stage).config.param_count() > 1e5
 
 
-@pytest.mark.parametrize('name', ['r1_zero', 'r1', 'distill', 'table6', 'search'])
+@pytest.mark.parametrize('name', ['r1_zero', 'r1', 'distill', 'table6', 'search', 'evaluate'])
 def test_every_variant_has_its_line(name):
   """What `r1jax configs` lists is what get_config takes."""
   variants = runs.module(name).VARIANTS
@@ -109,7 +128,7 @@ def test_every_variant_has_its_line(name):
 
 @pytest.mark.parametrize('name, first', [
     ('r1_zero', 'tiny, tiny-rl, smollm2'), ('r1', 'tiny, no-language'), ('distill', 'tiny, qwen-1.5b'), ('table6', 'tiny'),
-    ('search', 'prm')])
+    ('search', 'prm'), ('evaluate', 'paper, math, code')])
 def test_an_unknown_variant_is_named(name, first):
   with pytest.raises(ValueError, match=f"has no 'huge': one of {first}"):
     runs.module(name).get_config('huge')

@@ -15,7 +15,7 @@ PACKAGE = 'r1jax'
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
     'vocabulary': {'types', 'exceptions', 'paths', 'limits', 'values', 'metrics', 'trackers', 'report', 'options', 'own',
-                   'frames', 'launch', 'configs', 'terminal'},
+                   'frames', 'launch', 'configs', 'terminal', 'benchmarks', 'tables'},
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},
@@ -121,7 +121,7 @@ def test_what_is_handed_an_apply_function_knows_no_model(name):
 def test_the_report_reads_files_only():
   for name, others in GRAPH.items():
     if top(name) == 'report':
-      assert {top(b) for b in others if b.startswith(PACKAGE)} <= {'metrics', 'report', 'paths', 'exceptions'}, name
+      assert {top(b) for b in others if b.startswith(PACKAGE)} <= {'metrics', 'report', 'paths', 'exceptions', 'benchmarks'}, name
     if top(name) in ('report', 'metrics'):
       assert not {b.split('.')[0] for b in others} & {'jax', 'flax', 'optax', 'orbax'}, name
 

@@ -3,6 +3,7 @@ what is an infrastructure failure."""
 
 import concurrent.futures
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -296,3 +297,20 @@ def test_the_filter_is_small_and_the_same_each_time():
 def test_inside_speaks_json():
   for value in ({'a': [1, 2.5, None, True, 'x"\n\u00e4']}, [], 'text'):
     assert inside.loads(inside.dumps(value)) == value
+
+
+def test_a_path_of_the_box_is_found_once_in_a_word():
+  """/prog/prog is a file below /prog: at the level without namespaces no C++ ran where both were replaced."""
+  box = boxes.Box.__new__(boxes.Box)
+  box._real = {'/tmp': '/home/1', '/prog': '/cache/a'}
+  assert box.paths(('/prog/prog', '-out:/tmp/main.exe', '-cp', '/prog', '/programs')) == [
+      '/cache/a/prog', '-out:/home/1/main.exe', '-cp', '/cache/a', '/programs']
+
+
+def test_what_a_box_reads_is_never_written_again():
+  """Another box may be reading it: half of landlock.py was a right program's RE."""
+  path = boxes._landlock()
+  before = os.stat(path).st_mtime_ns
+  boxes._landlock.cache_clear()
+  assert boxes._landlock() == path and os.stat(path).st_mtime_ns == before
+  assert pathlib.Path(path).read_bytes() == pathlib.Path(boxes._LANDLOCK).read_bytes()

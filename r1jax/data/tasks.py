@@ -11,6 +11,7 @@ Sources:
   hf:OWNER/NAME[/CONFIG][@SPLIT]   the same of a data set of the hub, by the package datasets; split train if not said
   FILE.py:NAME         what the function NAME of a user's own file returns or yields: rows as a file has them
   tfds:NAME[@SPLIT]    a tensorflow-datasets data set already on this machine, read without TensorFlow
+  NAME[:PATH]          a benchmark of the paper (benchmarks/table.py), as published (benchmarks.py here)
 
 Generated rows are split by a hash of what they ask, so 'base', 'train' and 'heldout' never share a problem, whichever
 seed or size made them. A file is asked whole, unless task.split names one of them, or task.holdout a share of it that
@@ -25,8 +26,10 @@ import re
 
 from ml_collections import ConfigDict
 
+from r1jax import benchmarks as benchmarks_lib
 from r1jax import own
 from r1jax.data import answers
+from r1jax.data import benchmarks
 from r1jax.data import columns as columns_lib
 from r1jax.data import files
 from r1jax.data import formats
@@ -58,10 +61,17 @@ _KINDS = ('reasoning_gym', 'champ', 'humaneval', 'scenarios', 'tfds', 'jsonl', '
 def kind_of(source: str) -> str:
   """'own' of a user's function, else what stands before the colon; UserError where that is none that there is."""
   kind = 'own' if own.names(source) else source.partition(':')[0]
+  if is_benchmark(source):
+    return 'benchmark'
   if kind not in ('own', '', *_KINDS):
     raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', "
-                    "'parquet:PATH', 'hf:OWNER/NAME', 'tfds:NAME' or 'FILE.py:NAME'")
+                    "'parquet:PATH', 'hf:OWNER/NAME', 'tfds:NAME', 'FILE.py:NAME' or a benchmark (docs/benchmarks.md)")
   return kind
+
+
+def is_benchmark(source: str) -> bool:
+  """Whether a source is one of the paper's benchmarks; `humaneval` alone is the package's data, as ever."""
+  return benchmarks_lib.known(source) and source != 'humaneval'
 
 
 def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None,
@@ -94,7 +104,8 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   from_hub = lambda name, defaults: from_file(f'hf:{name}', defaults)
   readers = {'own': lambda _, given: _own(source, given, columns, strict), 'jsonl': from_file,
              'parquet': from_file, 'hf': from_hub, 'tfds': sources.tensorflow_dataset, 'champ': sources.champ,
-             'humaneval': sources.humaneval, 'scenarios': lambda *_: scenarios.questions()}
+             'humaneval': sources.humaneval, 'scenarios': lambda *_: scenarios.questions(),
+             'benchmark': lambda *_: benchmarks.rows(source)}
   rows = readers[kind](name, dict(params or {}))
   asks = lambda row: str(row.get('expression') or row['question'])
   if holdout:
@@ -118,13 +129,15 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
 
 def is_file(source: str) -> bool:
   """Whether it is rows that a user brings: asked whole, typed row by row, unreadable ones left out."""
-  return source.startswith(('jsonl:', 'parquet:', 'hf:')) or own.names(source)
+  return source.startswith(('jsonl:', 'parquet:', 'hf:')) or own.names(source) or is_benchmark(source)
 
 
 def name_of(source: str) -> str:
   """What metrics and directories call a source: 'chain_sum' for reasoning_gym:chain_sum,
-  'sums' for jsonl:/data/sums.jsonl."""
+  'sums' for jsonl:/data/sums.jsonl, 'aime_2024' for aime_2024:/data/aime.jsonl."""
   kind, _, name = source.partition(':')
+  if is_benchmark(source):  # a stand-in's score must not pass for the benchmark's
+    return f'{kind}_{name}' if name == benchmarks_lib.STANDIN else kind
   if own.names(source):
     name = source.rpartition(':')[2]
   elif kind in ('jsonl', 'parquet'):
@@ -173,7 +186,7 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
 
 
 def several(task) -> list[ConfigDict]:
-  """A stage's task as a list of one, or those of its list, each with all keys of DEFAULTS.
+  """A stage's task as a list of one, or those of its list, each with all keys of DEFAULTS; a text is a source.
 
   Raises:
     UserError: a key that no task has, none at all, or shares that only some name, or that do not add up to 1.
@@ -182,7 +195,9 @@ def several(task) -> list[ConfigDict]:
     return [task]
   found = []
   for one in task:
-    one = dict(one)
+    if not isinstance(one, (str, dict, ConfigDict)):
+      raise UserError(f'task={one!r} is neither a source nor an object with one')
+    one = {'source': one} if isinstance(one, str) else dict(one)
     if unknown := set(one) - set(DEFAULTS):
       raise UserError(f'task has no {sorted(unknown)[0]!r}: {", ".join(DEFAULTS)}')
     for key, value in one.items():

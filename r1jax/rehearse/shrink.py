@@ -4,6 +4,7 @@ import os
 
 from ml_collections import ConfigDict
 
+from r1jax.data import tasks
 from r1jax.rehearse import inputs
 
 PROMPT, TOKENS = 256, 24  # tokens of a prompt and of a completion
@@ -66,7 +67,7 @@ def _rl(c, shards: int, work: str) -> None:
   c.minibatches = min(2, c.minibatches)
   c.steps, c.groups, c.samples = 2 * c.minibatches, shards, min(4, c.samples)
   c.ref_every, c.eval_every = (c.minibatches if of else 0 for of in (c.ref_every, c.eval_every))
-  c.eval_questions, c.sample_groups, c.overlong_buffer = 2 * shards, 1, 8
+  c.eval_questions, c.eval_samples, c.sample_groups, c.overlong_buffer = 2 * shards, min(2, c.eval_samples), 1, 8
   c.general.from_step = min(c.general.from_step, c.minibatches)
   longer = isinstance(c.max_tokens, (tuple, list))
   _sampled(c, shards)
@@ -82,7 +83,10 @@ def _evaluate(c, shards: int, work: str) -> None:
   c.samples, c.batch = min(2, c.samples), shards
   c.general.samples = 1
   _sampled(c, shards)
-  _questions(c.task, work, size=2 * shards)
+  more = tasks.several(list(c.tasks)) if c.tasks else []
+  for task in (c.task, *more):
+    _questions(task, work, size=2 * shards)
+  c.tasks = tuple(task.to_dict() for task in more)
   _general(c.general, work)
 
 

@@ -8,6 +8,7 @@ corrupt file is named on the page.
   load.py     DIR -> Run                               figures.py  which figures there are; rows -> PNG
   state.py    what it is doing; its stages drawn       chart.py    rows -> SVG with values inside
   samples.py  samples -> pages to search               page.py     the parts of a page
+  tables.py   the paper's tables with ours in them
   stages.py   a pipeline's table, answers side by side    runs.py  several work dirs; parts.py  what both pages have
 """
 
@@ -15,7 +16,7 @@ import pathlib
 from collections.abc import Sequence
 
 from r1jax import metrics
-from r1jax.report import load, page, paper, parts, runs, samples, stages, state
+from r1jax.report import load, page, paper, parts, runs, samples, stages, state, tables
 
 def write(workdir: str | pathlib.Path) -> pathlib.Path:
   """Writes DIR/report and returns its index.html; what could not be read stands in a warning on the page."""
@@ -36,6 +37,7 @@ def write_checked(workdir: str | pathlib.Path, *, reload: int = 0) -> tuple[path
     whole = not specs or state.finished(specs)
     body += [page.heading('Results' if whole else 'Results so far'), parts.results(results),
              *paper.beside(run, results)]
+  body += tables.section([run.path])
   drawn = [page.heading('The pipeline'), state.drawing(run, specs), stages.table(run, specs)] if len(specs) > 1 else []
   answers = stages.side_by_side(run)  # of a run that goes on one asks first what it is doing
   body += answers + drawn if state.finished(specs) else drawn + answers

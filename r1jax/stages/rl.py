@@ -47,8 +47,8 @@ def reads(c: dict) -> tuple[str, ...]:
 
 def free(c: dict) -> tuple[str, ...]:
   """Keys of its part that change no number: slots do where groups are carried over, as they say which end first."""
-  return ('micro_tokens', 'ref_memory', 'eval_every', 'eval_questions', 'sample_groups', 'mismatch_limit', 'bad_steps',
-          *([] if c.get('carry') else ['slots']))
+  return ('micro_tokens', 'ref_memory', 'eval_every', 'eval_questions', 'eval_samples', 'sample_groups',
+          'mismatch_limit', 'bad_steps', *([] if c.get('carry') else ['slots']))
 
 
 def check(config, name: str) -> None:
@@ -92,7 +92,7 @@ def check(config, name: str) -> None:
     if not 0 < c.general.share < 1:
       raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
   if c.eval_every:
-    checking.task(tasks.only(config.evaluate.task), 'evaluate.task')
+    evaluate.check_tasks(config.evaluate, 'evaluate')
 
 
 def _check_objective(c, name: str) -> None:
@@ -122,19 +122,20 @@ def check_files(config, name: str) -> None:
   judging.Scorer(_weights(config, c), '', sum(rows, []), overlong_buffer=c.overlong_buffer).close()
   if c.eval_every and not any(spec.get('config', spec['name']) == 'evaluate' for spec in config.stages):
     evaluate.check_files(config, 'evaluate')  # else a stage of that name does
-  _warn_if_shared(config.evaluate.task, c, rows[0], name)
+  for task, key in evaluate.all_tasks(config.evaluate):
+    _warn_if_shared(task, key, c, rows[0], name)
 
 
-def _warn_if_shared(measured, c, rows: list[dict], name: str) -> None:
+def _warn_if_shared(measured, key: str, c, rows: list[dict], name: str) -> None:
   """Where both the questions that are learned from and those of the evaluation come from files."""
   sources = ', '.join(task.source for task in tasks.several(c.task))
   if not (any(tasks.is_file(task.source) for task in tasks.several(c.task)) and tasks.is_file(measured.source)):
     return
-  with about('evaluate.task.source', measured.source):
+  with about(f'{key}.source', measured.source):
     both = tasks.shared(rows, tasks.asked(measured, split='heldout', template=c.template))
   if both:
-    log.warning('%s: %d questions of evaluate.task.source=%s share ten words in a row with those of %s', name, both,
-                measured.source, sources)
+    log.warning('%s: %d questions of %s.source=%s share ten words in a row with those of %s', name, both,
+                key, measured.source, sources)
 
 
 def _weights(config, c) -> dict[str, float]:

@@ -47,6 +47,15 @@ class Generator:
         model, mesh, slots=slots or batch * samples, samples=samples, max_prompt=max_prompt, max_tokens=max_tokens,
         eos_ids=prompts.eos_ids(tokenizer, template), pad_id=tokenizer.pad_id, temperature=temperature, top_p=top_p)
 
+  @property
+  def slots(self) -> int:
+    """Completions decoded at a time, as many as the mesh deals out evenly."""
+    return self._sampler.slots
+
+  def begin(self, params, requests: list[Request]) -> rollout.Rollout:
+    """A rollout of requests of one's own, with the key and the settings of this one."""
+    return self._sampler(params, requests, self._key, stop=self._stop)
+
   def arrange(self, params):
     """Weights as __call__ does it for itself: for who calls often."""
     return self._sampler.arrange(params)
@@ -87,4 +96,4 @@ class Generator:
     n = self.settings['n_samples']
     encoded = prompts.encode(rows, self._tokenizer, template=self._template, max_prompt=self._max_prompt)
     requests = [Request(i, encoded[i], tuple(range(i * n, i * n + n))) for i in range(first, len(rows))]
-    return self._sampler(params, requests, self._key, stop=self._stop)
+    return self.begin(params, requests)

@@ -25,6 +25,7 @@ from r1jax.engine import rollout
 from r1jax.data import prompts
 from r1jax.stages import reject
 from r1jax.stages import reward_model
+from r1jax.stages import scoring
 from r1jax import rewards
 from r1jax.stages import common
 from r1jax.data import tasks
@@ -297,7 +298,7 @@ def _record(row: dict, found: list[tuple[str, float, int]], judges: pool.Pool) -
                     'reason': verdict.reason, 'score': score})
   return {'task': row['task'], 'id': row['id'], 'prompt': row['question'], 'gold': row['answer'], 'samples': samples,
           'chosen': bool(samples and samples[0]['correct']),
-          'voted': evaluate.voted_right(samples, row, [s['score'] for s in samples])}
+          'voted': scoring.voted_right(samples, row, [s['score'] for s in samples])}
 
 
 def _outcomes(root: Node, prompt: list[int], row: dict, tokenizer, judges: pool.Pool) -> list[dict]:

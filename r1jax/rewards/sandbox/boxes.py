@@ -32,7 +32,8 @@ FLAG, VARIABLE = 'run_model_code_without_isolation', 'R1JAX_RUN_MODEL_CODE_WITHO
 FLAG_SET = 'R1JAX_FLAG_RUN_MODEL_CODE_WITHOUT_ISOLATION'  # how main tells its worker processes of the flag
 FIRST_UID, SLOTS = 63000, 512
 PATH = '/usr/local/bin:/usr/bin:/bin'
-_ENVIRONMENT = {'PATH': PATH, 'HOME': '/tmp', 'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0'}
+# Node gives up where OpenSSL's configuration is there and may not be read, as without a mount namespace.
+_ENVIRONMENT = {'PATH': PATH, 'HOME': '/tmp', 'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0', 'OPENSSL_CONF': '/dev/null'}
 _HERE = os.path.dirname(__file__)
 _INSIDE = [os.path.join(_HERE, name) for name in ('values.py', 'solution.py', 'inside.py')]
 _LANDLOCK = os.path.join(_HERE, 'landlock.py')
@@ -191,10 +192,9 @@ class Box:
           'home': home, 'writable': [home], 'devices': list(_DEVICES),
           'readable': [p for p in seen if p and os.path.exists(p)],
           'environment': {**_ENVIRONMENT, 'HOME': home, 'TMPDIR': home},
-          'landlock': os.path.join(cache_directory(), 'landlock.py'),
+          'landlock': _landlock(),
           'seccomp': base64.b64encode(seccomp.program(confined=True, managed=managed)).decode()
                      if level == 'confined' else ''}
-      shutil.copyfile(_LANDLOCK, settings['landlock'])
       command = [*as_user, interpreter(), '-I', '-S', _inside()]
       self._stack.callback(self._sweep, uid if own_uid else None)
     self.process = subprocess.Popen(
@@ -207,7 +207,7 @@ class Box:
     if not self._real:
       return list(command)
     inside = re.compile('(' + '|'.join(map(re.escape, self._real)) + ')(?=/|$)')
-    return [inside.sub(lambda match: self._real[match[1]], word) for word in command]
+    return [inside.sub(lambda match: self._real[match[1]], word, count=1) for word in command]  # once: /prog/prog
 
   def ask(self, job: dict, seconds: float, **given: bytes) -> dict:
     """The supervisor's reply, with the bytes of 'stdout', 'stderr' and 'result'. `given`: stdin, source, call.
@@ -305,12 +305,23 @@ def _inside() -> str:
 @functools.lru_cache(maxsize=None)
 def _filter(managed: bool) -> str:
   """The filter of system calls as a file."""
-  program = seccomp.program(managed=managed)
-  path = os.path.join(cache_directory(), f'seccomp-{hashlib.sha256(program).hexdigest()[:16]}')
-  with locked('seccomp'):
+  return _kept('seccomp', seccomp.program(managed=managed))
+
+
+@functools.lru_cache(maxsize=None)
+def _landlock() -> str:
+  """landlock.py where every uid may read it."""
+  with open(_LANDLOCK, 'rb') as f:
+    return _kept('landlock', f.read())
+
+
+def _kept(name: str, data: bytes) -> str:
+  """A file of the cache with these bytes, whole whenever a box reads it: others start at the same time."""
+  path = os.path.join(cache_directory(), f'{name}-{hashlib.sha256(data).hexdigest()[:16]}')
+  with locked(name):
     if not os.path.exists(path):
       with open(f'{path}.new', 'wb') as f:
-        f.write(program)
+        f.write(data)
       os.rename(f'{path}.new', path)
   return path
 

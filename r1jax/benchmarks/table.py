@@ -1,0 +1,158 @@
+"""The table: one row a benchmark. Section numbers are the paper's; prompts are asked as their source has them."""
+
+import dataclasses
+
+RUNNERS = {'ours': 'r1jax evaluate', 'inspect': 'inspect_ai', 'lm-eval': 'lm-eval', 'endpoint': 'its own program'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+  """A benchmark as section 3 asks it.
+
+  Attributes:
+    name: what --tasks and eval/NAME call it.
+    title: as the paper's tables print it.
+    tables: which of them it is in; () for one that the paper names without a score.
+    metric: what the paper counts, as a key of scores.json.
+    counted_as: what the harness calls it, where that is another word.
+    questions: how many it has; 0: as many as the file.
+    source: 'hf:' of the published data, or 'file' where there is none to name; by a user's file all can be given.
+    licence: of the data, as its publisher says.
+    prompt: text with {question}; '' where the program that runs it has its own.
+    prompt_from: whose prompt it is.
+    shots: worked examples before the question.
+    layout: of data/layouts.py, for those that we run.
+    sha256: of the data file, where it is known; what was read is written to settings.json and compared by a person.
+    judge: the model whose verdict counts; '' for a rule.
+    runs: one of RUNNERS.
+    task: what the harness calls it.
+    command: what runs it, where we do not.
+    language: of its questions, where it is not English.
+  """
+  name: str
+  title: str
+  tables: tuple[str, ...]
+  metric: str
+  questions: int
+  source: str
+  licence: str
+  prompt: str = ''
+  prompt_from: str = ''
+  shots: int = 0
+  layout: str = ''
+  sha256: str = ''
+  judge: str = ''
+  runs: str = 'ours'
+  task: str = ''
+  counted_as: str = ''
+  command: str = ''
+  language: str = ''
+
+
+# DeepSeek-R1's model card, usage recommendations.
+BOXED = '{question}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}.'
+BOXED_FROM = "DeepSeek-R1's model card"
+# simple-evals, common.py (MIT).
+CHOICE = ("Answer the following multiple choice question. The last line of your response should be of the following "
+          "format: 'Answer: $LETTER' (without quotes) where LETTER is one of ABCD. Think step by step before answering."
+          '\n\n{question}')
+# simple-evals, drop_eval.py (MIT); data/layouts.py puts the examples before it.
+DROP = ('You will be asked to read a passage and answer a question. Some examples of passages and Q&A are provided '
+        'below.\n\n# Examples{question}\n\nThink step by step, then write a line of the form "Answer: $ANSWER" at the '
+        'end of your response.')
+# The original is few-shot; the paper made it zero-shot and does not print how. The words are ours.
+WSC = '{question}\n\n请逐步思考，最后一行写“Answer: A”或“Answer: B”。'
+PROGRAM = ('{question}\n\nThink it through step by step, then give the whole program in one ```python block. Where no '
+           'starter code is given it reads standard input and writes to standard output.')
+SUBMISSION = ('{question}\n\nThink it through step by step, then give the whole program in one ```python block: it '
+              'reads standard input and writes to standard output.')
+OURS = 'ours: the paper does not print one'
+
+_ENDPOINT = 'r1jax serve --checkpoint=DIR --port=8000, then '
+_KEY = 'OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none '
+_SAMPLING = '--gen_kwargs temperature=0.6,top_p=0.95,do_sample=True,max_gen_toks=32768 '
+
+
+def _lm_eval(name: str, task: str) -> str:
+  return (f'python -m r1jax.harness.lm_eval run --model_args path=DIR --apply_chat_template --num_fewshot 0 '
+          f'{_SAMPLING}--tasks {task} --output_path WORKDIR/eval/{name}')
+
+
+def _inspect(name: str, task: str) -> str:
+  return (f'inspect eval {task} --model r1jax/DIR --temperature 0.6 --top-p 0.95 --max-tokens 32768 --log-format json '
+          f'--log-dir WORKDIR/eval/{name}')
+
+
+_ROWS = (
+    # --- maths
+    Benchmark('aime_2024', 'AIME 2024', ('table2', 'table4', 'table5', 'table6'), 'pass@1', 30,
+              'hf:HuggingFaceH4/aime_2024@train', 'competition of the MAA', BOXED, BOXED_FROM, layout='math_integers'),
+    Benchmark('aime_2025', 'AIME 2025', (), 'pass@1', 30, 'hf:math-ai/aime25@test', 'competition of the MAA', BOXED,
+              BOXED_FROM, layout='math_integers'),
+    Benchmark('math_500', 'MATH-500', ('table2', 'table4', 'table5', 'table6'), 'pass@1', 500,
+              'hf:HuggingFaceH4/MATH-500@test', 'MIT', BOXED, BOXED_FROM, layout='math'),
+    Benchmark('cnmo_2024', 'CNMO 2024', ('table4',), 'pass@1', 18, 'hf:opencompass/LiveMathBench/v202412_CNMO_en@test',
+              'CC-BY-4.0', BOXED, BOXED_FROM, layout='math'),
+    # --- knowledge
+    Benchmark('gpqa_diamond', 'GPQA Diamond', ('table2', 'table4', 'table5', 'table6'), 'pass@1', 198,
+              'hf:Idavidrein/gpqa/gpqa_diamond@train', 'CC-BY-4.0, gated', CHOICE, 'simple-evals', layout='gpqa'),
+    Benchmark('mmlu', 'MMLU', ('table4',), 'accuracy', 14042, 'hf:cais/mmlu', 'MIT', prompt_from='lm-eval',
+              runs='lm-eval', task='mmlu_generative', counted_as='exact_match',
+              command=_lm_eval('mmlu', 'mmlu_generative')),
+    Benchmark('mmlu_redux', 'MMLU-Redux', ('table4',), 'accuracy', 5700, 'hf:edinburgh-dawg/mmlu-redux-2.0',
+              'CC-BY-4.0', prompt_from='lm-eval', runs='lm-eval', task='mmlu_redux_generative',
+              counted_as='exact_match', command=_lm_eval('mmlu_redux', 'mmlu_redux_generative')),
+    Benchmark('mmlu_pro', 'MMLU-Pro', ('table4',), 'accuracy', 12032, 'hf:TIGER-Lab/MMLU-Pro', 'MIT',
+              prompt_from='lm-eval', runs='lm-eval', task='mmlu_pro', counted_as='exact_match',
+              command=_lm_eval('mmlu_pro', 'mmlu_pro')),
+    Benchmark('drop', 'DROP', ('table4',), 'f1', 9536, 'file', 'CC-BY-SA-4.0', DROP, 'simple-evals', shots=3,
+              layout='drop'),
+    Benchmark('if_eval', 'IF-Eval', ('table4',), 'prompt_strict', 541, 'hf:google/IFEval', 'Apache-2.0',
+              prompt_from='lm-eval', runs='lm-eval', task='ifeval', counted_as='prompt_level_strict_acc',
+              command=_lm_eval('if_eval', 'ifeval')),
+    Benchmark('simpleqa', 'SimpleQA', ('table4',), 'correct', 4326, 'file', 'MIT', prompt_from='simple-evals',
+              judge='a language model', runs='inspect', task='inspect_evals/simpleqa', counted_as='correct',
+              command=_inspect('simpleqa', 'inspect_evals/simpleqa')),
+    Benchmark('frames', 'FRAMES', ('table4',), 'accuracy', 824, 'hf:google/frames-benchmark@test', 'Apache-2.0',
+              prompt_from='its repository', judge='a language model', runs='endpoint', task='optillm frames',
+              command=_ENDPOINT + _KEY + 'python eval_frames_benchmark.py --model r1jax'),
+    # --- instructions, judged in pairs by GPT-4-Turbo-1106 on the final summary alone
+    Benchmark('alpaca_eval', 'AlpacaEval2.0', ('table4',), 'lc_winrate', 805, 'hf:tatsu-lab/alpaca_eval',
+              'CC-BY-NC-4.0', prompt_from='alpaca_eval', judge='GPT-4-Turbo-1106', runs='endpoint', task='alpaca_eval',
+              command=_ENDPOINT + 'alpaca_eval evaluate --model_outputs outputs.json '
+              '--annotators_config weighted_alpaca_eval_gpt4_turbo'),
+    Benchmark('arena_hard', 'ArenaHard', ('table4',), 'winrate', 500, 'file', 'Apache-2.0',
+              prompt_from='arena-hard-auto', judge='GPT-4-Turbo-1106', runs='endpoint', task='arena-hard-auto',
+              command=_ENDPOINT + 'python gen_answer.py, python gen_judgment.py, python show_result.py'),
+    # --- code
+    Benchmark('livecodebench', 'LiveCodeBench', ('table2', 'table4', 'table5', 'table6'), 'pass@1', 0,
+              'hf:livecodebench/code_generation_lite@test', 'CC', PROGRAM, OURS, layout='livecodebench'),
+    Benchmark('codeforces', 'Codeforces', ('table2', 'table4', 'table5'), 'rating', 0, 'file', 'of Codeforces',
+              SUBMISSION, OURS, layout='codeforces'),
+    Benchmark('humaneval', 'HumanEval', (), 'pass@1', 164, 'hf:openai/openai_humaneval@test', 'MIT', '{question}', OURS,
+              layout='humaneval'),
+    Benchmark('humaneval_mul', 'HumanEval-Mul', (), 'pass@1', 0, 'file', 'MIT', '{question}', OURS,
+              layout='humaneval_mul'),
+    Benchmark('swe_bench_verified', 'SWE Verified', ('table4',), 'resolved', 500, 'hf:princeton-nlp/SWE-bench_Verified',
+              'MIT', prompt_from='Agentless', runs='endpoint', task='agentless',
+              command=_ENDPOINT + _KEY + 'python agentless/fl/localize.py --model r1jax --backend openai ..., then '
+              'swebench.harness.run_evaluation'),
+    Benchmark('aider_polyglot', 'Aider-Polyglot', ('table4',), 'accuracy', 225, 'file', 'of Exercism, MIT',
+              prompt_from='aider', runs='endpoint', task='aider',
+              command=_ENDPOINT + 'OPENAI_API_BASE=http://localhost:8000/v1 OPENAI_API_KEY=none '
+              './benchmark/benchmark.py NAME --model openai/r1jax --edit-format diff '
+              '--exercises-dir polyglot-benchmark'),
+    # --- Chinese
+    Benchmark('cluewsc', 'CLUEWSC', ('table4',), 'pass@1', 304, 'hf:clue/clue/cluewsc2020@validation', 'not said', WSC,
+              OURS, layout='cluewsc', language='zh'),
+    Benchmark('c_eval', 'C-Eval', ('table4',), 'accuracy', 1346, 'hf:ceval/ceval-exam', 'CC-BY-NC-SA-4.0',
+              prompt_from='lm-eval', runs='lm-eval', task='ceval-valid', counted_as='acc',
+              command=_lm_eval('c_eval', 'ceval-valid'),
+              language='zh'),
+    Benchmark('cmmlu', 'CMMLU', (), 'accuracy', 11582, 'hf:haonan-li/cmmlu', 'CC-BY-NC-4.0', prompt_from='lm-eval',
+              runs='lm-eval', task='cmmlu', counted_as='acc', command=_lm_eval('cmmlu', 'cmmlu'), language='zh'),
+    Benchmark('c_simpleqa', 'C-SimpleQA', ('table4',), 'correct', 3000, 'hf:OpenStellarTeam/Chinese-SimpleQA@train',
+              'CC-BY-NC-SA-4.0', prompt_from='its repository', judge='a language model', runs='endpoint',
+              task='ChineseSimpleQA', command=_ENDPOINT + _KEY + 'python -m simple_evals.demo', language='zh'),
+)
+TABLE = {row.name: row for row in _ROWS}
