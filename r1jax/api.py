@@ -233,6 +233,17 @@ class Model:
   def _params(self):
     return common.load_params(self._model, self._step_dir, self.mesh)
 
+  # --- for who asks it by token ids (r1jax/harness)
+
+  @property
+  def module(self):
+    """The flax module."""
+    return self._model
+
+  def weights(self, *, sampling: bool = False):
+    """Its weights, dealt out over the mesh as for training, or as for sampling; read when first asked for."""
+    return self._sampling_params if sampling else self._params
+
   # --- where it goes
 
   def save(self, directory: str | os.PathLike, *, dtype: str | None = None) -> str:

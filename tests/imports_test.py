@@ -24,6 +24,7 @@ LAYERS = {
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
     'main': {'main', 'rehearse', 'api', 'sweep', 'cli'},
+    'harnesses': {'harness'},
     'package': {'__main__'},
 }
 ORDER = list(LAYERS)
