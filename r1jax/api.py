@@ -208,6 +208,10 @@ class Model:
       self._scorers[P, T] = jax.jit(score)
     return self._scorers[P, T]
 
+  def scored(self):
+    """(the flax module, a function that gives its weights as they are trained): for r1jax.harness."""
+    return self._model, lambda: self._params
+
   def _rows(self, questions) -> list[dict]:
     """Rows as stages ask them, each with the format that answers in the model's template have."""
     several = [questions] if isinstance(questions, (str, dict)) else list(questions)
@@ -233,16 +237,9 @@ class Model:
   def _params(self):
     return common.load_params(self._model, self._step_dir, self.mesh)
 
-  # --- for who asks it by token ids (r1jax/harness)
-
-  @property
-  def module(self):
-    """The flax module."""
-    return self._model
-
-  def weights(self, *, sampling: bool = False):
-    """Its weights, dealt out over the mesh as for training, or as for sampling; read when first asked for."""
-    return self._sampling_params if sampling else self._params
+  def served(self):
+    """(the flax module, a function that gives its weights as a sampler takes them): for r1jax.serve."""
+    return self._model, lambda: self._sampling_params
 
   # --- where it goes
 

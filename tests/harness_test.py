@@ -15,7 +15,8 @@ from r1jax.harness import messages
 pytestmark = pytest.mark.usefixtures('one_device')
 
 PREFILL = ' <think> Step by step:'
-MOST = 48  # tokens of an answer
+MOST = 64  # tokens of an answer
+SLOTS = 16  # in all tests, so that few samplers are compiled
 
 
 @pytest.fixture(scope='module')
@@ -48,7 +49,7 @@ def questions(tmp_path_factory):
 def ours(model, questions):
   """(pass@1, text and whether right of each question) by `r1jax evaluate` at temperature 0."""
   found = r1jax.evaluate(model, f'jsonl:{questions}', samples=1, temperature=0, top_p=1.0, max_tokens=MOST,
-                         max_prompt=128, batch=64, dtype='float32')
+                         max_prompt=128, batch=64, slots=SLOTS, dtype='float32')
   return found.scores[0]['pass@1'], [(row['text'], row['correct']) for row in found.samples]
 
 
@@ -61,23 +62,23 @@ def asked(model, number: int) -> list[int]:
 
 
 def test_answers_depend_on_their_prompt_alone(model):
-  ask = lambda n, **kw: asking.Ask(asked(model, n), max_tokens=12, **kw)
+  ask = lambda n, **kw: asking.Ask(asked(model, n), max_tokens=16, **kw)
   said = lambda asks, **kw: {i: [s.text for s in samples] for i, samples in asking.Asker(model, **kw)(asks)}
-  alone = said([ask(1, samples=3)], slots=4)[0]
-  among = said([ask(2), ask(1, samples=3), ask(3, temperature=0.5), ask(1, seed=7)], slots=4)
+  alone = said([ask(1, samples=3)], slots=SLOTS)[0]
+  among = said([ask(2), ask(1, samples=3), ask(3, temperature=0), ask(1, seed=7)], slots=SLOTS)
   assert among[1] == alone and len(set(alone)) > 1
   assert among[3] != alone[:1]  # another seed
-  asker = asking.Asker(model, slots=4)
+  asker = asking.Asker(model, slots=SLOTS)
   again = [next(asker([ask(1)]))[1][0].text for _ in range(3)]
   assert again == alone  # one after the other they are the samples of one group
 
 
 def test_an_answer_ends_before_a_text_or_at_its_limit(model):
-  whole = next(asking.Asker(model, slots=4)([asking.Ask(asked(model, 5), max_tokens=16, temperature=0)]))[1][0]
-  cut = next(asking.Asker(model, slots=4)([asking.Ask(asked(model, 5), max_tokens=16, temperature=0,
+  whole = next(asking.Asker(model, slots=SLOTS)([asking.Ask(asked(model, 5), max_tokens=16, temperature=0)]))[1][0]
+  cut = next(asking.Asker(model, slots=SLOTS)([asking.Ask(asked(model, 5), max_tokens=16, temperature=0,
                                                       stop=('zzz', whole.text[4:6]))]))[1][0]
   assert cut.text == whole.text[:whole.text.find(whole.text[4:6])] and cut.finish == 'stop'
-  short = next(asking.Asker(model, slots=4)([asking.Ask(asked(model, 5), max_tokens=2, temperature=0)]))[1][0]
+  short = next(asking.Asker(model, slots=SLOTS)([asking.Ask(asked(model, 5), max_tokens=2, temperature=0)]))[1][0]
   assert (short.tokens, short.finish) == (2, 'length')
 
 
@@ -97,11 +98,11 @@ def test_what_cannot_be_asked_is_one_line(model, ask, said):
 
 
 def test_one_callers_fault_is_not_anothers(model):
-  service, found = asking.Service(asking.Asker(model, slots=4)), {}
+  service, found = asking.Service(asking.Asker(model, slots=SLOTS)), {}
   with pytest.raises(r1jax.UserError):
     service.submit(asking.Ask([5] * 300), None)
   for n in range(6):
-    service.submit(asking.Ask(asked(model, n), max_tokens=4, temperature=0), lambda said, n=n: found.__setitem__(n, said))
+    service.submit(asking.Ask(asked(model, n), max_tokens=16, temperature=0), lambda said, n=n: found.__setitem__(n, said))
   service.close()
   assert sorted(found) == list(range(6)) and all(len(samples) == 1 for samples in found.values())
 
@@ -116,7 +117,7 @@ def test_likelihoods_are_the_models(model):
     found = likelihood.Scorer(model, tokens=tokens)(pairs)
     for likely, logps in zip(found, want, strict=True):
       np.testing.assert_allclose(likely.logps, logps, atol=2e-5)
-  said = next(asking.Asker(model, slots=4)([asking.Ask(asked(model, 14), max_tokens=6, temperature=0)]))[1][0]
+  said = next(asking.Asker(model, slots=SLOTS)([asking.Ask(asked(model, 14), max_tokens=6, temperature=0)]))[1][0]
   other = said.ids.copy()
   other[3] += 1
   right, wrong = likelihood.Scorer(model)([(asked(model, 14), said.ids), (asked(model, 14), other)])
@@ -179,3 +180,242 @@ def test_data_of_another_form_is_refused(text):
 def test_the_flag_is_taken_out(tmp_path):
   assert local_data.flag(['run', '--data', f'a={tmp_path}', '--tasks', 'x', f'--data=b={tmp_path}']) == (
       {'a': str(tmp_path), 'b': str(tmp_path)}, ['run', '--tasks', 'x'])
+
+
+# --- inspect_ai
+
+
+@pytest.fixture(scope='module')
+def inspected(place, questions, tmp_path_factory):
+  """An evaluation of the same questions by inspect_ai, two epochs at temperature 0."""
+  ai = pytest.importorskip('inspect_ai', reason='inspect_ai is not installed: extra eval')
+  from r1jax.harness import inspect_registry
+  log, = ai.eval(inspect_registry.questions(f'jsonl:{questions}'), model=f'r1jax/{place}',
+                 model_args={'dtype': 'float32', 'slots': SLOTS}, temperature=0.0, max_tokens=MOST,
+                 epochs=ai.Epochs(2, ['mean', 'r1jax/cons']), display='none',
+                 log_dir=str(tmp_path_factory.mktemp('logs')))
+  assert log.status == 'success', log.error
+  return log
+
+
+def test_inspect_says_what_evaluate_says(inspected, ours):
+  """The same texts, the same verdicts, the same pass@1; a vote of equals changes nothing."""
+  from r1jax.harness import inspect_registry
+  pass_at_1, samples = ours
+  found = {(s.id, s.epoch): s for s in inspected.samples}
+  assert len(found) == 128
+  for number, (text, correct) in enumerate(samples, 1):
+    for epoch in (1, 2):
+      sample = found[str(number), epoch]
+      assert inspect_registry.completion(sample.output) == _tagged(PREFILL + text)
+      assert sample.scores['math'].value == float(correct)
+  values = {score.reducer: score.metrics['accuracy'].value for score in inspected.results.scores}
+  assert values == {'mean': pytest.approx(pass_at_1, abs=1e-12), 'r1jax/cons': pytest.approx(pass_at_1, abs=1e-12)}
+  assert 0 < pass_at_1 < 1
+
+
+def _tagged(text: str) -> str:
+  """An answer in table 1's tags as it comes out of its parts: white space before them is gone."""
+  return text.lstrip()
+
+
+def test_inspect_counts_tokens_and_how_answers_end(inspected, model):
+  for sample in inspected.samples[:8]:
+    usage, = sample.model_usage.values()
+    said = usage.output_tokens
+    assert usage.input_tokens == len(model.tokenizer.encode_prompt(
+        messages.text(model, [{'role': 'user', 'content': sample.input}])))
+    assert 0 < usage.reasoning_tokens <= usage.output_tokens <= MOST
+    assert sample.output.stop_reason == ('max_tokens' if said == MOST else 'stop')
+
+
+@pytest.mark.parametrize('answers, k, won', [
+    ('112', 0, 1.0), ('122', 0, 0.0), ('1222', 2, 0.5), ('12', 0, 1.0), ('--1', 0, 1.0), ('---', 0, 0.0)])
+def test_a_vote_counts_classes(answers, k, won):
+  """1 is right however it is spelled; K votes over disjoint blocks, ties go to the first."""
+  pytest.importorskip('inspect_ai', reason='inspect_ai is not installed: extra eval')
+  from inspect_ai.scorer import Score
+  from r1jax.harness import inspect_registry
+  spelled = iter(['1', '1', '1'])
+  scores = [Score(value=float(a == '1'), answer=None if a == '-' else next(spelled) if a == '1' else a,
+                  metadata={'answer_type': 'int', 'reward': 'math'}) for a in answers]
+  assert inspect_registry.cons(k)(scores).value == won
+  plain = [Score(value='C' if a == '1' else 'I', answer=None if a == '-' else a) for a in answers]  # of another scorer
+  assert inspect_registry.cons(k)(plain).value == won
+
+
+def test_a_vote_joins_spellings():
+  pytest.importorskip('inspect_ai', reason='inspect_ai is not installed: extra eval')
+  from inspect_ai.scorer import Score
+  from r1jax.harness import inspect_registry
+  kind = {'answer_type': 'rational', 'reward': 'math'}
+  wrong = [Score(value=0.0, answer=a, metadata=kind) for a in ('1/2', r'\frac{1}{2}', '0.5')]
+  right = [Score(value=1.0, answer='3', metadata=kind)] * 2
+  assert inspect_registry.cons()(right + wrong).value == 0.0  # one candidate of three votes
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (dict(slotz=3), 'slotz'), (dict(turns='drop'), 'turns=drop'), (dict(slots=0), 'slots=0'),
+    (dict(template='none'), "no template 'none'")])
+def test_wrong_model_arguments_are_one_line(place, arguments, said):
+  ai = pytest.importorskip('inspect_ai', reason='inspect_ai is not installed: extra eval')
+  from inspect_ai._util.error import PrerequisiteError
+  with pytest.raises(PrerequisiteError, match=said):
+    ai.model.get_model(f'r1jax/{place}', memoize=False, **arguments)
+
+
+def test_a_task_of_inspect_evals_with_data_of_ones_own(tmp_path):
+  pytest.importorskip('inspect_evals', reason='inspect_evals is not installed: extra eval')
+  from inspect_ai._util.error import PrerequisiteError
+  from r1jax.harness import inspect_registry
+  (tmp_path / 'gsm8k/main').mkdir(parents=True)
+  row = {'question': 'What is 2 + 3?', 'answer': 'It is 2 + 3 = 5.\n#### 5'}
+  (tmp_path / 'gsm8k/main/test.jsonl').write_text(json.dumps(row) + '\n')
+  task = inspect_registry.local('gsm8k', f'openai/gsm8k={tmp_path}/gsm8k', fewshot=0)
+  assert [(sample.input, sample.target) for sample in task.dataset] == [('What is 2 + 3?', '5')]
+  with pytest.raises(PrerequisiteError, match="no task 'gsm9k'"):
+    inspect_registry.local('gsm9k', f'openai/gsm8k={tmp_path}/gsm8k')
+
+
+# --- lm-eval
+
+TASK = r"""
+task: r1jax_sums
+dataset_path: json
+dataset_kwargs: {data_files: {test: QUESTIONS}}
+test_split: test
+output_type: generate_until
+doc_to_text: '{{question}}'
+doc_to_target: '{{answer}}'
+generation_kwargs: {until: [], max_gen_toks: MOST, do_sample: false}
+filter_list:
+  - name: answer
+    filter: [{function: regex, regex_pattern: '<answer>\s*(\S+)\s*</answer>'}, {function: take_first}]
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+"""
+
+
+@pytest.fixture(scope='module')
+def lm(place):
+  pytest.importorskip('lm_eval', reason='lm-eval is not installed: extra lm-eval')
+  from r1jax.harness import lm_eval
+  return lm_eval.R1JaxLM(place, dtype='float32', slots=SLOTS)
+
+
+def test_lm_eval_says_what_evaluate_says(place, questions, ours, tmp_path, monkeypatch):
+  """Through the command: its flags, our model by name, a task of one's own."""
+  pytest.importorskip('lm_eval', reason='lm-eval is not installed: extra lm-eval')
+  from r1jax.harness import lm_eval
+  monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+  (tmp_path / 'tasks').mkdir()
+  (tmp_path / 'tasks/sums.yaml').write_text(TASK.replace('QUESTIONS', questions).replace('MOST', str(MOST)))
+  code = lm_eval.main(['lm_eval', '--model_args', f'path={place},dtype=float32,slots={SLOTS}', '--tasks', 'r1jax_sums',
+                       '--include_path', str(tmp_path / 'tasks'), '--apply_chat_template', '--log_samples',
+                       '--output_path', str(tmp_path / 'out')])
+  assert code == 0
+  result, = (tmp_path / 'out').rglob('results_*.json')
+  samples, = (tmp_path / 'out').rglob('samples_*.jsonl')
+  found = json.loads(result.read_text())
+  assert found['results']['r1jax_sums']['exact_match,answer'] == pytest.approx(ours[0], abs=1e-12)
+  assert found['config']['model_num_parameters'] == 1025152
+  texts = {row['doc_id']: row['resps'][0][0] for row in map(json.loads, samples.read_text().splitlines())}
+  assert [texts[i] for i in range(64)] == [text for text, _ in ours[1]]
+
+
+def requests(*args):
+  from lm_eval.api.instance import Instance
+  return [Instance('loglikelihood', {}, one, i) for i, one in enumerate(args)]
+
+
+def test_loglikelihood_is_the_models(lm, model):
+  """Sums of Model.logps where the prompt ends at a token; spaces at a context's end go to the continuation."""
+  context = messages.text(model, [{'role': 'user', 'content': '4 + 5 ='}])
+  texts = [' 9.', ' 12. </think>', ' 9']
+  found = lm.loglikelihood(requests(*[(context, text) for text in texts]))
+  want = model.logps(['4 + 5 ='] * 3, texts)
+  np.testing.assert_allclose([total for total, _ in found], [w.sum() for w in want], atol=5e-5)
+  assert all(isinstance(greedy, bool) for _, greedy in found)
+  spaced, plain = lm.loglikelihood(requests(('User: 4 + 5 ', '= 9'), ('User: 4 + 5', ' = 9')))
+  assert spaced == pytest.approx(plain)
+  answer = lm.generate_until(requests((context, {'until': [], 'max_gen_toks': 4})))[0]
+  assert lm.loglikelihood(requests((context, answer)))[0][1]  # what greedy decoding says is greedy
+
+
+def test_loglikelihood_rolling_is_each_token_once(lm, model):
+  """By hand: the first tokens behind the prefix token, those beyond the model's positions behind what fits."""
+  text = 'State the final answer: 1 + 2 = 3. '
+  long = ''.join(f'{n} + {n + 1} = {2 * n + 1}. ' for n in range(60))
+  ids, many = (model.tokenizer.encode(t) for t in (text, long))
+  assert len(many) > model.config.max_length + 40
+  begin = [model.tokenizer.eos_ids[0]]
+  short, whole = lm.loglikelihood_rolling(requests((text,), (long,)))
+  score = likelihood.Scorer(model)
+  assert short == pytest.approx(score([(begin, ids)])[0].logps.sum(), abs=1e-4)
+  P, want, done = model.config.max_length, 0.0, 0
+  while done < len(many):
+    end = min(done + P, len(many))
+    before = begin if not done else many[end - P - 1:done]
+    want += float(score([(before, many[done:end])])[0].logps.sum())
+    done = end
+  assert whole == pytest.approx(want, abs=1e-3)
+
+
+def test_contexts_beyond_the_model_are_cut_on_the_left(lm, model, caplog):
+  long = ''.join(f'{n} + 1. ' for n in range(200))
+  (total, _), = lm.loglikelihood(requests((long, ' 7 + 2')))
+  whole = model.tokenizer.encode(long.rstrip() + '  7 + 2')
+  said = whole[len(model.tokenizer.encode(long.rstrip())):]
+  before = whole[:-len(said)][-(model.config.max_length + 1 - len(said)):]
+  assert total == pytest.approx(likelihood.Scorer(model)([(before, said)])[0].logps.sum(), abs=1e-4)
+  assert 'cut on the left' in caplog.text
+
+
+@pytest.mark.parametrize('kwargs, said', [
+    (dict(path=''), 'names no path'), (dict(max_length=1000), '256 positions'), (dict(add_bos_token=True), 'begins a text')])
+def test_wrong_arguments_of_the_model_are_one_line(place, kwargs, said):
+  pytest.importorskip('lm_eval', reason='lm-eval is not installed: extra lm-eval')
+  from r1jax.harness import lm_eval
+  with pytest.raises(r1jax.UserError, match=said):
+    lm_eval.R1JaxLM(**{'path': place, **kwargs})
+
+
+def test_generation_kwargs_that_nobody_knows_are_refused(lm):
+  with pytest.raises(r1jax.UserError, match='repetition_penalty'):
+    lm.generate_until(requests(('a', {'until': [], 'repetition_penalty': 1.1})))
+
+
+def test_reasoning_is_cut_before_a_stop_is_looked_for(place, model, ours, questions):
+  pytest.importorskip('lm_eval', reason='lm-eval is not installed: extra lm-eval')
+  from r1jax.harness import lm_eval
+  thinks = lm_eval.R1JaxLM(place, dtype='float32', slots=SLOTS, think_end_token='</think>')
+  number = next(i for i, (text, _) in enumerate(ours[1]) if '</think> <answer>' in text and '.' in text)
+  with open(questions, encoding='utf-8') as f:
+    question = json.loads(f.read().splitlines()[number])['question']
+  context = messages.text(model, [{'role': 'user', 'content': question}])
+  said = thinks.generate_until(requests((context, {'until': ['.', '>'], 'max_gen_toks': MOST})))[0]
+  assert said == '<answer'
+
+
+# --- the requests that others send
+
+def test_lm_evals_own_model_says_the_same(tmp_path):
+  """The tiny base through lm-eval's transformers and through ours: likelihoods, greedy or not, whole texts, answers."""
+  pytest.importorskip('lm_eval', reason='lm-eval is not installed: extra lm-eval')
+  pytest.importorskip('torch', reason='torch is not installed: extra parity')
+  pytest.importorskip('transformers', reason='transformers is not installed: extra parity')
+  from lm_eval.models.huggingface import HFLM
+  from r1jax.harness import lm_eval
+  published = os.path.join(os.path.dirname(r1jax.__file__), 'assets', 'tiny_base')
+  theirs = HFLM(pretrained=published, dtype='float32', device='cpu', batch_size=4)
+  mine = lm_eval.R1JaxLM('tiny-base', template='r1_zero', dtype='float32', slots=SLOTS)
+  start = 'User: 4 + 7 + 7 =. Assistant:'
+  pairs = [(start, ' <think> It is 18. </think>'), (start, ' <think> It is 19.'), (start + ' ', '<think>'), ('', '4 + 7'),
+           (start, ' It'), ('4 + 7 = ' * 60, ' 11'), (start, ' <think>')]
+  for (ours, greedy), (wanted, theirs_greedy) in zip(mine.loglikelihood(requests(*pairs)),
+                                                     theirs.loglikelihood(requests(*pairs)), strict=True):
+    assert ours == pytest.approx(wanted, abs=2e-3) and greedy == theirs_greedy
+  texts = [('4 + 7 = 11, 11 + 7 = 18. ' * n,) for n in (1, 40)]  # the second is longer than the model has positions
+  assert mine.loglikelihood_rolling(requests(*texts)) == pytest.approx(
+      theirs.loglikelihood_rolling(requests(*texts)), rel=1e-5)
+  asks = [(start, {'until': until, 'max_gen_toks': 16, 'do_sample': False}) for until in ([], ['</think>'], ['18', '19'])]
+  assert mine.generate_until(requests(*asks)) == theirs.generate_until(requests(*asks))

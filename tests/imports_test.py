@@ -24,8 +24,8 @@ LAYERS = {
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
     'main': {'main', 'rehearse', 'api', 'sweep', 'cli'},
-    'harnesses': {'harness'},
     'package': {'__main__'},
+    'harnesses': {'harness'},
 }
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}

@@ -11,26 +11,23 @@ def render(tokenizer, question: str, system: str = '') -> str:
   """One turn of a user's, behind a system prompt if there is one, up to where the model begins to answer.
 
   Raises:
-    UserError: as `render_talk`.
+    UserError: the tokenizer has no chat template, it fails, or the package jinja2 is not there.
   """
   messages = [{'role': 'system', 'content': system}] if system else []
-  return render_talk(tokenizer, [*messages, {'role': 'user', 'content': question}])
+  return render_messages(tokenizer, [*messages, {'role': 'user', 'content': question}])
 
 
-def render_talk(tokenizer, messages: list[dict], *, begins: bool = True) -> str:
-  """A talk, {'role', 'content'} a turn, as the chat template writes it.
-
-  begins: up to where the model begins to answer; False: as it stands, closed.
+def render_messages(tokenizer, messages: list[dict]) -> str:
+  """A chat, each message {'role', 'content'}, up to where the model begins to answer.
 
   Raises:
-    UserError: the tokenizer has no chat template, it fails, or the package jinja2 is not there.
+    UserError: as of render.
   """
   if not tokenizer.chat_template:
     raise UserError(f"template 'chat': the tokenizer in {tokenizer.directory} has no chat template: give another "
                     'template, or import the model again from a directory whose tokenizer_config.json has one')
   try:
-    return _compiled(tokenizer.chat_template).render(messages=messages, add_generation_prompt=begins,
-                                                     **tokenizer.special)
+    return _compiled(tokenizer.chat_template).render(messages=messages, add_generation_prompt=True, **tokenizer.special)
   except Exception as e:  # pylint: disable=broad-except  a template may raise anything, also by its own raise_exception
     raise UserError(f'the chat template of {tokenizer.directory} fails ({type(e).__name__}: {e})') from e
 

@@ -100,14 +100,15 @@ class Asker:
 
   def _alike(self, numbers, asks, limits, **choice) -> Iterator[tuple[int, list[api.Sample]]]:
     model, positions = self.model, self.model.config.max_length
+    module, weights = model.served()
     up = lambda n, least: min(max(1 << (n - 1).bit_length(), least), positions)  # few sizes, so few programs
     sampler = _sampler(
-        model.module, model.mesh, slots=self._slots, samples=1, max_prompt=up(max(len(asks[i].prompt) for i in numbers), 16),
+        module, model.mesh, slots=self._slots, samples=1, max_prompt=up(max(len(asks[i].prompt) for i in numbers), 16),
         max_tokens=up(max(limits[i] for i in numbers), 16), eos_ids=self._eos, pad_id=model.tokenizer.pad_id, **choice)
     requests = [Request(i, np.asarray(asks[i].prompt, np.int32), self._numbers(asks[i]),
                         limits=(limits[i],) * asks[i].samples) for i in numbers]
     key = common.key(self._seed, 'harness')
-    for finished in sampler(model.weights(sampling=True), requests, key):
+    for finished in sampler(weights(), requests, key):
       texts = model.tokenizer.decode_batch([c.tokens for c in finished.completions])
       yield finished.group, [self._sample(text, c, asks[finished.group].stop)
                              for text, c in zip(texts, finished.completions)]

@@ -33,6 +33,7 @@ class Scorer:
     if tokens < 1:
       raise UserError(f'tokens={tokens} must be at least 1')
     self._model, self._tokens = model, tokens
+    self._module, self._weights = model.scored()
 
   def __call__(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Likely]:
     """(prompt, completion), token ids each -> what the model makes of the completion, in the order of the pairs.
@@ -89,13 +90,13 @@ class Scorer:
     where[:len(pairs)] = prompt_of
     with mesh_lib.use_mesh(model.mesh):
       put = mesh_lib.put((*prompts, *said, where), model.mesh)
-      logps, greedy = jax.device_get(self._program(model.weights(), *put))
+      logps, greedy = jax.device_get(self._program(self._weights(), *put))
     return [Likely(logps[i, :len(ids)], greedy[i, :len(ids)]) for i, (_, ids) in enumerate(pairs)]
 
   @functools.cached_property
   def _program(self) -> Callable:
     """Compiled once for each size of a batch."""
-    apply = self._model.module.apply
+    apply = self._module.apply
 
     def score(params, tokens_NxP, lengths_N, tokens_RxT, lengths_R, prompt_R):
       prefix = Prefix(*slots_lib.prefill(apply, params, slots_lib.Prompts(tokens_NxP, lengths_N)))

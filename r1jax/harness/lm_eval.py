@@ -13,7 +13,6 @@ import sys
 from r1jax import api
 from r1jax import errors
 from r1jax import terminal
-from r1jax.data import chat
 from r1jax.data import prompts
 from r1jax.exceptions import UserError
 from r1jax.harness import asking
@@ -26,8 +25,13 @@ try:
   from lm_eval.api import registry
   from lm_eval.models import utils as lm_utils
   from lm_eval import utils
+  import tqdm
 except ImportError as e:
-  raise UserError(f"lm-eval is not installed ({e}): pip install 'r1jax[lm-eval]'") from e
+  missing = f"lm-eval is not installed ({e}): pip install 'r1jax[lm-eval]'"
+  if __name__ == '__main__':
+    print(f'r1jax: {missing}', file=sys.stderr)
+    sys.exit(2)
+  raise UserError(missing) from e
 
 log = logging.getLogger('r1jax')
 
@@ -160,7 +164,7 @@ class R1JaxLM(lm.TemplateLM):
     """Answers, each cut off before the first text that a task ends it with."""
     asks, stops = zip(*[self._ask(*request.args) for request in requests]) if requests else ((), ())
     out = [''] * len(requests)
-    with terminal_progress(len(requests), disable_tqdm) as progress:
+    with tqdm.tqdm(total=len(requests), disable=disable_tqdm, desc='r1jax generate_until') as progress:
       for i, (sample,) in self._asker(asks):
         out[i] = lm_utils.postprocess_generated_text(sample.text, stops[i], self._think_end)
         self.cache_hook.add_partial('generate_until', requests[i].args, out[i])
@@ -186,12 +190,6 @@ class R1JaxLM(lm.TemplateLM):
                      top_p=found.get('top_p', 1.0) if sampled else 1.0, top_k=found.get('top_k', 0) if sampled else 0,
                      stop=stop)
     return ask, found['until']
-
-
-def terminal_progress(total: int, disable: bool):
-  """lm-eval's own bar."""
-  import tqdm
-  return tqdm.tqdm(total=total, disable=disable, desc='r1jax generate_until')
 
 
 def register() -> None:

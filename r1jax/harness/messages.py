@@ -32,7 +32,7 @@ def text(model: api.Model, talk: Sequence[dict], *, turns: str = 'refuse') -> st
   if model.template == prompts.CHAT:
     if model.system and roles[0] != 'system':
       talk = [{'role': 'system', 'content': model.system}, *talk]
-    return chat.render_talk(model.tokenizer, talk) + model.prefill
+    return chat.render_messages(model.tokenizer, list(talk)) + model.prefill
   if roles != ['user'] and turns == 'refuse':
     raise UserError(f'template {model.template!r} has a place for one question, and the talk is of '
                     f"{', '.join(roles)}: turns=join puts them together, template=chat takes the tokenizer's own")
