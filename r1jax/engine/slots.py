@@ -6,6 +6,7 @@ samples, `decode` chooses tokens for all rows until some have ended. The host lo
 `apply` is a model's apply with the methods `hidden`, `decode` and `unembed` (models/decoder.py).
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -100,33 +101,54 @@ def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int
     empty_recent: () -> where the keys of these tokens are kept until the end of the chunk.
     choice: temperature, top_k, top_p.
   """
+  choose = functools.partial(choose_lib.choose, **choice)
+  slots, chunk, _ = decode_by(choose, apply, empty_recent, params, slots, key, enough, steps, columns=steps,
+                              eos_ids=eos_ids, pad_id=pad_id)
+  return slots, chunk
+
+
+def decode_by(choose, apply, empty_recent, params, slots: Slots, key, enough, steps, *, columns: int, eos_ids,
+              pad_id: int, beside=()) -> tuple[Slots, Chunk, tuple]:
+  """`decode` with a choice of one's own.
+
+  Args:
+    choose: (logits_SxV, keys_S) -> token_S, logp_S, and what is kept of each token beside them.
+    key: one for all rows, or [S].
+    steps: at most; may be known when it runs only.
+    columns: of what is given back and of empty_recent, at least `steps`.
+    beside: (shape, dtype) of a row, for each array that `choose` gives beside.
+
+  Returns:
+    slots, chunk, and a tuple of [S, columns, *shape].
+  """
   weights, eos, done_before = {'params': params}, jnp.asarray(eos_ids, jnp.int32), jnp.sum(slots.done_S)
-  row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots.sample_S)
+  row_keys = jax.vmap(jax.random.fold_in, (0 if key.ndim else None, 0))(key, slots.sample_S)
   columns_S, first_S = slots.cache.columns_S, slots.length_S
 
   def running(state):
-    i, _, _, length_S, done_S, _, _ = state
+    i, _, _, length_S, done_S, *_ = state
     return (i < steps) & ~jnp.all(done_S) & (jnp.sum(done_S) - done_before < enough)
 
   def step(state):
-    i, hidden_SxD, recent, length_S, done_S, tokens_Sxn, logps_Sxn = state
+    i, hidden_SxD, recent, length_S, done_S, *said = state
     with jax.named_scope('choose'):
       keys_S = jax.vmap(jax.random.fold_in)(row_keys, length_S)
-      token_S, logp_S = choose_lib.choose(apply(weights, hidden_SxD, method='unembed'), keys_S, **choice)
+      token_S, *more = choose(apply(weights, hidden_SxD, method='unembed'), keys_S)
     token_S = jnp.where(done_S, pad_id, token_S)
-    tokens_Sxn = jax.lax.dynamic_update_slice_in_dim(tokens_Sxn, token_S[:, None], i, axis=1)
-    logps_Sxn = jax.lax.dynamic_update_slice_in_dim(logps_Sxn, logp_S[:, None].astype(jnp.float32), i, axis=1)
+    said = [jax.lax.dynamic_update_slice_in_dim(kept, new[:, None].astype(kept.dtype), i, axis=1)
+            for kept, new in zip(said, (token_S, *more), strict=True)]
     length_S = length_S + ~done_S
     done_S = done_S | jnp.any(token_S[:, None] == eos, axis=-1) | (length_S >= slots.limit_S)
     with jax.named_scope('decode'):
       hidden_SxD, recent = apply(weights, token_S, columns_S + i, slots.cache, recent,
                                  attention.Step(columns_S, i, ~done_S), method='decode')
-    return i + 1, hidden_SxD, recent, length_S, done_S, tokens_Sxn, logps_Sxn
+    return i + 1, hidden_SxD, recent, length_S, done_S, *said
 
   rows = slots.done_S.shape[0]
   start = (jnp.int32(0), slots.hidden_SxD, empty_recent(), slots.length_S, slots.done_S,
-           jnp.full((rows, steps), pad_id, jnp.int32), jnp.zeros((rows, steps), jnp.float32))
-  i, hidden_SxD, recent, length_S, done_S, tokens_Sxn, logps_Sxn = jax.lax.while_loop(running, step, start)
+           jnp.full((rows, columns), pad_id, jnp.int32), jnp.zeros((rows, columns), jnp.float32),
+           *(jnp.zeros((rows, columns, *shape), dtype) for shape, dtype in beside))
+  i, hidden_SxD, recent, length_S, done_S, tokens_Sxn, logps_Sxn, *more = jax.lax.while_loop(running, step, start)
   count_S = length_S - first_S
   if isinstance(recent[0], tuple):
     both = zip(zip(*slots.cache.kv), zip(*recent))
@@ -135,7 +157,7 @@ def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int
   else:
     kv = attention.append(slots.cache.kv, recent, columns_S, stacked=True)
   slots = Slots(Cache(kv, columns_S + count_S), hidden_SxD, slots.sample_S, length_S, slots.limit_S, done_S)
-  return slots, Chunk(tokens_Sxn, logps_Sxn, count_S, done_S, i)
+  return slots, Chunk(tokens_Sxn, logps_Sxn, count_S, done_S, i), tuple(more)
 
 
 def padded(prompts: list[np.ndarray], rows: int, width: int, pad_id: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,14 +1,15 @@
 """Prompts -> completions, together in slots, whatever each is asked with: what harnesses hand over one by one.
 
-Requests of one temperature, top-p and top-k are sampled together; lengths and numbers of samples may differ. What a
+Over engine/continuous.py: a request joins those that run, each with its own temperature, top-p and length. What a
 prompt's k-th sample says depends on the seed and the prompt alone, not on what is asked beside it nor in which order.
 """
 
-import functools
 import hashlib
+import itertools
 import logging
 import queue
 import threading
+import time
 from typing import Callable, Iterator, NamedTuple, Sequence
 
 import numpy as np
@@ -16,37 +17,50 @@ import numpy as np
 from r1jax import api
 from r1jax import terminal
 from r1jax.data import prompts
-from r1jax.engine import rollout
+from r1jax.engine import continuous
 from r1jax.exceptions import UserError
-from r1jax.stages import common
-from r1jax.types import Request
 
 log = logging.getLogger('r1jax')
 
 SLOTS = 64  # completions decoded at a time
-WAIT = 0.05  # seconds in which nothing more has come: then what waits is begun
+MOST = 32768  # tokens of an answer where nobody says otherwise (section 3)
+WAIT = 0.05  # seconds in which more may come before the first chunk
+_LEAST = 256  # tokens of a row, where the model has as many positions
 
 
 class Ask(NamedTuple):
   """What is asked of a prompt."""
   prompt: Sequence[int]  # token ids
   samples: int = 1
-  max_tokens: int | None = None  # None: what the model has positions for
-  temperature: float = 1.0
+  max_tokens: int | None = None  # None: MOST, or what the model has positions for
+  temperature: float = 1.0  # 0: the likeliest token each time
   top_p: float = 1.0
-  top_k: int = 0
   seed: int | None = None  # None: the Asker's
   stop: tuple[str, ...] = ()  # texts; an answer ends before the first of them
+  heard: bool = False  # log-probabilities are wanted
 
 
-@functools.lru_cache(maxsize=4)
-def _sampler(model, mesh, **sizes) -> rollout.Sampler:
-  with terminal.doing('compiling the sampler'):
-    return rollout.Sampler(model, mesh, **sizes).compile()
+class Said(NamedTuple):
+  """One completion."""
+  text: str  # special tokens left out
+  ids: np.ndarray  # int32, all that were sampled
+  finish: str  # 'stop', or 'length' where it was cut off
+  logps: np.ndarray | None  # float32 [n], nats, the model's own, at temperature 1; None where nobody hears them
+  top_ids: np.ndarray | None  # int32 [n, k], the likeliest tokens at each place, the largest first
+  top_logps: np.ndarray | None
+
+
+class _Open:
+  """A request on its way."""
+
+  def __init__(self, ask: Ask, limit: int):
+    self.ask, self.limit = ask, limit
+    self.parts: list[list[continuous.Said]] = [[] for _ in range(ask.samples)]
+    self.left = ask.samples
 
 
 class Asker:
-  """A model that is asked by token ids."""
+  """A model that is asked by token ids. Not for several threads: see Service."""
 
   def __init__(self, model: api.Model, *, slots: int = SLOTS, seed: int = 0):
     """slots: completions decoded at a time. seed: of all that is asked without one.
@@ -58,18 +72,22 @@ class Asker:
       if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UserError(f'{name}={value!r}: wants a whole number of at least {least}')
     self.model, self._slots, self._seed = model, slots, seed
-    self._eos = prompts.eos_ids(model.tokenizer, model.template)
+    self._sampler, self._running = None, None
     self._times: dict[int, int] = {}  # samples that each prompt has had
+    self._open: dict[int, _Open] = {}
+    self._of: dict[int, tuple[int, int]] = {}  # name of a completion -> request, sample
+    self._tickets, self._names = itertools.count(), itertools.count()
+    self._waiting: list[int] = []  # requests that are longer than the sampler's rows
     self._told = set()
 
-  def room(self, ask: Ask) -> int:
+  def limit(self, ask: Ask) -> int:
     """Tokens that an answer may have: max_tokens, or what the model has positions for.
 
     Raises:
       UserError: the prompt alone fills the model, or a number cannot be.
     """
     positions, length = self.model.config.max_length, len(ask.prompt)
-    for name, value, least in (('samples', ask.samples, 1), ('temperature', ask.temperature, 0), ('top_k', ask.top_k, 0),
+    for name, value, least in (('samples', ask.samples, 1), ('temperature', ask.temperature, 0),
                                ('max_tokens', 1 if ask.max_tokens is None else ask.max_tokens, 1)):
       if value < least:
         raise UserError(f'{name}={value} must be at least {least}')
@@ -78,59 +96,128 @@ class Asker:
     if not length or length >= positions:
       raise UserError(f'a prompt has {length} tokens, the model {positions} positions: shorten it')
     left = positions - length
-    if ask.max_tokens is not None and ask.max_tokens > left:
-      self._say_once('room', 'max_tokens=%d behind a prompt of %d tokens exceed the %d positions: answers end there',
-                     ask.max_tokens, length, positions)
-    return min(ask.max_tokens or left, left)
+    if ask.max_tokens is not None and ask.max_tokens > left and 'room' not in self._told:
+      self._told.add('room')
+      log.warning('max_tokens=%d behind a prompt of %d tokens exceed the %d positions: answers end there',
+                  ask.max_tokens, length, positions)
+    return min(ask.max_tokens or MOST, left)
 
-  def __call__(self, asks: Sequence[Ask]) -> Iterator[tuple[int, list[api.Sample]]]:
-    """(number of an ask, its samples), in the order in which they end, those sampled alike one after the other.
+  # --- at any time
+
+  @property
+  def busy(self) -> bool:
+    return bool(self._open)
+
+  def add(self, ask: Ask) -> int:
+    """A ticket for an answer that begins with the next step that has a row for it.
 
     Raises:
-      UserError: as `room`; nothing is sampled then.
+      UserError: as `limit`.
     """
-    limits = [self.room(ask) for ask in asks]
-    alike: dict[tuple, list[int]] = {}
-    for i, ask in enumerate(asks):
-      alike.setdefault((float(ask.temperature), float(ask.top_p), ask.top_k), []).append(i)
-    if any(ask.stop for ask in asks):
-      self._say_once('stop', 'texts that end an answer are looked for when it has ended: rows go on to max_tokens')
-    for (temperature, top_p, top_k), numbers in alike.items():
-      yield from self._alike(numbers, asks, limits, temperature=temperature, top_p=top_p, top_k=top_k)
+    found, ticket = _Open(ask, self.limit(ask)), next(self._tickets)
+    self._open[ticket] = found
+    if self._sampler is None or self._waiting or len(ask.prompt) + found.limit > self._sampler.length:
+      self._waiting.append(ticket)
+    else:
+      self._begin(ticket)
+    return ticket
 
-  def _alike(self, numbers, asks, limits, **choice) -> Iterator[tuple[int, list[api.Sample]]]:
-    model, positions = self.model, self.model.config.max_length
-    module, weights = model.served()
-    up = lambda n, least: min(max(1 << (n - 1).bit_length(), least), positions)  # few sizes, so few programs
-    sampler = _sampler(
-        module, model.mesh, slots=self._slots, samples=1, max_prompt=up(max(len(asks[i].prompt) for i in numbers), 16),
-        max_tokens=up(max(limits[i] for i in numbers), 16), eos_ids=self._eos, pad_id=model.tokenizer.pad_id, **choice)
-    requests = [Request(i, np.asarray(asks[i].prompt, np.int32), self._numbers(asks[i]),
-                        limits=(limits[i],) * asks[i].samples) for i in numbers]
-    key = common.key(self._seed, 'harness')
-    for finished in sampler(weights(), requests, key):
-      texts = model.tokenizer.decode_batch([c.tokens for c in finished.completions])
-      yield finished.group, [self._sample(text, c, asks[finished.group].stop)
-                             for text, c in zip(texts, finished.completions)]
+  def cancel(self, ticket: int) -> None:
+    """Nobody waits for it any longer: its rows are free."""
+    if self._open.pop(ticket, None) is None:
+      return
+    names = {name for name, (owner, _) in self._of.items() if owner == ticket}
+    for name in names:
+      del self._of[name]
+    if ticket in self._waiting:
+      self._waiting.remove(ticket)
+    if names:
+      self._running.cancel(names)
 
-  def _sample(self, text: str, completion, stop) -> api.Sample:
-    kept = until(text, stop)
-    finish = 'stop' if completion.stopped or len(kept) < len(text) else 'length'
-    return api.Sample(kept, completion.tokens, completion.logps, finish)
+  def step(self) -> list[tuple[int, list[Said]]]:
+    """A chunk of tokens for all that run; the answers whose last sample has ended with it, by their tickets."""
+    if self._waiting and not (self._running and self._running.busy):
+      self._lengthen()
+    ended = []
+    for said in self._running.step() if self._running else ():
+      ticket, sample = self._of.get(said.name, (None, None))
+      if ticket is None:
+        continue
+      request = self._open[ticket]
+      request.parts[sample].append(said)
+      if not said.done and not self._stopped(request, sample):
+        continue
+      if not said.done:
+        self._running.cancel({said.name})
+      del self._of[said.name]
+      request.left -= 1
+      if not request.left:
+        del self._open[ticket]
+        ended.append((ticket, [self._said(request.ask, parts) for parts in request.parts]))
+    return ended
 
-  def _numbers(self, ask: Ask) -> tuple[int, ...]:
-    """Of the samples, which their randomness comes from: a prompt asked again goes on where it was."""
+  def __call__(self, asks: Sequence[Ask]) -> Iterator[tuple[int, list[Said]]]:
+    """(number of an ask, its samples), in the order in which they end.
+
+    Raises:
+      UserError: as `limit`; nothing is sampled then.
+    """
+    for ask in asks:
+      self.limit(ask)
+    numbers = {self.add(ask): number for number, ask in enumerate(asks)}
+    while numbers:
+      for ticket, samples in self.step():
+        yield numbers.pop(ticket), samples
+
+  # --- rows
+
+  def _lengthen(self) -> None:
+    """Rows as long as what waits, a power of two, so that few samplers are compiled; then it begins."""
+    model = self.model
+    longest = max(len(self._open[t].ask.prompt) + self._open[t].limit for t in self._waiting)
+    if self._sampler is None or longest > self._sampler.length:
+      length = min(max(1 << (longest - 1).bit_length(), _LEAST), model.config.max_length)
+      module, weights = model.served()
+      with terminal.doing(f'compiling the sampler, rows of {length} tokens'):
+        self._running = None
+        self._sampler = continuous.Sampler(
+            module, model.mesh, slots=self._slots, length=length, pad_id=model.tokenizer.pad_id,
+            eos_ids=prompts.eos_ids(model.tokenizer, model.template)).compile()
+      self._running = continuous.Running(self._sampler, weights())
+    tickets, self._waiting = self._waiting, []
+    for ticket in tickets:
+      self._begin(ticket)
+
+  def _begin(self, ticket: int) -> None:
+    """A prompt that is asked again goes on where it was: its samples are those of one group, one after the other."""
+    request = self._open[ticket]
+    ask, ids = request.ask, np.asarray(request.ask.prompt, np.int32)
     seed = self._seed if ask.seed is None else ask.seed
-    digest = hashlib.sha256(f'{seed} '.encode() + np.asarray(ask.prompt, np.int32).tobytes()).digest()
-    first = int.from_bytes(digest[:4], 'little') & 0x7FFFFFFF
-    before = self._times.get(first, 0)
-    self._times[first] = before + ask.samples
-    return tuple((first + before + k) & 0x7FFFFFFF for k in range(ask.samples))
+    own = int.from_bytes(hashlib.sha256(f'{seed} '.encode() + ids.tobytes()).digest()[:8], 'little')
+    before = self._times.get(own, 0)
+    self._times[own] = before + ask.samples
+    names = [next(self._names) for _ in range(ask.samples)]
+    self._of.update((name, (ticket, sample)) for sample, name in enumerate(names))
+    self._running.add([continuous.Ask(name, ids, own, before + sample, request.limit, float(ask.temperature),
+                                      float(ask.top_p), ask.heard) for sample, name in enumerate(names)])
 
-  def _say_once(self, what: str, *line) -> None:
-    if what not in self._told:
-      self._told.add(what)
-      log.warning(*line)
+  def _stopped(self, request: _Open, sample: int) -> bool:
+    """Whether a text that ends it has been said: so that its row is free at once; `_said` cuts the text itself."""
+    if not request.ask.stop:
+      return False
+    parts = request.parts[sample]
+    new, ids = len(parts[-1].tokens), np.concatenate([part.tokens for part in parts])
+    window = new + 4 * max(map(len, request.ask.stop))  # a character has up to four tokens
+    text = self.model.tokenizer.decode(ids[-window:])
+    return any(stop and stop in text for stop in request.ask.stop)
+
+  def _said(self, ask: Ask, parts: list[continuous.Said]) -> Said:
+    join = lambda name: np.concatenate([getattr(part, name) for part in parts]) if ask.heard else None
+    ids = np.concatenate([part.tokens for part in parts])
+    whole = self.model.tokenizer.decode(ids)
+    text = until(whole, ask.stop)
+    stopped = len(text) < len(whole) or int(ids[-1]) in self._sampler.eos_ids
+    return Said(text, ids, 'stop' if stopped else 'length', join('logps'), join('top_ids'), join('top_logps'))
 
 
 def until(text: str, stop: Sequence[str]) -> str:
@@ -139,18 +226,29 @@ def until(text: str, stop: Sequence[str]) -> str:
 
 
 class Service:
-  """Asks of many callers, gathered while the last ones are answered; one thread asks the model."""
+  """An Asker for many callers: one thread asks the model, and hears of more between two chunks."""
 
   def __init__(self, asker: Asker, wait: float = WAIT):
-    self._asker, self._wait = asker, wait
+    self._asker, self._wait, self._done = asker, wait, {}
     self._queue: queue.SimpleQueue = queue.SimpleQueue()
+    self._keys = itertools.count()
     self._thread = threading.Thread(target=self._work, name='r1jax asks', daemon=True)
     self._thread.start()
 
-  def submit(self, ask: Ask, done: Callable[[list[api.Sample] | Exception], None]) -> None:
-    """done is called in the thread, with the samples or with why there are none."""
-    self._asker.room(ask)  # the caller's own mistake is not that of others
-    self._queue.put((ask, done))
+  def submit(self, ask: Ask, done: Callable[[list[Said] | Exception], None]) -> int:
+    """done is called in the thread, with the samples or with why there are none; what `release` takes.
+
+    Raises:
+      UserError: as Asker.limit, here and now.
+    """
+    self._asker.limit(ask)
+    key = next(self._keys)
+    self._queue.put((key, ask, done))
+    return key
+
+  def release(self, key: int) -> None:
+    """Nobody waits for it any longer."""
+    self._queue.put((key, None, None))
 
   def close(self) -> None:
     """What has been asked is answered before."""
@@ -158,23 +256,34 @@ class Service:
     self._thread.join()
 
   def _work(self) -> None:
-    while (first := self._queue.get()) is not None:
-      waiting, more = [first], True
-      while more:
-        try:
-          waiting.append(self._queue.get(timeout=self._wait))
-          more = waiting[-1] is not None
-        except queue.Empty:
-          break
-      if waiting[-1] is None:
-        self._queue.put(waiting.pop())
-      self._answer(waiting)
-
-  def _answer(self, waiting) -> None:
-    left = dict(enumerate(waiting))
-    try:
-      for i, samples in self._asker([ask for ask, _ in waiting]):
-        left.pop(i)[1](samples)
-    except Exception as e:  # pylint: disable=broad-except  the thread serves those that come later
-      for _, done in left.values():
-        done(e)
+    tickets, closing = {}, False
+    while not closing or self._asker.busy:
+      try:
+        if not self._asker.busy:
+          heard = [self._queue.get()]
+          time.sleep(self._wait)
+        else:
+          heard = []
+        while not self._queue.empty():
+          heard.append(self._queue.get())
+        for one in heard:
+          if one is None:
+            closing = True
+          elif one[1] is None:
+            if one[0] in tickets:
+              ticket = tickets.pop(one[0])
+              self._asker.cancel(ticket)
+              self._done.pop(ticket, None)
+          else:
+            tickets[one[0]] = ticket = self._asker.add(one[1])
+            self._done[ticket] = (one[0], one[2])
+        for ticket, samples in self._asker.step():
+          key, done = self._done.pop(ticket)
+          del tickets[key]
+          done(samples)
+      except Exception as e:  # pylint: disable=broad-except  whatever it is, who waits must hear of it
+        log.error('the model cannot be asked: %s: %s', type(e).__name__, e)
+        for ticket, (key, done) in list(self._done.items()):
+          self._asker.cancel(ticket)
+          done(e)
+        self._done, tickets = {}, {}

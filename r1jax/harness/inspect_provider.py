@@ -11,7 +11,7 @@ import anyio.from_thread
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import (ChatCompletionChoice, ChatMessage, ChatMessageAssistant, ContentReasoning, ContentText,
                               GenerateConfig, Logprob, Logprobs, ModelAPI, ModelInfo, ModelOutput, ModelUsage,
-                              set_model_info)
+                              TopLogprob, set_model_info)
 
 from r1jax import api
 from r1jax.data import prompts
@@ -21,7 +21,7 @@ from r1jax.harness import messages
 
 CONNECTIONS = 1024  # calls that wait at a time; slots say how many are answered at a time
 # Of GenerateConfig, what changes an answer and is not to be had here.
-_OTHERS = ('frequency_penalty', 'presence_penalty', 'logit_bias', 'best_of', 'top_logprobs', 'prompt_logprobs',
+_OTHERS = ('top_k', 'frequency_penalty', 'presence_penalty', 'logit_bias', 'best_of', 'prompt_logprobs',
            'response_schema', 'modalities')
 
 
@@ -92,9 +92,9 @@ class R1JaxAPI(ModelAPI):
       return ModelOutput.from_content(self.model_name, '', 'model_length',
                                       error=f'a prompt of {length} tokens, the model has {positions} positions')
     samples = await self._answered(ask)
-    said = sum(sample.tokens for sample in samples)
+    said = sum(len(sample.ids) for sample in samples)
     return ModelOutput(
-        model=self.model_name, choices=[self._choice(sample, ask, bool(config.logprobs)) for sample in samples],
+        model=self.model_name, choices=[self._choice(sample, ask, config) for sample in samples],
         usage=ModelUsage(input_tokens=length, output_tokens=said, total_tokens=length + said,
                          reasoning_tokens=sum(len(self._model.tokenizer.encode(self._apart(s)[0])) for s in samples)))
 
@@ -108,10 +108,10 @@ class R1JaxAPI(ModelAPI):
     return asking.Ask(
         self._model.tokenizer.encode_prompt(messages.text(self._model, talk, turns=self._turns)),
         samples=default(config.num_choices, 1), max_tokens=config.max_tokens, seed=config.seed,
-        temperature=default(config.temperature, 1.0), top_p=default(config.top_p, 1.0), top_k=config.top_k or 0,
-        stop=tuple(config.stop_seqs or ()))
+        temperature=default(config.temperature, 1.0), top_p=default(config.top_p, 1.0),
+        stop=tuple(config.stop_seqs or ()), heard=bool(config.logprobs))
 
-  async def _answered(self, ask: asking.Ask) -> list[api.Sample]:
+  async def _answered(self, ask: asking.Ask) -> list[asking.Said]:
     """The caller waits in its event loop, the model is asked in a thread."""
     done, found, token = anyio.Event(), [], anyio.lowlevel.current_token()
 
@@ -123,28 +123,34 @@ class R1JaxAPI(ModelAPI):
         pass
 
     with one_line():
-      self._service.submit(ask, tell)
-    await done.wait()
+      key = self._service.submit(ask, tell)
+    try:
+      await done.wait()
+    except BaseException:  # cancelled: a limit of time, or the end of the evaluation
+      self._service.release(key)
+      raise
     if isinstance(found[0], Exception):
       raise found[0]
     return found[0]
 
-  def _choice(self, sample: api.Sample, ask: asking.Ask, logprobs: bool) -> ChatCompletionChoice:
+  def _choice(self, sample: asking.Said, ask: asking.Ask, config: GenerateConfig) -> ChatCompletionChoice:
     reasoning, answer = self._apart(sample)
     content = [ContentReasoning(reasoning=reasoning), ContentText(text=answer)] if reasoning else answer
-    cut = sample.tokens == self._model.config.max_length - len(ask.prompt)
+    cut = len(sample.ids) == self._model.config.max_length - len(ask.prompt)
     return ChatCompletionChoice(
         message=ChatMessageAssistant(content=content, model=self.model_name, source='generate'),
         stop_reason='stop' if sample.finish == 'stop' else 'model_length' if cut else 'max_tokens',
-        logprobs=self._logprobs(sample) if logprobs else None)
+        logprobs=self._logprobs(sample, config.top_logprobs or 0) if ask.heard else None)
 
-  def _logprobs(self, sample: api.Sample) -> Logprobs:
-    """Of the distribution sampled from, a token each; at temperature 0 they are 0."""
-    piece = self._model.tokenizer.piece
-    return Logprobs(content=[Logprob(token=str(piece(int(i))), logprob=float(p))
-                             for i, p in zip(sample.ids, sample.logps)])
+  def _logprobs(self, sample: asking.Said, most: int) -> Logprobs:
+    """The model's own, a token each, whatever temperature it was sampled at; with the `most` likeliest beside it."""
+    piece = lambda i: str(self._model.tokenizer.piece(int(i)))
+    return Logprobs(content=[
+        Logprob(token=piece(i), logprob=float(p), top_logprobs=[
+            TopLogprob(token=piece(j), logprob=float(q)) for j, q in zip(ids[:most], logps)] or None)
+        for i, p, ids, logps in zip(sample.ids, sample.logps, sample.top_ids, sample.top_logps)])
 
-  def _apart(self, sample: api.Sample) -> tuple[str, str]:
+  def _apart(self, sample: asking.Said) -> tuple[str, str]:
     return messages.apart(self._model, sample.text) if self._split else ('', self._model.prefill + sample.text)
 
   def _text(self, message: ChatMessage) -> str:

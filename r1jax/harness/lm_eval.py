@@ -35,7 +35,7 @@ except ImportError as e:
 
 log = logging.getLogger('r1jax')
 
-_SAMPLING = {'temperature', 'top_p', 'top_k', 'do_sample', 'until', 'max_gen_toks'}  # of a task's generation_kwargs
+_SAMPLING = {'temperature', 'top_p', 'do_sample', 'until', 'max_gen_toks'}  # of a task's generation_kwargs
 
 
 class R1JaxLM(lm.TemplateLM):
@@ -187,8 +187,7 @@ class R1JaxLM(lm.TemplateLM):
     # Reasoning may hold a text that ends an answer: what stands behind it is cut alone.
     stop = () if self._think_end else tuple(found['until'])
     ask = asking.Ask(prompt, max_tokens=most, temperature=found.get('temperature', 1.0) if sampled else 0.0,
-                     top_p=found.get('top_p', 1.0) if sampled else 1.0, top_k=found.get('top_k', 0) if sampled else 0,
-                     stop=stop)
+                     top_p=found.get('top_p', 1.0) if sampled else 1.0, stop=stop)
     return ask, found['until']
 
 
