@@ -396,8 +396,6 @@ def test_reasoning_is_cut_before_a_stop_is_looked_for(place, model, ours, questi
   assert said == '<answer'
 
 
-# --- the requests that others send
-
 def test_lm_evals_own_model_says_the_same(tmp_path):
   """The tiny base through lm-eval's transformers and through ours: likelihoods, greedy or not, whole texts, answers."""
   pytest.importorskip('lm_eval', reason='lm-eval is not installed: extra lm-eval')
@@ -419,3 +417,65 @@ def test_lm_evals_own_model_says_the_same(tmp_path):
       theirs.loglikelihood_rolling(requests(*texts)), rel=1e-5)
   asks = [(start, {'until': until, 'max_gen_toks': 16, 'do_sample': False}) for until in ([], ['</think>'], ['18', '19'])]
   assert mine.generate_until(requests(*asks)) == theirs.generate_until(requests(*asks))
+
+
+# --- what others send to the endpoint, and what it makes of it
+
+TALK = [{'role': 'system', 'content': 'You are a helpful assistant.'}, {'role': 'user', 'content': 'a'}]
+ASKED = [{'role': 'user', 'content': 'a'}]
+
+# First requests, built from the sources named in docs/harnesses.md; what each wants of the endpoint.
+FIRST = {
+    'agentless': ({'model': 'tiny', 'max_tokens': 300, 'temperature': 0, 'n': 1, 'messages': TALK},
+                  dict(n=1, temperature=0.0, max_tokens=300)),
+    'agentless, repair': ({'model': 'tiny', 'max_tokens': 1024, 'temperature': 0.8, 'n': 9, 'messages': TALK},
+                          dict(n=9, temperature=0.8)),
+    'aider': ({'model': 'tiny', 'messages': [*TALK, {'role': 'assistant', 'content': 'b'}, ASKED[0]], 'stream': True,
+               'temperature': 0}, dict(stream=True, temperature=0.0, max_tokens=None)),
+    'alpaca_eval': ({'model': 'tiny', 'messages': ASKED, 'n': 1, 'max_tokens': 8192, 'top_p': 1.0, 'temperature': 0.6},
+                    dict(max_tokens=8192, top_p=1.0, temperature=0.6)),
+    'arena-hard': ({'model': 'tiny', 'messages': ASKED, 'max_tokens': 32768}, dict(max_tokens=32768, temperature=1.0)),
+    'LiveCodeBench': ({'model': 'tiny', 'messages': TALK, 'temperature': 0.6, 'max_tokens': 32768, 'top_p': 0.95,
+                       'frequency_penalty': 0, 'presence_penalty': 0, 'n': 16},
+                      dict(n=16, temperature=0.6, top_p=0.95, max_tokens=32768)),
+}
+
+
+@pytest.mark.parametrize('name', FIRST)
+def test_first_requests_are_understood(name):
+  protocol = pytest.importorskip('r1jax.serve.protocol', reason='there is no endpoint')
+  body, wanted = FIRST[name]
+  wish = protocol.parse(protocol.loads(json.dumps(body).encode()), chat=True)
+  assert {key: getattr(wish, key) for key in wanted} == wanted
+  assert wish.messages == body['messages'] and wish.model == 'tiny'
+
+
+def test_a_request_for_what_nobody_does_is_refused():
+  protocol = pytest.importorskip('r1jax.serve.protocol', reason='there is no endpoint')
+  body = {**FIRST['LiveCodeBench'][0], 'frequency_penalty': 0.5}
+  with pytest.raises(protocol.Refused, match='frequency_penalty'):
+    protocol.parse(body, chat=True)
+
+
+def test_the_endpoint_says_what_evaluate_says(model, questions, ours):
+  """64 requests at once through the openai client, reasoning apart: the same texts, the same pass@1."""
+  openai = pytest.importorskip('openai', reason='openai is not installed: extra test')
+  pytest.importorskip('uvicorn', reason='uvicorn is not installed: extra serve')
+  serving = pytest.importorskip('serving', reason='there is no endpoint')
+  from concurrent import futures
+  with open(questions, encoding='utf-8') as f:
+    rows = [json.loads(line) for line in f]
+  with serving.serving(model, slots=SLOTS, queue=64, length=256) as running:
+    client = openai.OpenAI(base_url=f'http://127.0.0.1:{running.port}/v1', api_key='none', max_retries=0)
+
+    def ask(row):
+      said = client.chat.completions.create(model='tiny', messages=[{'role': 'user', 'content': row['question']}],
+                                            temperature=0, max_tokens=MOST).choices[0].message
+      reasoning = getattr(said, 'reasoning_content', None)
+      text = f'<think>{reasoning}</think>{said.content}' if reasoning else said.content or ''
+      return r1jax.score('math', text, {'answer': row['answer'], 'answer_type': 'int'}).value
+
+    with futures.ThreadPoolExecutor(32) as pool:
+      found = list(pool.map(ask, rows))
+  assert np.mean(found) == pytest.approx(ours[0], abs=1e-12)
+  assert found == [float(correct) for _, correct in ours[1]]

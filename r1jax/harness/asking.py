@@ -4,6 +4,7 @@ Over engine/continuous.py: a request joins those that run, each with its own tem
 prompt's k-th sample says depends on the seed and the prompt alone, not on what is asked beside it nor in which order.
 """
 
+import functools
 import hashlib
 import itertools
 import logging
@@ -57,6 +58,13 @@ class _Open:
     self.ask, self.limit = ask, limit
     self.parts: list[list[continuous.Said]] = [[] for _ in range(ask.samples)]
     self.left = ask.samples
+
+
+@functools.lru_cache(maxsize=2)
+def _sampler(module, mesh, **sizes) -> continuous.Sampler:
+  """Compiled once for all checkpoints of one size."""
+  with terminal.doing(f'compiling the sampler, rows of {sizes["length"]} tokens'):
+    return continuous.Sampler(module, mesh, **sizes).compile()
 
 
 class Asker:
@@ -178,11 +186,9 @@ class Asker:
     if self._sampler is None or longest > self._sampler.length:
       length = min(max(1 << (longest - 1).bit_length(), _LEAST), model.config.max_length)
       module, weights = model.served()
-      with terminal.doing(f'compiling the sampler, rows of {length} tokens'):
-        self._running = None
-        self._sampler = continuous.Sampler(
-            module, model.mesh, slots=self._slots, length=length, pad_id=model.tokenizer.pad_id,
-            eos_ids=prompts.eos_ids(model.tokenizer, model.template)).compile()
+      self._running = None
+      self._sampler = _sampler(module, model.mesh, slots=self._slots, length=length, pad_id=model.tokenizer.pad_id,
+                               eos_ids=prompts.eos_ids(model.tokenizer, model.template))
       self._running = continuous.Running(self._sampler, weights())
     tickets, self._waiting = self._waiting, []
     for ticket in tickets:
