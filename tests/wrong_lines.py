@@ -92,6 +92,10 @@ r1jax evaluate --checkpoint=missing --tasks=chain_sum --workdir=w --samples=x
 r1jax evaluate --checkpoint=missing --tasks=chain_sum --workdir=w --mesh=fspd=2
 r1jax evaluate --checkpoint=missing --tasks=chain_sum --workdir=w --dtype=fp8
 r1jax evaluate --checkpoint=gs://b/c --tasks=chain_sum --workdir=w
+r1jax serve
+r1jax serve --checkpoint=missing --port=0
+r1jax serve --checkpoint=tiny-base --port=70000
+r1jax serve --checkpoint=tiny-base --queue=-1
 r1jax convert
 r1jax convert transmute
 r1jax convert import --out=w

@@ -9,6 +9,7 @@
 Exit codes: 0, 2 a user's mistake (one line on stderr), 143 asked to stop by SIGTERM, 130 by Ctrl-C (twice: at once).
 """
 
+import importlib
 import logging
 import os
 import re
@@ -66,22 +67,21 @@ def _check(a) -> None:
       raise UserError(f'--{flag}={getattr(a, flag)} must be at least {least}')
   if a.port > 65535:
     raise UserError(f'--port={a.port} must be at most 65535')
-  try:
-    import prometheus_client  # noqa: F401  # pylint: disable=unused-import
-    import starlette  # noqa: F401  # pylint: disable=unused-import
-    import uvicorn  # noqa: F401  # pylint: disable=unused-import
-  except ImportError as e:
-    raise UserError(f"r1jax serve needs {e.name}: pip install 'r1jax[serve]'") from e
+  for package in ('starlette', 'uvicorn', 'prometheus_client'):
+    try:
+      importlib.import_module(package)
+    except ImportError as e:
+      raise UserError(f"r1jax serve needs {package}: pip install 'r1jax[serve]'") from e
 
 
 def _bind(host: str, port: int) -> socket.socket:
-  """A socket of that address, before anything expensive; nobody is listened to yet."""
+  """A socket of that address, before anything expensive; who asks before the model is there waits for it."""
   try:
     family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     sock = socket.socket(family, kind, proto)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(address)
-    # Two may be bound to a port that neither listens on: the second is told now, not behind all that compiling.
+    # Without it two may be bound to one port, and the second would be told behind all its compiling.
     sock.listen(128)
     return sock
   except OSError as e:

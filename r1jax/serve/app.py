@@ -22,6 +22,7 @@ from r1jax.serve.protocol import Refused
 from r1jax.serve.service import Delta, Job, Service
 
 _LONG = 1 << 14  # bytes of a body that is read and tokenised off the event loop
+_READ = 16  # times the limit: so much of a body is read away, as many clients hear of no answer while they still send
 _GONE = 499  # a client that has hung up hears nothing; the status is for the metrics
 
 
@@ -68,7 +69,8 @@ class App:
                 get('/v1/models', self._models), get('/v1/models/{name:path}', self._model),
                 Route('/v1/chat/completions', self._chat, methods=['POST']),
                 Route('/v1/completions', self._completions, methods=['POST'])],
-        exception_handlers={Refused: lambda _, e: _refusal(e), HTTPException: self._http_error})
+        exception_handlers={Refused: lambda _, e: _refusal(e), HTTPException: self._http_error,
+                            Exception: lambda *_: _refusal(Refused(500, 'a fault of the server: see its log'))})
     self._paths = {route.path for route in self.starlette.routes}
 
   async def __call__(self, scope, receive, send):
@@ -138,16 +140,19 @@ class App:
 
   async def _body(self, request: Request) -> bytes:
     length = request.headers.get('content-length', '')
-    said, body = int(length) if length.isdigit() else 0, bytearray()
-    refused = Refused(413, f'the body has more than {self._max_body} bytes, the limit of this server',
-                      code='body_too_large')
-    if said > self._max_body:
-      raise refused
-    async for part in request.stream():
-      body += part
-      if len(body) > self._max_body:
-        raise refused
-    return bytes(body)
+    read, body = 0, bytearray()
+    most = _READ * self._max_body
+    if not (length.isdigit() and int(length) > most):
+      async for part in request.stream():
+        read += len(part)
+        if read <= self._max_body:
+          body += part
+        elif read > most:
+          break
+      if read <= self._max_body:
+        return bytes(body)
+    raise Refused(413, f'the body has more than {self._max_body} bytes, the limit of this server',
+                  code='body_too_large')
 
   async def _chat(self, request: Request) -> Response:
     return await self._answer(request, chat=True)

@@ -140,6 +140,7 @@ def _stream_options() -> Field:
 
 
 _ROLES = ('system', 'developer', 'user', 'assistant')
+_DROPPED = ('name', 'reasoning_content')  # of a message; templates leave the reasoning of earlier turns out
 
 
 def _content(value) -> str:
@@ -161,7 +162,8 @@ def _messages() -> Field:
       try:
         if not isinstance(message, dict) or message.get('role') not in _ROLES:
           raise ValueError(f'wants a role of {", ".join(_ROLES)}')
-        if other := sorted(key for key, given in message.items() if key not in ('role', 'content', 'name') and given):
+        known = ('role', 'content', *_DROPPED)
+        if other := sorted(key for key, given in message.items() if given and key not in known):
           raise ValueError(f'has {_shown(other[0])}, which is not supported')
         role = 'system' if message['role'] == 'developer' else message['role']
         out.append({'role': role, 'content': _content(message.get('content'))})
@@ -173,7 +175,7 @@ def _messages() -> Field:
   part = {'type': 'object', 'properties': {'type': {'const': 'text'}, 'text': {'type': 'string'}},
           'required': ['type', 'text']}
   message = {'type': 'object', 'required': ['role', 'content'], 'additionalProperties': False,
-             'properties': {'role': {'enum': list(_ROLES)}, 'name': {'type': 'string'},
+             'properties': {'role': {'enum': list(_ROLES)}, **{name: {'type': 'string'} for name in _DROPPED},
                             'content': {'anyOf': [{'type': 'string'}, {'type': 'array', 'items': part}]}}}
   return Field(read, {'type': 'array', 'minItems': 1, 'items': message})
 

@@ -74,6 +74,7 @@ class Server(uvicorn.Server):
     super().__init__(uvicorn.Config(app, lifespan='off', log_config=None, access_log=False, server_header=False,
                                     timeout_keep_alive=65, timeout_graceful_shutdown=int(grace) + 3))
     self._service, self._grace, self._said, self.by = service, grace, said, None
+    self.loop: asyncio.AbstractEventLoop | None = None  # once it runs
 
   @contextlib.contextmanager
   def capture_signals(self):
@@ -99,6 +100,7 @@ class Server(uvicorn.Server):
 
   async def startup(self, sockets=None) -> None:
     sys.setswitchinterval(_SWITCH)
+    self.loop = asyncio.get_running_loop()
     self._service.start()
     await super().startup(sockets)
     if self._said:
@@ -125,11 +127,14 @@ def run(a, sock: socket.socket, *, mesh: dict[str, int], key: str) -> int:
   Raises:
     UserError: no such checkpoint, or sizes that do not go together.
   """
+  with contextlib.suppress(ValueError):  # not the main thread
+    # Until it serves: the process ends as others do, and what was imported to a temporary directory goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
   hosts.join()
   if jax.process_count() > 1:
     raise UserError('r1jax serve runs in one process: one for each host, each with devices of its own')
   model = api.load(a.checkpoint, template=a.template or None, mesh=mesh, dtype=a.dtype or None)
-  name = a.name or os.path.basename(os.path.normpath(a.checkpoint))
+  name = a.name or os.path.basename(os.path.abspath(a.checkpoint))
   app, service = build(model, name=name, slots=a.slots, queue=a.queue, length=a.max_length, reasoning=a.reasoning,
                        key=key, max_body=a.max_body)
   host, port = sock.getsockname()[:2]

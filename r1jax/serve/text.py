@@ -41,11 +41,12 @@ class Decoder:
 
 def _held(text: str, marks) -> int:
   """How many characters at the end of a text may be the beginning of one of `marks`."""
-  return max((n for mark in marks for n in range(1, min(len(mark), len(text) + 1)) if text.endswith(mark[:n])), default=0)
+  beginnings = ((n, mark[:n]) for mark in marks for n in range(1, min(len(mark), len(text) + 1)))
+  return max((n for n, beginning in beginnings if text.endswith(beginning)), default=0)
 
 
 class Stop:
-  """Text up to the first of some strings, which is not shown itself."""
+  """Text up to the first of some strings that is whole, which is not shown itself."""
 
   def __init__(self, strings: tuple[str, ...]):
     self._strings, self._pending, self.hit = strings, '', False
@@ -55,10 +56,10 @@ class Stop:
     if not self._strings or self.hit:
       return '' if self.hit else text
     text = self._pending + text
-    places = [at for at in (text.find(string) for string in self._strings) if at >= 0]
-    self.hit = bool(places)
-    shown = min(places) if places else len(text) - (0 if last else _held(text, self._strings))
-    self._pending = '' if places or last else text[shown:]
+    found = [(text.find(string) + len(string), text.find(string)) for string in self._strings if string in text]
+    self.hit = bool(found)
+    shown = min(found)[1] if found else len(text) - (0 if last else _held(text, self._strings))
+    self._pending = '' if found or last else text[shown:]
     return text[:shown]
 
 
