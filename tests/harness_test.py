@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import types
 
 import numpy as np
 import pytest
@@ -107,6 +109,38 @@ def test_one_callers_fault_is_not_anothers(model):
   assert sorted(found) == list(range(6)) and all(len(samples) == 1 for samples in found.values())
 
 
+def test_who_waits_no_longer_gives_its_rows_back(model):
+  asker = asking.Asker(model, slots=SLOTS)
+  gone = asker.add(asking.Ask(asked(model, 1), samples=3, max_tokens=64))
+  stays = asker.add(asking.Ask(asked(model, 2), max_tokens=8, temperature=0))
+  found = list(asker.step())
+  asker.cancel(gone)
+  asker.cancel(gone)
+  while asker.busy:
+    found += asker.step()
+  assert [ticket for ticket, _ in found] == [stays] and not asker._running.busy
+  waits = asker.add(asking.Ask(asked(model, 3), max_tokens=64))
+  asker.cancel(waits)
+  assert not asker.busy and not asker.step()
+
+
+def test_an_answer_that_is_stopped_frees_its_row(model):
+  """Decoding ends where the text is found, not at max_tokens."""
+  ask = asking.Ask(asked(model, 5), max_tokens=100, temperature=0)
+  whole = next(asking.Asker(model, slots=SLOTS)([ask]))[1][0]
+  stopped = next(asking.Asker(model, slots=SLOTS)([ask._replace(stop=(whole.text[2:5],))]))[1][0]
+  assert stopped.text == whole.text[:whole.text.find(whole.text[2:5])]
+  assert len(stopped.ids) <= 32 or len(stopped.ids) < len(whole.ids)
+
+
+def test_log_probabilities_are_the_models_own(model):
+  """At temperature 1 whatever it is sampled at, and the sampled token's rank among the likeliest."""
+  said = next(asking.Asker(model, slots=SLOTS)([asking.Ask(asked(model, 5), max_tokens=8, temperature=0, heard=True)]))[1][0]
+  likely, = likelihood.Scorer(model)([(asked(model, 5), said.ids)])
+  np.testing.assert_allclose(said.logps, likely.logps, atol=2e-4)
+  assert (said.top_ids[:, 0] == said.ids).all() and (np.diff(said.top_logps, axis=1) <= 0).all()
+
+
 def test_likelihoods_are_the_models(model):
   """Those of Model.logps, whatever is scored beside, in batches of any size; greedy where no token is likelier."""
   pairs = [(asked(model, n), model.tokenizer.encode(text)) for n in (3, 14, 3, 159) for text in
@@ -144,6 +178,20 @@ def test_talks_are_prompts(model):
   assert messages.text(model, [turn('user', 'a')]) == prompts.render('r1_zero', 'a', PREFILL)
   joined = messages.text(model, [turn('system', 's'), turn('user', 'a')], turns='join')
   assert joined == prompts.render('r1_zero', 's\n\na', PREFILL)
+
+
+def test_talks_by_a_chat_template():
+  """Earlier turns, and the system prompt that the checkpoint was trained with unless the talk has one."""
+  template = '{% for m in messages %}[{{m.role}}]{{m.content}}{% endfor %}{% if add_generation_prompt %}[a]{% endif %}'
+  tokenizer = types.SimpleNamespace(chat_template=template, special={}, directory='somewhere')
+  chat = types.SimpleNamespace(template='chat', system='s', prefill=' so', tokenizer=tokenizer)
+  talk = [{'role': role, 'content': text} for role, text in (('user', '1'), ('assistant', '2'), ('user', '3'))]
+  assert messages.text(chat, talk) == '[system]s[user]1[assistant]2[user]3[a] so'
+  own = [{'role': 'system', 'content': 't'}, talk[0]]
+  assert messages.text(chat, own) == '[system]t[user]1[a] so'
+  assert messages.apart(chat, ' 4') == ('', ' so 4')
+  tokenizer.chat_template = template.replace('[a]', '[a]<think>')
+  assert messages.apart(chat, ' 4 </think> 5') == ('so 4', ' 5')
 
 
 @pytest.mark.parametrize('text, reasoning, answer', [
@@ -302,24 +350,52 @@ def lm(place):
   return lm_eval.R1JaxLM(place, dtype='float32', slots=SLOTS)
 
 
-def test_lm_eval_says_what_evaluate_says(place, questions, ours, tmp_path, monkeypatch):
-  """Through the command: its flags, our model by name, a task of one's own."""
+def test_lm_eval_says_what_evaluate_says(lm, questions, ours, tmp_path, monkeypatch):
+  """A task of one's own with local data, through lm-eval's own evaluation."""
+  import lm_eval
+  from lm_eval.tasks import TaskManager
+  monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+  (tmp_path / 'sums.yaml').write_text(TASK.replace('QUESTIONS', questions).replace('MOST', str(MOST)))
+  found = lm_eval.simple_evaluate(lm, tasks=['r1jax_sums'], apply_chat_template=True, bootstrap_iters=0,
+                                  task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False))
+  assert found['results']['r1jax_sums']['exact_match,answer'] == pytest.approx(ours[0], abs=1e-12)
+  texts = {row['doc_id']: row['resps'][0][0] for row in found['samples']['r1jax_sums']}
+  assert [texts[i] for i in range(64)] == [text for text, _ in ours[1]]
+
+
+@pytest.mark.slow
+def test_the_command_asks_lm_evals_own_tasks_about_local_data(place, tmp_path, monkeypatch):
+  """MMLU by likelihoods and GSM8K by answers, the built-in tasks, our model by name, data sets of the hub from files."""
   pytest.importorskip('lm_eval', reason='lm-eval is not installed: extra lm-eval')
   from r1jax.harness import lm_eval
   monkeypatch.setenv('HF_HUB_OFFLINE', '1')
-  (tmp_path / 'tasks').mkdir()
-  (tmp_path / 'tasks/sums.yaml').write_text(TASK.replace('QUESTIONS', questions).replace('MOST', str(MOST)))
-  code = lm_eval.main(['lm_eval', '--model_args', f'path={place},dtype=float32,slots={SLOTS}', '--tasks', 'r1jax_sums',
-                       '--include_path', str(tmp_path / 'tasks'), '--apply_chat_template', '--log_samples',
-                       '--output_path', str(tmp_path / 'out')])
+  mmlu, gsm8k = tmp_path / 'mmlu/abstract_algebra', tmp_path / 'gsm8k/main'
+  mmlu.mkdir(parents=True)
+  gsm8k.mkdir(parents=True)
+  rows = [{'question': f'{n} + 1 =', 'choices': [str(n + k) for k in range(4)], 'answer': 1} for n in range(6)]
+  (mmlu / 'test.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
+  (mmlu / 'dev.jsonl').write_text(json.dumps(rows[0]) + '\n')
+  row = {'question': 'What is 2 + 3?', 'answer': 'It is 2 + 3 = 5.\n#### 5'}
+  for split in ('test', 'train'):
+    (gsm8k / f'{split}.jsonl').write_text(json.dumps(row) + '\n')
+  code = lm_eval.main([
+      'lm_eval', '--model_args', f'path={place},dtype=float32,slots={SLOTS}', '--tasks', 'mmlu_abstract_algebra,gsm8k',
+      '--num_fewshot', '1', '--gen_kwargs', 'max_gen_toks=16', '--data', f'cais/mmlu={tmp_path}/mmlu',
+      '--data', f'openai/gsm8k={tmp_path}/gsm8k', '--log_samples', '--output_path', str(tmp_path / 'out')])
   assert code == 0
   result, = (tmp_path / 'out').rglob('results_*.json')
-  samples, = (tmp_path / 'out').rglob('samples_*.jsonl')
   found = json.loads(result.read_text())
-  assert found['results']['r1jax_sums']['exact_match,answer'] == pytest.approx(ours[0], abs=1e-12)
+  assert found['n-samples']['mmlu_abstract_algebra']['effective'] == 6 and found['n-samples']['gsm8k']['effective'] == 1
+  assert 0 <= found['results']['mmlu_abstract_algebra']['acc,none'] <= 1
   assert found['config']['model_num_parameters'] == 1025152
-  texts = {row['doc_id']: row['resps'][0][0] for row in map(json.loads, samples.read_text().splitlines())}
-  assert [texts[i] for i in range(64)] == [text for text, _ in ours[1]]
+  samples, = (tmp_path / 'out').rglob('samples_mmlu*.jsonl')
+  scorer, model = likelihood.Scorer(r1jax.load(place, dtype='float32')), r1jax.load(place, dtype='float32')
+  for row in map(json.loads, samples.read_text().splitlines()):
+    prompt = row['arguments']['gen_args_0']['arg_0']
+    assert prompt.endswith('Answer:') and prompt.count('Answer:') == 2  # one shot
+    pairs = [(model.tokenizer.encode(prompt), model.tokenizer.encode(f'{prompt} {letter}')) for letter in 'ABCD']
+    want = [scorer([(ids, whole[len(ids):])])[0].logps.sum() for ids, whole in pairs]
+    assert [float(answer[0][0]) for answer in row['resps']] == pytest.approx(want, abs=1e-4)
 
 
 def requests(*args):
@@ -396,6 +472,7 @@ def test_reasoning_is_cut_before_a_stop_is_looked_for(place, model, ours, questi
   assert said == '<answer'
 
 
+@pytest.mark.slow
 def test_lm_evals_own_model_says_the_same(tmp_path):
   """The tiny base through lm-eval's transformers and through ours: likelihoods, greedy or not, whole texts, answers."""
   pytest.importorskip('lm_eval', reason='lm-eval is not installed: extra lm-eval')
@@ -419,6 +496,41 @@ def test_lm_evals_own_model_says_the_same(tmp_path):
   assert mine.generate_until(requests(*asks)) == theirs.generate_until(requests(*asks))
 
 
+DOCS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'docs', 'harnesses.md')
+
+
+def documented(heading: str) -> list[tuple[str, str]]:
+  """(task, hub id) of the rows of a table of docs/harnesses.md."""
+  with open(DOCS, encoding='utf-8') as f:
+    part = f.read().partition(f'{heading}\n')[2].partition('\n#')[0]
+  return [(cells[2].strip('` '), cells[3].strip('` ')) for line in part.splitlines()
+          if len(cells := line.split('|')) > 4 and re.fullmatch(r' `[\w.-]+/[\w.-]+` ', cells[3])]
+
+
+def test_data_sets_in_the_docs_are_those_of_lm_evals_tasks():
+  lm_eval = pytest.importorskip('lm_eval', reason='lm-eval is not installed: extra lm-eval')
+  import pathlib
+  rows = documented('## lm-eval')
+  assert len(rows) == 8
+  tasks = pathlib.Path(lm_eval.__file__).parent / 'tasks'
+  texts = [path.read_text() for path in tasks.rglob('*yaml')]
+  for task, hub in rows:
+    assert any(f'group: {task}\n' in text or f'task: {task}\n' in text for text in texts), task
+    assert any(f'dataset_path: {hub}\n' in text or f'dataset_path: "{hub}"\n' in text for text in texts), hub
+
+
+def test_data_sets_in_the_docs_are_those_of_inspect_evals_tasks():
+  evals = pytest.importorskip('inspect_evals', reason='inspect_evals is not installed: extra eval')
+  import pathlib
+  from inspect_evals import _registry
+  rows = documented('## inspect_ai')
+  assert len(rows) >= 6
+  for task, hub in rows:
+    assert hasattr(_registry, task)
+    folder = pathlib.Path(evals.__file__).parent / task.removesuffix('_0_shot')
+    assert any(f'"{hub}"' in path.read_text() for path in folder.rglob('*.py')), (task, hub)
+
+
 # --- what others send to the endpoint, and what it makes of it
 
 TALK = [{'role': 'system', 'content': 'You are a helpful assistant.'}, {'role': 'user', 'content': 'a'}]
@@ -432,7 +544,7 @@ FIRST = {
                           dict(n=9, temperature=0.8)),
     'aider': ({'model': 'tiny', 'messages': [*TALK, {'role': 'assistant', 'content': 'b'}, ASKED[0]], 'stream': True,
                'temperature': 0}, dict(stream=True, temperature=0.0, max_tokens=None)),
-    'alpaca_eval': ({'model': 'tiny', 'messages': ASKED, 'n': 1, 'max_tokens': 8192, 'top_p': 1.0, 'temperature': 0.6},
+    'alpaca_eval': ({'model': 'tiny', 'messages': TALK, 'n': 1, 'max_tokens': 8192, 'top_p': 1.0, 'temperature': 0.6},
                     dict(max_tokens=8192, top_p=1.0, temperature=0.6)),
     'arena-hard': ({'model': 'tiny', 'messages': ASKED, 'max_tokens': 32768}, dict(max_tokens=32768, temperature=1.0)),
     'LiveCodeBench': ({'model': 'tiny', 'messages': TALK, 'temperature': 0.6, 'max_tokens': 32768, 'top_p': 0.95,

@@ -14,7 +14,6 @@ from inspect_ai.model import (ChatCompletionChoice, ChatMessage, ChatMessageAssi
                               TopLogprob, set_model_info)
 
 from r1jax import api
-from r1jax.data import prompts
 from r1jax.exceptions import UserError
 from r1jax.harness import asking
 from r1jax.harness import messages

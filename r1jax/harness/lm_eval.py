@@ -65,8 +65,8 @@ class R1JaxLM(lm.TemplateLM):
     if not path:
       raise UserError('--model_args names no path: --model_args path=DIR, what r1jax.load takes')
     if str(batch_size) not in ('None', '1') or device or max_batch_size:
-      log.info('--batch_size and --device are of no use here: model_args slots=%d and tokens=%d, and jax, say it', slots,
-               tokens)
+      log.info('--batch_size and --device are of no use here: slots=%d and tokens=%d of --model_args say it, and jax',
+               slots, tokens)
     model = api.load(path, template=template, dtype=dtype)
     if max_length < 0 or max_length > model.config.max_length:
       raise UserError(f'max_length={max_length}: the model has {model.config.max_length} positions')
@@ -193,7 +193,6 @@ class R1JaxLM(lm.TemplateLM):
 
 def register() -> None:
   """Makes --model=r1jax known to lm-eval in this process."""
-  import lm_eval.models  # noqa: F401  registers its own, which it does only where none stands
   if 'r1jax' not in registry.model_registry:
     registry.model_registry.register('r1jax', target='r1jax.harness.lm_eval:R1JaxLM')
 

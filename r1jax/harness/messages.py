@@ -28,7 +28,8 @@ def text(model: api.Model, talk: Sequence[dict], *, turns: str = 'refuse') -> st
     if role not in ('system', 'user', 'assistant'):
       raise UserError(f'a message of role {role!r}: system, user and assistant have a place in a prompt')
   if not roles or roles[-1] != 'user':
-    raise UserError(f'the last message is {"none" if not roles else "of role " + repr(roles[-1])}: only a user is answered')
+    last = f'of role {roles[-1]!r}' if roles else 'none'
+    raise UserError(f'the last message is {last}: only a user is answered')
   if model.template == prompts.CHAT:
     if model.system and roles[0] != 'system':
       talk = [{'role': 'system', 'content': model.system}, *talk]
