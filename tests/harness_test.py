@@ -239,7 +239,7 @@ def inspected(place, questions, tmp_path_factory):
   ai = pytest.importorskip('inspect_ai', reason='inspect_ai is not installed: extra eval')
   from r1jax.harness import inspect_registry
   log, = ai.eval(inspect_registry.questions(f'jsonl:{questions}'), model=f'r1jax/{place}',
-                 model_args={'dtype': 'float32', 'slots': SLOTS}, temperature=0.0, max_tokens=MOST,
+                 model_args={'dtype': 'float32', 'slots': SLOTS}, temperature=0.0, max_tokens=MOST, max_connections=64,
                  epochs=ai.Epochs(2, ['mean', 'r1jax/cons']), display='none',
                  log_dir=str(tmp_path_factory.mktemp('logs')))
   assert log.status == 'success', log.error
@@ -275,6 +275,20 @@ def test_inspect_counts_tokens_and_how_answers_end(inspected, model):
         messages.text(model, [{'role': 'user', 'content': sample.input}])))
     assert 0 < usage.reasoning_tokens <= usage.output_tokens <= MOST
     assert sample.output.stop_reason == ('max_tokens' if said == MOST else 'stop')
+
+
+def test_inspect_finds_all_by_name():
+  """By the entry point of setup.py, as its command looks for them."""
+  pytest.importorskip('inspect_ai', reason='inspect_ai is not installed: extra eval')
+  from importlib import metadata
+  from inspect_ai._util import registry
+  where = {entry.name: entry.value for entry in metadata.entry_points(group='inspect_ai')}
+  if 'r1jax' not in where:
+    pytest.skip('r1jax was installed before it had this entry point')
+  assert where['r1jax'] == 'r1jax.harness.inspect_registry'
+  for kind, name in (('modelapi', 'r1jax'), ('score_reducer', 'r1jax/cons'), ('scorer', 'r1jax/math'),
+                     ('task', 'r1jax/questions'), ('task', 'r1jax/local')):
+    assert registry.registry_lookup(kind, name) is not None, name
 
 
 @pytest.mark.parametrize('answers, k, won', [

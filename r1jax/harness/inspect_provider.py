@@ -4,6 +4,7 @@ inspect_registry.py says so to inspect.
 """
 
 import contextlib
+import logging
 from typing import Any, Iterator
 
 import anyio
@@ -18,7 +19,9 @@ from r1jax.exceptions import UserError
 from r1jax.harness import asking
 from r1jax.harness import messages
 
-CONNECTIONS = 1024  # calls that wait at a time; slots say how many are answered at a time
+log = logging.getLogger('r1jax')
+
+CONNECTIONS = 1024  # calls that wait at a time, where inspect asks for a fixed number
 # Of GenerateConfig, what changes an answer and is not to be had here.
 _OTHERS = ('top_k', 'frequency_penalty', 'presence_penalty', 'logit_bias', 'best_of', 'prompt_logprobs',
            'response_schema', 'modalities')
@@ -39,7 +42,7 @@ class R1JaxAPI(ModelAPI):
   def __init__(self, model_name: str, base_url: str | None = None, api_key: str | None = None,
                config: GenerateConfig = GenerateConfig(), *, template: str | None = None, dtype: str | None = None,
                slots: int = asking.SLOTS, seed: int = 0, turns: str = 'refuse', split: bool = True,
-               connections: int = CONNECTIONS, **others: Any):
+               **others: Any):
     """
     Args:
       model_name: what r1jax.load takes.
@@ -47,7 +50,6 @@ class R1JaxAPI(ModelAPI):
       slots: completions decoded at a time. seed: of calls without one.
       turns: 'refuse' or 'join' (messages.text).
       split: reasoning and answer are apart in what a call gives, where the format marks them; False: one text.
-      connections: calls that wait at a time.
 
     Raises:
       PrerequisiteError: another -M, no such model, or a number that cannot be.
@@ -55,19 +57,19 @@ class R1JaxAPI(ModelAPI):
     super().__init__(model_name, base_url, api_key, [], config)
     with one_line():
       if others:
-        raise UserError(f'-M {", ".join(sorted(others))}: not known, there are template, dtype, slots, seed, turns, '
-                        'split and connections')
+        raise UserError(f'-M {", ".join(sorted(others))}: not known, there are template, dtype, slots, seed, turns '
+                        'and split')
       if turns not in messages.TALKS:
         raise UserError(f'-M turns={turns}: one of {", ".join(messages.TALKS)}')
     with one_line():
       self._model = api.load(model_name, template=template, dtype=dtype)
       self._service = asking.Service(asking.Asker(self._model, slots=slots, seed=seed))
-    self._turns, self._split, self._connections = turns, split, connections
+    self._turns, self._split, self._slots, self._told = turns, split, slots, False
     # What it does not know it would ask a second instance of this class for.
     set_model_info(f'r1jax/{model_name}', ModelInfo(context_length=self._model.config.max_length))
 
   def max_connections(self) -> int:
-    return self._connections
+    return CONNECTIONS
 
   def connection_key(self) -> str:
     return f'r1jax:{self._model.path}'
@@ -86,6 +88,10 @@ class R1JaxAPI(ModelAPI):
     """
     with one_line():
       ask = self._ask(input, tools, config)
+    if not self._told and not config.max_connections:
+      self._told = True
+      log.warning('inspect hands over few calls at first, and 100 at a time at most: --max-connections=%d fills the %d '
+                  'slots', CONNECTIONS, self._slots)
     length, positions = len(ask.prompt), self._model.config.max_length
     if length >= positions:
       return ModelOutput.from_content(self.model_name, '', 'model_length',

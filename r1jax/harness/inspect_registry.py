@@ -3,7 +3,8 @@
   inspect eval r1jax/questions -T source=jsonl:FILE --model r1jax/DIR --epochs 64 --epochs-reducer mean,cons
   inspect eval r1jax/local -T task=drop -T data=EleutherAI/drop=DIR --model r1jax/DIR
 
-jax is imported by what is used alone: inspect loads this for every model.
+Names are whole: inspect would leave 'r1jax/' out where the package is found by PYTHONPATH. jax is imported by what is
+used alone: inspect loads this for every model.
 """
 
 import threading
@@ -106,7 +107,7 @@ def completion(output: ModelOutput) -> str:
 # --- tasks
 
 
-@task
+@task(name='r1jax/questions')
 def questions(source: str, reward: str = 'math', limit: int = 0) -> Task:
   """Questions as `r1jax evaluate --tasks` takes them, asked as they stand and graded by r1jax's grader.
 
@@ -121,7 +122,7 @@ def questions(source: str, reward: str = 'math', limit: int = 0) -> Task:
   return Task(name=tasks.name_of(source), dataset=samples, solver=generate(), scorer=math(reward=reward))
 
 
-@task
+@task(name='r1jax/local')
 def local(task: str, data: str, **arguments) -> Task:  # pylint: disable=redefined-outer-name  as -T names it
   """A task of inspect_evals, prompts, shots and scorer its own, with questions from files of one's own.
 
