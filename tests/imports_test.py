@@ -26,6 +26,7 @@ LAYERS = {
     'main': {'main', 'rehearse', 'api', 'sweep', 'cli'},
     'servers': {'serve'},
     'package': {'__main__'},
+    'harnesses': {'harness'},
 }
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}

@@ -130,6 +130,11 @@ def ids(tokenizer, template: str, row: dict) -> list[int]:
   return tokenizer.encode_prompt(text(template, row))
 
 
+def chat_format(tokenizer) -> str:
+  """The format of answers to the tokenizer's chat template."""
+  return 'deepseek_r1' if chat.render(tokenizer, '', '').rstrip().endswith('<think>') else 'r1_zero'
+
+
 def for_model(rows: list[dict], tokenizer, template: str) -> list[dict]:
   """Rows with what only the model's tokenizer tells: of its chat template the prompt, and the format of answers to it.
 
@@ -141,7 +146,7 @@ def for_model(rows: list[dict], tokenizer, template: str) -> list[dict]:
                 len(rows), template)
   if template != CHAT:
     return rows
-  format_ = 'deepseek_r1' if chat.render(tokenizer, '', '').rstrip().endswith('<think>') else 'r1_zero'
+  format_ = chat_format(tokenizer)
   log.info('chat: answers are read as format %r has them', format_)
   return [{**row, 'format': format_, 'rendered': chat.render(tokenizer, row['question'], row.get('system', ''))}
           for row in rows]

@@ -32,10 +32,8 @@ class Outputs(NamedTuple):
   counts_R: Any = None  # float32, 0: left out of the loss, not of what is said of completions; None: none is
 
 
-def completion_logps(apply, params, prefix: Prefix, tokens_RxT, lengths_R, prompt_R, *, temperature: float,
-                     chunk: int = 128, entropy_gradient: bool = False):
-  """(logps_RxT, entropy_RxT) of completions behind their prompts by teacher forcing, nats: what the sampler should have
-  said."""
+def completion_hidden(apply, params, prefix: Prefix, tokens_RxT, lengths_R, prompt_R):
+  """[R, T, D]: what each token of completions behind their prompts is predicted from, by teacher forcing."""
   T = tokens_RxT.shape[1]
   # Whole on every device: XLA's TPU compiler aborts on numbers taken from other devices' rows by number (2026-11-26).
   prefix = prefix._replace(lengths_N=constrain(prefix.lengths_N, None))
@@ -46,6 +44,14 @@ def completion_logps(apply, params, prefix: Prefix, tokens_RxT, lengths_R, promp
     positions_RxT = jnp.where(at < lengths_R[:, None] - 1, prefix.lengths_N[prompt_R][:, None] + at, NOWHERE)
     rest, _ = apply({'params': params}, tokens_RxT, positions_RxT, prefix=prefix, prompt_B=prompt_R, method='hidden')
     hidden_RxTxD = jnp.concatenate([hidden_RxTxD, rest[:, :-1]], axis=1)
+  return hidden_RxTxD
+
+
+def completion_logps(apply, params, prefix: Prefix, tokens_RxT, lengths_R, prompt_R, *, temperature: float,
+                     chunk: int = 128, entropy_gradient: bool = False):
+  """(logps_RxT, entropy_RxT) of completions behind their prompts by teacher forcing, nats: what the sampler should have
+  said."""
+  hidden_RxTxD = completion_hidden(apply, params, prefix, tokens_RxT, lengths_R, prompt_R)
   unembed = lambda hidden: apply({'params': params}, hidden, method='unembed')
   return losses.token_logps(unembed, hidden_RxTxD, tokens_RxT, temperature=temperature, chunk=chunk,
                             entropy_gradient=entropy_gradient)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from r1jax import metrics
 from r1jax.report import load, page, paper, parts, runs, samples, stages, state, tables
 
+
 def write(workdir: str | pathlib.Path) -> pathlib.Path:
   """Writes DIR/report and returns its index.html; what could not be read stands in a warning on the page."""
   path, _ = write_checked(workdir)
