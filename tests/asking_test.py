@@ -25,6 +25,10 @@ from r1jax.exceptions import UserError
 from r1jax.models import zoo
 from r1jax.stages import asking
 from r1jax.stages import common
+from r1jax.stages import evaluate as evaluate_stage
+from r1jax.stages import rescore
+
+import runs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 N = 4
@@ -32,7 +36,7 @@ TASKS = {'sums': [(f'{i} + {i} =', str(2 * i)) for i in range(7)], 'more': [(f'{
 
 
 @pytest.fixture(scope='module')
-def place(tmp_path_factory):
+def place(tmp_path_factory, one_device):
   """A directory with a model of random weights, and the tasks' files."""
   place = tmp_path_factory.mktemp('asking')
   tokenizer = tokenizer_lib.train(['0 1 2 3 4 5 6 7 8 9 + = <answer> </answer>'] * 50, str(place / 'tok'),
@@ -48,7 +52,7 @@ def place(tmp_path_factory):
 def command(place, out, names=('sums', 'more'), **flags):
   given = {'checkpoint': place / 'model', 'tasks': ','.join(f'jsonl:{place}/{name}.jsonl' for name in names),
            'workdir': place / out, 'samples': N, 'max_prompt': 24, 'max_tokens': 12, 'slots': 8, 'temperature': 1.0,
-           'mesh': 'data=1,tensor=-1', **flags}
+           'mesh': 'data=1', **flags}
   return ['evaluate', *(f'--{name}={value}' for name, value in given.items())]
 
 
@@ -275,6 +279,50 @@ def test_hosts_go_on_with_what_all_of_them_have(tmp_path, monkeypatch):
   again.add(2, {'id': '2', 'samples': [{'text': 'text 2', 'tokens': 1, 'correct': True}]})
   lines = (tmp_path / 't/samples.jsonl').read_text().splitlines()
   assert [json.loads(line)['number'] for line in lines] == [0, 3, 2]
+
+
+def stage(place, **overrides):
+  """A config whose stage asks the file of sums, and two tasks of one name beside it."""
+  config = runs.module('r1_zero').get_config('tiny')
+  config.mesh.data = 1
+  config.evaluate.update(template='plain', samples=2, max_prompt=24, max_tokens=8, batch=4)
+  config.evaluate.prefill = {}
+  config.evaluate.task.update(source=f'jsonl:{place}/sums.jsonl', size=0)
+  config.evaluate.tasks = ({'source': f'jsonl:{place}/more.jsonl'}, {'source': f'jsonl:{place}/sums.jsonl', 'size': 3})
+  config.evaluate.update(overrides)
+  return config
+
+
+def test_a_stage_asks_all_its_tasks_of_each_model(place, tmp_path):
+  config = stage(place)
+  evaluate_stage.check(config, 'evaluate')
+  evaluate_stage.check_files(config, 'evaluate')
+  inputs = {'base': str(place / 'model'), 'final': str(place / 'model')}
+  assert evaluate_stage.run(config, 'evaluate', str(tmp_path), inputs) == {'questions': 15, 'samples': 30, 'models': 2}
+  assert sorted(p.name for p in (tmp_path / 'eval').iterdir()) == [
+      'more', 'more.base', 'sums', 'sums.base', 'sums_2', 'sums_2.base']
+  rows = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+  assert [row['model'] for row in rows] == ['base', 'final']
+  for row in rows:
+    assert {'eval/sums/pass@1', 'eval/more/cons@2', 'eval/sums_2/pass@1_low', 'rollout/slot_use'} <= row.keys()
+  read = lambda name: [json.loads(line) for line in (tmp_path / 'eval' / name / 'samples.jsonl').read_text().splitlines()]
+  assert [r['samples'] for r in read('sums_2')] == [r['samples'] for r in read('sums')][:3]
+  assert read('sums') != read('sums.base')  # each model has random numbers of its own
+  before = {p: p.read_bytes() for p in tmp_path.rglob('*.json*')}
+  evaluate_stage.run(config, 'evaluate', str(tmp_path), inputs)  # all stands
+  for record in rescore.directories(str(tmp_path)):
+    assert not rescore.rescore(record).changes
+  assert before == {p: p.read_bytes() for p in before}
+
+
+@pytest.mark.parametrize('tasks, said', [
+    (({'source': 'none:x'},), "no source 'none:x'"), (({'sauce': 'champ'},), "task has no 'sauce'"), ((1,), 'wants tasks'),
+    (({'size': 4},), "evaluate.tasks[0].source=''"), (({'source': 'champ', 'share': 1.0},), 'evaluate.tasks[0].share=1.0'),
+    (({'source': 'reasoning_gym:chain_sum'},), 'evaluate.tasks[0].size=0')])
+def test_a_task_that_cannot_be_is_one_line(place, tasks, said):
+  with pytest.raises(UserError) as e:
+    evaluate_stage.check(stage(place, tasks=tasks), 'evaluate')
+  assert said in str(e.value) and '\n' not in str(e.value)
 
 
 def test_no_task_s_tail_idles_the_slots(nano, tmp_path, monkeypatch, one_device):

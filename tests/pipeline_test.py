@@ -31,7 +31,7 @@ SMALL = {
     'base.model': 'nano', 'base.documents': 300, 'base.steps': 8, 'base.batch': 4, 'base.log_every': 2,
     'rl.task.size': 64, 'rl.steps': 8, 'rl.groups': 2, 'rl.micro_tokens': 64, 'rl.samples': 4, 'rl.max_tokens': 16,
     'rl.slots': 6,  # of the 16 completions of a rollout: rows are filled again
-    'rl.eval_every': 4, 'rl.eval_questions': 4, 'rl.ref_every': 4, 'evaluate.task.size': 8, 'evaluate.samples': 4,
+    'rl.eval_every': 4, 'rl.eval_questions': 4, 'rl.eval_samples': 4, 'rl.ref_every': 4, 'evaluate.task.size': 8, 'evaluate.samples': 4,
     'evaluate.batch': 4, 'evaluate.max_tokens': 16, 'checkpoints.every': 2, 'checkpoints.keep': 10,
 }
 
