@@ -46,7 +46,8 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   run() is called, and `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of
   the finished run in config.from_run. An entry's `config`, if it has one, names the part of the config that it reads;
   else its own name does. A module's FREE are the keys of that part that change nothing it makes, its READS what else of
-  the config does, where that is not READS; as functions of the part, free() and reads().
+  the config does, where that is not READS; as functions of the part, free() and reads(). Its alike(key, value before,
+  value now) says of a key below that part, 'judge.url', whether what it makes stays.
   """
   workdir = paths.local(workdir, '--workdir')
   values.check(config)
@@ -175,8 +176,10 @@ def _changed(config, name: str, directory: str) -> tuple[list[str], str]:
   module, part, now = checks.module(spec), spec.get('config', name), _plain(config)
   reads = module.reads(now[part]) if hasattr(module, 'reads') else getattr(module, 'READS', READS)
   free = module.free(now[part]) if hasattr(module, 'free') else getattr(module, 'FREE', ())
+  alike = getattr(module, 'alike', lambda key, was, is_: False)
   own = lambda of: {key: value for key, value in of.get(part, {}).items() if key not in free}
   found = list(workdir_lib.differences(own(before), own(now), f'{part}.'))
+  found = [(key, was, is_) for key, was, is_ in found if not alike(key.removeprefix(f'{part}.'), was, is_)]
   if part not in reads:
     found += [each for key in reads if key in before and key in now for each in workdir_lib.differences(
         {key: before[key]}, {key: now[key]})]

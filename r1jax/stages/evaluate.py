@@ -27,6 +27,7 @@ from r1jax.rewards import format as form
 from r1jax.rewards import language
 from r1jax.rewards import pool
 from r1jax.rewards import scenario
+from r1jax.stages import judges as judges_lib
 from r1jax.stages import judging
 
 
@@ -215,6 +216,7 @@ def check(config, name: str) -> None:
   for template in (c.template, *c.templates.values()):
     prompts.check(template)
   checking.task(tasks.only(c.task), f'{name}.task')
+  judges_lib.check(c.judge, f'{name}.judge')
   if c.general.models:
     if tasks.name_of(c.task.source) == GENERAL:
       raise UserError(f'{name}.task.source={c.task.source!r} would be written where general questions are: '
