@@ -130,17 +130,19 @@ def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[li
   verdicts = iter(judges.score([
       (row.get('reward', 'math'), text, row) for row, texts in zip(sampled.rows, sampled.texts) if by_rule(row)
       for text in texts]))
-  agreed = iter(judge.agree([
-      (row['question'], row['answer'], form_lib.summary(text, row) or '')
-      for row, texts in zip(sampled.rows, sampled.texts) if not by_rule(row) for text in texts]) if judge else ())
+  # The judge is not asked of samples that would be turned away whatever it says.
+  asked = [(i, g) for i, row in enumerate(sampled.rows) if not by_rule(row) for g, text in enumerate(sampled.texts[i])
+           if sampled.completions[i][g].stopped and not unreadable(text, row, c.filters)]
+  agreed = dict(zip(asked, judge.agree([
+      (sampled.rows[i]['question'], sampled.rows[i]['answer'], judge_lib.final(sampled.texts[i][g], sampled.rows[i]))
+      for i, g in asked]) if asked else ()))
   ended = ([c.stopped for c in group] for group in sampled.completions)
-  for row, texts, stopped in zip(sampled.rows, sampled.texts, ended):
+  for i, (row, texts, stopped) in enumerate(zip(sampled.rows, sampled.texts, ended)):
     seen, of_row = set(), []
     if by_rule(row):
       faults = [wrong(next(verdicts)) for _ in texts]
     else:
-      same = [next(agreed) for _ in texts]
-      faults = ['' if agrees else 'the judge cannot be read' if agrees is None else 'wrong' for agrees in same]
+      faults = [_JUDGED[agreed.get((i, g), True)] for g in range(len(texts))]
     for text, fault, ended in zip(texts, faults, stopped):
       why = ('cut at the limit' if not ended else fault or
              unreadable(text, row, c.filters) or ('duplicate' if text in seen else ''))
@@ -156,6 +158,9 @@ def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[li
     reasons['more than keep'] += len(of_row) - len(taken)
     out += taken
   return out, reasons
+
+
+_JUDGED = {True: '', False: 'wrong', None: 'the judge cannot be read'}
 
 
 def wrong(verdict) -> str:
