@@ -129,7 +129,16 @@ def test_judged_items_and_ruled_ones_keep_their_places():
   found = judges.score(Pool(), judge, items)
   assert [(s.value, s.reason) for s in found] == [(0.25, 'a'), (1.0, 'correct'), (0.25, 'c'),
                                                   (0.0, 'wrong: not attempted')] and len(batches) == 1
+  assert judges.Pool(Pool(), judge).score(items) == found
   assert judges.score(Pool(), None, items)[1].reason == 'error: no judge is given'
+
+
+def test_a_judge_is_no_reward():
+  from r1jax import rewards
+  from r1jax.stages import checking
+  assert rewards.get('judge').score('a', ROW).reason == 'error: no judge is given'
+  with pytest.raises(UserError, match="'judge' is no reward"):
+    checking.weights({'accuracy': 1.0, 'judge': 1.0}, max_tokens=9, overlong_buffer=0)
 
 
 # --- SimpleQA

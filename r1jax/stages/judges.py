@@ -142,3 +142,16 @@ def score(pool, judge: judge_lib.Judge | None, items: list[tuple[str, str, dict]
   else:
     found.update(zip(judged, judge.grade([items[i][2] for i in judged], [items[i][1] for i in judged])))
   return [found[i] for i in range(len(items))]
+
+
+class Pool:
+  """A rewards.pool.Pool that puts rows whose reward is 'judge' to a judge, for who knows a pool alone."""
+
+  def __init__(self, pool, judge: judge_lib.Judge | None):
+    self._pool, self._judge = pool, judge
+
+  def score(self, items: list[tuple[str, str, dict]]) -> list:
+    return score(self._pool, self._judge, items)
+
+  def __getattr__(self, name: str):
+    return getattr(self._pool, name)
