@@ -21,6 +21,7 @@ from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
+from r1jax.stages import judges
 from r1jax.workdir import move_aside
 
 log = logging.getLogger('r1jax')
@@ -46,8 +47,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   run() is called, and `inputs` maps what it needs to the name of an earlier stage, or to 'from_run/STAGE', a stage of
   the finished run in config.from_run. An entry's `config`, if it has one, names the part of the config that it reads;
   else its own name does. A module's FREE are the keys of that part that change nothing it makes, its READS what else of
-  the config does, where that is not READS; as functions of the part, free() and reads(). Its alike(key, value before,
-  value now) says of a key below that part, 'judge.url', whether what it makes stays.
+  the config does, where that is not READS; as functions of the part, free() and reads().
   """
   workdir = paths.local(workdir, '--workdir')
   values.check(config)
@@ -176,10 +176,9 @@ def _changed(config, name: str, directory: str) -> tuple[list[str], str]:
   module, part, now = checks.module(spec), spec.get('config', name), _plain(config)
   reads = module.reads(now[part]) if hasattr(module, 'reads') else getattr(module, 'READS', READS)
   free = module.free(now[part]) if hasattr(module, 'free') else getattr(module, 'FREE', ())
-  alike = getattr(module, 'alike', lambda key, was, is_: False)
   own = lambda of: {key: value for key, value in of.get(part, {}).items() if key not in free}
   found = list(workdir_lib.differences(own(before), own(now), f'{part}.'))
-  found = [(key, was, is_) for key, was, is_ in found if not alike(key.removeprefix(f'{part}.'), was, is_)]
+  found = [each for each in found if not judges.alike(*each)]
   if part not in reads:
     found += [each for key in reads if key in before and key in now for each in workdir_lib.differences(
         {key: before[key]}, {key: now[key]})]

@@ -299,7 +299,8 @@ def test_a_look_at_who_is_there(server):
 
 @pytest.mark.parametrize('given, said', [
     ({'url': 'localhost:8000'}, "judge.url='localhost:8000' is no address"), ({'url': 'ftp://x/v1'}, 'is no address'),
-    ({'url': 'http://'}, 'is no address'), ({'url': 'http://x/v1', 'model': ''}, 'needs judge.model'),
+    ({'url': 'http://'}, 'is no address'), ({'url': 'http://x:y/v1'}, 'is no address'),
+    ({'url': 'http://x/v1', 'model': ''}, 'needs judge.model'),
     ({'kind': 'model'}, 'needs judge.checkpoint'), ({'kind': 'auto', 'url': 'http://x', 'checkpoint': 'd'}, 'give one'),
 ])
 def test_mistakes(given, said):

@@ -40,9 +40,9 @@ def check_files(c, key: str) -> None:
 
 
 def alike(key: str, was, is_) -> bool:
-  """Whether a change of 'judge.KEY' leaves all verdicts as they are: an endpoint may move, and cost more."""
+  """Whether a change of 'STAGE.judge.KEY' leaves all verdicts as they are: an endpoint may move, and cost more."""
   part, _, name = key.rpartition('.')
-  return part.rpartition('.')[2] == 'judge' and (name in judge_lib.FREE or name == 'url' and bool(was and is_))
+  return part.endswith('.judge') and (name in judge_lib.FREE or name == 'url' and bool(was and is_))
 
 
 def ways(name: str) -> str:

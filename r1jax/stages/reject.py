@@ -46,11 +46,6 @@ SHARD_BYTES = 128 << 20  # of data.jsonl, a file of tfds/; tensorflow-datasets h
 FREE = ('batch', 'slots')  # keys that change nothing it makes
 
 
-def alike(key: str, was, is_) -> bool:
-  """Whether a key below the stage's own may change from one value to another, and what it has made stays."""
-  return judges_lib.alike(key, was, is_)
-
-
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]

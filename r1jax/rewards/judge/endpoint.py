@@ -43,8 +43,12 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 def check(url: str, model: str) -> str:
   """The URL without its end. UserError: it is none, or no model is named."""
-  parts = urllib.parse.urlsplit(url)
-  if parts.scheme not in ('http', 'https') or not parts.hostname or any(c.isspace() for c in url):
+  try:
+    parts = urllib.parse.urlsplit(url)
+    good = parts.scheme in ('http', 'https') and parts.hostname and parts.port != 0
+  except ValueError:  # a port or an IPv6 address that is none
+    good = False
+  if not good or any(c.isspace() for c in url):
     raise UserError(f'judge.url={url!r} is no address, as http://localhost:8000/v1')
   if not model:
     raise UserError(f'judge.url={url} needs judge.model, the name of the model that is asked there')
