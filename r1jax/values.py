@@ -19,8 +19,7 @@ _ONE, _ZERO, _SHARE = (1, math.inf, True), (0, math.inf, True), (0, 1, True)
 _RANGES = {
     **dict.fromkeys(('groups', 'samples', 'minibatches', 'batch', 'sample_batch', 'micro_tokens', 'max_prompt',
                      'max_tokens', 'length', 'eval_questions', 'documents', 'vocab_size', 'every', 'keep',
-                     'log_every', 'step_tokens', 'cap', 'expand', 'simulations', 'logit_elements', 'parallel',
-                     'tries'), _ONE),
+                     'log_every', 'step_tokens', 'cap', 'expand', 'simulations', 'logit_elements'), _ONE),
     **dict.fromkeys(('steps', 'epochs', 'size', 'slots', 'carry', 'ref_every', 'eval_every', 'sample_groups', 'warmup',
                      'kl_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer', 'temperature',
                      'weight_decay', 'seed', 'bad_steps', 'minutes', 'grace', 'bias_rate', 'balance_loss', 'max_length',
@@ -28,7 +27,7 @@ _RANGES = {
                      'from_step', 'explore', 'factor', 'original_length', 'max_calls', 'max_tokens_total'),
                     _ZERO),
     **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2', 'language', 'false', 'harm'), _SHARE),
-    'timeout': (0, math.inf, False),
+    'timeout': (0, math.inf, False), 'parallel': _ONE, 'tries': _ONE,  # of a judge
     'learning_rate': (0, math.inf, False), 'clip_norm': (0, math.inf, False), 'top_p': (0, 1, False),
 }
 _MOST = (1 << 31) - 1  # what an index on a device holds

@@ -236,15 +236,6 @@ def min_over_hosts(value: int) -> int:
   return int(np.min(multihost_utils.process_allgather(np.array(value)))) if jax.process_count() > 1 else value
 
 
-def from_first(data: bytes) -> bytes:
-  """What the first process has, on all of them; the others' own is not looked at."""
-  if jax.process_count() == 1:
-    return data
-  size = int(multihost_utils.broadcast_one_to_all(np.array(len(data))))
-  mine = np.frombuffer(data, np.uint8) if first_process() else np.zeros(size, np.uint8)
-  return np.asarray(multihost_utils.broadcast_one_to_all(mine)).astype(np.uint8).tobytes()
-
-
 def first_process() -> bool:
   return jax.process_index() == 0
 
@@ -253,6 +244,15 @@ def barrier(where: str) -> None:
   """Waits until every process is there."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(where)
+
+
+def from_first(data: bytes) -> bytes:
+  """What the first process has, on all of them; the others' own is not looked at."""
+  if jax.process_count() == 1:
+    return data
+  size = int(multihost_utils.broadcast_one_to_all(np.array(len(data))))
+  mine = np.frombuffer(data, np.uint8) if first_process() else np.zeros(size, np.uint8)
+  return np.asarray(multihost_utils.broadcast_one_to_all(mine)).astype(np.uint8).tobytes()
 
 
 def platform(mesh) -> str:
