@@ -34,6 +34,14 @@ _OBJECTIVE = dict(
 
 # Figure 2 and section 3: 30 rows of problem and answer. Without the hub: --config.evaluate.task.source=jsonl:FILE.
 AIME_2024 = 'hf:HuggingFaceH4/aime_2024'
+# Who grades what no rule can, in rejection sampling (2.3.3) and in evaluations (3). kind: '' nobody, 'endpoint',
+# 'model', or 'auto': whichever of url and checkpoint is given. An endpoint has url, as http://HOST:8000/v1, and model,
+# a name there; its key is in $R1JAX_JUDGE_KEY. parallel: requests under way; timeout: seconds of one; tries: of one
+# question in a row. max_calls, max_tokens_total: what all its answers may cost, prompts counted in; 0: no limit.
+# answers: where they are kept, if not in the stage's judged/. A checkpoint answers in this process: template,
+# max_prompt and slots are its.
+JUDGE = dict(kind='', url='', model='', checkpoint='', template='plain', max_prompt=8192, max_tokens=1024, slots=0,
+             parallel=16, timeout=120.0, tries=5, max_calls=0, max_tokens_total=0, answers='')
 
 
 def defaults() -> ConfigDict:
@@ -111,6 +119,7 @@ def defaults() -> ConfigDict:
       task=dict(_TASK, seed=2),
       tasks=(),  # more of them, each {'source': .., ..}: asked beside it, over the same slots
       general=dict(source='', size=0, samples=8, models=()),  # questions without a rule, and models that answer them
+      judge=dict(JUDGE, kind='auto'),
       samples=64,
       slots=0,  # completions decoded at once; 0: batch x samples
       batch=16, max_prompt=1024, max_tokens=32768, temperature=0.6, top_p=0.95, prefill={}))

@@ -18,7 +18,8 @@ Planned by compiler (docs/plans.md), not yet run. They need weights, and files i
 the user's own, as the paper's are not public: questions.jsonl, shown.jsonl (worked examples: question, reasoning,
 answer), general.jsonl (prompt, completion), prompts.jsonl (general questions), and preferences:
 helpful.jsonl, harmless.jsonl, second.jsonl. They are evaluated on AIME 2024, from the hub
-(--config.evaluate.task.source=jsonl:FILE without it).
+(--config.evaluate.task.source=jsonl:FILE without it). Questions that no rule can grade are judged by DeepSeek-V3, as in
+2.3.3, where --config.reject.judge.url says where it runs; else left out.
 """
 
 import os
@@ -88,9 +89,11 @@ STAGES = {
     # the base again, two epochs. 600k, 200k and the epochs are the paper's; how many samples, and what is kept, ours.
     'reject': ('reject', dict(checkpoint='rl'), dict(
         template='r1', temperature=1.0, top_p=1.0, filters=dict(format=True, language=0.9, paragraph=4000, code=True),
-        judge=dict(max_prompt=8192, max_tokens=1024), general=dict(source='general.jsonl', false=0.0, harm=0.0)), {
+        judge=dict(kind='auto', model='deepseek-ai/DeepSeek-V3'),
+        general=dict(source='general.jsonl', false=0.0, harm=0.0)), {
             'tiny': dict(task=dict(size=8192), samples=3, keep=2, max_tokens=64, reasoning=9000,
-                         filters=dict(language=0.95, paragraph=400), judge=dict(max_prompt=1024, max_tokens=64),
+                         filters=dict(language=0.95, paragraph=400),
+                         judge=dict(kind='', model='', max_prompt=1024, max_tokens=64),
                          general=dict(source='scenarios', count=3000, false=0.25, harm=0.3)),
             'qwen2.5-7b': dict(samples=8, keep=4, max_tokens=7168, reasoning=60_000, general=dict(count=20_000)),
             'deepseek-v3': dict(samples=16, keep=8, max_tokens=32768, reasoning=600_000, general=dict(count=200_000))}),
@@ -188,7 +191,7 @@ KINDS = dict(
     cold_start=dict(slots=0, task=dict(seed=1, params={}, answer_type='', chinese=0.0)),
     reject=dict(slots=0, max_prompt=1024,
                 task=dict(size=0, seed=1, params={}, prefill='', answer_type='', chinese=0.0),
-                judge=dict(kind='', url='', model='', checkpoint='', template='plain')),
+                judge=common.JUDGE),
     preference=dict(split='train', samples=8, pairs=16, sample_batch=32, slots=0, max_prompt=1024, max_tokens=7168,
                     temperature=1.0, steps=0, log_every=10, optimizer=dict(warmup=0, weight_decay=0.0)))
 

@@ -21,6 +21,7 @@ from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
+from r1jax.stages import judges
 from r1jax.workdir import move_aside
 
 log = logging.getLogger('r1jax')
@@ -177,6 +178,7 @@ def _changed(config, name: str, directory: str) -> tuple[list[str], str]:
   free = module.free(now[part]) if hasattr(module, 'free') else getattr(module, 'FREE', ())
   own = lambda of: {key: value for key, value in of.get(part, {}).items() if key not in free}
   found = list(workdir_lib.differences(own(before), own(now), f'{part}.'))
+  found = [each for each in found if not judges.alike(*each)]
   if part not in reads:
     found += [each for key in reads if key in before and key in now for each in workdir_lib.differences(
         {key: before[key]}, {key: now[key]})]

@@ -27,9 +27,10 @@ _RANGES = {
                      'temperature',
                      'weight_decay', 'seed', 'bad_steps', 'minutes', 'grace', 'bias_rate', 'balance_loss', 'max_length',
                      'rope_theta', 'spare_tokens', 'questions', 'shots', 'paragraph', 'pairs', 'reasoning', 'count',
-                     'from_step', 'explore', 'factor', 'original_length'),
+                     'from_step', 'explore', 'factor', 'original_length', 'max_calls', 'max_tokens_total'),
                     _ZERO),
     **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2', 'language', 'false', 'harm'), _SHARE),
+    'timeout': (0, math.inf, False), 'parallel': _ONE, 'tries': _ONE,  # of a judge
     'learning_rate': (0, math.inf, False), 'clip_norm': (0, math.inf, False), 'top_p': (0, 1, False),
 }
 _MOST = (1 << 31) - 1  # what an index on a device holds
@@ -39,6 +40,7 @@ _NOT_OURS = ('params', 'columns', 'prefill', 'templates', 'ask')  # of others, o
 _OF_A_PART = {('cold_start', 'keep'): _ZERO, ('reject', 'keep'): _ZERO}  # other things of the same name
 _TEXTS = ('separators', 'stop')
 _SCALINGS = ('', 'llama3', 'yarn')
+_JUDGES = ('', 'auto', 'endpoint', 'model')
 
 
 def check(config) -> None:
@@ -97,6 +99,8 @@ def _look(key: str, value, run: str) -> None:
     raise UserError(f'{key}={value!r} is not one of {", ".join(_CHOICES[name])}')
   elif (above, name) == ('rope_scaling', 'kind') and value not in _SCALINGS:
     raise UserError(f"{key}={value!r} is not one of {', '.join(map(repr, _SCALINGS))}")
+  elif (above, name) == ('judge', 'kind') and key.count('.') > 1 and value not in _JUDGES:  # of a stage's own judge
+    raise UserError(f'{key}={value!r} is not one of {", ".join(map(repr, _JUDGES))}')
   elif name in _TEXTS and not all(isinstance(text, str) and text for text in value):
     raise UserError(f"{key}={value!r}: wants texts, as --config.{key}=\"('TEXT',)\"")
   else:

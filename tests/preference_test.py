@@ -231,17 +231,17 @@ def test_mistakes_are_one_line(tmp_path, base):
 
 def test_a_judge_in_this_process(base, tmp_path):
   """judge.kind='model': a checkpoint answers; this one says nothing that can be read."""
-  from r1jax.stages import reject
+  from r1jax.stages import judges
   from r1jax.rewards import judge as judge_lib
   c = config(tmp_path, 'pairs', [])
   mesh = mesh_lib.create(c.mesh)
   settings = ConfigDict(dict(kind='model', url='', model='', checkpoint=base, template='plain', max_prompt=1024,
                              max_tokens=4))
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    judge = judge_lib.create(settings.to_dict(), reject._in_process(c, settings, mesh))
+    judge = judge_lib.create(settings.to_dict(), judges.in_process(c, settings, mesh))
     assert judge.all_same('Who?', 'the sea', ['sea', '']) == [None, False] and judge.unread == 2
     assert judge.all_same('Who?', 'the sea', ['sea ' * 2000]) == [None]  # longer than it can be asked
-  assert reject._in_process(c, ConfigDict(dict(kind='')), mesh) is None
+  assert judges.in_process(c, ConfigDict(dict(kind='')), mesh) is None
 
 
 # --- routing in the last stage ---

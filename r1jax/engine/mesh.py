@@ -253,6 +253,15 @@ def barrier(where: str) -> None:
     multihost_utils.sync_global_devices(where)
 
 
+def from_first(data: bytes) -> bytes:
+  """What the first process has, on all of them; the others' own is not looked at."""
+  if jax.process_count() == 1:
+    return data
+  size = int(multihost_utils.broadcast_one_to_all(np.array(len(data))))
+  mine = np.frombuffer(data, np.uint8) if first_process() else np.zeros(size, np.uint8)
+  return np.asarray(multihost_utils.broadcast_one_to_all(mine)).astype(np.uint8).tobytes()
+
+
 def platform(mesh) -> str:
   """'cpu', 'gpu' or 'tpu'."""
   return mesh.devices.flat[0].platform

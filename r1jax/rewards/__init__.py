@@ -91,6 +91,8 @@ def get(name: str) -> types.ModuleType | types.SimpleNamespace:
   """
   if ':' in name or name in _installed():
     return _own(name)
+  if name == 'judge':  # no rule: who has a judge asks it (stages/judges.py), for all others it is none
+    return types.SimpleNamespace(score=lambda completion, row: error('no judge is given'), IDEAL_SCORE=None)
   if name in _RULES:
     module = get(_RULES[name])
     return types.SimpleNamespace(score=getattr(module, name), IDEAL_SCORE=module.IDEAL_SCORE)

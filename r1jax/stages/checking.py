@@ -38,6 +38,8 @@ def weights(given: dict[str, float], *, max_tokens: int, overlong_buffer: int) -
 
 
 def _there_is(name: str) -> None:
+  if name == 'judge':
+    raise UserError("'judge' is no reward: a judge grades data and evaluations, never a step of RL")
   if not own.names(name):  # a user's file is read with the others
     try:
       rewards.get(name)

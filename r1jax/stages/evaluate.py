@@ -20,6 +20,7 @@ from r1jax.stages import benchmarks
 from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.stages import grading
+from r1jax.stages import judges as judges_lib
 from r1jax.stages import judging
 from r1jax.stages import reward_model
 from r1jax.stages import sampling
@@ -133,6 +134,7 @@ def check(config, name: str) -> None:
   for template in (c.template, *c.templates.values()):
     prompts.check(template)
   check_tasks(c, name)
+  judges_lib.check(c.judge, f'{name}.judge')
   if c.general.models:
     for task, key in all_tasks(c, name):
       if tasks.name_of(task.source) == scoring.GENERAL:

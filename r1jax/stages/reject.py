@@ -21,13 +21,14 @@ from typing import Callable, Iterable, Iterator, NamedTuple
 from r1jax.engine import checkpoint
 from r1jax.data import documents
 from r1jax.data import formats
-from r1jax.exceptions import UserError, about
+from r1jax.exceptions import UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
 from r1jax import terminal
 from r1jax.data import prompts
 from r1jax.data import scenarios
+from r1jax.stages import judges as judges_lib
 from r1jax.stages import judging
 from r1jax.stages import checking
 from r1jax.stages import common
@@ -51,10 +52,7 @@ def check(config, name: str) -> None:
   mesh_lib.create(config.mesh)
   prompts.render(c.template, '')
   checking.task(tasks.only(c.task), f'{name}.task')
-  judge_lib.create(c.judge.to_dict())
-  if c.judge.kind == 'model':
-    with about(f'{name}.judge.template', c.judge.template):
-      prompts.render(c.judge.template, 'a question')
+  judges_lib.check(c.judge, f'{name}.judge')
 
 
 def check_files(config, name: str) -> None:
@@ -62,19 +60,17 @@ def check_files(config, name: str) -> None:
   c = config[name]
   asked = judging.questions(c.task, key=f'{name}.task', split='train', template=c.template, judged=True)
   ruled = [row for row in asked if row.get('grader') != 'judge']
-  if not ruled and not c.judge.kind and not c.general.source:
+  if not ruled and not judge_lib.kind_of(c.judge) and not c.general.source:
     raise UserError(f'{name}.task.source={c.task.source!r}: no rule can grade any of its {len(asked)} questions, and '
-                    f"{name}.judge.kind is '': give a judge, 'endpoint' or 'model'")
+                    f'no judge is given: {judges_lib.ways(name)}')
   checking.graders(ruled)
   if c.general.source and c.general.source != 'scenarios' and not os.path.exists(c.general.source):
     raise UserError(f"{name}.general.source={c.general.source!r} is neither 'scenarios' nor a JSONL of "
                     '{"prompt", "completion"}')
   if c.general.source not in ('', 'scenarios'):
     collections.deque(documents.from_jsonl(c.general.source), maxlen=0)  # each line is one that can be read
-  if c.judge.kind == 'model':
-    with about(f'{name}.judge.checkpoint', c.judge.checkpoint):
-      model, _, _ = common.load_model(c.judge.checkpoint)
-      common.check_length(model, c.judge.max_prompt + c.judge.max_tokens, f'{name}.judge')
+  if len(ruled) < len(asked):
+    judges_lib.check_files(c.judge, f'{name}.judge')
   if c.filters.language:
     judging.check_languages(asked, f'set {name}.filters.language=0')
 
@@ -84,12 +80,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
   rows = judging.questions(c.task, split='train', template=c.template, judged=True)
-  judge = judge_lib.create(c.judge.to_dict(), _in_process(config, c.judge, mesh))
   ruled = [row for row in rows if row.get('grader') != 'judge']
+  judge = None
+  if len(ruled) < len(rows):
+    judge = judges_lib.create(config, c.judge, mesh, workdir)
+    judges_lib.say(judge, c.judge, name, len(rows) - len(ruled), len(rows))
   asked = rows if judge else ruled
-  if len(ruled) < len(rows) and not judge:
-    log.warning('%s: no judge is configured: %d questions that no rule can grade are left out', name,
-                len(rows) - len(ruled))
   judging.start({row.get('reward', 'math') for row in ruled}, ruled)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt)
@@ -114,31 +110,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   mixed = _mixed(batches.kept_path, c, random.Random(config.seed))
   card = {'sampled': len(asked) * c.samples, 'questions': len(asked), 'kept': batches.kept_count(),
           'turned_away': dict(batches.reasons.most_common()), 'reasoning': mixed.reasoning, 'general': mixed.general,
-          'judge': c.judge.kind or 'none: rule-checked data only',
+          'judge': judge_lib.kind_of(c.judge) if judge else 'none: rule-checked data only',
           **({'verdicts that the order changed, since the last start': judge.swapped} if judge else {})}
   write(workdir, mixed.rows(), card, title=name,
         prompt=prompts.record(c.template, prefill=c.task.get('prefill', ''), system=c.task.get('system', '')))
   return {'samples_in': card['sampled'], 'samples_out': len(mixed.order),
           **{k: card[k] for k in ('kept', 'turned_away', 'reasoning', 'general')}}
-
-
-def _in_process(config, c, mesh):
-  """prompt -> reply of the checkpoint c.checkpoint, greedily, for judge.kind='model'; else None."""
-  if c.kind != 'model':
-    return None
-  model, tokenizer, step_dir = common.load_model(c.checkpoint, **common.computed(config, mesh))
-  generator = sampling.Generator(
-      model, tokenizer, mesh, template=c.template, samples=1, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
-      batch=mesh_lib.batch_shards(mesh), temperature=0.0, top_p=1.0, seed=0, name='judge')
-  params = generator.arrange(common.load_sampling_params(model, step_dir, mesh))  # once, not for every question
-
-  def ask(prompt: str) -> str:
-    ids = prompts.ids(tokenizer, c.template, {'question': prompt})
-    if len(ids) > c.max_prompt:  # two long answers: no verdict
-      return ''
-    return next(generator(params, [{'id': 'judge', 'question': prompt}])).texts[0][0]
-
-  return ask
 
 
 def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[list[dict], collections.Counter]:
@@ -148,14 +125,19 @@ def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[li
   verdicts = iter(judges.score([
       (row.get('reward', 'math'), text, row) for row, texts in zip(sampled.rows, sampled.texts) if by_rule(row)
       for text in texts]))
+  # The judge is not asked of samples that would be turned away whatever it says.
+  asked = [(i, g) for i, row in enumerate(sampled.rows) if not by_rule(row) for g, text in enumerate(sampled.texts[i])
+           if sampled.completions[i][g].stopped and not unreadable(text, row, c.filters)]
+  agreed = dict(zip(asked, judge.agree([
+      (sampled.rows[i]['question'], sampled.rows[i]['answer'], judge_lib.final(sampled.texts[i][g], sampled.rows[i]))
+      for i, g in asked]) if asked else ()))
   ended = ([c.stopped for c in group] for group in sampled.completions)
-  for row, texts, stopped in zip(sampled.rows, sampled.texts, ended):
+  for i, (row, texts, stopped) in enumerate(zip(sampled.rows, sampled.texts, ended)):
     seen, of_row = set(), []
     if by_rule(row):
       faults = [wrong(next(verdicts)) for _ in texts]
     else:
-      same = judge.all_same(row['question'], row['answer'], [form_lib.summary(text, row) or '' for text in texts])
-      faults = ['' if agrees else 'the judge cannot be read' if agrees is None else 'wrong' for agrees in same]
+      faults = [_JUDGED[agreed.get((i, g), True)] for g in range(len(texts))]
     for text, fault, ended in zip(texts, faults, stopped):
       why = ('cut at the limit' if not ended else fault or
              unreadable(text, row, c.filters) or ('duplicate' if text in seen else ''))
@@ -171,6 +153,9 @@ def accepted(sampled: sampling.Sampled, c, judges: pool.Pool, judge) -> tuple[li
     reasons['more than keep'] += len(of_row) - len(taken)
     out += taken
   return out, reasons
+
+
+_JUDGED = {True: '', False: 'wrong', None: 'the judge cannot be read'}
 
 
 def wrong(verdict) -> str:
