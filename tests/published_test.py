@@ -394,8 +394,9 @@ def test_a_config_with_a_byte_order_mark_is_read(tmp_path, imports):
 
 
 @pytest.mark.parametrize('changes, words', [
-    *(case(f'family {kind}', dict(model_type=kind), [f"model_type='{kind}'", "'llama'", "'qwen2'", "'deepseek_v3'"])
-      for kind in ('qwen3', 'qwen3_moe', 'mistral', 'smollm3', 'kimi_k2', 'deepseek_v32', 'qwen2_5_vl', 'internlm2',
+    *(case(f'family {kind}', dict(model_type=kind), [f"model_type='{kind}'", "'llama'", "'qwen2'", "'qwen3'",
+                                                                "'deepseek_v3'"])
+      for kind in ('qwen3_moe', 'qwen3_next', 'mistral', 'smollm3', 'kimi_k2', 'deepseek_v32', 'qwen2_5_vl', 'internlm2',
                    'gemma2', 'phi3', 'qwen2_moe', 'llama4')),
     case('no family', dict(model_type=GONE), ['model_type']),
     case('family null', dict(model_type=None), ['model_type']),

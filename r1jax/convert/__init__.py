@@ -25,6 +25,7 @@ from r1jax import paths
 from r1jax import terminal
 from r1jax.convert import export
 from r1jax.convert import find
+from r1jax.convert import hub
 from r1jax.convert import table
 from r1jax.convert.files import read_json
 from r1jax.convert.gguf import open_gguf
@@ -193,11 +194,12 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
     with terminal.doing(f'reading the weights of {source}'):
       _, params = load(opened, model, dtype=np.dtype(dtype) if dtype else None, changes=changes,
                        mesh=mesh_lib.create({'fsdp': -1}) if several else None)
-    hub = find.hub_name(source, opened.path)
+    name, commit = hub.origin(source, opened.path)
     del opened  # 0.2 GB of mapped file and metadata, for SmolLM2
     if mesh_lib.first_process():
       tokenizer_files.write(out)
-      checkpoint.write_json(os.path.join(out, common.ORIGIN), {'source': source, 'hub': hub, 'dtype': kept})
+      checkpoint.write_json(os.path.join(out, common.ORIGIN),
+                            {'source': source, 'hub': name, 'commit': commit, 'dtype': kept})
     mesh_lib.barrier('the tokenizer is written')
     common.save_model(out, zoo.build(config), Tokenizer(out))
     with terminal.doing(f'writing {out}'):
