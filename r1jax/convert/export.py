@@ -139,16 +139,3 @@ def _write_tokenizer(out: str, config, tokenizer, prompt: dict | None) -> str:
     replace_file(os.path.join(out, 'chat_template.jinja'), text.encode())
   checkpoint.write_json(os.path.join(out, 'tokenizer_config.json'), facts)
   return said
-
-
-def card(config, origin: dict, prompt: dict | None, path: str) -> str:
-  """README.md of the export: where it comes from, and how it is asked."""
-  base = origin.get('hub', '')
-  front = ['---', 'library_name: transformers', 'tags:', '- r1jax', *([f'base_model: {base}'] if base else []), '---']
-  asked = (f'Trained with the prompt template `{prompt["template"]}`.' if prompt else
-           'Nothing is known of the prompts that it was trained on.')
-  return '\n'.join([
-      *front, '', f'# {os.path.basename(os.path.normpath(path))}', '',
-      f'{config.param_count():,} parameters, {config.max_length:,} positions, exported by r1jax'
-      + (f', which began with the weights of `{base}`.' if base else '.'), '',
-      asked, '', ''])

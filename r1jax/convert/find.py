@@ -81,8 +81,8 @@ def is_foreign(path: str) -> bool:
     return True
   if os.path.isfile(path):
     return True
-  if not os.path.isdir(path):
-    return not os.path.exists(path) and hub.named(path) is not None
+  if not os.path.isdir(path):  # OWNER/NAME without hf: is more often a path with a mistake in it
+    return False
   if any(os.path.exists(os.path.join(path, ours)) for ours in ('checkpoints', 'params', 'model.json')):
     return False
   return (os.path.isdir(os.path.join(path, 'snapshots')) or bool(glob.glob(os.path.join(glob.escape(path), '*.gguf')))

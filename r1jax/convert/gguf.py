@@ -45,7 +45,8 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
   dim, heads = of('embedding_length'), of('attention.head_count')
   if heads < 1:
     raise UserError(f'{path} has {family}.attention.head_count={heads}')
-  width, theta = of('attention.key_length', of('rope.dimension_count', dim // heads)), float(of('rope.freq_base', 1e4))
+  width = of('attention.key_length', of('rope.dimension_count', dim // heads))
+  theta = float(of('rope.freq_base', 1e4))
   for key in ('rope.dimension_count', 'attention.value_length'):
     if of(key, width) != width:
       raise UserError(f'{path} has {family}.{key}={of(key)}, but heads of {width}: supported are heads whose numbers '
@@ -57,7 +58,8 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
       head_dim=width, rope_theta=theta,
       # Stored in float32: 1e-5 comes out as 9.999999747e-06.
       norm_eps=float(str(np.float32(of('attention.layer_norm_rms_epsilon')))),
-      qkv_bias=family == 'qwen2', qk_norm=family == 'qwen3', tied='output.weight' not in tensors, max_length=of('context_length'),
+      qkv_bias=family == 'qwen2', qk_norm=family == 'qwen3', tied='output.weight' not in tensors,
+      max_length=of('context_length'),
       **({} if factors is None else {'rope_scaling': _scaling(path, np.asarray(factors.data, float), theta, width)}))
   kinds = {name: t.tensor_type.name for name, t in tensors.items()}
 

@@ -21,6 +21,7 @@ PREFIX = 'hf:'
 _FILES = ['*.json', '*.safetensors', '*.jinja']  # what a model of the hub is read from
 _NOT = ['consolidated*', 'original/*', 'onnx/*', 'adapter_*']
 _NAME = re.compile(r'([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?(?:@([\w./-]+))?')
+_SECONDS = 20  # in which the hub is to answer
 _INDEX = 'model.safetensors.index.json'
 _COMMIT = re.compile(r'models--([^/]+)--([^/]+)/snapshots/([0-9a-f]{7,64})')
 
@@ -60,6 +61,18 @@ def origin(source: str, path: str) -> tuple[str, str]:
   return (asked.name, '') if asked else ('', '')
 
 
+def pinned(source: str, known: dict) -> str:
+  """A source at the commit that an import of it, which broke off, has noted in its work dir.
+
+  known: common.origin of that.
+  """
+  asked = named(source)
+  if not asked or known.get('source') != source or not known.get('commit') or known.get('hub') != asked.name:
+    return source
+  log.info('%s: commit %s, as this work dir began with', source, known['commit'])
+  return asked._replace(revision=known['commit']).text
+
+
 def fetched(asked: Named) -> str:
   """The snapshot, or the GGUF file, in the hub's cache.
 
@@ -76,20 +89,41 @@ def fetched(asked: Named) -> str:
   if there and not lacks:
     log.info("%s: commit %s, of the hub's cache", asked.text, origin('', there)[1] or 'unknown')
     return there
-  log.info('%s is not in the hub cache%s: downloading it', asked.text, f' as a whole ({lacks})' if lacks else '')
-  quiet = logging.getLogger('huggingface_hub')
-  level = quiet.level
-  quiet.setLevel(logging.ERROR)  # that it tries again is not said line by line; what came of it is
+  said = logging.getLogger('huggingface_hub')
+  level = said.level
+  said.setLevel(logging.ERROR)  # that it tries again is not said line by line; what came of it is
   try:
+    _look(huggingface_hub, asked, lacks)
     found = _downloaded(huggingface_hub, asked)
+  except UserError:
+    raise
   except Exception as e:  # pylint: disable=broad-except  many kinds, by version
     raise UserError(_line(asked, e, errors, lacks)) from e
   finally:
-    quiet.setLevel(level)
-  if not asked.file and _lacks(found):
-    _refuse_other_kinds(huggingface_hub, asked)
+    said.setLevel(level)
   log.info('%s: commit %s, downloaded to %s', asked.text, origin('', found)[1] or 'unknown', found)
   return found
+
+
+def _look(hub, asked: Named, lacks: str) -> None:
+  """Asks the hub what it has, before anything is downloaded: without a way to it, a download would give what lies in
+  the cache, however little that is.
+
+  Raises:
+    UserError: no such file, or files of another kind. Whatever the hub says.
+  """
+  info = hub.HfApi().model_info(asked.name, revision=asked.revision or None, timeout=_SECONDS)
+  files = [file.rfilename for file in info.siblings or ()]
+  page = f'{_endpoint()}/{asked.name}/tree/{asked.revision or "main"}'
+  ggufs = [file for file in files if file.endswith('.gguf')]
+  if asked.file and asked.file not in files:
+    raise UserError(f'{asked.text}: {asked.name} has no file {asked.file}: ' + (
+        f'it has {", ".join(ggufs[:8])}' if ggufs else f'{page} lists them'))
+  if not asked.file and ggufs and not any(file.endswith('.safetensors') for file in files):
+    raise UserError(f'{asked.text} holds {len(ggufs)} GGUF files: name one of them, '
+                    f'{Named(asked.name, ggufs[0], asked.revision).text}')
+  log.info('%s: commit %s is not in the hub cache%s: downloading it', asked.text, info.sha,
+           f' as a whole ({lacks})' if lacks else '')
 
 
 def _cached(hub, asked: Named) -> str | None:
@@ -134,16 +168,8 @@ def _lacks(snapshot: str) -> str:
   return '' if found or others else 'no *.safetensors is there'
 
 
-def _refuse_other_kinds(hub, asked: Named) -> None:
-  """Raises UserError for a repository of GGUF files alone, and names them."""
-  try:
-    files = [file for file in hub.list_repo_files(asked.name, revision=asked.revision or None)
-             if file.endswith('.gguf')]
-  except Exception:  # pylint: disable=broad-except  what is missing is said by who opens the directory
-    return
-  if files:
-    raise UserError(f'{asked.text} holds {len(files)} GGUF files: name one of them, '
-                    f'{Named(asked.name, files[0], asked.revision).text}')
+def _endpoint() -> str:
+  return os.environ.get('HF_ENDPOINT', 'https://huggingface.co').rstrip('/')
 
 
 def _line(asked: Named, e: Exception, errors, lacks: str) -> str:
@@ -152,7 +178,7 @@ def _line(asked: Named, e: Exception, errors, lacks: str) -> str:
   cause = e.__cause__
   while status is None and cause is not None:
     status, cause = getattr(getattr(cause, 'response', None), 'status_code', None), cause.__cause__
-  page = f'{os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")}/{asked.name}'
+  page = f'{_endpoint()}/{asked.name}'
   if isinstance(e, errors.GatedRepoError) or status == 403:
     return (f'{asked.text} is gated, and this login may not read it: accept its terms on {page}, then `hf auth login` '
             'here (or HF_TOKEN=TOKEN)')
@@ -161,9 +187,8 @@ def _line(asked: Named, e: Exception, errors, lacks: str) -> str:
   if isinstance(e, errors.RepositoryNotFoundError) or status == 401:
     return (f'the hub has no model {asked.name}, or it is private: look at the spelling, {page}; for a private one '
             '`hf auth login`')
-  if isinstance(e, errors.EntryNotFoundError) and status == 404:
-    return f'{asked.text}: {asked.name} has no such file: {page}/tree/{asked.revision or "main"} lists them'
   reason = f'{type(e).__name__}: {" ".join(str(e).split())[:200]}'
   there = f'is not whole in the hub cache ({lacks})' if lacks else 'is neither a path here nor in the hub cache'
   return (f'{asked.text} {there} and cannot be downloaded ({reason}): start again where the hub can be reached, which '
-          f'goes on with what is there, or bring it from there, `hf download {asked.name} --local-dir DIR`, and give DIR')
+          f'goes on with what is there, or bring it from there, `hf download {asked.name} --local-dir DIR`, and give '
+          'DIR')
