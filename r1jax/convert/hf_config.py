@@ -84,7 +84,7 @@ def sizes_of(directory: str, facts: dict) -> dict:
                           else 0.0)
   if family == 'deepseek_v3':
     return {**sizes, 'family': family, 'rope_theta': theta}
-  width = facts.get('head_dim')
+  width = facts.get('head_dim', 128 if family == 'qwen3' else None)  # what transformers takes where it is left out
   if width is None:
     width = sizes['dim'] // sizes['heads']
   width = _number(directory, 'head_dim', width, whole=True, least=2)
