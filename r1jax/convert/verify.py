@@ -58,6 +58,7 @@ def _logits(model, step_dir: str, asked: list[list[int]], dtype: str) -> list[np
 def _transformers(out: str, tokenizer, asked, wanted) -> str:
   import torch
   import transformers
+  transformers.utils.logging.disable_progress_bar()
   try:
     theirs = transformers.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32).eval()
     their_tokenizer = transformers.AutoTokenizer.from_pretrained(out)
