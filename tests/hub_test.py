@@ -251,6 +251,15 @@ def test_what_a_cache_lacks_is_named_offline(server, model, tmp_path):
     convert.import_model('hf:me/tiny', out=str(tmp_path / 'out'))
 
 
+def test_sizes_are_told_without_a_weight(server, model):
+  config = convert.sizes_alone('hf:me/tiny')
+  assert config.qk_norm and config.layers == 2 and not any('safetensors' in path for _, path, _ in server.asked)
+  with pytest.raises(UserError, match='is not a nano-qwen: it has qkv_bias=False'):
+    convert.sizes_alone('hf:me/tiny', 'nano-qwen')
+  with pytest.raises(UserError, match='no model me/nobody'):
+    convert.sizes_alone('hf:me/nobody')
+
+
 def test_a_repository_of_gguf_files_names_them(server, tmp_path):
   server.repositories['me/gguf'], server.main['me/gguf'] = {NEW: {'a-q8_0.gguf': b'GGUF', 'b-f16.gguf': b'GGUF'}}, NEW
   with pytest.raises(UserError, match='holds 2 GGUF files: name one of them, hf:me/gguf/a-q8_0.gguf'):

@@ -34,6 +34,7 @@ from r1jax.convert import verify
 from r1jax.convert.files import read_json
 from r1jax.convert.gguf import open_gguf
 from r1jax.convert.hf import open_hf
+from r1jax.convert.hf_config import sizes_of
 from r1jax.convert.source import Source
 from r1jax.data import prompts
 from r1jax.data.tokenizer import Tokenizer
@@ -156,6 +157,16 @@ def open_source(source: str, stop: tuple[str, ...] = ()) -> Source:
   """Opens what --source names (find.py); `stop`: texts of tokens that end an answer, beside the source's own."""
   path = find.local(source)
   return open_gguf(path, stop) if os.path.isfile(path) else open_hf(path, stop)
+
+
+def sizes_alone(source: str, model: str | None = None, changes: dict | None = None):
+  """The Config of a source; of a model of the hub by its config.json, so that no weight is downloaded for it."""
+  asked = hub.named(source)
+  if not asked or asked.file:
+    return config_of(open_source(source), model, changes)
+  directory = hub.config_of(asked)
+  return config_of(Source(directory, 'hf', sizes_of(directory, read_json(directory, 'config.json')), {}, {}, {}, None,
+                          None), model, changes)
 
 
 def looked_at(source: str, model: str | None = None, *, changes: dict | None = None, stop: tuple[str, ...] = ()):

@@ -79,11 +79,7 @@ def fetched(asked: Named) -> str:
   Raises:
     UserError: no huggingface_hub, no such model, revision or file, a gated one, no way to the hub.
   """
-  try:
-    import huggingface_hub
-    from huggingface_hub import errors
-  except ImportError as e:
-    raise UserError(f"{asked.text} needs huggingface_hub: pip install 'r1jax[hub]', or give a directory") from e
+  huggingface_hub, errors = _package(asked)
   there = _cached(huggingface_hub, asked)
   lacks = '' if asked.file or not there else _lacks(there)
   if there and not lacks:
@@ -124,6 +120,35 @@ def _look(hub, asked: Named, lacks: str) -> None:
                     f'{Named(asked.name, ggufs[0], asked.revision).text}')
   log.info('%s: commit %s is not in the hub cache%s: downloading it', asked.text, info.sha,
            f' as a whole ({lacks})' if lacks else '')
+
+
+def _package(asked: Named):
+  try:
+    import huggingface_hub
+    from huggingface_hub import errors
+  except ImportError as e:
+    raise UserError(f"{asked.text} needs huggingface_hub: pip install 'r1jax[hub]', or give a directory") from e
+  return huggingface_hub, errors
+
+
+def config_of(asked: Named) -> str:
+  """A directory with the model's config.json alone, for who wants its sizes and no weights.
+
+  Raises:
+    UserError: as fetched.
+  """
+  huggingface_hub, errors = _package(asked)
+  get = lambda **kw: os.path.dirname(huggingface_hub.hf_hub_download(
+      asked.name, 'config.json', revision=asked.revision or None, **kw))
+  try:
+    return get(local_files_only=True)
+  except Exception:  # pylint: disable=broad-except  not in the cache: many kinds, by version
+    pass
+  try:
+    huggingface_hub.HfApi().model_info(asked.name, revision=asked.revision or None, timeout=_SECONDS)
+    return get()
+  except Exception as e:  # pylint: disable=broad-except
+    raise UserError(_line(asked, e, errors, '')) from e
 
 
 def _cached(hub, asked: Named) -> str | None:
