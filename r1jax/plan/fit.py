@@ -50,7 +50,7 @@ def fit(config, phases, where: Topology, measure: Callable) -> tuple[dict, list[
   Raises:
     UserError: nothing that is looked for makes it fit.
   """
-  rows = _rows(config)
+  rows = _rows(config, where)
   changes, found = {}, {}
   for phase in phases:
     if phase.phase == 'update':
@@ -69,8 +69,11 @@ def flags(changes: dict) -> str:
   return ' '.join(f'--config.{key}={value}' for key, value in changes.items())
 
 
-def _rows(config) -> int:
-  return max(1, int(config.mesh.get('data', 1))) * max(1, int(config.mesh.get('fsdp', 1)))
+def _rows(config, where: Topology) -> int:
+  """Pieces that a batch is cut into."""
+  sizes = {axis: int(config.mesh.get(axis, 1)) for axis in mesh_lib.AXES}
+  left = where.devices // math.prod(size for size in sizes.values() if size != -1)
+  return math.prod(left if sizes[axis] == -1 else sizes[axis] for axis in ('data', 'fsdp'))
 
 
 def ladder(config, stage: str, where: Topology) -> list[dict]:
