@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib.util
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -262,6 +263,14 @@ def test_parameter_counts(name, count):
   shapes = jax.tree.leaves(mesh_lib.unbox(jax.eval_shape(
       lambda: zoo.build(config).init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32)))['params']))
   assert sum(int(np.prod(x.shape)) for x in shapes) == count
+
+
+def test_every_published_model_says_where_it_is_published():
+  assert zoo.HUB.keys() == {name for name in zoo.names() if not name.startswith(('tiny', 'nano'))}
+  assert all(re.fullmatch(r'[\w-]+/[\w.-]+', where) for where in zoo.HUB.values())
+  assert zoo.HUB['smollm2-135m-instruct'] == 'HuggingFaceTB/SmolLM2-135M-Instruct'
+  assert zoo.HUB['r1-distill-llama-8b'] == 'deepseek-ai/DeepSeek-R1-Distill-Llama-8B'
+  assert zoo.HUB['qwen3-0.6b'] == 'Qwen/Qwen3-0.6B-Base'
 
 
 def test_config_survives_json():

@@ -358,8 +358,9 @@ def check_files(config, name: str):
   c = config[name]
   if not c.source:
     named = f' of {c.model}' if c.model else ''
+    of_hub = f'hf:{zoo.HUB[c.model]}' if c.model in zoo.HUB else 'hf:OWNER/NAME'
     raise UserError(f'{name}.source is empty: --config.{name}.source=DIR, a Hugging Face directory{named} '
-                    '(or OWNER/NAME of the hub, or a GGUF file)')
+                    f'(or {of_hub} of the hub, or a GGUF file)')
   with about(f'{name}.source', c.source):
     return looked_at(c.source, **told(config, c))[1]
 

@@ -85,5 +85,5 @@ def is_foreign(path: str) -> bool:
     return False
   if any(os.path.exists(os.path.join(path, ours)) for ours in ('checkpoints', 'params', 'model.json')):
     return False
-  return (os.path.isdir(os.path.join(path, 'snapshots')) or bool(glob.glob(os.path.join(glob.escape(path), '*.gguf')))
+  return (os.path.isdir(os.path.join(path, 'snapshots'))
           or bool(glob.glob(os.path.join(glob.escape(path), '*.safetensors'))))

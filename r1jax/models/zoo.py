@@ -84,6 +84,20 @@ _MODELS = {
 }
 
 
+# Where their weights are published: hf:OWNER/NAME.
+HUB = {
+    **{f'smollm2-135m{kind}': f'HuggingFaceTB/SmolLM2-135M{kind.title()}' for kind in ('', '-instruct')},
+    **{f'qwen2.5-{size}b': f'Qwen/Qwen2.5-{size}B' for size in ('0.5', '1.5', '3', '7', '14', '32')},
+    **{f'qwen2.5-math-{size}b': f'Qwen/Qwen2.5-Math-{size}B' for size in ('1.5', '7')},
+    **{f'qwen3-{size}b': f'Qwen/Qwen3-{size}B-Base' for size in ('0.6', '1.7', '4', '8')},
+    **{f'llama-{kind}b': f'meta-llama/Llama-{kind}B' for kind in ('3.1-8', '3.2-1', '3.2-3')},
+    'llama-3.3-70b-instruct': 'meta-llama/Llama-3.3-70B-Instruct',
+    **{f'r1-distill-{kind}b': f'deepseek-ai/DeepSeek-R1-Distill-{kind.title()}B' for kind in (
+        'qwen-1.5', 'qwen-7', 'qwen-14', 'qwen-32', 'llama-8', 'llama-70')},
+    'deepseek-v3-base': 'deepseek-ai/DeepSeek-V3-Base',
+}
+
+
 def get(name: str, **overrides):
   """Config of a published or tiny model; keyword arguments replace its fields.
 
