@@ -45,6 +45,7 @@ class Hub(http.server.ThreadingHTTPServer):
     self.repositories = {'me/tiny': {NEW: files}}
     self.main = {'me/tiny': NEW}
     self.asked, self.cut = [], None  # (method, path, range); name of a file that breaks off in the middle
+    self.tokens = set()
     self.url = f'http://127.0.0.1:{self.server_port}'
     threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -70,9 +71,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
   def do_GET(self):
     path = urllib.parse.unquote(self.path.partition('?')[0])
     self.server.asked.append((self.command, path, self.headers.get('Range')))
+    self.server.tokens.add(self.headers.get('Authorization'))
     name = '/'.join(path.removeprefix('/api/models').removeprefix('/cdn').split('/')[1:3])
     if name in GATE.values() and 'resolve' not in path:  # what a gated one is, all may know
-      commits, main = {NEW: {'config.json': b'{}'}}, NEW
+      commits, main = {NEW: {'config.json': b'{}', 'model.safetensors': b''}}, NEW
     elif name in GATE.values():
       code, kind = (401, 'GatedRepo') if name == GATE['gated'] else (403, '')
       return self.say(code, {'error': 'no'}, **({'X_Error_Code': kind} if kind else {}))
@@ -251,6 +253,12 @@ def test_what_a_cache_lacks_is_named_offline(server, model, tmp_path):
     convert.import_model('hf:me/tiny', out=str(tmp_path / 'out'))
 
 
+def test_the_login_is_that_of_the_hub(server, monkeypatch):
+  monkeypatch.setenv('HF_TOKEN', 'hf_mine')
+  convert.sizes_alone('hf:me/tiny')
+  assert 'Bearer hf_mine' in server.tokens  # beside what huggingface_hub asks once a day of nobody in particular
+
+
 def test_sizes_are_told_without_a_weight(server, model):
   config = convert.sizes_alone('hf:me/tiny')
   assert config.qk_norm and config.layers == 2 and not any('safetensors' in path for _, path, _ in server.asked)
@@ -260,10 +268,13 @@ def test_sizes_are_told_without_a_weight(server, model):
     convert.sizes_alone('hf:me/nobody')
 
 
-def test_a_repository_of_gguf_files_names_them(server, tmp_path):
+def test_a_repository_of_other_files_says_of_which(server, tmp_path):
   server.repositories['me/gguf'], server.main['me/gguf'] = {NEW: {'a-q8_0.gguf': b'GGUF', 'b-f16.gguf': b'GGUF'}}, NEW
   with pytest.raises(UserError, match='holds 2 GGUF files: name one of them, hf:me/gguf/a-q8_0.gguf'):
     convert.import_model('hf:me/gguf', out=str(tmp_path / 'out'))
+  server.repositories['me/bin'], server.main['me/bin'] = {NEW: {'config.json': b'{}', 'pytorch_model.bin': b''}}, NEW
+  with pytest.raises(UserError, match='no .*safetensors, only .*bin, which may run code'):
+    convert.import_model('hf:me/bin', out=str(tmp_path / 'out'))
   with pytest.raises(UserError, match='a-q8_0.gguf cannot be read as GGUF'):
     convert.import_model('hf:me/gguf/a-q8_0.gguf', out=str(tmp_path / 'out'))
 

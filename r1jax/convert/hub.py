@@ -118,6 +118,11 @@ def _look(hub, asked: Named, lacks: str) -> None:
   if not asked.file and ggufs and not any(file.endswith('.safetensors') for file in files):
     raise UserError(f'{asked.text} holds {len(ggufs)} GGUF files: name one of them, '
                     f'{Named(asked.name, ggufs[0], asked.revision).text}')
+  if not asked.file and not any(file.endswith('.safetensors') for file in files):
+    others = sorted({os.path.splitext(file)[1] for file in files} & {'.bin', '.pt', '.pth', '.ckpt'})
+    raise UserError(f'{asked.text} has no *.safetensors' + (
+        f', only *{others[0]}, which may run code when they are read: write safetensors with transformers, '
+        f"AutoModelForCausalLM.from_pretrained('{asked.name}').save_pretrained(OUT)" if others else f': see {page}'))
   log.info('%s: commit %s is not in the hub cache%s: downloading it', asked.text, info.sha,
            f' as a whole ({lacks})' if lacks else '')
 

@@ -70,7 +70,7 @@ def host_directory(workdir: str) -> str:
   return workdir if jax.process_index() == 0 else os.path.join(workdir, 'hosts', str(jax.process_index()))
 
 
-ORIGIN = 'origin.json'  # {source, hub, dtype} of the weights that a model began with
+ORIGIN = 'origin.json'  # {source, hub, commit, dtype} of the weights that a model began with
 
 
 def origin(directory: str) -> dict:
