@@ -8,7 +8,7 @@ tiny, on 256 held-out sums x 16 samples, 2 cores, 2026-11-26, seeds 0 and 2: pas
 130 GFLOP/s (2026-11-27). docs/results.md has more of it.
 smollm2: 300 steps on one H100, 0.26 s each (2026-11-27): pass@1 0.016 -> 0.539; on 2 cores a step took 38 to 46 s.
 qwen2.5-1.5b, qwen2.5-32b (section 4.1) and deepseek-v3 (section 2.2): planned by compiler, docs/plans.md has the table;
-not yet run. They need weights (--config.base.source=DIR, a Hugging Face directory) and, but for the first, questions
+not yet run. They need weights (--config.base.source=hf:OWNER/NAME, or a directory) and, but for the first, questions
 (--config.rl.task.source=jsonl:FILE), as the paper's are not public. Nothing is offloaded to hosts.
 """
 
