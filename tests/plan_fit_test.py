@@ -96,6 +96,19 @@ def test_what_fits_with_nothing_is_one_line():
     fit.fit(config, wanted, where, Compiler(where, state=900 * GIB))
   with pytest.raises(UserError, match=r'rl/decode does not fit t4:1x1, even with --config.rl.slots=1: 20.00 GiB of 11'):
     fit.fit(config, wanted, where, Compiler(where, weights=20 * GIB))
+  with pytest.raises(UserError, match=r'12.00 GiB of 11.06 a device; with the environment variable '
+                     'XLA_PYTHON_CLIENT_MEM_FRACTION=0.95, of this plan and of the run, it fits'):
+    fit.fit(config, wanted, where, Compiler(where, state=12 * GIB))
+
+
+def test_a_reference_in_host_memory_is_not_on_the_device():
+  """Where a topology's devices know of no other memory, too."""
+  import jax
+  from r1jax.plan import memory
+  state = type('State', (), {'ref_params': jax.ShapeDtypeStruct((8, 4), 'float32', sharding=jax.sharding.NamedSharding(
+      jax.make_mesh((1,), ('data',), devices=jax.devices()[:1]), jax.P()))})
+  assert memory.reference_bytes({'ref_memory': 'device'}, state) == 128
+  assert memory.reference_bytes({'ref_memory': 'host'}, state) == 0
 
 
 def test_topologies_of_one_gpu():

@@ -13,7 +13,7 @@ from typing import Callable
 from r1jax import limits
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
-from r1jax.plan.chips import Topology
+from r1jax.plan.chips import SHARE, Topology
 
 log = logging.getLogger('r1jax')
 
@@ -109,7 +109,7 @@ def _learning(config, phase, where, rows, before, measure, found) -> dict:
     log.info('%s/update with %s: %s', phase.stage, flags(given) or 'its own values', _needs(entry))
   else:
     raise UserError(f'{phase.stage}/update does not fit {where.name}, even with {flags({**changes, name: least})}: '
-                    f'{_needs(entry)}; take more chips, a smaller model, or fewer tokens')
+                    f'{_needs(entry)}; {_way_out(entry, where)}')
   size, found[phase] = _largest(least, most, entry, lambda n: measure({**changes, name: n}, phase))
   return {**given, name: size}
 
@@ -124,7 +124,7 @@ def _sampling(config, phase, where, rows, before, measure, found) -> dict:
   entry = measure({**before, name: rows}, phase)
   if not _fits(entry):
     raise UserError(f'{phase.stage}/decode does not fit {where.name}, even with --config.{name}={rows}: '
-                    f'{_needs(entry)}; take more chips, a smaller model, or fewer tokens')
+                    f'{_needs(entry)}; {_way_out(entry, where)}')
   size, found[phase] = _largest(rows, most, entry, lambda n: measure({**before, name: n}, phase))
   return {name: size}
 
@@ -161,3 +161,9 @@ def _needs(entry: dict) -> str:
   total, available = _total(entry), entry['hbm_bytes']['available']
   return (f'the compiler runs out of {available / 2**30:.2f} GiB' if math.isinf(total) else
           f'{total / 2**30:.2f} GiB of {available / 2**30:.2f} a device')
+
+
+def _way_out(entry: dict, where: Topology) -> str:
+  if where.chip.platform == 'gpu' and _total(entry) <= 0.95 * ROOM * where.chip.hbm_bytes:
+    return f'with the environment variable {SHARE}=0.95, of this plan and of the run, it fits'
+  return 'take more chips, a smaller model, or fewer tokens'
