@@ -68,6 +68,12 @@ def test_a_card_says_base_recipe_data_scores_and_prompt(run):
   assert '| aime | final | 0.750 |' in body and '`final` is this model' in body and 'stranger' not in body
 
 
+def test_data_of_a_card_that_a_stage_made_is_said_by_its_name():
+  spec = dict(name='sft', run='sft', inputs=dict(checkpoint='rl', data='reject'))
+  assert card._data({'sft': dict(corpus='stage', path='')}, spec) == 'what reject made'
+  assert card._data({'sft': dict(corpus='jsonl', path='/data/x.jsonl')}, spec) == '`x.jsonl`'
+
+
 def test_a_card_of_what_was_not_evaluated_has_no_scores(run):
   text = card.text(zoo.get('nano'), origin={}, prompt=None, name='x', stage_dir=str(run / '2_judge'),
                    step_dir=str(run / '2_judge' / 'checkpoints' / '5'))

@@ -87,7 +87,9 @@ def _data(config: dict, spec: dict) -> str:
   if spec['run'] != 'convert':
     found += [part.get('source', '')]
   found += [part.get('path', ''), '' if part.get('path') else part.get('corpus', '')]
-  return ', '.join(f'`{_file(source)}`' for source in found if isinstance(source, str) and source)
+  made = [name for key, name in spec['inputs'].items() if key != 'checkpoint']
+  return ', '.join(f'what {" and ".join(made) or "a stage"} made' if source == 'stage' else f'`{_file(source)}`'
+                   for source in found if isinstance(source, str) and source)
 
 
 def _file(source: str) -> str:
