@@ -6,11 +6,13 @@ the same commit; what it lacks is downloaded into it, and a download that broke 
 `hf auth login` or HF_TOKEN.
 """
 
+import contextlib
 import glob
 import json
 import logging
 import os
 import re
+import sys
 from typing import NamedTuple
 
 from r1jax.exceptions import UserError
@@ -44,6 +46,8 @@ def named(source: str) -> Named | None:
   Raises:
     UserError: hf: before what is no name.
   """
+  if source.startswith('hf://'):  # an address, which find.local refuses
+    return None
   found = _NAME.fullmatch(source.removeprefix(PREFIX))
   if source.startswith(PREFIX) and not found:
     raise UserError(f'--source={source}: wants hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME/FILE.gguf')
@@ -85,20 +89,32 @@ def fetched(asked: Named) -> str:
   if there and not lacks:
     log.info("%s: commit %s, of the hub's cache", asked.text, origin('', there)[1] or 'unknown')
     return there
-  said = logging.getLogger('huggingface_hub')
-  level = said.level
-  said.setLevel(logging.ERROR)  # that it tries again is not said line by line; what came of it is
   try:
-    _look(huggingface_hub, asked, lacks)
-    found = _downloaded(huggingface_hub, asked)
+    with _quiet(huggingface_hub):
+      _look(huggingface_hub, asked, lacks)
+      found = _downloaded(huggingface_hub, asked)
   except UserError:
     raise
   except Exception as e:  # pylint: disable=broad-except  many kinds, by version
     raise UserError(_line(asked, e, errors, lacks)) from e
-  finally:
-    said.setLevel(level)
   log.info('%s: commit %s, downloaded to %s', asked.text, origin('', found)[1] or 'unknown', found)
   return found
+
+
+@contextlib.contextmanager
+def _quiet(hub):
+  """That it tries again is not said line by line, what came of it is; bars are for who looks at a terminal."""
+  said = logging.getLogger('huggingface_hub')
+  level, bars = said.level, not sys.stderr.isatty() and not hub.utils.are_progress_bars_disabled()
+  said.setLevel(logging.ERROR)
+  if bars:
+    hub.utils.disable_progress_bars()
+  try:
+    yield
+  finally:
+    said.setLevel(level)
+    if bars:
+      hub.utils.enable_progress_bars()
 
 
 def _look(hub, asked: Named, lacks: str) -> None:
