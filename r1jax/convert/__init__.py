@@ -11,7 +11,6 @@ tensors go one at a time, so memory stays near the target and one tensor.
 """
 
 import collections
-import concurrent.futures
 import errno
 import json
 import logging
@@ -25,18 +24,15 @@ import numpy as np
 
 from r1jax import paths
 from r1jax import terminal
-from r1jax.convert import card
-from r1jax.convert import export
 from r1jax.convert import find
 from r1jax.convert import hub
 from r1jax.convert import table
-from r1jax.convert import verify
+from r1jax.convert.export import export_model as export_model  # public here
 from r1jax.convert.files import read_json
 from r1jax.convert.gguf import open_gguf
 from r1jax.convert.hf import open_hf
 from r1jax.convert.hf_config import sizes_of
 from r1jax.convert.source import Source
-from r1jax.data import prompts
 from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
@@ -268,62 +264,6 @@ def _say_dtypes(source: Source, dtype: str | None) -> str:
   log.info('%s: weights kept as %s', source.path, ', '.join(
       f'{kind} -> {kept} ({theirs[kind]} tensors)' for kind, kept in sorted(ours)))
   return {'BF16': 'bfloat16', 'F16': 'float16', 'F8_E4M3': 'bfloat16'}.get(theirs.most_common(1)[0][0], 'float32')
-
-
-def export_model(path: str, out: str, *, dtype: str | None = None, look: bool = False, name: str = ''):
-  """Writes a checkpoint as a Hugging Face directory; each part of it is read once, when it is written.
-
-  Args:
-    dtype: of the weights; None: what the model's source was published in, else as they are kept.
-    look: it is loaded by transformers, and vLLM where that is installed (verify.py), and goes again where they read
-      another model there.
-    name: of the model, in its card; '': the directory's.
-
-  Raises:
-    UserError: no checkpoint there, `out` is not empty, or something else than the checkpoint is read there.
-  """
-  if look:
-    verify.ready()
-  path, out = paths.local(path, '--checkpoint'), paths.local(out, '--out')
-  if os.path.isdir(out) and os.listdir(out):
-    raise UserError(f'--out={out} is not empty: take another directory')
-  model, tokenizer, step_dir = common.load_model(path)
-  if model.config.reward_head:
-    raise UserError(f'{path} is a reward model, whose head no program that reads a Llama or Qwen has a place for: '
-                    'export a stage that answers')
-  leaves = checkpoint.open_leaves(step_dir)
-  shapes = table.shapes(model.config)
-  for name, shape in shapes.items():
-    if name not in leaves or leaves[name].shape != shape:
-      found = leaves[name].shape if name in leaves else 'nothing'
-      raise UserError(f'{step_dir} does not hold this model: {name} is {found}, expected {shape}')
-  origin, prompt = common.origin(tokenizer.directory), prompts.trained_with(tokenizer.directory)
-  kept = str(np.dtype(leaves['embedding'].dtype.numpy_dtype))
-  if dtype is None:
-    dtype = origin.get('dtype', kept)
-    log.info('%s: weights are written as %s, %s', out, dtype,
-             'as the source was published' if 'dtype' in origin else 'as they are kept')
-  new = not os.path.exists(out)
-  said = card.text(model.config, origin=origin, prompt=prompt, stage_dir=tokenizer.directory, step_dir=step_dir,
-                   name=name or os.path.basename(os.path.normpath(out)))
-  try:
-    with concurrent.futures.ThreadPoolExecutor(1) as pool, terminal.doing(f'writing {out}'):
-      whole = pool.submit(checkpoint.intact, step_dir, below='params')  # beside the writing, which takes longer
-      try:
-        export.write_hf(out, model.config, checkpoint.Parts(leaves), tokenizer, dtype=dtype, prompt=prompt, card=said)
-      finally:
-        whole.result()  # that it is torn says more than what came of it
-    if look:
-      with terminal.doing(f'asking {out}'):
-        found = verify.check(path, out, dtype)
-      for line in found:
-        log.info('%s: %s', out, line)
-  except BaseException:
-    shutil.rmtree(out, ignore_errors=True)
-    if not new:
-      os.makedirs(out, exist_ok=True)
-    raise
-  return model.config
 
 
 def told(config, c) -> dict:
