@@ -65,6 +65,17 @@ def test_what_bends_upwards_is_gone_down_from():
   assert fit.fit(config, wanted, where, compiler)[0]['rl.micro_tokens'] == 32 * 4096
 
 
+@pytest.mark.parametrize('bend', [lambda x: x, lambda x: x * x / (20 * GIB), lambda x: x + 900 * GIB * (x > 30 * GIB)])
+@pytest.mark.parametrize('slot', [0.02, 0.1, 0.3, 1.0, 5.0])
+def test_no_larger_one_would_fit(bend, slot):
+  """Lines and what grows faster: the next power of two is over, whatever was guessed on the way."""
+  config, where, wanted = config_of()
+  compiler = Compiler(where, weights=10 * GIB, slot=slot * GIB, bend=bend)
+  slots = fit.fit(config, [p for p in wanted if p.phase == 'decode' and p.stage == 'rl'], where, compiler)[0]['rl.slots']
+  fits = lambda n: bend(10 * GIB + slot * GIB * n) <= fit.ROOM * where.available
+  assert fits(slots) and (slots == 512 or not fits(2 * slots)) and len(compiler.asked) <= 7
+
+
 def test_a_mesh_with_what_is_left_over_deals_out_all_devices():
   config, where, wanted = config_of(arg='tiny', topology='v5e:2x2')  # data=-1
   assert fit.fit(config, wanted, where, Compiler(where, token=1e6))[0]['rl.micro_tokens'] % (4 * 48) == 0

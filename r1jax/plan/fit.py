@@ -137,16 +137,24 @@ def _largest(least: int, most: int, entry: dict, measure: Callable) -> tuple[int
   known = {0: entry, 1: measure(sizes[1])}
   if not _fits(known[1]):
     return least, entry
-  slope = max(1.0, _total(known[1]) - _total(entry)) / (sizes[1] - least)
-  reach = least + (ROOM * entry['hbm_bytes']['available'] - _total(entry)) / slope
-  at = max(1, max(i for i, size in enumerate(sizes) if size <= max(reach, sizes[1])))
-  while True:
-    if at not in known:
-      known[at] = measure(sizes[at])
-    if _fits(known[at]):
-      break
-    at -= 1
-  return sizes[at], known[at]
+  reach = _between(sizes[0], entry, sizes[1], known[1])
+  guess = max(1, max(i for i, size in enumerate(sizes) if size <= max(reach, sizes[1])))
+  fits, fails = 1, guess + 1  # what lies beyond the line fails: memory grows no slower than it
+  while fails - fits > 1:
+    known[guess] = measure(sizes[guess])
+    fits, fails = (guess, fails) if _fits(known[guess]) else (fits, guess)
+    reach = _between(sizes[fits], known[fits], sizes[guess], known[guess]) if fails == guess else math.inf
+    under = [i for i in range(fits + 1, fails) if sizes[i] <= reach]
+    guess = (fits + fails) // 2 if math.isinf(reach) else max(under, default=fits + 1)
+  return sizes[fits], known[fits]
+
+
+def _between(small: int, a: dict, large: int, b: dict) -> float:
+  """The size at which a line through two plans reaches what a device has; inf where the compiler gave no number."""
+  if not b['compiled']:
+    return math.inf
+  slope = max(1.0, _total(b) - _total(a)) / (large - small)
+  return small + (ROOM * a['hbm_bytes']['available'] - _total(a)) / slope
 
 
 def _fits(entry: dict) -> bool:
