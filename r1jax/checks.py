@@ -229,8 +229,7 @@ class Models:
     if self._later and c.source:
       return None
     if c.source and (self._files or not c.model):
-      opened = convert.open_source(c.source, given['stop'])
-      self._imported[name] = convert.config_of(opened, given['model'], given['changes'])
+      self._imported[name] = convert.sizes_alone(c.source, given['model'], given['changes'])
       return Model(self._imported[name], c.source, c.model, True)
     return _named(key, c.model, given['changes'], imported=True) if c.model else None
 

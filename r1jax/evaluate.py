@@ -2,6 +2,7 @@
 
   python -m r1jax.evaluate --checkpoint=DIR --tasks=chain_sum --samples=64 --temperature=0.6 --top_p=0.95 \\
       --max_tokens=32768 --workdir=DIR
+  python -m r1jax.evaluate --checkpoint=hf:OWNER/NAME --tasks=jsonl:FILE --workdir=DIR
 
   python -m r1jax.evaluate --rescore --workdir=DIR
 
@@ -20,6 +21,7 @@ import sys
 from typing import Iterator
 
 from r1jax import Command
+from r1jax import convert
 from r1jax import environment
 from r1jax import errors
 from r1jax import metrics
@@ -70,7 +72,8 @@ def parser() -> errors.Parser:
   """The command's flags; what parse_args gives is what `results` takes."""
   parser = errors.Parser(prog='r1jax evaluate', description=__doc__)
   add = parser.add_argument
-  add('--checkpoint', default='', help="a stage's work dir, one step's dir, or what convert wrote")
+  add('--checkpoint', default='', help="a stage's work dir, one step's dir, or what convert wrote; a Hugging Face "
+      'directory, hf:OWNER/NAME[@REVISION] of the hub, or a GGUF file, which are imported into the work dir once')
   add('--tasks', default='', help='names, with commas between them')
   add('--workdir', required=True)
   add('--samples', type=int, default=64)  # section 3, as the three that follow
@@ -130,6 +133,9 @@ def results(a) -> Iterator[dict]:
   hosts.join()
   compile_cache.use('auto')
   mesh = _mesh(a.mesh)
+  if convert.find.is_foreign(a.checkpoint):
+    with workdir_lib.made(workdir), workdir_lib.held(workdir):
+      a.checkpoint = convert.as_checkpoint(a.checkpoint, os.path.join(workdir, 'imported'))
   model, tokenizer, step_dir = common.load_model(a.checkpoint)
   a.dtype = a.dtype or str(checkpoint.kept_in(step_dir))
   precision.use(a.dtype)

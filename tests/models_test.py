@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib.util
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ from r1jax.models.decoder import split_layers
 from r1jax.types import Request, UserError
 
 SEEDS = (0, 1, 2)
-FAMILIES = ('nano', 'nano-llama', 'nano-qwen', 'nano-deepseek')
+FAMILIES = ('nano', 'nano-llama', 'nano-qwen', 'nano-qwen3', 'nano-deepseek')
 
 
 def parity():
@@ -51,6 +52,12 @@ CASES = {
     'llama-head_dim': ('Llama', DENSE, dict(head_dim=12)),
     'qwen': ('Qwen2', DENSE, {}),
     'qwen-tied': ('Qwen2', DENSE, dict(tie_word_embeddings=True)),
+    'llama3.2': ('Llama', DENSE, dict(tie_word_embeddings=True, rope_parameters={**LLAMA3, 'factor': 32.0},
+                                      head_dim=16)),
+    'r1-distill-qwen': ('Qwen2', DENSE, dict(tie_word_embeddings=False, rope_parameters={
+        'rope_type': 'default', 'rope_theta': 1e4})),
+    'qwen3': ('Qwen3', DENSE, dict(head_dim=12)),
+    'qwen3-tied-mqa': ('Qwen3', DENSE, dict(head_dim=16, tie_word_embeddings=True, num_key_value_heads=1)),
     'deepseek': ('DeepseekV3', MLA, {}),
     'deepseek-yarn': ('DeepseekV3', MLA, dict(rope_parameters=YARN)),
     'deepseek-yarn-factors': ('DeepseekV3', MLA, dict(rope_parameters={**YARN, 'mscale': 0.7, 'mscale_all_dim': 0.4})),
@@ -92,7 +99,7 @@ def test_logits_equal_transformers(tmp_path, case, seed):
   assert worst < 1e-4, worst
 
 
-@pytest.mark.parametrize('case', ['llama-scaled', 'qwen', 'deepseek-yarn'])
+@pytest.mark.parametrize('case', ['llama-scaled', 'qwen', 'qwen3', 'deepseek-yarn'])
 def test_greedy_text_equals_transformers(tmp_path, case):
   """Our sampler (shared prefix, cache, MLA absorbed) against generate, from prompts of different lengths."""
   torch, _ = parity()
@@ -111,7 +118,8 @@ def test_greedy_text_equals_transformers(tmp_path, case):
       assert completion.tokens.tolist() == said
 
 
-@pytest.mark.parametrize('case', ['llama-scaled', 'llama-tied-mqa', 'qwen', 'deepseek-yarn'])
+@pytest.mark.parametrize('case', ['llama-scaled', 'llama-tied-mqa', 'llama3.2', 'qwen', 'qwen3',
+                                  'qwen3-tied-mqa', 'deepseek-yarn'])
 def test_import_export_import_is_the_identity_and_transformers_reads_it(tmp_path, case):
   torch, transformers = parity()
   theirs, model, params = their_model(tmp_path / 'theirs', case, 1)
@@ -215,7 +223,7 @@ def test_logits_of_a_bfloat16_model_are_not_rounded_to_bfloat16(name):
     np.testing.assert_allclose(logits, wanted if rows.ndim == 3 else wanted[:, 0], atol=1e-4)
 
 
-@pytest.mark.parametrize('name', ['nano-qwen', 'nano-deepseek'])
+@pytest.mark.parametrize('name', ['nano-qwen', 'nano-qwen3', 'nano-deepseek'])
 def test_a_mesh_does_not_change_the_model(name):
   """fsdp, tensor and expert axes, training and decoding layouts: logits and gradients as on one device."""
   model = zoo.build(zoo.get(name))
@@ -238,6 +246,13 @@ def test_a_mesh_does_not_change_the_model(name):
 @pytest.mark.parametrize('name, count', [
     ('smollm2-135m', 134_515_008), ('smollm2-135m-instruct', 134_515_008),  # 135M
     ('qwen2.5-1.5b', 1_543_714_304), ('qwen2.5-math-1.5b', 1_543_714_304),  # 1.54B
+    ('qwen2.5-0.5b', 494_032_768), ('qwen2.5-3b', 3_085_938_688),  # 0.49B, 3.09B
+    ('qwen3-0.6b', 596_049_920), ('qwen3-1.7b', 1_720_574_976),  # 0.6B, 1.7B
+    ('qwen3-4b', 4_022_468_096), ('qwen3-8b', 8_190_735_360),  # 4.0B, 8.2B
+    ('llama-3.2-1b', 1_235_814_400), ('llama-3.2-3b', 3_212_749_824),  # 1.23B, 3.21B
+    ('r1-distill-qwen-1.5b', 1_777_088_000), ('r1-distill-qwen-7b', 7_615_616_512),  # 1.78B, 7.62B
+    ('r1-distill-qwen-14b', 14_770_033_664), ('r1-distill-qwen-32b', 32_763_876_352),
+    ('r1-distill-llama-8b', 8_030_261_248), ('r1-distill-llama-70b', 70_553_706_496),
     ('qwen2.5-7b', 7_615_616_512), ('qwen2.5-math-7b', 7_615_616_512),  # 7.61B
     ('qwen2.5-14b', 14_770_033_664), ('qwen2.5-32b', 32_763_876_352),  # 14.7B, 32.5B
     ('llama-3.1-8b', 8_030_261_248), ('llama-3.3-70b-instruct', 70_553_706_496),  # 8B, 70B
@@ -248,6 +263,14 @@ def test_parameter_counts(name, count):
   shapes = jax.tree.leaves(mesh_lib.unbox(jax.eval_shape(
       lambda: zoo.build(config).init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32)))['params']))
   assert sum(int(np.prod(x.shape)) for x in shapes) == count
+
+
+def test_every_published_model_says_where_it_is_published():
+  assert zoo.HUB.keys() == {name for name in zoo.names() if not name.startswith(('tiny', 'nano'))}
+  assert all(re.fullmatch(r'[\w-]+/[\w.-]+', where) for where in zoo.HUB.values())
+  assert zoo.HUB['smollm2-135m-instruct'] == 'HuggingFaceTB/SmolLM2-135M-Instruct'
+  assert zoo.HUB['r1-distill-llama-8b'] == 'deepseek-ai/DeepSeek-R1-Distill-Llama-8B'
+  assert zoo.HUB['qwen3-0.6b'] == 'Qwen/Qwen3-0.6B-Base'
 
 
 def test_config_survives_json():

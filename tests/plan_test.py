@@ -122,6 +122,7 @@ def test_without_libtpu_one_line_names_the_extra(monkeypatch, capsys):
   monkeypatch.setattr(command, '_LENGTHS', type('F', (), {'value': ''}))
   monkeypatch.setattr(command, '_ONLY', type('F', (), {'value': None}))
   monkeypatch.setattr(command, '_WITHOUT_FILES', type('F', (), {'value': True}))
+  monkeypatch.setattr(command, '_FIT', type('F', (), {'value': False}))
   assert command.main(['plan']) == 2
   assert "pip install 'r1jax[plan]'" in capsys.readouterr().err
 

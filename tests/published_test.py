@@ -53,6 +53,7 @@ LLAMA = dict(architectures=['LlamaForCausalLM'], model_type='llama', vocab_size=
              rms_norm_eps=1e-5, rope_theta=500000.0, max_position_embeddings=64, tie_word_embeddings=True,
              eos_token_id=0, bos_token_id=3, torch_dtype='bfloat16')
 QWEN = dict(architectures=['Qwen2ForCausalLM'], model_type='qwen2')
+QWEN3 = dict(architectures=['Qwen3ForCausalLM'], model_type='qwen3', head_dim=12)  # not hidden_size / heads
 WANTED = dict(vocab_size=ROWS, dim=D, layers=L, heads=H, kv_heads=K, ffn_dim=F, head_dim=d, rope_theta=5e5,
               norm_eps=1e-5, tied=True, max_length=64)
 V3 = dict(architectures=['DeepseekV3ForCausalLM'], model_type='deepseek_v3', moe_intermediate_size=8,
@@ -96,6 +97,8 @@ def weights_of(facts, dtype=F32):
     else:
       block |= {'self_attn.q_proj.weight': (heads * width, dim), 'self_attn.k_proj.weight': (kv * width, dim),
                 'self_attn.v_proj.weight': (kv * width, dim), 'self_attn.o_proj.weight': (dim, heads * width)}
+      if facts['model_type'] == 'qwen3':
+        block |= {'self_attn.q_norm.weight': (width,), 'self_attn.k_norm.weight': (width,)}
       if facts['model_type'] == 'qwen2':
         block |= {f'self_attn.{x}_proj.bias': (n * width,) for x, n in (('q', heads), ('k', kv), ('v', kv))}
     if 'mlp.gate.weight' not in block:
@@ -120,6 +123,8 @@ def ours(theirs, config):
           'blocks/v': each('self_attn.v_proj.weight', heads(config.kv_heads)),
           'blocks/o': each('self_attn.o_proj.weight', out)}
   tree |= {f'blocks/mlp/{x}': each(f'mlp.{x}_proj.weight', np.transpose) for x in ('gate', 'up', 'down')}
+  if config.qk_norm:
+    tree |= {f'blocks/{x}_norm/scale': each(f'self_attn.{x}_norm.weight') for x in 'qk'}
   if config.qkv_bias:
     tree |= {f'blocks/{x}_bias': each(f'self_attn.{x}_proj.bias', lambda y: y.reshape(-1, width)) for x in 'qkv'}
   if not config.tied:
@@ -326,6 +331,14 @@ yarn = functools.partial(layers.RopeScaling, 'yarn', factor=4.0, original_length
                      rope_theta=1000000.0, max_position_embeddings=32768, rms_norm_eps=1e-6, attention_dropout=0.0),
          dict(qkv_bias=True, rope_theta=1e6, max_length=32768, norm_eps=1e-6)),
     case('qwen2.5 untied', QWEN | dict(tie_word_embeddings=False), dict(qkv_bias=True, tied=False)),
+    case('qwen3',
+         QWEN3 | dict(attention_bias=False, max_position_embeddings=40960, max_window_layers=28, rope_scaling=None,
+                      rope_theta=1000000, sliding_window=None, use_sliding_window=False, rms_norm_eps=1e-6),
+         dict(qk_norm=True, head_dim=12, rope_theta=1e6, norm_eps=1e-6, max_length=40960)),
+    case('qwen3 untied', QWEN3 | dict(tie_word_embeddings=False, layer_types=['full_attention'] * L),
+         dict(qk_norm=True, head_dim=12, tied=False)),
+    case('qwen3 stretched', QWEN3 | dict(rope_scaling={'rope_type': 'yarn', **YARN}),
+         dict(qk_norm=True, head_dim=12, rope_scaling=yarn())),
     case('transformers 5 of a qwen2',
          QWEN | dict(rope_theta=GONE, torch_dtype=GONE, dtype='bfloat16', layer_types=['full_attention'] * L,
                      rope_parameters={'rope_theta': 1000000.0, 'rope_type': 'default'}, sliding_window=None,
@@ -394,8 +407,9 @@ def test_a_config_with_a_byte_order_mark_is_read(tmp_path, imports):
 
 
 @pytest.mark.parametrize('changes, words', [
-    *(case(f'family {kind}', dict(model_type=kind), [f"model_type='{kind}'", "'llama'", "'qwen2'", "'deepseek_v3'"])
-      for kind in ('qwen3', 'qwen3_moe', 'mistral', 'smollm3', 'kimi_k2', 'deepseek_v32', 'qwen2_5_vl', 'internlm2',
+    *(case(f'family {kind}', dict(model_type=kind), [f"model_type='{kind}'", "'llama'", "'qwen2'", "'qwen3'",
+                                                                "'deepseek_v3'"])
+      for kind in ('qwen3_moe', 'qwen3_next', 'mistral', 'smollm3', 'kimi_k2', 'deepseek_v32', 'qwen2_5_vl', 'internlm2',
                    'gemma2', 'phi3', 'qwen2_moe', 'llama4')),
     case('no family', dict(model_type=GONE), ['model_type']),
     case('family null', dict(model_type=None), ['model_type']),
@@ -908,7 +922,10 @@ def test_what_stood_in_out_before_is_left_alone(tmp_path):
 TO_GGUF = {'model.embed_tokens': 'token_embd', 'model.norm': 'output_norm', 'lm_head': 'output', 'model.layers': 'blk',
            'input_layernorm': 'attn_norm', 'post_attention_layernorm': 'ffn_norm', 'self_attn.q_proj': 'attn_q',
            'self_attn.k_proj': 'attn_k', 'self_attn.v_proj': 'attn_v', 'self_attn.o_proj': 'attn_output',
-           'mlp.gate_proj': 'ffn_gate', 'mlp.up_proj': 'ffn_up', 'mlp.down_proj': 'ffn_down'}
+           'self_attn.q_norm': 'attn_q_norm', 'self_attn.k_norm': 'attn_k_norm', 'mlp.gate_proj': 'ffn_gate', 'mlp.up_proj': 'ffn_up', 'mlp.down_proj': 'ffn_down'}
+
+
+ARCH = {'qwen2': QWEN, 'qwen3': QWEN3}
 
 
 def write_gguf(path, weights=None, *, arch='llama', pre='smollm', model='gpt2', change=lambda tensors: None, bos=None,
@@ -916,7 +933,7 @@ def write_gguf(path, weights=None, *, arch='llama', pre='smollm', model='gpt2', 
   """What llama.cpp's converter writes. kind: a quantisation of the mlp; facts: of the architecture, None: left out."""
   gguf = pytest.importorskip('gguf', reason="reading GGUF is the extra 'smollm2'")
   tensors = {}
-  for name, x in (weights or weights_of(LLAMA | (QWEN if arch == 'qwen2' else {}))).items():
+  for name, x in (weights or weights_of(LLAMA | ARCH.get(arch, {}))).items():
     for theirs, short in TO_GGUF.items():
       name = name.replace(theirs, short)
     if arch == 'llama' and ('attn_q' in name or 'attn_k' in name):  # its converter turns Llama's heads, and no others
@@ -990,6 +1007,13 @@ def gguf_weights(facts=()):
          dict(qkv_bias=True), True),
     case('qwen2 untied', dict(arch='qwen2', pre='qwen2', weights=gguf_weights(QWEN | dict(tie_word_embeddings=False))),
          dict(qkv_bias=True, tied=False), False),
+    # Its converter writes the width of heads as that of keys, and no dimension_count.
+    case('qwen3', dict(arch='qwen3', pre='qwen2', facts={
+        'attention.key_length': 12, 'attention.value_length': 12, 'rope.dimension_count': None}),
+         dict(qk_norm=True, head_dim=12), False),
+    case('qwen3 untied', dict(arch='qwen3', pre='qwen2', weights=gguf_weights(QWEN3 | dict(tie_word_embeddings=False)),
+                              facts={'attention.key_length': 12, 'rope.dimension_count': 12}),
+         dict(qk_norm=True, head_dim=12, tied=False), False),
     case('llama 3.1', dict(pre='llama-bpe', bos=3, change=freqs(factor=8.0)),
          dict(rope_scaling=llama3(factor=8.0)), True),
     case('llama 3.2', dict(pre='llama-bpe', bos=3, change=freqs(factor=32.0)),
@@ -1000,7 +1024,7 @@ def gguf_weights(facts=()):
     case('scaling none', dict(facts={'rope.scaling.type': 'none'}), {}, False),
 ])
 def test_a_gguf_file_is_read(tmp_path, imports, given, wanted, begins):
-  given = {'weights': gguf_weights(QWEN if given.get('arch') == 'qwen2' else {})} | given
+  given = {'weights': gguf_weights(ARCH.get(given.get('arch'), {}))} | given
   found = imports(write_gguf(tmp_path / 'model.gguf', **given))
   config = dense.Config(**WANTED | {'vocab_size': TOK} | wanted)
   assert found.config == config
@@ -1027,6 +1051,51 @@ def test_a_quantised_gguf_file_is_read(tmp_path, imports, kind, dtype):
   assert_bits(found.params, wanted, {'': F32})
 
 
+def q4_k(block):
+  """256 numbers of a block of 144 bytes, as ggml lays them out: eight parts, each with a scale and a least of 6 bits."""
+  scale, least = (float(x) for x in block[:4].view(F16))
+  q, out = [int(x) for x in block[4:16]], []
+  for part in range(8):
+    if part < 4:
+      s, m = q[part] & 63, q[part + 4] & 63
+    else:
+      s, m = (q[part + 4] & 15) | (q[part - 4] >> 6) << 4, (q[part + 4] >> 4) | (q[part] >> 6) << 4
+    nibbles = block[16 + part // 2 * 32:][:32] >> (4 * (part % 2)) & 15
+    out += [scale * s * int(x) - least * m for x in nibbles]
+  return out
+
+
+def q6_k(block):
+  """Of 210 bytes: low nibbles, high pairs of bits, sixteen scales of a byte, one of them all."""
+  low, high, scales, whole = block[:128], block[128:192], block[192:208].view(np.int8), float(block[208:].view(F16)[0])
+  out = np.zeros(256)
+  for i in range(256):
+    half, quarter, at = i // 128, i % 128 // 32, i % 32
+    nibble = int(low[half * 64 + quarter % 2 * 32 + at]) >> (4 * (quarter // 2)) & 15
+    bits = int(high[half * 32 + at]) >> (2 * quarter) & 3
+    out[i] = whole * int(scales[i // 16]) * ((nibble | bits << 4) - 32)
+  return out
+
+
+@pytest.mark.parametrize('kind, size, exact', [('Q4_K', 144, q4_k), ('Q6_K', 210, q6_k)])
+def test_a_gguf_file_in_k_quants_is_read(tmp_path, imports, monkeypatch, kind, size, exact):
+  """Blocks made up, as no Python writes them, and undone by hand."""
+  gguf = pytest.importorskip('gguf', reason="reading GGUF is the extra 'smollm2'")
+  rng = np.random.default_rng(0)
+  blocks = rng.integers(0, 256, (D, size), np.uint8)
+  for row in blocks:  # its halves must be numbers
+    scales = rng.uniform(0.001, 0.01, 2).astype(F16).view(np.uint8)
+    row[:4], row[-2:] = (scales, row[-2:]) if kind == 'Q4_K' else (row[:4], scales[:2])
+  write, name = gguf.GGUFWriter.add_tensor, 'blk.1.ffn_down.weight'
+  monkeypatch.setattr(gguf.GGUFWriter, 'add_tensor', lambda self, tensor, x, **kw: write(
+      self, tensor, blocks, raw_dtype=gguf.GGMLQuantizationType[kind]) if tensor == name else write(
+          self, tensor, x, **kw))
+  found = imports(write_gguf(tmp_path / 'model.gguf', gguf_weights(dict(intermediate_size=256)),
+                             facts={'feed_forward_length': 256}))
+  wanted = np.array([exact(row) for row in blocks])
+  np.testing.assert_allclose(found.params['blocks/mlp/down'][1], wanted.T, rtol=1e-5, atol=1e-6)
+
+
 def test_a_gguf_file_may_end_in_several_tokens(tmp_path, imports):
   more = lambda writer: (writer.add_eot_token_id(2), writer.add_eom_token_id(10), writer.add_pad_token_id(11),
                          writer.add_chat_template(TURNS))
@@ -1044,7 +1113,11 @@ def without(ending):
     case('no split that is named', dict(pre='default'), ["pre='default'"]),
     case("sentencepiece's tokenizer", dict(model='llama'), ["model='llama'"]),
     *(case(f'architecture {arch}', dict(arch=arch), [f"'{arch}'", "'qwen2'"])
-      for arch in ('gemma2', 'qwen3', 'phi3', 'gpt2')),
+      for arch in ('gemma2', 'qwen3moe', 'phi3', 'gpt2')),
+    case('heads turned in part', dict(facts={'attention.key_length': 8, 'rope.dimension_count': 4}),
+         ['rope.dimension_count=4', 'heads of 8']),
+    case('a qwen3 without norms', dict(arch='qwen3', pre='qwen2', change=without('k_norm.weight'), facts={
+        'attention.key_length': 12, 'rope.dimension_count': None}), ['blk.0.attn_k_norm.weight']),
     case('a foreign scaling', dict(change=lambda t: t.update({'rope_freqs.weight': np.array([1, 1, 2, 5], F32)})),
          ['rope_freqs.weight']),
     case('a scaling of other turns', dict(change=freqs(factor=8.0, low=1.5, high=8.0)),
@@ -1077,7 +1150,7 @@ def without(ending):
          ['blk.0.ffn_up.weight', 'I8']),
 ])
 def test_a_gguf_file_is_refused(tmp_path, refuses, given, words):
-  given = {'weights': gguf_weights(QWEN if given.get('arch') == 'qwen2' else {})} | given
+  given = {'weights': gguf_weights(ARCH.get(given.get('arch'), {}))} | given
   refuses(write_gguf(tmp_path / 'model.gguf', **given), words)
 
 

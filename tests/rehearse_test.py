@@ -67,6 +67,14 @@ def test_fake_devices_cross_hosts_in_the_same_axes(hosts, devices):
         assert np.any(np.diff(placed, axis=mesh_lib.AXES.index(axis))), (small, across, placed)
 
 
+@pytest.mark.parametrize('name, nano', [
+    ('qwen3-8b', 'nano-qwen3'), ('qwen2.5-7b', 'nano-qwen'), ('r1-distill-qwen-1.5b', 'nano-qwen'),
+    ('llama-3.2-1b', 'nano-llama'), ('r1-distill-llama-70b', 'nano-llama'), ('smollm2-135m', 'nano'),
+    ('deepseek-v3-base', 'nano-deepseek')])
+def test_a_rehearsal_has_a_nano_of_each_family(name, nano):
+  assert inputs.nano_of(name) == nano
+
+
 @pytest.mark.parametrize('name, arg', CONFIGS)
 def test_every_experiment_becomes_small_and_stays_what_it_is(name, arg, tmp_path, monkeypatch):
   config = runs.experiment(name, arg)

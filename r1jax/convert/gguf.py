@@ -1,4 +1,4 @@
-"""GGUF files of the architectures llama and qwen2, read by the package gguf."""
+"""GGUF files of the architectures llama, qwen2 and qwen3, read by the package gguf."""
 
 import numpy as np
 
@@ -8,8 +8,11 @@ from r1jax.exceptions import UserError
 from r1jax.models.layers import RopeScaling, rope_factors
 
 
+_FAMILIES = ('llama', 'qwen2', 'qwen3')
+
+
 def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
-  """A GGUF file of a Llama or Qwen2 model, in any quantisation that the gguf package can undo.
+  """A GGUF file of a Llama, Qwen2 or Qwen3 model, in any quantisation that the gguf package can undo.
 
   Raises:
     UserError: not a GGUF file, or one of another architecture.
@@ -31,8 +34,8 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
     return default if field is None else field.contents()
 
   family = fact('general.architecture')
-  if family not in ('llama', 'qwen2'):
-    raise UserError(f"{path} holds the architecture {family!r}: supported is 'llama' or 'qwen2'")
+  if family not in _FAMILIES:
+    raise UserError(f'{path} holds the architecture {family!r}: supported is {" or ".join(map(repr, _FAMILIES))}')
   of = lambda key, default=None: fact(f'{family}.{key}', default)
   if of('rope.scaling.type', 'none') != 'none':
     raise UserError(f'{path} has {family}.rope.scaling.type={of("rope.scaling.type")!r}: not supported in a GGUF file; '
@@ -42,7 +45,12 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
   dim, heads = of('embedding_length'), of('attention.head_count')
   if heads < 1:
     raise UserError(f'{path} has {family}.attention.head_count={heads}')
-  width, theta = of('rope.dimension_count', dim // heads), float(of('rope.freq_base', 1e4))
+  width = of('attention.key_length', of('rope.dimension_count', dim // heads))
+  theta = float(of('rope.freq_base', 1e4))
+  for key in ('rope.dimension_count', 'attention.value_length'):
+    if of(key, width) != width:
+      raise UserError(f'{path} has {family}.{key}={of(key)}, but heads of {width}: supported are heads whose numbers '
+                      'are all turned, and values as long as keys')
   factors = tensors.pop('rope_freqs.weight', None)
   sizes = dict(
       vocab_size=len(fact('tokenizer.ggml.tokens')), dim=dim, layers=of('block_count'),
@@ -50,7 +58,8 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
       head_dim=width, rope_theta=theta,
       # Stored in float32: 1e-5 comes out as 9.999999747e-06.
       norm_eps=float(str(np.float32(of('attention.layer_norm_rms_epsilon')))),
-      qkv_bias=family == 'qwen2', tied='output.weight' not in tensors, max_length=of('context_length'),
+      qkv_bias=family == 'qwen2', qk_norm=family == 'qwen3', tied='output.weight' not in tensors,
+      max_length=of('context_length'),
       **({} if factors is None else {'rope_scaling': _scaling(path, np.asarray(factors.data, float), theta, width)}))
   kinds = {name: t.tensor_type.name for name, t in tensors.items()}
 

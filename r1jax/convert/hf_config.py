@@ -5,6 +5,9 @@ import math
 
 from r1jax.exceptions import UserError
 
+# model_type -> what of it is read here.
+FAMILIES = {'llama': 'Llama 2 to 3.3, SmolLM2, R1-Distill-Llama', 'qwen2': 'Qwen2, Qwen2.5, R1-Distill-Qwen',
+            'qwen3': 'Qwen3 without experts', 'deepseek_v3': 'DeepSeek-V3, R1'}
 BLOCK = 128  # DeepSeek's fp8: one scale for 128 x 128 weights
 
 # Ours -> theirs, where it is a plain copy.
@@ -30,6 +33,11 @@ _SCALING_DEFAULTS = {'beta_slow': 1, 'beta_fast': 32, 'mscale': 0.0, 'mscale_all
 def sizes_of(directory: str, facts: dict) -> dict:
   """Fields of our Config from a config.json, or UserError for what we cannot compute."""
   family = facts.get('model_type')
+  if not isinstance(family, str) or family not in FAMILIES:
+    named = facts.get('architectures')
+    of = f' ({", ".join(map(str, named))})' if isinstance(named, list) and named else ''
+    raise UserError(f'{directory}/config.json has model_type={family!r}{of}: supported is '
+                    f'{" or ".join(f"{name!r} ({what})" for name, what in FAMILIES.items())}')
   for key in ('rope_parameters', 'rope_scaling', 'quantization_config'):
     if not isinstance(facts.get(key) or {}, dict):
       raise UserError(f'{directory}/config.json has {key}={json.dumps(facts[key])[:80]}: supported is an object')
@@ -43,7 +51,6 @@ def sizes_of(directory: str, facts: dict) -> dict:
   kind = scaling.get('rope_type', scaling.get('type', 'default'))
   quantised = facts.get('quantization_config') or {}
   needs = {
-      'model_type': (family, ('llama', 'qwen2', 'deepseek_v3')),
       'hidden_act': (facts.get('hidden_act', 'silu'), ('silu',)),
       'rope_type': (kind, ('default', 'llama3', 'yarn')),
       'quant_method': (quantised.get('quant_method'), (None, 'fp8')),
@@ -77,13 +84,14 @@ def sizes_of(directory: str, facts: dict) -> dict:
                           else 0.0)
   if family == 'deepseek_v3':
     return {**sizes, 'family': family, 'rope_theta': theta}
-  width = facts.get('head_dim')
+  width = facts.get('head_dim', 128 if family == 'qwen3' else None)  # what transformers takes where it is left out
   if width is None:
     width = sizes['dim'] // sizes['heads']
   width = _number(directory, 'head_dim', width, whole=True, least=2)
   if width % 2:
     raise UserError(f'{directory}/config.json has head_dim={width}: supported is an even number, as RoPE turns pairs')
-  return {**sizes, 'rope_theta': theta, 'qkv_bias': family == 'qwen2', 'head_dim': width}
+  return {**sizes, 'rope_theta': theta, 'qkv_bias': family == 'qwen2', 'qk_norm': family == 'qwen3',
+          'head_dim': width}
 
 
 _FLAGS = ('tie_word_embeddings', 'norm_topk_prob')
@@ -106,12 +114,15 @@ def _number(directory: str, key: str, value, *, whole: bool = False, least: floa
   return value if whole else float(value) if key == 'rope_theta' else value
 
 
+_ARCHITECTURES = {'deepseek_v3': 'DeepseekV3ForCausalLM', 'qwen2': 'Qwen2ForCausalLM', 'qwen3': 'Qwen3ForCausalLM',
+                  'llama': 'LlamaForCausalLM'}
+
+
 def facts_of(config, dtype: str, eos: list[int], pad_id: int, bos_id: int | None = None) -> dict:
   """config.json of our Config."""
   v3 = config.family == 'deepseek_v3'
-  kind = 'deepseek_v3' if v3 else 'qwen2' if config.qkv_bias else 'llama'
-  architecture = {'deepseek_v3': 'DeepseekV3ForCausalLM', 'qwen2': 'Qwen2ForCausalLM', 'llama': 'LlamaForCausalLM'}
-  facts = {'architectures': [architecture[kind]], 'model_type': kind, 'hidden_act': 'silu', 'torch_dtype': dtype,
+  kind = 'deepseek_v3' if v3 else 'qwen3' if config.qk_norm else 'qwen2' if config.qkv_bias else 'llama'
+  facts = {'architectures': [_ARCHITECTURES[kind]], 'model_type': kind, 'hidden_act': 'silu', 'torch_dtype': dtype,
            'rope_theta': config.rope_theta, 'eos_token_id': eos if len(eos) > 1 else eos[0], 'bos_token_id': bos_id,
            'pad_token_id': pad_id, 'attention_bias': False}
   facts |= {theirs: getattr(config, ours) for ours, theirs in (_DEEPSEEK_V3 if v3 else _DENSE).items()}

@@ -32,6 +32,8 @@ DENSE = {
     'blocks/q_bias': Row('model.layers.{}.self_attn.q_proj.bias', 0, 'blk.{}.attn_q.bias', 'gguf'),
     'blocks/k_bias': Row('model.layers.{}.self_attn.k_proj.bias', 0, 'blk.{}.attn_k.bias', 'gguf'),
     'blocks/v_bias': Row('model.layers.{}.self_attn.v_proj.bias', 0, 'blk.{}.attn_v.bias'),
+    'blocks/q_norm/scale': Row('model.layers.{}.self_attn.q_norm.weight', 0, 'blk.{}.attn_q_norm.weight'),
+    'blocks/k_norm/scale': Row('model.layers.{}.self_attn.k_norm.weight', 0, 'blk.{}.attn_k_norm.weight'),
     'blocks/o': Row('model.layers.{}.self_attn.o_proj.weight', 2, 'blk.{}.attn_output.weight'),
     'blocks/mlp_norm/scale': Row('model.layers.{}.post_attention_layernorm.weight', 0, 'blk.{}.ffn_norm.weight'),
     'blocks/mlp/gate': Row('model.layers.{}.mlp.gate_proj.weight', 1, 'blk.{}.ffn_gate.weight'),

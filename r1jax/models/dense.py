@@ -1,4 +1,4 @@
-"""The dense decoder of Llama 3, Qwen2.5 and SmolLM2: RMSNorm, RoPE, grouped-query attention, SwiGLU."""
+"""The dense decoder of Llama, Qwen2, Qwen2.5, Qwen3 and SmolLM2: RMSNorm, RoPE, grouped-query attention, SwiGLU."""
 
 import dataclasses
 
@@ -24,6 +24,7 @@ class Config:
   rope_scaling: RopeScaling | None = None
   norm_eps: float = 1e-5
   qkv_bias: bool = False  # Qwen2.5: True
+  qk_norm: bool = False  # Qwen3: an RMSNorm of each head's query and key, before they are turned
   tied: bool = True  # the unembedding is the embedding
   max_length: int = 2048  # positions the model was made for
   family: str = 'dense'
@@ -48,6 +49,8 @@ class Config:
     layer = self.layer_weights() + 2 * self.dim
     if self.qkv_bias:
       layer += self.head_dim * (self.heads + 2 * self.kv_heads)
+    if self.qk_norm:
+      layer += 2 * self.head_dim
     return self.layers * layer + self.dim + self.vocab_size * self.dim * (1 if self.tied else 2)
 
   def layer_weights(self) -> int:
@@ -87,9 +90,15 @@ class Block(nn.Module):
         out = out + bias.astype(dtype)[None, :, None]
       return constrain(out, 'batch', axis, None, None)
 
+    def turned(name, n, axis, y):
+      out = heads(name, n, axis, y)
+      if c.qk_norm:  # one scale for all heads, so it lies whole wherever they are split
+        out = RMSNorm(c.norm_eps, name=f'{name}_norm')(out)
+      return rotate(out, *cos_sin)
+
     y = RMSNorm(c.norm_eps, name='attention_norm')(x_BxTxD)
-    q = rotate(heads('q', c.heads, 'heads', y), *cos_sin)
-    new_kv = (rotate(heads('k', c.kv_heads, 'kv_heads', y), *cos_sin), heads('v', c.kv_heads, 'kv_heads', y))
+    q = turned('q', c.heads, 'heads', y)
+    new_kv = (turned('k', c.kv_heads, 'kv_heads', y), heads('v', c.kv_heads, 'kv_heads', y))
     if stored is None:
       o = attention.attend(q, *new_kv, where, prefix_kv, path=c.attention)
     else:
@@ -104,7 +113,7 @@ class Block(nn.Module):
 
 
 class Model(Decoder):
-  """Llama 3, Qwen2.5, SmolLM2."""
+  """Llama, Qwen2, Qwen2.5, Qwen3, SmolLM2."""
   config: Config
 
   @nn.nowrap

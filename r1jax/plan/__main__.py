@@ -1,4 +1,4 @@
-"""python -m r1jax.plan --config=NAME:ARG [--topology=KIND:AxBxC] [--lengths=MEAN[:SIGMA]] [--json]
+"""python -m r1jax.plan --config=NAME:ARG [--topology=KIND:AxBxC] [--fit] [--lengths=MEAN[:SIGMA]] [--json]
 [--without-files] [--config.KEY=VALUE ...]
 
 First what a run looks at before it starts, on the topology's devices: values, lengths, rows that the mesh deals out,
@@ -22,6 +22,7 @@ from r1jax import limits
 from r1jax import options
 from r1jax import terminal
 from r1jax.exceptions import UserError
+from r1jax.plan import fit as fit_lib
 from r1jax.plan import phases as phases_lib
 from r1jax.plan import places
 from r1jax.plan import run as run_lib
@@ -38,6 +39,8 @@ _ONLY = flags.DEFINE_string('only', None, "STAGE/PHASE[,STAGE/PHASE]: plan these
 _WITHOUT_FILES = flags.DEFINE_bool('without-files', False, 'ask for nothing that a run reads on its machine: weights, '
                                    "questions and others' runs, what judges; sizes are those that names tell")
 flags.DEFINE_alias('without_files', 'without-files')
+_FIT = flags.DEFINE_bool('fit', False, 'look for micro_tokens, slots, remat and dtypes with which it fits the '
+                         'topology, and print the flags that say so')
 _CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile here, print an entry each; for the '
                              'command itself')
 
@@ -64,6 +67,8 @@ def main(argv: list[str]) -> int:
       for name in _CHILD.value.split(','):
         print(json.dumps(_entry(config, phases_lib.Phase(*name.split('/')), where)), flush=True)
       return 0
+    fitted = fit_lib.mesh_of(config, where) if _FIT.value else {}
+    fit_lib.apply(config, fitted)
     phases_lib.check(config, where, files=not _WITHOUT_FILES.value)
     chosen = _chosen(config)
     models = checks.Models(config)
@@ -79,10 +84,12 @@ def main(argv: list[str]) -> int:
       raise UserError(f"compiling for {where.kind} needs the package {package}: pip install 'r1jax[{extra}]'")
     found, runs = [], {}
     with tempfile.TemporaryDirectory(prefix='r1jax_plan_') as known:
+      if _FIT.value:
+        chosen, fitted, found = _fit(argv, config, chosen, where, fitted, known)
       for phase in chosen:
         number, what = len(found) + len(runs) + 1, 'planning' if phase.phase == 'run' else 'compiling'
         with terminal.doing(f'{number} of {len(chosen)}: {phase.stage}/{phase.phase}: {what} for {where.name}'):
-          entry = _in_child(argv, phase, where, known)
+          entry = _in_child([*argv, *_as_flags(fitted)], phase, where, known)
         found += [entry] if phase.phase != 'run' else []
         runs |= {phase.stage: entry} if phase.phase == 'run' else {}
   except (UserError, OSError) as e:
@@ -92,11 +99,12 @@ def main(argv: list[str]) -> int:
     return 2
   if _JSON.value:
     print(json.dumps({'config': config.name, 'topology': where.name, 'chips': where.chips, 'across_hosts': across,
-                      'phases': found, 'run': runs}))
+                      **({'fit': fitted} if _FIT.value else {}), 'phases': found, 'run': runs}))
   else:
     print('\n\n'.join([f'across hosts: {", ".join(across) or "none"}']
                       + [table(config.name, where, found)] * bool(found)
-                      + [run_table(entry, where) for entry in runs.values()]))
+                      + [run_table(entry, where) for entry in runs.values()]
+                      + [f'fits {where.name} with: {fit_lib.flags(fitted) or "its own values"}'] * _FIT.value))
   if not all(entry['fits'] for entry in found):
     for entry in found:
       if not entry['fits']:
@@ -104,6 +112,20 @@ def main(argv: list[str]) -> int:
               f'{advice(entry, where.chip.hbm_bytes * (where.chip.platform == "gpu"))}', file=sys.stderr)
     return 3
   return 0
+
+
+def _as_flags(changes: dict) -> list[str]:
+  return [f'--config.{key}={value}' for key, value in changes.items()]
+
+
+def _fit(argv, config, chosen, where, mesh: dict, known: str) -> tuple[list, dict, list[dict]]:
+  """(phases that are left to be planned, values that fit, the plan of the others)."""
+  def measure(changes, phase):
+    with terminal.doing(f'{phase.stage}/{phase.phase}: compiling for {where.name} with {fit_lib.flags(changes)}'):
+      return _in_child([*argv, *_as_flags({**mesh, **changes})], phase, where, known)
+
+  changes, found = fit_lib.fit(config, [phase for phase in chosen if phase.phase != 'run'], where, measure)
+  return [phase for phase in chosen if phase.phase == 'run'], {**mesh, **changes}, found
 
 
 def _chosen(config) -> list[phases_lib.Phase]:

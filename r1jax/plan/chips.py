@@ -33,9 +33,15 @@ CHIPS = {
     'a100': Chip(312e12, 85100068864, 2039e9, 300e9, platform='gpu', network_bandwidth=25e9),
     'h100': Chip(989e12, 84942979072, 3352e9, 450e9, platform='gpu', network_bandwidth=50e9),
     'h200': Chip(989e12, 151397597184, 4800e9, 450e9, platform='gpu', network_bandwidth=50e9),
+    # One of a workstation or of Colab, on PCIe; T4: float16, as it has no bfloat16.
+    'l4': Chip(121e12, 24152899584, 300e9, 32e9, platform='gpu', network_bandwidth=12.5e9),
+    't4': Chip(65e12, 15835660288, 320e9, 16e9, platform='gpu', network_bandwidth=12.5e9),
     # Two cores of an AMD EPYC virtual machine, measured 2026-11-23: numpy's matmul and its copy.
     'cpu': Chip(150e9, 24e9, 25e9, 25e9, platform='cpu'),
 }
+
+
+CHIPS |= {'a100-80': CHIPS['a100'], 'a100-40': CHIPS['a100']._replace(hbm_bytes=42505273344, hbm_bandwidth=1555e9)}
 
 
 class Topology(NamedTuple):
@@ -95,28 +101,34 @@ def topology(name: str) -> Topology:
 
 
 # What XLA's GPU compiler asks of a device that is not there; the figures are those of
-# xla/backends/gpu/target_config/specs (openxla/xla, 2026-11). Chip -> major, cores, units a core, shared memory of a
-# core, of a block at most, L2, GHz, name.
+# xla/backends/gpu/target_config/specs (openxla/xla, 2026-11). Chip -> compute capability, cores, units a core, shared
+# memory of a core, of a block at most, L2, GHz, name. Those of the L4 and T4, and the bytes of their memory and of the
+# A100 of 40 GB, are from memory of NVIDIA's data sheets and of what such devices report.
 _GPUS = {
-    'a100': (8, 108, 64, 167936, 166912, 41943040, 1.41, 'NVIDIA A100-SXM4-80GB'),
-    'h100': (9, 132, 128, 233472, 232448, 52428800, 1.98, 'NVIDIA H100 80GB HBM3'),
-    'h200': (9, 132, 128, 233472, 232448, 52428800, 1.98, 'NVIDIA H200'),
+    'a100': (8.0, 108, 64, 167936, 166912, 41943040, 1.41, 'NVIDIA A100-SXM4-80GB'),
+    'a100-40': (8.0, 108, 64, 167936, 166912, 41943040, 1.41, 'NVIDIA A100-SXM4-40GB'),
+    'l4': (8.9, 58, 128, 102400, 101376, 50331648, 2.04, 'NVIDIA L4'),
+    't4': (7.5, 40, 64, 65536, 65536, 4194304, 1.59, 'Tesla T4'),
+    'h100': (9.0, 132, 128, 233472, 232448, 52428800, 1.98, 'NVIDIA H100 80GB HBM3'),
+    'h200': (9.0, 132, 128, 233472, 232448, 52428800, 1.98, 'NVIDIA H200'),
 }
 
 
 def gpu_target(kind: str) -> str:
   """The target config of a GPU, in protobuf's text form."""
-  major, cores, units, shared, block, l2, clock, name = _GPUS[kind]
+  capability, cores, units, shared, block, l2, clock, name = _GPUS.get(kind) or _GPUS[kind.partition('-')[0]]
+  major, minor = str(capability).split('.')
+  threads = 1024 if capability == 7.5 else 1536 if capability == 8.9 else 2048
   chip = CHIPS[kind]
   return f'''
 gpu_device_info {{
-  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
+  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: {threads}
   shared_memory_per_block: 49152 shared_memory_per_core: {shared} shared_memory_per_block_optin: {block}
   core_count: {cores} fpus_per_core: {units} clock_rate_ghz: {clock} l2_cache_size: {l2}
   block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
   registers_per_core_limit: 65536 registers_per_block_limit: 65536
   memory_bandwidth: {int(chip.hbm_bandwidth)} device_memory_size: {int(chip.hbm_bytes)}
-  cuda_compute_capability {{ major: {major} }}
+  cuda_compute_capability {{ major: {major} minor: {minor} }}
 }}
 platform_name: "CUDA"
 dnn_version_info {{ major: 9 minor: 10 patch: 0 }}

@@ -48,6 +48,12 @@ def device_bytes(tree) -> int:
   return sum(one(x) for x in jax.tree.leaves(tree) if there(x))
 
 
+def reference_bytes(c, state) -> int:
+  """Of the reference policy on one device. jax's descriptions of GPUs know no memory but the device's, so the config
+  says where it lies."""
+  return 0 if c.get('ref_memory') == 'host' else device_bytes(state.ref_params)
+
+
 def training_of(config, c, run: str, model, mesh):
   """The update.Training of a stage that learns."""
   if run == 'rl':
@@ -83,7 +89,8 @@ def of_update(c, run: str, training, judges: int) -> Held:
     judges: bytes of reward models.
   """
   state, prefix = training.state, device_bytes(training.prefix_shapes())
-  params, moments, reference = (device_bytes(x) for x in (state.params, state.opt_state, state.ref_params))
+  params, moments = device_bytes(state.params), device_bytes(state.opt_state)
+  reference = reference_bytes(c, state)
   longest = max(training.rows)
   kept = judges
   if run == 'rl':  # all micro-batches of a rollout wait on the devices: four arrays of a number a token
@@ -96,19 +103,19 @@ def of_update(c, run: str, training, judges: int) -> Held:
   return Held(parts, params + reference + judges, moments, 0, 2 * device_bytes(training.sums_shapes().grads))
 
 
-def of_sampling(phase: str, sampler: rollout.Sampler, state, judges: int) -> Held:
+def of_sampling(phase: str, sampler: rollout.Sampler, state, judges: int, reference: int = 0) -> Held:
   """A rollout: `phase` is 'prefill', of the prompts that come next while the slots are full, or 'decode', with the
   copying of prompts into rows and of rows into a longer cache, which may need more than a chunk of decoding.
 
   Args:
     state: of the policy that is trained meanwhile; None where nothing is.
-    judges: bytes of reward models.
+    judges, reference: bytes of reward models, and of the policy's reference.
   """
   width, bucket = sampler.widths[-1], sampler.buckets[-1]
   weights, slots = device_bytes(sampler.params_shapes()), device_bytes(sampler.slots_shapes(bucket))
   prefix = device_bytes(sampler.prefix_shapes(width))
   trained, moments = ((0, 0) if state is None else
-                      (device_bytes(state.params) + device_bytes(state.ref_params), device_bytes(state.opt_state)))
+                      (device_bytes(state.params) + reference, device_bytes(state.opt_state)))
   trained += judges - (weights if state is not None and _same(state.params, sampler.params_shapes()) else 0)
   beside = trained + moments
   if phase == 'prefill':  # the prompts before these are let go when these are computed

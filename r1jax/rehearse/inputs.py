@@ -67,6 +67,8 @@ def nano_of(name: str) -> str:
   config = zoo.get(name)
   if config.family == 'deepseek_v3':
     return 'nano-deepseek'
+  if config.qk_norm:
+    return 'nano-qwen3'
   if config.rope_scaling is not None:
     return 'nano-llama'
   return 'nano-qwen' if config.qkv_bias else 'nano'

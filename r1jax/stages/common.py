@@ -47,7 +47,8 @@ def load_model(path: str, **overrides):
 def attention_path(wanted: str, dtype: str, mesh) -> str:
   """The way attention is computed: `wanted`, or with 'auto' that of the mesh's platform (models/attention.py)."""
   if wanted == 'auto':
-    by_platform = {'tpu': 'splash', 'gpu': 'cudnn' if dtype == 'bfloat16' else 'xla'}
+    able = float(getattr(mesh.devices.flat[0], 'compute_capability', 0) or 8) >= 8  # cuDNN's wants Ampere or later
+    by_platform = {'tpu': 'splash', 'gpu': 'cudnn' if dtype == 'bfloat16' and able else 'xla'}
     return by_platform.get(mesh_lib.platform(mesh), 'xla')
   if wanted not in attention.PATHS:
     raise UserError(f"config.attention={wanted!r} is not one of auto, {', '.join(attention.PATHS)}")
@@ -69,7 +70,7 @@ def host_directory(workdir: str) -> str:
   return workdir if jax.process_index() == 0 else os.path.join(workdir, 'hosts', str(jax.process_index()))
 
 
-ORIGIN = 'origin.json'  # {source, hub, dtype} of the weights that a model began with
+ORIGIN = 'origin.json'  # {source, hub, commit, dtype} of the weights that a model began with
 
 
 def origin(directory: str) -> dict:

@@ -1,0 +1,240 @@
+"""Models of the hub by name: hf:OWNER/NAME[@REVISION], hf:OWNER/NAME/FILE.gguf[@REVISION] -> its cache, by
+huggingface_hub.
+
+What the cache holds whole is taken from there, so that a machine without a network, and one that starts again, works on
+the same commit; what it lacks is downloaded into it, and a download that broke off is gone on with. Tokens are those of
+`hf auth login` or HF_TOKEN.
+"""
+
+import contextlib
+import glob
+import json
+import logging
+import os
+import re
+import sys
+from typing import NamedTuple
+
+from r1jax.exceptions import UserError
+
+log = logging.getLogger('r1jax')
+
+PREFIX = 'hf:'
+_FILES = ['*.json', '*.safetensors', '*.jinja']  # what a model of the hub is read from
+_NOT = ['consolidated*', 'original/*', 'onnx/*', 'adapter_*']
+_NAME = re.compile(r'([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?(?:@([\w./-]+))?')
+_SECONDS = 20  # in which the hub is to answer
+_INDEX = 'model.safetensors.index.json'
+_COMMIT = re.compile(r'models--([^/]+)--([^/]+)/snapshots/([0-9a-f]{7,64})')
+
+
+class Named(NamedTuple):
+  """A model of the hub."""
+  name: str  # OWNER/NAME
+  file: str = ''  # of it, a GGUF file; '': the directory
+  revision: str = ''  # branch, tag or commit; '': main
+
+  @property
+  def text(self) -> str:
+    """As it is written in a config."""
+    return PREFIX + self.name + (f'/{self.file}' if self.file else '') + (f'@{self.revision}' if self.revision else '')
+
+
+def named(source: str) -> Named | None:
+  """What a source says of the hub; None where it is a path.
+
+  Raises:
+    UserError: hf: before what is no name.
+  """
+  if source.startswith('hf://'):  # an address, which find.local refuses
+    return None
+  found = _NAME.fullmatch(source.removeprefix(PREFIX))
+  if source.startswith(PREFIX) and not found:
+    raise UserError(f'--source={source}: wants hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME/FILE.gguf')
+  if not found or (not source.startswith(PREFIX) and os.path.exists(source)):
+    return None
+  return Named(found[1], found[2] or '', found[3] or '')
+
+
+def origin(source: str, path: str) -> tuple[str, str]:
+  """(OWNER/NAME, commit) of a source that lies in a hub's cache at `path`, or came from there; '' where unknown."""
+  found = _COMMIT.search(os.path.abspath(path))
+  if found:
+    return f'{found[1]}/{found[2]}', found[3]
+  asked = named(source)
+  return (asked.name, '') if asked else ('', '')
+
+
+def pinned(source: str, known: dict) -> str:
+  """A source at the commit that an import of it, which broke off, has noted in its work dir.
+
+  known: common.origin of that.
+  """
+  asked = named(source)
+  if not asked or known.get('source') != source or not known.get('commit') or known.get('hub') != asked.name:
+    return source
+  log.info('%s: commit %s, as this work dir began with', source, known['commit'])
+  return asked._replace(revision=known['commit']).text
+
+
+def fetched(asked: Named) -> str:
+  """The snapshot, or the GGUF file, in the hub's cache.
+
+  Raises:
+    UserError: no huggingface_hub, no such model, revision or file, a gated one, no way to the hub.
+  """
+  huggingface_hub, errors = _package(asked)
+  there = _cached(huggingface_hub, asked)
+  lacks = '' if asked.file or not there else _lacks(there)
+  if there and not lacks:
+    log.info("%s: commit %s, of the hub's cache", asked.text, origin('', there)[1] or 'unknown')
+    return there
+  try:
+    with _quiet(huggingface_hub):
+      _look(huggingface_hub, asked, lacks)
+      found = _downloaded(huggingface_hub, asked)
+  except UserError:
+    raise
+  except Exception as e:  # pylint: disable=broad-except  many kinds, by version
+    raise UserError(_line(asked, e, errors, lacks)) from e
+  log.info('%s: commit %s, downloaded to %s', asked.text, origin('', found)[1] or 'unknown', found)
+  return found
+
+
+@contextlib.contextmanager
+def _quiet(hub):
+  """That it tries again is not said line by line, what came of it is; bars are for who looks at a terminal."""
+  said = logging.getLogger('huggingface_hub')
+  level, bars = said.level, not sys.stderr.isatty() and not hub.utils.are_progress_bars_disabled()
+  said.setLevel(logging.ERROR)
+  if bars:
+    hub.utils.disable_progress_bars()
+  try:
+    yield
+  finally:
+    said.setLevel(level)
+    if bars:
+      hub.utils.enable_progress_bars()
+
+
+def _look(hub, asked: Named, lacks: str) -> None:
+  """Asks the hub what it has, before anything is downloaded: without a way to it, a download would give what lies in
+  the cache, however little that is.
+
+  Raises:
+    UserError: no such file, or files of another kind. Whatever the hub says.
+  """
+  info = hub.HfApi().model_info(asked.name, revision=asked.revision or None, timeout=_SECONDS)
+  files = [file.rfilename for file in info.siblings or ()]
+  page = f'{_endpoint()}/{asked.name}/tree/{asked.revision or "main"}'
+  ggufs = [file for file in files if file.endswith('.gguf')]
+  if asked.file and asked.file not in files:
+    raise UserError(f'{asked.text}: {asked.name} has no file {asked.file}: ' + (
+        f'it has {", ".join(ggufs[:8])}' if ggufs else f'{page} lists them'))
+  if not asked.file and ggufs and not any(file.endswith('.safetensors') for file in files):
+    raise UserError(f'{asked.text} holds {len(ggufs)} GGUF files: name one of them, '
+                    f'{Named(asked.name, ggufs[0], asked.revision).text}')
+  if not asked.file and not any(file.endswith('.safetensors') for file in files):
+    others = sorted({os.path.splitext(file)[1] for file in files} & {'.bin', '.pt', '.pth', '.ckpt'})
+    raise UserError(f'{asked.text} has no *.safetensors' + (
+        f', only *{others[0]}, which may run code when they are read: write safetensors with transformers, '
+        f"AutoModelForCausalLM.from_pretrained('{asked.name}').save_pretrained(OUT)" if others else f': see {page}'))
+  log.info('%s: commit %s is not in the hub cache%s: downloading it', asked.text, info.sha,
+           f' as a whole ({lacks})' if lacks else '')
+
+
+def _package(asked: Named):
+  try:
+    import huggingface_hub
+    from huggingface_hub import errors
+  except ImportError as e:
+    raise UserError(f"{asked.text} needs huggingface_hub: pip install 'r1jax[hub]', or give a directory") from e
+  return huggingface_hub, errors
+
+
+def config_of(asked: Named) -> str:
+  """A directory with the model's config.json alone, for who wants its sizes and no weights.
+
+  Raises:
+    UserError: as fetched.
+  """
+  huggingface_hub, errors = _package(asked)
+  get = lambda **kw: os.path.dirname(huggingface_hub.hf_hub_download(
+      asked.name, 'config.json', revision=asked.revision or None, **kw))
+  try:
+    return get(local_files_only=True)
+  except Exception:  # pylint: disable=broad-except  not in the cache: many kinds, by version
+    pass
+  try:
+    huggingface_hub.HfApi().model_info(asked.name, revision=asked.revision or None, timeout=_SECONDS)
+    return get()
+  except Exception as e:  # pylint: disable=broad-except
+    raise UserError(_line(asked, e, errors, '')) from e
+
+
+def _cached(hub, asked: Named) -> str | None:
+  """Where it lies in the cache, whole or not; no network."""
+  try:
+    if asked.file:
+      return hub.hf_hub_download(asked.name, asked.file, revision=asked.revision or None, local_files_only=True)
+    return hub.snapshot_download(asked.name, revision=asked.revision or None, local_files_only=True,
+                                 allow_patterns=_FILES, ignore_patterns=_NOT)
+  except Exception:  # pylint: disable=broad-except  not in the cache: many kinds, by version
+    return None
+
+
+def _downloaded(hub, asked: Named) -> str:
+  if asked.file:
+    return hub.hf_hub_download(asked.name, asked.file, revision=asked.revision or None)
+  return hub.snapshot_download(asked.name, revision=asked.revision or None, allow_patterns=_FILES, ignore_patterns=_NOT)
+
+
+def _lacks(snapshot: str) -> str:
+  """What a snapshot has not got of what it speaks of; '' where it is whole, or has only what is refused anyway."""
+  at = lambda name: os.path.join(snapshot, name)
+  for name in ('config.json', 'tokenizer.json'):
+    if not os.path.exists(at(name)):
+      return f'{name} is not there'
+  found = {os.path.basename(path) for path in glob.glob(os.path.join(glob.escape(snapshot), '*.safetensors'))}
+  if gone := sorted(name for name in found if not os.path.exists(at(name))):
+    return f'{gone[0]} is a link to nothing'
+  if os.path.exists(at(_INDEX)):
+    try:
+      with open(at(_INDEX), encoding='utf-8') as f:
+        named_there = set(json.load(f)['weight_map'].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+      return ''  # who opens it says what is wrong with it
+    if gone := sorted(named_there - found):
+      return f'{_INDEX} names {gone[0]}, which is not there'
+    return ''
+  numbered = [match for name in found if (match := re.fullmatch(r'model-\d+-of-(\d+)\.safetensors', name))]
+  if numbered and 'model.safetensors' not in found and len(numbered) != int(numbered[0][1]):
+    return f'{len(numbered)} of {numbered[0][1]} files of weights are there'
+  others = glob.glob(os.path.join(glob.escape(snapshot), '*.bin'))
+  return '' if found or others else 'no *.safetensors is there'
+
+
+def _endpoint() -> str:
+  return os.environ.get('HF_ENDPOINT', 'https://huggingface.co').rstrip('/')
+
+
+def _line(asked: Named, e: Exception, errors, lacks: str) -> str:
+  """What went wrong, and the way out."""
+  status = getattr(getattr(e, 'response', None), 'status_code', None)
+  cause = e.__cause__
+  while status is None and cause is not None:
+    status, cause = getattr(getattr(cause, 'response', None), 'status_code', None), cause.__cause__
+  page = f'{_endpoint()}/{asked.name}'
+  if isinstance(e, errors.GatedRepoError) or status == 403:
+    return (f'{asked.text} is gated, and this login may not read it: accept its terms on {page}, then `hf auth login` '
+            'here (or HF_TOKEN=TOKEN)')
+  if isinstance(e, errors.RevisionNotFoundError):
+    return f'{asked.text}: {asked.name} has no revision {asked.revision or "main"!r}: {page}/commits lists them'
+  if isinstance(e, errors.RepositoryNotFoundError) or status == 401:
+    return (f'the hub has no model {asked.name}, or it is private: look at the spelling, {page}; for a private one '
+            '`hf auth login`')
+  reason = f'{type(e).__name__}: {" ".join(str(e).split())[:200]}'
+  there = f'is not whole in the hub cache ({lacks})' if lacks else 'is neither a path here nor in the hub cache'
+  return (f'{asked.text} {there} and cannot be downloaded ({reason}): start again where the hub can be reached, which '
+          f'goes on with what is there, or bring it from there, `hf download {asked.name} --local-dir DIR`, and give '
+          'DIR')

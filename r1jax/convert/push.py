@@ -1,0 +1,49 @@
+"""A directory that `export` wrote -> OWNER/NAME of the hub, with the login of `hf auth login`."""
+
+from r1jax.exceptions import UserError
+
+
+def ready(repository: str, option: str = '--push') -> None:
+  """What is looked at before anything is written.
+
+  Raises:
+    UserError: no such name, no huggingface_hub, no login.
+  """
+  hub = named(repository, option)
+  try:
+    hub.HfApi().whoami()
+  except Exception as e:  # pylint: disable=broad-except  many kinds, by version
+    raise UserError(f'{option}={repository}: the hub knows nobody here ({_short(e)}): `hf auth login` first, or '
+                    'HF_TOKEN=TOKEN') from e
+
+
+def upload(directory: str, repository: str, *, private: bool = True, option: str = '--push') -> str:
+  """Makes the repository where there is none, and returns its address.
+
+  Raises:
+    UserError: no such name, no huggingface_hub, or the hub refuses.
+  """
+  hub = named(repository, option)
+  try:
+    api = hub.HfApi()
+    api.create_repo(repository, private=private, exist_ok=True)
+    api.upload_folder(repo_id=repository, folder_path=directory)
+  except Exception as e:  # pylint: disable=broad-except
+    raise UserError(f'{repository} cannot be uploaded ({_short(e)}): look whether `hf auth whoami` names you and may '
+                    'write there, or export to a directory and upload that') from e
+  return f'https://huggingface.co/{repository}'
+
+
+def named(repository: str, option: str):
+  """The package, for a name that can be one."""
+  if repository.count('/') != 1 or not all(repository.split('/')):
+    raise UserError(f'{option}={repository}: wants OWNER/NAME')
+  try:
+    import huggingface_hub
+  except ImportError as e:
+    raise UserError(f"{option}={repository} needs huggingface_hub: pip install 'r1jax[hub]'") from e
+  return huggingface_hub
+
+
+def _short(e: Exception) -> str:
+  return f'{type(e).__name__}: {" ".join(str(e).split())[:200]}'
