@@ -26,15 +26,16 @@ def results(directory: str) -> list[str]:
   """Of an evaluation: a table a task, a row a model in the order in which they were evaluated."""
   path = os.path.join(directory, 'metrics.jsonl')
   of = {row['model']: row for row in metrics.read(path) if 'model' in row} if os.path.exists(path) else {}
-  asked = {name.removeprefix('eval/').rpartition('/pass@1')[0]: None
-           for row in of.values() for name in row if name.endswith('/pass@1')}
+  # What a task is scored by is what has an interval, in rows of before the intervals pass@1.
+  scored = {name.removeprefix('eval/').removesuffix('_low').rpartition('/')[::2]: None
+            for row in of.values() for name in row if name.endswith(('/pass@1', '_low'))}
   lines = []
-  for task in asked:
+  for task, metric in scored:
     votes = sorted({name.rpartition('/')[2] for row in of.values() for name in row
                     if name.startswith(f'eval/{task}/cons@')})
-    head, rows = (task, 'pass@1', *votes, 'tokens'), []
+    head, rows = (task, metric, *votes, 'tokens'), []
     for model, row in of.items():
-      scores = {name: row.get(f'eval/{task}/{name}') for name in ('pass@1', 'pass@1_stderr', *votes)}
+      scores = {name: row.get(f'eval/{task}/{name}') for name in (metric, f'{metric}_stderr', *votes)}
       accuracy, error, *shares = (_number(value, '{:.3f}') for value in scores.values())
       rows.append((model, f'{accuracy} ± {error}', *shares, _number(row.get(f'eval/{task}/length_tokens'), '{:,.0f}')))
     lines += ['', *table(head, rows)]

@@ -1,10 +1,11 @@
 """A work dir as it stands: its stages, their rows, what an evaluation found. Whatever is missing is left out."""
 
+import collections
 import dataclasses
 import json
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from r1jax import metrics
@@ -141,14 +142,22 @@ def _numbered(path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def tasks(rows: list[dict]) -> list[str]:
-  """The tasks that some row has a pass@1 of, in order of appearance."""
+  """The tasks that some row has a score of, in order of appearance."""
   found = {}
   for row in rows:
-    for name in row:
-      match = EVALUATION.fullmatch(name)
-      if match and match['score'] == 'pass@1':
-        found[match['task']] = True
+    of = collections.defaultdict(list)
+    for match in filter(None, map(EVALUATION.fullmatch, row)):
+      of[match['task']].append(match['score'])
+    found |= {task: True for task, names in of.items() if metric_of(names)}
   return list(found)
+
+
+def metric_of(names: Iterable[str]) -> str:
+  """Of the names of a task's scores that which it is scored by: pass@1, or of graded answers the one with an interval;
+  '' for none."""
+  names = list(names)
+  return 'pass@1' if 'pass@1' in names else next(
+      (name for name in names if f'{name}_low' in names and f'{name}_high' in names), '')
 
 
 @dataclasses.dataclass
@@ -158,6 +167,11 @@ class Result:
   model: str
   step: int
   scores: dict[str, float]
+
+  @property
+  def metric(self) -> str:
+    """'pass@1', or what graded answers are scored by ('f1')."""
+    return metric_of(self.scores) or 'pass@1'
 
   def votes(self) -> tuple[str, float | None]:
     """('cons@16', value) of the largest K."""
@@ -191,10 +205,11 @@ def results(run: Run) -> list[Result]:
         found[task, str(model)] = Result(task, str(model), row['step'], scores)
   for model, scores in _scores(run):
     task = scores.get('task')
-    if not isinstance(task, str) or number(scores.get('pass@1')) is None:
+    metric = scores.get('metric', 'pass@1')
+    if not isinstance(task, str) or not isinstance(metric, str) or number(scores.get(metric)) is None:
       continue
     known = found.setdefault((task, model), Result(task, model, 0, {}))
-    if known.scores.get('pass@1') in (None, scores['pass@1']):  # else a row of another evaluation, which is newer
+    if known.scores.get(metric) in (None, scores[metric]):  # else a row of another evaluation, which is newer
       known.scores = {**_numbers(scores), **known.scores}
   order = {'base': 0, 'final': 2}
   by_task = list(dict.fromkeys(task for task, _ in found))

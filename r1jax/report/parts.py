@@ -45,11 +45,15 @@ def results(found: list[load.Result], runs: Sequence[str] = ()) -> str:
     return ''
   votes = dict.fromkeys(result.votes()[0] for result in found if result.votes()[1] is not None)
   passes = dict.fromkeys(result.passes()[0] for result in found if result.passes()[1] is not None)
-  header = (['Run'] if runs else []) + ['Task', 'Model', 'pass@1 ± s.e.', *votes, *passes, 'Length, tokens', 'Cut, %']
+  metrics = list(dict.fromkeys(result.metric for result in found))
+  header = (['Run'] if runs else []) + ['Task', 'Model', f'{" or ".join(metrics)} ± s.e.', *votes, *passes,
+                                        'Length, tokens', 'Cut, %']
   rows = []
   for index, result in enumerate(found):
-    error, length = result.scores.get('pass@1_stderr'), result.scores.get('length_tokens')
-    first = percent(result.scores.get('pass@1')) + (f' ± {percent(error)}' if error is not None else '')
+    error, length = result.scores.get(f'{result.metric}_stderr'), result.scores.get('length_tokens')
+    first = percent(result.scores.get(result.metric)) + (f' ± {percent(error)}' if error is not None else '')
+    if len(metrics) > 1:
+      first = f'{result.metric} {first}'
     rows.append([*([runs[index]] if runs else []), result.task, result.model.replace('_', ' '), first,
                  *(percent(result.scores.get(name)) for name in (*votes, *passes)),
                  '–' if length is None else f'{length:.0f}', percent(result.scores.get('truncated'))])
