@@ -86,7 +86,7 @@ def _of(directory: pathlib.Path, benchmark: Benchmark) -> tuple[dict, str]:
     if path.name == 'scores.json' and ours:
       return found, ''
     if (value := _foreign(found, benchmark)) is not None:
-      return {benchmark.metric: value, 'made_by': benchmarks.RUNNERS[benchmark.runs]}, ''
+      return {benchmark.metric: value, 'made_by': benchmarks.RUNNERS[benchmark.official or benchmark.runs]}, ''
   return {}, str(found.get('reason', '')) if (directory / 'not_run.json').exists() else ''
 
 

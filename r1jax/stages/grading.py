@@ -1,9 +1,12 @@
 """What models said -> records of samples.jsonl: verdicts, answers as they vote, languages, words."""
 
-from typing import NamedTuple
+import collections
+from concurrent import futures
+from typing import Callable, NamedTuple
 
 from r1jax import rewards
 from r1jax.rewards import format as form
+from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import language
 from r1jax.rewards import pool
 from r1jax.stages import scoring
@@ -34,5 +37,43 @@ def _sample(row: dict, said: Said, verdict: rewards.Score) -> dict:
   return {'text': text, 'tokens': said.tokens, 'finish': said.finish,
           'answer': None if answer is None else grader.normalise(answer, row['answer_type']),
           'correct': verdict.value == 1.0, 'reason': verdict.reason, **({'value': verdict.value} if graded else {}),
-          **scoring.harmless(text, row), 'language': language.measured(reasoning, row.get('language')),
+          **_judged(text, row, verdict), **scoring.harmless(text, row),
+          'language': language.measured(reasoning, row.get('language')),
           'words': len(language.words(reasoning)), 'reflection': len(statistics.REFLECTION.findall(text))}
+
+
+def _judged(text: str, row: dict, verdict: rewards.Score) -> dict:
+  """What a judge said, and of a comparison the characters that it saw: with the row all that scores are made of."""
+  if not isinstance(verdict, judge_lib.Graded):
+    return {}
+  chars = {'chars': len(judge_lib.final(text, row))} if row.get('judge') == 'better' else {}
+  return {'verdicts': list(verdict.verdicts), **chars}
+
+
+class Together:
+  """Questions for a judge: all that wait are put to it at once, by a thread of one worker, so that it is asked side by
+  side and whoever samples never waits."""
+
+  def __init__(self, thread: futures.ThreadPoolExecutor, grade: Callable[[list], list[dict]]):
+    """grade: [(row, what the model said), ..] -> a record each."""
+    self._thread, self._grade, self._waiting = thread, grade, collections.deque()
+
+  def submit(self, row: dict, said) -> futures.Future:
+    """The record, once it is judged."""
+    found = futures.Future()
+    self._waiting.append((row, said, found))
+    self._thread.submit(self._run)
+    return found
+
+  def _run(self) -> None:
+    some = [self._waiting.popleft() for _ in range(len(self._waiting))]  # nobody else takes any
+    if not some:
+      return
+    try:
+      records_ = self._grade([(row, said) for row, said, _ in some])
+    except BaseException as e:  # pylint: disable=broad-exception-caught  who waits for them raises it
+      for *_, found in some:
+        found.set_exception(e)
+      return
+    for (*_, found), record in zip(some, records_):
+      found.set_result(record)
