@@ -249,7 +249,7 @@ def _prepared(a, task: asking.Task, place: str, step_dir: str) -> None:
               'checkpoint': os.path.realpath(step_dir),
               'weights': outputs.look_at(outputs.below(os.path.join(step_dir, 'params')), step_dir),
               'questions': hashlib.sha256(json.dumps(rows, sort_keys=True, default=str).encode()).hexdigest()}
-  if not any(map(scoring.needs_judge, rows)):
+  if not any(map(judge_lib.needed, rows)):
     settings.pop('judge_model')  # it says nothing of these
   path = os.path.join(directory, asking.SETTINGS)
   before = workdir_lib.read(path, None)

@@ -12,7 +12,6 @@ import pytest
 
 from r1jax import benchmarks
 from r1jax import evaluate
-from r1jax import rewards
 from r1jax.benchmarks.table import TABLE
 from r1jax.data import benchmarks as data
 from r1jax.data import layouts
@@ -41,14 +40,11 @@ from r1jax.stages import scoring
 import runs
 
 JUDGED = [name for name, row in TABLE.items() if row.judge and row.runs == 'ours']
-NAMED = {'judge_model': 'v3'}
 
 
 def verdict(prompt: str) -> str:
-  """The script. A reply that has the known answer's words, or 'good', or 'best' is what it says; of two as good ones the
-  first, or neither where that may be said; 'hm' cannot be read."""
-  if 'hm' in prompt.rpartition('Reply')[2]:
-    return 'I wonder.'
+  """The script. A reply is right that has the known answer's words; of two the better one is GOOD, or even BEST; of as
+  good ones it takes the first, or neither where that may be said."""
   if 'Reply 1:' in prompt:
     first, second = re.search(r'Reply 1:\n(.*?)\n\nReply 2:\n(.*?)\n\nEnd with', prompt, re.DOTALL).groups()
     worth = lambda text: 2 if 'BEST' in text else 1 if 'GOOD' in text else 0
@@ -346,6 +342,6 @@ def test_the_stage_judges_and_the_tables_show_it(tmp_path, monkeypatch, server, 
   for title, name, key in (('AlpacaEval2.0', 'alpaca_eval', 'lc_winrate'), ('ArenaHard', 'arena_hard', 'winrate')):
     (value,) = [cell for row, cell in shown.items() if row.startswith(title)]
     assert value == pytest.approx(100 * model.scores[name][key])
+  assert all('judged by v3 in our words' in note for note in built.notes.values()) and len(built.notes) == 2
   (value,) = [cell for row, cell in shown.items() if row.startswith('SimpleQA')]
   assert value.startswith('NOT RUN: ') and '--judge_url' in value
-  assert rewards.get('judge').score('', {}).reason.startswith('error')

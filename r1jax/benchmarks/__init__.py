@@ -40,6 +40,7 @@ def not_run(benchmark: Benchmark) -> str:
   """Why a benchmark has no score of ours, as long as nothing else is known: what would give it one."""
   if benchmark.runs == 'ours':
     judge = f' {JUDGE_FLAGS}' if benchmark.judge else ''
-    other = f', or {RUNNERS[benchmark.official]}: {benchmark.command}' if benchmark.official else ''
+    other = (f', or {RUNNERS[benchmark.official]}, judged by {benchmark.judge}: {benchmark.command}'
+             if benchmark.official else '')
     return f'no eval/{benchmark.name}/scores.json here: r1jax evaluate --tasks={benchmark.name}{judge}{other}'
   return f'{RUNNERS[benchmark.runs]}: {benchmark.command}'

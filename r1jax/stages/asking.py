@@ -27,6 +27,7 @@ from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
+from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
 from r1jax.stages import grading
 from r1jax.stages import judges as judges_lib
@@ -219,7 +220,7 @@ class Evaluation:
     if not task.rows:
       raise UserError(f'{task.name}: no questions to evaluate on')
     form = formats.of_template(task.template).name
-    if self._judge is None and any(map(scoring.needs_judge, task.rows)):
+    if self._judge is None and any(map(judge_lib.needed, task.rows)):
       raise UserError(f'{task.name} needs a judge, and none is given')
     rows = [{**row, 'format': form} for row in task.rows]
     rows = prompts.ready(rows, self._tokenizer, template=task.template, max_prompt=self._settings['max_prompt'])
@@ -264,7 +265,7 @@ class Evaluation:
           judges_lib.Pool(judges, self._judge), [(row, self._read(completions)) for row, completions in asked]))
 
       def graded(row, completions) -> futures.Future:
-        if scoring.needs_judge(row):
+        if judge_lib.needed(row):
           return together_judged.submit(row, completions)  # a rule's verdict waits for no server
         return thread.submit(self._graded, judges, row, completions)
 
@@ -273,7 +274,7 @@ class Evaluation:
 
   def _records(self, task: Task) -> Records:
     keys = {key: self._settings[key] for key in ('temperature', 'top_p')}
-    judge = {'judge_model': self._judge_model} if any(map(scoring.needs_judge, task.rows)) else {}
+    judge = {'judge_model': self._judge_model} if any(map(judge_lib.needed, task.rows)) else {}
     settings = {'n_samples': task.samples, **keys, 'max_tokens': task.max_tokens, **judge}
     os.makedirs(task.directory, exist_ok=True)
     path = os.path.join(task.directory, SETTINGS)

@@ -10,7 +10,6 @@ from r1jax.data import tasks
 from r1jax.exceptions import UserError, about
 from r1jax.rewards import judge as judge_lib
 from r1jax.stages import judging
-from r1jax.stages import scoring
 
 
 def task(c, key: str, *, sized: bool = True) -> None:
@@ -55,7 +54,7 @@ def graders(rows: list[dict], *, judged: bool = False) -> None:
   judged: a judge may be asked; else rows that want one are refused.
   """
   for row in rows:
-    if scoring.needs_judge(row):
+    if judge_lib.needed(row):
       if not judged:
         _there_is('judge')
       judge_lib.verdicts.kind_of(row)

@@ -37,7 +37,7 @@ class Evaluator:
     """settings: what sampling.Generator takes."""
     if not rows:
       raise UserError('no questions to evaluate on')
-    if any(map(scoring.needs_judge, rows)):
+    if any(map(judge_lib.needed, rows)):
       raise UserError('questions for a judge are asked by a stage of their own, not while a model is trained')
     rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
     self.rows = prompts.ready(rows, tokenizer, template=template, max_prompt=settings['max_prompt'])
@@ -166,7 +166,7 @@ def check_files(config, name: str) -> None:
   asked = [row for short, task, key in _named(c, name) if short not in lacking
            for row in _rows(short, task, key, c.template)]
   checking.graders(asked, judged=judged)
-  if any(map(scoring.needs_judge, asked)):
+  if any(map(judge_lib.needed, asked)):
     judges_lib.check_files(c.judge, f'{name}.judge')
   if c.general.models:
     tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template, key=f'{name}.general')
@@ -187,7 +187,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   lacking = _left_out(c, name)
   asked = [(short, _rows(short, task, key, c.template)) for short, task, key in _named(c, name) if short not in lacking]
   place, questions = common.host_directory(workdir), sum(len(rows) for _, rows in asked)
-  judge, needing = None, sum(scoring.needs_judge(row) for _, rows in asked for row in rows)
+  judge, needing = None, sum(judge_lib.needed(row) for _, rows in asked for row in rows)
   if needing:
     judge = judges_lib.create(config, c.judge, mesh, workdir)
     judges_lib.say(judge, c.judge, name, needing, questions)

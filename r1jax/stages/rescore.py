@@ -76,7 +76,7 @@ def rescore(directory: str) -> Rescored:
     raise UserError(f'{directory} has no {asking.SETTINGS}: nothing says how it was sampled')
   settings = {'n_samples': said['samples'], **{key: said[key] for key in ('temperature', 'top_p', 'max_tokens')},
               'judge_model': said.get('judge_model', '')}
-  if any(map(scoring.needs_judge, rows)):
+  if any(map(judge_lib.needed, rows)):
     log.info('%s: the verdicts of the judge %s stay as they are, its numbers are made again', directory,
              settings['judge_model'])
   judging.start({row.get('reward', 'math') for row in rows}, rows)
@@ -109,7 +109,7 @@ def _graded(path: str, rows: list[dict], n: int, judges) -> Iterator[tuple[dict,
         if len(record['samples']) != n:
           raise UserError(f'{path}: question {record["id"]!r} has {len(record["samples"])} samples, {n} wanted')
         asked.append((rows[behind], [grading.Said(s['text'], s['tokens'], s['finish']) for s in record['samples']]))
-        if scoring.needs_judge(rows[behind]):
+        if judge_lib.needed(rows[behind]):
           kept += map(_kept, record['samples'])
         behind += 1
       for record, again in zip(some, grading.records(judges_lib.Pool(judges, _Said(kept)), asked)):

@@ -121,14 +121,9 @@ def metric_of(row: dict) -> str:
   verdicts, see _of_judge."""
   if row.get('reward') and row.get('metric'):
     return row['metric']
-  if needs_judge(row):
+  if judge_lib.needed(row):
     return judge_lib.scores.METRICS[row.get('judge', 'same')]
   return getattr(rewards.get(row.get('reward', 'math')), 'METRIC', PASS)
-
-
-def needs_judge(row: dict) -> bool:
-  """Whether a row is graded by a model that somebody must name."""
-  return row.get('reward') == 'judge'
 
 
 def stderr(values_Q: np.ndarray) -> float | None:
@@ -201,7 +196,7 @@ def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> 
   check_whole(records, rows, n)
   said = [s for r in records for s in r['samples']]
   out = {'task': task, 'n_questions': len(records), 'n_samples': n, 'metric': metric}
-  if needs_judge(rows[0]):
+  if judge_lib.needed(rows[0]):
     out |= {**_of_judge(records, rows, metric), 'judge': settings.get('judge_model', '')}
   elif metric == PASS:
     out |= _of_verdicts(records, rows, n)
