@@ -5,10 +5,11 @@
   python -m r1jax.tables --workdir=runs/math,runs/distill_1_5b
 
 64 samples a question at temperature 0.6 and top-p 0.95, up to 32,768 tokens. paper: every benchmark of the tables that
-r1jax runs itself; math, code, knowledge, judged: some of them. Those of lm-eval, inspect_ai and the endpoint have commands of
-their own (docs/benchmarks.md). Data: NAME.jsonl of each in the folder $R1JAX_DATA, or the published set by the package
-datasets; one without is left out, and said to be NOT RUN. --config.evaluate.template= is how questions are put: that in
-which the checkpoint was trained.
+r1jax runs itself by rules; math, code, knowledge: some of them; judged: those that a model at evaluate.judge.url
+grades, one sample a question. Those of lm-eval, inspect_ai and the endpoint have commands of their own
+(docs/benchmarks.md). Data: NAME.jsonl of each in the folder $R1JAX_DATA, or the published set by the package datasets;
+one without is left out, and said to be NOT RUN. --config.evaluate.template= is how questions are put: that in which the
+checkpoint was trained.
 
 r1-distill-*: the six published distills, from the hub or its cache (or --config.base.source=DIR), in their own chat
 template: what they score here is what table 5 prints, or our protocol is not the paper's. Not yet run. A plan wants
@@ -39,7 +40,7 @@ PUBLISHED = {f'r1-distill-{student}': (f'deepseek-ai/DeepSeek-R1-Distill-{name}'
     ('llama-8b', 'Llama-8B'), ('llama-70b', 'Llama-70B'))}
 
 VARIANTS = {
-    'paper': "section 3's benchmarks that r1jax runs itself; wants a checkpoint, --config.checkpoint, and their data",
+    'paper': "section 3's benchmarks that rules grade here; wants a checkpoint, --config.checkpoint, and their data",
     'math': 'AIME 2024 and 2025, MATH-500, CNMO 2024; wants a checkpoint and data',
     'code': 'LiveCodeBench, Codeforces, HumanEval in Python and in eight languages; wants a checkpoint and data',
     'knowledge': 'GPQA Diamond, DROP, CLUEWSC; wants a checkpoint and data',
