@@ -42,6 +42,7 @@ from r1jax.exceptions import UserError
 from r1jax.rewards import judge as judge_lib
 from r1jax.stages import asking
 from r1jax.stages import benchmarks
+from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.stages import judges
 from r1jax.stages import rescore
@@ -151,9 +152,11 @@ def results(a) -> Iterator[dict]:
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
   place = common.host_directory(workdir)
   named = {name: source for source, name in _named(a.tasks).items()}
-  judge, lacking = _judge(a, named, place)
+  why = judges.none_for_evaluation('endpoint' if _judge_given(a) else '', benchmarks_lib.JUDGE_FLAGS)
+  lacking = benchmarks.left_out(named, why)
   asked = [_asked(a, source, tokenizer, os.path.join(place, 'eval', name)) for name, source in named.items()
            if name not in lacking]
+  judge = _judge(a, asked, why, place)
   evaluation = asking.Evaluation(
       model, tokenizer, mesh, asked, log_path=os.path.join(place, 'log.txt'), stream=sys.stderr,
       said=asked[0].name if len(asked) == 1 else f'{len(asked)} tasks', max_prompt=a.max_prompt,
@@ -173,26 +176,33 @@ def results(a) -> Iterator[dict]:
       yield result
 
 
-def _judge(a, named: dict[str, str], place: str) -> tuple[judge_lib.Judge | None, dict[str, str]]:
-  """(the judge of the flags, None where nobody needs it; what is left out and why).
-
-  Raises:
-    UserError: a judge is needed and none is given, or it does not answer.
-  """
-  given = {'kind': 'endpoint', 'url': a.judge_url, 'model': a.judge_model}
+def _judge_given(a) -> bool:
+  """Raises UserError for half of a judge."""
   for flag, other in (('judge_url', 'judge_model'), ('judge_model', 'judge_url')):
     if getattr(a, flag) and not getattr(a, other):
       raise UserError(f'--{flag}={getattr(a, flag)} needs --{other}: {benchmarks_lib.JUDGE_FLAGS}')
-  lacking = benchmarks.left_out(named, judges.none_for_evaluation(
-      given['kind'] if a.judge_url else '', benchmarks_lib.JUDGE_FLAGS))
-  if not any(benchmarks.judged(source) for name, source in named.items() if name not in lacking):
+  return bool(a.judge_url)
+
+
+def _judge(a, asked: list[asking.Task], why: str, place: str) -> judge_lib.Judge | None:
+  """The judge of the flags; None where nobody needs it.
+
+  Raises:
+    UserError: one is needed and `why` there is none, or it does not answer.
+  """
+  needing = [task.name for task in asked if any(map(judge_lib.needed, task.rows))]
+  if needing and why:
+    raise UserError(f'{needing[0]} {why}')
+  if not needing:
     if a.judge_url:
       log.info('--judge_url=%s: no task needs a judge, it is not asked', a.judge_url)
-    return None, lacking
-  endpoint = judges.endpoint(given, place, _GRACE)
+    return None
+  checking.graders([row for task in asked for row in task.rows if judge_lib.needed(row)], judged=True)
+  endpoint = judges.endpoint({'url': a.judge_url, 'model': a.judge_model}, place, _GRACE)
   endpoint.look()
-  log.info('judged by %s at %s, answers in %s', a.judge_model, a.judge_url, os.path.join(place, judges.ANSWERS))
-  return judge_lib.Judge(together=endpoint), lacking
+  log.info('%s: judged by %s at %s, answers in %s', ', '.join(needing), a.judge_model, a.judge_url,
+           os.path.join(place, judges.ANSWERS))
+  return judge_lib.Judge(together=endpoint)
 
 
 def _fit(a, positions: int, trained: dict) -> None:

@@ -225,6 +225,12 @@ def test_what_cannot_be_read_is_an_error_and_no_zero(server, tmp_path):
 # --- who judges, and who does not
 
 
+def test_no_step_of_rl_is_judged(tmp_path):
+  from r1jax.stages import judging
+  with pytest.raises(UserError, match='never a step of RL'):
+    judging.Scorer({'accuracy': 1.0}, str(tmp_path), tasks.load('frames:standin', size=0, seed=0))
+
+
 def test_without_a_judge_it_is_not_run_and_the_way_out_is_named(caplog):
   why = judges.none_for_evaluation('', benchmarks.JUDGE_FLAGS)
   assert why == 'needs a judge: --judge_url=http://HOST:8000/v1 --judge_model=NAME'
@@ -311,6 +317,21 @@ def test_the_command_without_a_judge(place, capsys, server):
   assert evaluate.main(command(place, 'some', 'arena_hard:standin,cluewsc:standin', '--samples=1')) == 0
   assert json.loads((place / 'some/eval/arena_hard_standin/not_run.json').read_text())['reason'] == (
       'needs a judge: --judge_url=http://HOST:8000/v1 --judge_model=NAME')
+
+
+def test_rows_of_your_own_may_ask_for_a_judge(place, capsys, server):
+  (place / 'mine.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in (
+      {'id': 'a', 'question': 'one?', 'answer': '8', 'reward': 'judge', 'judge': 'true'},
+      {'id': 'b', 'question': 'two?', 'answer': '9', 'reward': 'judge', 'judge': 'true'})))
+  server.script = lambda prompt: f'VERDICT: {"TRUE" if "one?" in prompt else "FALSE"}'
+  asked = command(place, 'mine', f'jsonl:{place}/mine.jsonl')
+  assert evaluate.main(asked) == 2 and 'mine needs a judge: --judge_url' in capsys.readouterr().err
+  assert evaluate.main([*asked, f'--judge_url={server.url}', '--judge_model=v3']) == 0
+  got = json.loads(capsys.readouterr().out)
+  read = [json.loads(line) for line in (place / 'mine/eval/mine/samples.jsonl').read_text().splitlines()]
+  spoken = [sum(bool(judge_lib.final(s['text'], row)) for s in record['samples']) for row, record in zip(
+      asking.rows_of(place / 'mine/eval/mine/questions.jsonl'), read)]
+  assert got['metric'] == 'accuracy' and got['accuracy'] == spoken[0] / 4 and spoken[0] > 0
 
 
 def test_what_rules_have_graded_is_kept_when_the_judge_fails(place, capsys, server):

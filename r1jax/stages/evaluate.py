@@ -165,8 +165,11 @@ def check_files(config, name: str) -> None:
   lacking, judged = _left_out(c, name), judge_lib.kind_of(c.judge) == 'endpoint'
   asked = [row for short, task, key in _named(c, name) if short not in lacking
            for row in _rows(short, task, key, c.template)]
+  needing = next((row for row in asked if judge_lib.needed(row)), None)
+  if needing and not judged:
+    raise UserError(f'{needing["task"]} needs a judge: {_way(name)}')
   checking.graders(asked, judged=judged)
-  if any(map(judge_lib.needed, asked)):
+  if needing:
     judges_lib.check_files(c.judge, f'{name}.judge')
   if c.general.models:
     tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template, key=f'{name}.general')
