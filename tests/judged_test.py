@@ -5,6 +5,7 @@ import http.server
 import json
 import re
 import threading
+import time
 
 import jax
 import numpy as np
@@ -305,6 +306,28 @@ def test_the_command_judges_while_it_samples(place, server, capsys, monkeypatch)
     (directory / file).unlink()
   assert evaluate.main(command(place, 'run', 'simpleqa:standin,cluewsc:standin', *flags)) == 0
   assert before[0] == (directory / 'samples.jsonl').read_bytes() and len(server.asked) == calls
+
+
+def test_a_slow_judge_holds_nothing_up(place, server, monkeypatch):
+  """It answers the first question when the other task, which is sampled behind its own, has ended; then all at once."""
+  ended, batches, grade = place / 'slow/eval/cluewsc_standin/scores.json', [], judge_lib.Judge.grade
+
+  def script(prompt):
+    del prompt
+    until = time.monotonic() + 60
+    while not ended.exists() and time.monotonic() < until:
+      time.sleep(0.01)
+    return f'VERDICT: {"CORRECT" if ended.exists() else "INCORRECT"}'
+
+  server.script = script
+  monkeypatch.setattr(judge_lib.Judge, 'grade', lambda self, rows, texts: batches.append(len(rows)) or grade(
+      self, rows, texts))
+  flags = f'--judge_url={server.url}', '--judge_model=v3'
+  assert evaluate.main(command(place, 'slow', 'simpleqa:standin,cluewsc:standin', *flags)) == 0
+  said = [s['verdicts'] for line in (place / 'slow/eval/simpleqa_standin/samples.jsonl').read_text().splitlines()
+          for s in json.loads(line)['samples']]
+  assert ['CORRECT'] in said and ['INCORRECT'] not in said
+  assert sum(batches) == 24 and max(batches) > 2 and len(batches) < 12  # two samples a question
 
 
 def test_the_command_without_a_judge(place, capsys, server):

@@ -260,9 +260,9 @@ class Evaluation:
       together[prompts.eos_ids(self._tokenizer, records.task.template)].append(records)
     with (pool.Pool(workers=os.cpu_count() or 2) as judges, contextlib.closing(progress.start(done)),
           futures.ThreadPoolExecutor(1, thread_name_prefix='grading') as thread,
-          futures.ThreadPoolExecutor(1, thread_name_prefix='judging') as judging_thread):
-      together_judged = grading.Together(judging_thread, lambda asked: grading.records(
-          judges_lib.Pool(judges, self._judge), [(row, self._read(completions)) for row, completions in asked]))
+          contextlib.closing(grading.Together(lambda asked: grading.records(
+              judges_lib.Pool(judges, self._judge), [(row, self._read(completions)) for row, completions in asked]
+          ))) as together_judged):
 
       def graded(row, completions) -> futures.Future:
         if judge_lib.needed(row):

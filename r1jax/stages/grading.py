@@ -1,7 +1,8 @@
 """What models said -> records of samples.jsonl: verdicts, answers as they vote, languages, words."""
 
-import collections
 from concurrent import futures
+import queue
+import threading
 from typing import Callable, NamedTuple
 
 from r1jax import rewards
@@ -51,29 +52,41 @@ def _judged(text: str, row: dict, verdict: rewards.Score) -> dict:
 
 
 class Together:
-  """Questions for a judge: all that wait are put to it at once, by a thread of one worker, so that it is asked side by
-  side and whoever samples never waits."""
+  """Questions for a judge: all that wait are put to it at once, so that it is asked side by side and whoever samples
+  never waits. Its thread is a daemon: a run that ends does not wait for a server."""
 
-  def __init__(self, thread: futures.ThreadPoolExecutor, grade: Callable[[list], list[dict]]):
+  def __init__(self, grade: Callable[[list], list[dict]]):
     """grade: [(row, what the model said), ..] -> a record each."""
-    self._thread, self._grade, self._waiting = thread, grade, collections.deque()
+    self._grade, self._waiting, self._thread = grade, queue.SimpleQueue(), None
 
   def submit(self, row: dict, said) -> futures.Future:
     """The record, once it is judged."""
+    if self._thread is None:
+      self._thread = threading.Thread(target=self._work, name='judging', daemon=True)
+      self._thread.start()
     found = futures.Future()
-    self._waiting.append((row, said, found))
-    self._thread.submit(self._run)
+    self._waiting.put((row, said, found))
     return found
 
-  def _run(self) -> None:
-    some = [self._waiting.popleft() for _ in range(len(self._waiting))]  # nobody else takes any
-    if not some:
-      return
+  def close(self) -> None:
+    """What still waits is not judged."""
+    self._waiting.put(None)
+
+  def _work(self) -> None:
+    while True:
+      some = [self._waiting.get()]
+      while not self._waiting.empty():  # nobody else takes any
+        some.append(self._waiting.get())
+      if None in some:
+        return
+      self._judge(some)
+
+  def _judge(self, some: list) -> None:
     try:
-      records_ = self._grade([(row, said) for row, said, _ in some])
+      found = self._grade([(row, said) for row, said, _ in some])
     except BaseException as e:  # pylint: disable=broad-exception-caught  who waits for them raises it
-      for *_, found in some:
-        found.set_exception(e)
+      for *_, record in some:
+        record.set_exception(e)
       return
-    for (*_, found), record in zip(some, records_):
-      found.set_result(record)
+    for (*_, record), value in zip(some, found):
+      record.set_result(value)
