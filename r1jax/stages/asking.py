@@ -260,13 +260,12 @@ class Evaluation:
       together[prompts.eos_ids(self._tokenizer, records.task.template)].append(records)
     with (pool.Pool(workers=os.cpu_count() or 2) as judges, contextlib.closing(progress.start(done)),
           futures.ThreadPoolExecutor(1, thread_name_prefix='grading') as thread,
-          contextlib.closing(grading.Together(lambda asked: grading.records(
-              judges_lib.Pool(judges, self._judge), [(row, self._read(completions)) for row, completions in asked]
-          ))) as together_judged):
+          contextlib.closing(grading.Together(lambda asked: grading.records(judges_lib.Pool(judges, self._judge), [
+              (row, grading.as_said(self._tokenizer, completions)) for row, completions in asked]))) as judged):
 
       def graded(row, completions) -> futures.Future:
         if judge_lib.needed(row):
-          return together_judged.submit(row, completions)  # a rule's verdict waits for no server
+          return judged.submit(row, completions)  # a rule's verdict waits for no server
         return thread.submit(self._graded, judges, row, completions)
 
       for some in together.values():
@@ -275,13 +274,12 @@ class Evaluation:
   def _records(self, task: Task) -> Records:
     keys = {key: self._settings[key] for key in ('temperature', 'top_p')}
     judge = {'judge_model': self._judge_model} if any(map(judge_lib.needed, task.rows)) else {}
-    settings = {'n_samples': task.samples, **keys, 'max_tokens': task.max_tokens, **judge}
+    settings = {**keys, 'max_tokens': task.max_tokens, **judge}
     os.makedirs(task.directory, exist_ok=True)
     path = os.path.join(task.directory, SETTINGS)
-    said = {'samples': task.samples, **keys, 'max_tokens': task.max_tokens, 'template': task.template, **judge}
     if not os.path.exists(path):
-      checkpoint.write_json(path, said, every_host=True)
-    return Records(task, settings)
+      checkpoint.write_json(path, {'samples': task.samples, **settings, 'template': task.template}, every_host=True)
+    return Records(task, {'n_samples': task.samples, **settings})
 
   def _sampled(self, params: Callable, open_: list[Records], graded: Callable, shown: Callable):
     """Tasks that are asked by one sampler; graded: (row, completions) -> the record, a Future."""
@@ -312,9 +310,8 @@ class Evaluation:
           if not wait:
             break
           futures.wait([job for *_, job in waiting], return_when=futures.FIRST_COMPLETED)
-        for each in ended:
-          waiting.remove(each)
-          records, number, job = each
+        for records, number, job in ended:
+          waiting.remove((records, number, job))
           if job.exception():  # what others have found is kept first
             failed = failed or job.exception()
             continue
@@ -344,11 +341,7 @@ class Evaluation:
     yield from recorded(wait=True)
 
   def _graded(self, judges, row: dict, completions) -> dict:
-    return grading.records(judges, [(row, self._read(completions))])[0]
-
-  def _read(self, completions) -> list[grading.Said]:
-    texts = self._tokenizer.decode_batch([c.tokens for c in completions])
-    return [grading.Said(text, len(c.tokens), 'stop' if c.stopped else 'length') for text, c in zip(texts, completions)]
+    return grading.records(judges, [(row, grading.as_said(self._tokenizer, completions))])[0]
 
 
 def _show(progress: terminal.Progress, open_: list[Records]) -> None:

@@ -21,6 +21,12 @@ class Said(NamedTuple):
   finish: str  # 'stop' | 'length', cut off at the limit
 
 
+def as_said(tokenizer, completions) -> list[Said]:
+  """Samples as a sampler gives them."""
+  texts = tokenizer.decode_batch([c.tokens for c in completions])
+  return [Said(text, len(c.tokens), 'stop' if c.stopped else 'length') for text, c in zip(texts, completions)]
+
+
 def records(judges: pool.Pool, asked: list[tuple[dict, list[Said]]]) -> list[dict]:
   """A record for each (row, what its samples say); verdicts come from processes of their own wherever a clock is
   needed. A row is as its task gave it, with the format that answers have (formats.py)."""
