@@ -145,21 +145,24 @@ def _benchmark_commands() -> str:
 
   lines = ['| benchmark | by | its command |', '|---|---|---|']
   for row in TABLE.values():
-    if row.runs != 'ours':
-      command = row.command.partition(', then ')[2] if row.runs == 'endpoint' else row.command
-      lines.append(f'| {row.title} | {row.runs}: {row.task} | `{command}` |')
+    if row.command:
+      by = row.official or row.runs
+      command = row.command.partition(', then ')[2] if by == 'endpoint' else row.command
+      lines.append(f'| {row.title} | {by}: {row.task} | `{command}` |')
   return '\n'.join(lines)
 
 
 def _benchmark_prompts() -> str:
-  from r1jax.benchmarks import TABLE
+  from r1jax.benchmarks.table import ASIS, TABLE
 
   asked = {}
   for row in TABLE.values():
-    if row.runs == 'ours':
+    if row.runs == 'ours' and row.prompt != ASIS:
       asked.setdefault((row.prompt_from, row.prompt), []).append(row.title)
-  return '\n\n'.join(f'{", ".join(titles)} ({origin}):\n\n```text\n{prompt.replace("{{}}", "{}")}\n```'
-                     for (origin, prompt), titles in asked.items())
+  plain = ', '.join(row.title for row in TABLE.values() if row.runs == 'ours' and row.prompt == ASIS)
+  whole = f'The question as it is, without a word more: {plain}.'
+  return '\n\n'.join([whole] + [f'{", ".join(titles)} ({origin}):\n\n```text\n{prompt.replace("{{}}", "{}")}\n```'
+                             for (origin, prompt), titles in asked.items()])
 
 
 FROM_CODE = {'benchmarks': _benchmarks, 'benchmark_data': _benchmark_data, 'benchmark_commands': _benchmark_commands,

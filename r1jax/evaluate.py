@@ -7,8 +7,9 @@
   python -m r1jax.evaluate --rescore --workdir=DIR
 
 All tasks share the slots. Started again on the same work dir it goes on with the questions that have no samples yet.
---rescore grades the samples again and asks no model; --workdir may be a run's, too. Exit codes: 0, 2 a user's mistake
-(one line on stderr), 143 asked to stop by SIGTERM, 130 by Ctrl-C.
+SimpleQA, FRAMES, AlpacaEval and ArenaHard are judged by a model that --judge_url and --judge_model name (its key is in
+$R1JAX_JUDGE_KEY). --rescore grades the samples again and asks no model; --workdir may be a run's, too. Exit codes: 0, 2
+a user's mistake (one line on stderr), 143 asked to stop by SIGTERM, 130 by Ctrl-C.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ import os
 import sys
 from typing import Iterator
 
+from r1jax import benchmarks as benchmarks_lib
 from r1jax import Command
 from r1jax import convert
 from r1jax import environment
@@ -37,16 +39,19 @@ from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import precision
 from r1jax.exceptions import UserError
+from r1jax.rewards import judge as judge_lib
 from r1jax.stages import asking
 from r1jax.stages import benchmarks
+from r1jax.stages import checking
 from r1jax.stages import common
+from r1jax.stages import judges
 from r1jax.stages import rescore
 from r1jax.stages import scoring
 from r1jax.stages.scoring import majority, pass_at_k  # public here
 
 log = logging.getLogger('r1jax')
 
-_FREE = ('workdir', 'tasks', 'mesh', 'batch', 'slots', 'rescore')  # flags that change no answer
+_FREE = ('workdir', 'tasks', 'mesh', 'batch', 'slots', 'rescore', 'judge_url')  # flags that change no answer
 _GRACE = 5.0  # seconds after SIGTERM in which questions may still end; those that have not are sampled again
 _CHANGES = 20  # verdicts that are others after --rescore, of a task, which the log lists
 
@@ -93,6 +98,9 @@ def parser() -> errors.Parser:
       'with all weights')
   add('--dtype', default='', choices=('', 'float32', 'bfloat16'),
       help='of the computation; default: bfloat16 where the weights are kept so, else float32')
+  add('--judge_url', default='', help='an OpenAI-compatible endpoint, http://HOST:8000/v1, for benchmarks that a model '
+      'judges; its answers are kept in judged/ of the work dir, its key is in $R1JAX_JUDGE_KEY')
+  add('--judge_model', default='', help='the name of a model there')
   add('--rescore', action='store_true', help='asks no model: grades what stands in --workdir again, of this command, a '
       'stage or a whole run')
   return parser
@@ -144,14 +152,16 @@ def results(a) -> Iterator[dict]:
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
   place = common.host_directory(workdir)
   named = {name: source for source, name in _named(a.tasks).items()}
-  lacking = benchmarks.left_out(named)
+  why = judges.none_for_evaluation('endpoint' if _judge_given(a) else '', benchmarks_lib.JUDGE_FLAGS)
+  lacking = benchmarks.left_out(named, why)
   asked = [_asked(a, source, tokenizer, os.path.join(place, 'eval', name)) for name, source in named.items()
            if name not in lacking]
+  judge = _judge(a, asked, why, place)
   evaluation = asking.Evaluation(
       model, tokenizer, mesh, asked, log_path=os.path.join(place, 'log.txt'), stream=sys.stderr,
       said=asked[0].name if len(asked) == 1 else f'{len(asked)} tasks', max_prompt=a.max_prompt,
       max_tokens=a.max_tokens, batch=a.batch, temperature=a.temperature, top_p=a.top_p, seed=a.seed, slots=a.slots,
-      grace=_GRACE)
+      grace=_GRACE, judge=judge, judge_model=a.judge_model)
   with (workdir_lib.made(place), workdir_lib.held(workdir), mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES),
         metrics.Writer(place, 'evaluate') as writer):
     writer.truncate(-1)  # what stands is written again
@@ -164,6 +174,35 @@ def results(a) -> Iterator[dict]:
       use = {'rollout/slot_use': result['slot_use']} if result.get('slot_use') is not None else {}
       writer.write(int(os.path.basename(step_dir)), {'model': 'final', **scoring.as_metrics(result), **use})
       yield result
+
+
+def _judge_given(a) -> bool:
+  """Raises UserError for half of a judge."""
+  for flag, other in (('judge_url', 'judge_model'), ('judge_model', 'judge_url')):
+    if getattr(a, flag) and not getattr(a, other):
+      raise UserError(f'--{flag}={getattr(a, flag)} needs --{other}: {benchmarks_lib.JUDGE_FLAGS}')
+  return bool(a.judge_url)
+
+
+def _judge(a, asked: list[asking.Task], why: str, place: str) -> judge_lib.Judge | None:
+  """The judge of the flags; None where nobody needs it.
+
+  Raises:
+    UserError: one is needed and `why` there is none, or it does not answer.
+  """
+  needing = [task.name for task in asked if any(map(judge_lib.needed, task.rows))]
+  if needing and why:
+    raise UserError(f'{needing[0]} {why}')
+  if not needing:
+    if a.judge_url:
+      log.info('--judge_url=%s: no task needs a judge, it is not asked', a.judge_url)
+    return None
+  checking.graders([row for task in asked for row in task.rows if judge_lib.needed(row)], judged=True)
+  endpoint = judges.endpoint({'url': a.judge_url, 'model': a.judge_model}, place, _GRACE)
+  endpoint.look()
+  log.info('%s: judged by %s at %s, answers in %s', ', '.join(needing), a.judge_model, a.judge_url,
+           os.path.join(place, judges.ANSWERS))
+  return judge_lib.Judge(together=endpoint)
 
 
 def _fit(a, positions: int, trained: dict) -> None:
@@ -220,6 +259,8 @@ def _prepared(a, task: asking.Task, place: str, step_dir: str) -> None:
               'checkpoint': os.path.realpath(step_dir),
               'weights': outputs.look_at(outputs.below(os.path.join(step_dir, 'params')), step_dir),
               'questions': hashlib.sha256(json.dumps(rows, sort_keys=True, default=str).encode()).hexdigest()}
+  if not any(map(judge_lib.needed, rows)):
+    settings.pop('judge_model')  # it says nothing of these
   path = os.path.join(directory, asking.SETTINGS)
   before = workdir_lib.read(path, None)
   if before is not None and before != settings:

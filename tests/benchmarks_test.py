@@ -31,7 +31,7 @@ from r1jax.stages import scoring
 
 import runs
 
-OURS = [name for name, row in TABLE.items() if row.runs == 'ours']
+OURS = [name for name, row in TABLE.items() if row.runs == 'ours' and not row.judge]  # judged_test.py has the others
 
 # --- the table
 
@@ -49,6 +49,7 @@ def test_a_row_says_all_that_runs_it(name):
   assert row.name == name and row.runs in RUNNERS and row.licence and row.prompt_from
   assert row.source == 'file' or row.source.startswith('hf:')
   if row.runs == 'ours':
+    assert bool(row.judge) == bool(row.official) == bool(row.command)
     assert row.layout and '{question}' in row.prompt and 'x{y}' in row.prompt.format(question='x{y}')
   else:
     assert row.task and row.command and not row.layout
@@ -79,7 +80,7 @@ def test_the_papers_numbers_are_those_that_it_prints():
 def test_what_has_no_data_or_is_run_elsewhere_is_refused_in_one_line(tmp_path, monkeypatch):
   monkeypatch.delenv('R1JAX_DATA', raising=False)
   for source, said in (('codeforces', 'has no data here'), ('mmlu', 'is run by lm-eval'), ('drop', 'has no data here'),
-                       ('arena_hard:x.jsonl', 'GPT-4-Turbo-1106'), (f'aime_2024:{tmp_path}/none.jsonl', 'no file')):
+                       ('arena_hard:x.jsonl', 'no file'), (f'aime_2024:{tmp_path}/none.jsonl', 'no file')):
     with pytest.raises(UserError, match=said) as error:
       tasks.load(source, size=0, seed=0)
     assert '\n' not in str(error.value)

@@ -23,7 +23,7 @@ VARIANTS += [('distill', arg) for arg in (
     'tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
 VARIANTS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
 VARIANTS += [('table6', arg) for arg in ('tiny', 'qwen2.5-32b')]
-VARIANTS += [('evaluate', arg) for arg in ('paper', 'math', 'code', 'knowledge', 'smoke')]
+VARIANTS += [('evaluate', arg) for arg in ('paper', 'math', 'code', 'knowledge', 'judged', 'smoke')]
 
 
 @pytest.mark.parametrize('name, arg', [('r1_zero', 'tiny'), ('r1_zero', 'smollm2'), ('r1', 'tiny')])

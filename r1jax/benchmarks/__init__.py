@@ -10,7 +10,9 @@ import difflib
 from r1jax.benchmarks.table import RUNNERS, TABLE, Benchmark
 from r1jax.exceptions import UserError
 
-__all__ = ['RUNNERS', 'TABLE', 'Benchmark', 'find', 'known', 'not_run']
+__all__ = ['JUDGE_FLAGS', 'RUNNERS', 'TABLE', 'Benchmark', 'find', 'known', 'not_run']
+
+JUDGE_FLAGS = '--judge_url=http://HOST:8000/v1 --judge_model=NAME'  # what r1jax evaluate asks a judge by
 
 STANDIN = 'standin'  # NAME:standin, ten rows of our own writing in the published layout
 DATA = 'R1JAX_DATA'  # a folder with NAME.jsonl or NAME.parquet of each
@@ -36,7 +38,9 @@ def find(name: str) -> Benchmark:
 
 def not_run(benchmark: Benchmark) -> str:
   """Why a benchmark has no score of ours, as long as nothing else is known: what would give it one."""
-  judge = f', judged by {benchmark.judge}' if benchmark.judge else ''
   if benchmark.runs == 'ours':
-    return f'no eval/{benchmark.name}/scores.json here: r1jax evaluate --tasks={benchmark.name}'
-  return f'{RUNNERS[benchmark.runs]}{judge}: {benchmark.command}'
+    judge = f' {JUDGE_FLAGS}' if benchmark.judge else ''
+    other = (f', or {RUNNERS[benchmark.official]}, judged by {benchmark.judge}: {benchmark.command}'
+             if benchmark.official else '')
+    return f'no eval/{benchmark.name}/scores.json here: r1jax evaluate --tasks={benchmark.name}{judge}{other}'
+  return f'{RUNNERS[benchmark.runs]}: {benchmark.command}'

@@ -25,8 +25,9 @@ class Benchmark:
     sha256: of the data file, where it is known; what was read is written to settings.json and compared by a person.
     judge: the model whose verdict counts; '' for a rule.
     runs: one of RUNNERS.
-    task: what the harness calls it.
-    command: what runs it, where we do not.
+    official: the one that makes the published numbers, of those that we run by a judge of the user's.
+    task: what that harness, or the official one, calls it.
+    command: what runs it there.
     language: of its questions, where it is not English.
   """
   name: str
@@ -43,6 +44,7 @@ class Benchmark:
   sha256: str = ''
   judge: str = ''
   runs: str = 'ours'
+  official: str = ''
   task: str = ''
   counted_as: str = ''
   command: str = ''
@@ -67,6 +69,7 @@ PROGRAM = ('{question}\n\nThink it through step by step, then give the whole pro
 SUBMISSION = ('{question}\n\nThink it through step by step, then give the whole program in one ```python block: it '
               'reads standard input and writes to standard output.')
 OURS = 'ours: the paper does not print one'
+ASIS = '{question}'
 
 _ENDPOINT = 'r1jax serve --checkpoint=DIR --port=8000, then '
 _KEY = 'OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none '
@@ -110,19 +113,21 @@ _ROWS = (
     Benchmark('if_eval', 'IF-Eval', ('table4',), 'prompt_strict', 541, 'hf:google/IFEval', 'Apache-2.0',
               prompt_from='lm-eval', runs='lm-eval', task='ifeval', counted_as='prompt_level_strict_acc',
               command=_lm_eval('if_eval', 'ifeval')),
-    Benchmark('simpleqa', 'SimpleQA', ('table4',), 'correct', 4326, 'file', 'MIT', prompt_from='simple-evals',
-              judge='a language model', runs='inspect', task='inspect_evals/simpleqa', counted_as='correct',
-              command=_inspect('simpleqa', 'inspect_evals/simpleqa')),
-    Benchmark('frames', 'FRAMES', ('table4',), 'accuracy', 824, 'hf:google/frames-benchmark@test', 'Apache-2.0',
-              prompt_from='its repository', judge='a language model', runs='endpoint', task='optillm frames',
-              command=_ENDPOINT + _KEY + 'python eval_frames_benchmark.py --model r1jax'),
+    Benchmark('simpleqa', 'SimpleQA', ('table4',), 'correct', 4326, 'file', 'MIT', ASIS, 'simple-evals',
+              layout='simpleqa', judge='a language model', official='inspect', task='inspect_evals/simpleqa',
+              counted_as='correct', command=_inspect('simpleqa', 'inspect_evals/simpleqa')),
+    Benchmark('frames', 'FRAMES', ('table4',), 'accuracy', 824, 'hf:google/frames-benchmark@test', 'Apache-2.0', ASIS,
+              'its publisher, without the articles', layout='frames', judge='a language model', official='endpoint',
+              task='optillm frames', command=_ENDPOINT + _KEY + 'python eval_frames_benchmark.py --model r1jax'),
     # --- instructions, judged in pairs by GPT-4-Turbo-1106 on the final summary alone
-    Benchmark('alpaca_eval', 'AlpacaEval2.0', ('table4',), 'lc_winrate', 805, 'hf:tatsu-lab/alpaca_eval',
-              'CC-BY-NC-4.0', prompt_from='alpaca_eval', judge='GPT-4-Turbo-1106', runs='endpoint', task='alpaca_eval',
+    Benchmark('alpaca_eval', 'AlpacaEval2.0', ('table4',), 'lc_winrate', 805,
+              'hf:tatsu-lab/alpaca_eval/alpaca_eval_gpt4_baseline@eval', 'CC-BY-NC-4.0', ASIS, 'alpaca_eval',
+              layout='alpaca_eval', judge='GPT-4-Turbo-1106', official='endpoint', task='alpaca_eval',
               command=_ENDPOINT + 'alpaca_eval evaluate --model_outputs outputs.json '
               '--annotators_config weighted_alpaca_eval_gpt4_turbo'),
     Benchmark('arena_hard', 'ArenaHard', ('table4',), 'winrate', 500, 'file', 'Apache-2.0',
-              prompt_from='arena-hard-auto', judge='GPT-4-Turbo-1106', runs='endpoint', task='arena-hard-auto',
+              ASIS, 'arena-hard-auto', layout='arena_hard', judge='GPT-4-Turbo-1106', official='endpoint',
+              task='arena-hard-auto',
               command=_ENDPOINT + 'python gen_answer.py, python gen_judgment.py, python show_result.py'),
     # --- code
     Benchmark('livecodebench', 'LiveCodeBench', ('table2', 'table4', 'table5', 'table6'), 'pass@1', 0,
@@ -152,7 +157,8 @@ _ROWS = (
     Benchmark('cmmlu', 'CMMLU', (), 'accuracy', 11582, 'hf:haonan-li/cmmlu', 'CC-BY-NC-4.0', prompt_from='lm-eval',
               runs='lm-eval', task='cmmlu', counted_as='acc', command=_lm_eval('cmmlu', 'cmmlu'), language='zh'),
     Benchmark('c_simpleqa', 'C-SimpleQA', ('table4',), 'correct', 3000, 'hf:OpenStellarTeam/Chinese-SimpleQA@train',
-              'CC-BY-NC-SA-4.0', prompt_from='its repository', judge='a language model', runs='endpoint',
-              task='ChineseSimpleQA', command=_ENDPOINT + _KEY + 'python -m simple_evals.demo', language='zh'),
+              'CC-BY-NC-SA-4.0', ASIS, 'its repository', layout='c_simpleqa', judge='a language model',
+              official='endpoint', task='ChineseSimpleQA', command=_ENDPOINT + _KEY + 'python -m simple_evals.demo',
+              language='zh'),
 )
 TABLE = {row.name: row for row in _ROWS}

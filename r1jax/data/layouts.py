@@ -9,6 +9,11 @@ round the question is benchmarks.TABLE's.
   humaneval_mul         language, prompt, tests or test, as MultiPL-E and DeepSeek-Coder have it; humaneval's of Python
   drop                  context, completion, ref_text (simple-evals)
   cluewsc               text, target {span1_text, span2_text, span2_index}, label
+  simpleqa              problem, answer, metadata
+  c_simpleqa            question, answer, id
+  frames                Prompt, Answer
+  alpaca_eval           instruction, output (the baseline's), generator
+  arena_hard            uid or question_id, prompt or turns, baseline (the published answers stand in another file)
 """
 
 import hashlib
@@ -175,6 +180,53 @@ def _cluewsc(row: dict) -> dict:
   return {**_choice(question, ['是', '不是'], 0 if label else 1, row.get('idx')), 'language': 'zh'}
 
 
+
+# --- what a judge grades
+
+
+def _known_answer(question: str, answer: str, judge: str, metric: str, number: str = ''):
+  """A layout's reader: columns of the question, of its known answer, and of its id."""
+
+  def read_row(row: dict) -> dict:
+    _needs(row, question, answer)
+    named = {'id': str(row[number])} if number and row.get(number) is not None else {}
+    asked = {'question': str(row[question]).strip(), 'answer': str(row[answer]).strip()}
+    return {**named, **asked, **_judged(judge, metric)}
+
+  return read_row
+
+
+def _judged(judge: str, metric: str) -> dict:
+  return {'answer_type': 'text', 'reward': 'judge', 'judge': judge, 'metric': metric}
+
+
+def _against(question: str, baseline: str, row: dict, judge: str, metric: str) -> dict:
+  """A question whose reply is compared with another model's; there is no right answer."""
+  if not isinstance(baseline, str) or not baseline.strip():
+    raise LeftOut("no text in the baseline's column")
+  difficulty = {'difficulty': float(row['difficulty'])} if isinstance(row.get('difficulty'), (int, float)) else {}
+  return {'question': question.strip(), 'answer': '', 'baseline': baseline, **difficulty, **_judged(judge, metric)}
+
+
+def _alpaca_eval(row: dict) -> dict:
+  _needs(row, 'instruction', 'output')
+  return {**_against(str(row['instruction']), row['output'], row, 'better', 'lc_winrate'),
+          'baseline_model': str(row.get('generator', ''))}
+
+
+def _arena_hard(row: dict) -> dict:
+  turns = row.get('turns')
+  first = turns[0] if isinstance(turns, list) and turns and isinstance(turns[0], dict) else {}
+  prompt = row.get('prompt') or first.get('content')
+  _needs({**row, 'prompt': prompt}, 'prompt', 'baseline')
+  number = next((row[key] for key in ('uid', 'question_id') if row.get(key) is not None), None)
+  return {**({} if number is None else {'id': str(number)}),
+          **_against(str(prompt), row['baseline'], row, 'grade', 'winrate')}
+
+
 _LAYOUTS = {'math': _math, 'math_integers': _integers, 'gpqa': _gpqa, 'livecodebench': _livecodebench,
             'codeforces': _codeforces, 'humaneval': _humaneval, 'humaneval_mul': _humaneval_mul, 'drop': _drop,
-            'cluewsc': _cluewsc}
+            'cluewsc': _cluewsc, 'alpaca_eval': _alpaca_eval, 'arena_hard': _arena_hard,
+            'simpleqa': _known_answer('problem', 'answer', 'correct', 'correct'),
+            'c_simpleqa': _known_answer('question', 'answer', 'correct', 'correct', 'id'),
+            'frames': _known_answer('Prompt', 'Answer', 'true', 'accuracy')}

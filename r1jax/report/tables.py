@@ -86,7 +86,7 @@ def _of(directory: pathlib.Path, benchmark: Benchmark) -> tuple[dict, str]:
     if path.name == 'scores.json' and ours:
       return found, ''
     if (value := _foreign(found, benchmark)) is not None:
-      return {benchmark.metric: value, 'made_by': benchmarks.RUNNERS[benchmark.runs]}, ''
+      return {benchmark.metric: value, 'made_by': benchmarks.RUNNERS[benchmark.official or benchmark.runs]}, ''
   return {}, str(found.get('reason', '')) if (directory / 'not_run.json').exists() else ''
 
 
@@ -143,6 +143,8 @@ def _cell(model: Model, place: paper.Place) -> tuple[float | str, str]:
   asked = scores.get('n_questions')
   if asked and benchmark.questions and asked != benchmark.questions:
     said.append(f'{asked} of {benchmark.questions} questions')
+  if scores.get('judge'):
+    said.append(f'judged by {scores["judge"]} in our words, not by {benchmark.judge or "a person"}')
   error = scores.get(f'{key}_stderr')
   if isinstance(error, (int, float)) and math.isfinite(error):
     said.append(f's.e. {100 * error:.1f}')

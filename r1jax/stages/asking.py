@@ -27,8 +27,10 @@ from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
+from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
 from r1jax.stages import grading
+from r1jax.stages import judges as judges_lib
 from r1jax.stages import judging
 from r1jax.stages import sampling
 from r1jax.stages import scoring
@@ -196,15 +198,17 @@ class Evaluation:
   """
 
   def __init__(self, model, tokenizer, mesh, tasks: list[Task], *, log_path: str | None = None, stream=None,
-               said: str = '', **settings):
+               said: str = '', judge=None, judge_model: str = '', **settings):
     """
     Args:
       said: what the line of progress calls it; the name, if not given.
+      judge: rewards.judge.Judge, for rows whose reward is 'judge'; judge_model: its name, for scores.json.
       settings: what sampling.Generator takes, but template and samples. slots: of all tasks together.
 
     Raises:
-      UserError: no questions, prompts that do not fit, a grader that does not work here.
+      UserError: no questions, prompts that do not fit, a grader that does not work here, no judge for what needs one.
     """
+    self._judge, self._judge_model = judge, judge_model
     self._model, self._tokenizer, self._mesh, self._settings = model, tokenizer, mesh, settings
     self._log_path, self._stream, self._name = log_path, stream, settings.get('name', 'evaluate')
     self._said, self._steps, self._live, self._slots = said or self._name, 0, 0, 1
@@ -216,6 +220,8 @@ class Evaluation:
     if not task.rows:
       raise UserError(f'{task.name}: no questions to evaluate on')
     form = formats.of_template(task.template).name
+    if self._judge is None and any(map(judge_lib.needed, task.rows)):
+      raise UserError(f'{task.name} needs a judge, and none is given')
     rows = [{**row, 'format': form} for row in task.rows]
     rows = prompts.ready(rows, self._tokenizer, template=task.template, max_prompt=self._settings['max_prompt'])
     return task._replace(rows=rows, max_tokens=min(task.max_tokens or self._settings['max_tokens'],
@@ -253,22 +259,30 @@ class Evaluation:
     for records in open_:
       together[prompts.eos_ids(self._tokenizer, records.task.template)].append(records)
     with (pool.Pool(workers=os.cpu_count() or 2) as judges, contextlib.closing(progress.start(done)),
-          futures.ThreadPoolExecutor(1, thread_name_prefix='grading') as thread):
+          futures.ThreadPoolExecutor(1, thread_name_prefix='grading') as thread,
+          contextlib.closing(grading.Together(lambda asked: grading.records(judges_lib.Pool(judges, self._judge), [
+              (row, grading.as_said(self._tokenizer, completions)) for row, completions in asked]))) as judged):
+
+      def graded(row, completions) -> futures.Future:
+        if judge_lib.needed(row):
+          return judged.submit(row, completions)  # a rule's verdict waits for no server
+        return thread.submit(self._graded, judges, row, completions)
+
       for some in together.values():
-        yield from self._sampled(params, some, judges, thread, lambda: _show(progress, open_))
+        yield from self._sampled(params, some, graded, lambda: _show(progress, open_))
 
   def _records(self, task: Task) -> Records:
     keys = {key: self._settings[key] for key in ('temperature', 'top_p')}
-    settings = {'n_samples': task.samples, **keys, 'max_tokens': task.max_tokens}
+    judge = {'judge_model': self._judge_model} if any(map(judge_lib.needed, task.rows)) else {}
+    settings = {**keys, 'max_tokens': task.max_tokens, **judge}
     os.makedirs(task.directory, exist_ok=True)
     path = os.path.join(task.directory, SETTINGS)
-    said = {'samples': task.samples, **keys, 'max_tokens': task.max_tokens, 'template': task.template}
     if not os.path.exists(path):
-      checkpoint.write_json(path, said, every_host=True)
-    return Records(task, settings)
+      checkpoint.write_json(path, {'samples': task.samples, **settings, 'template': task.template}, every_host=True)
+    return Records(task, {'n_samples': task.samples, **settings})
 
-  def _sampled(self, params: Callable, open_: list[Records], judges, thread, shown: Callable):
-    """Tasks that are asked by one sampler."""
+  def _sampled(self, params: Callable, open_: list[Records], graded: Callable, shown: Callable):
+    """Tasks that are asked by one sampler; graded: (row, completions) -> the record, a Future."""
     for records in open_:
       if records.whole:  # ended between its last sample and its scores
         yield records.task, records.finish(slot_use=None)
@@ -286,22 +300,34 @@ class Evaluation:
       return
     generator = sampling.Generator(self._model, self._tokenizer, self._mesh, template=open_[0].task.template,
                                    samples=max(records.task.samples for records in open_), **self._settings)
-    waiting, run = collections.deque(), generator.begin(params(), requests)
+    waiting, run = [], generator.begin(params(), requests)
     begun, self._slots = (self._steps, self._live), generator.slots
 
     def recorded(wait: bool):
-      while waiting and (wait or waiting[0][2].done()):
-        records, number, job = waiting.popleft()
-        records.add(number, job.result())
-        shown()
-        if records.whole:
-          yield records.task, records.finish(slot_use=self.slot_use)
+      failed = None
+      while waiting:
+        if not (ended := [each for each in waiting if each[2].done()]):
+          if not wait:
+            break
+          futures.wait([job for *_, job in waiting], return_when=futures.FIRST_COMPLETED)
+        for records, number, job in ended:
+          waiting.remove((records, number, job))
+          if job.exception():  # what others have found is kept first
+            failed = failed or job.exception()
+            continue
+          records.add(number, job.result())
+          shown()
+          if records.whole:
+            yield records.task, records.finish(slot_use=self.slot_use)
+      if failed:
+        raise failed
 
     try:
       for ended, (group, completions) in enumerate(run, 1):
         self._steps, self._live = begun[0] + run.steps, begun[1] + run.live
         records, number = of[group]
-        waiting.append((records, number, thread.submit(self._graded, judges, records.task.rows[number], completions)))
+        row = records.task.rows[number]
+        waiting.append((records, number, graded(row, completions)))
         yield from recorded(wait=False)
         if ended < len(requests) and hosts.stop_asked():
           raise checkpoint.Stopped(f'{self._name} stopped between two questions')
@@ -315,9 +341,7 @@ class Evaluation:
     yield from recorded(wait=True)
 
   def _graded(self, judges, row: dict, completions) -> dict:
-    texts = self._tokenizer.decode_batch([c.tokens for c in completions])
-    said = [grading.Said(text, len(c.tokens), 'stop' if c.stopped else 'length') for text, c in zip(texts, completions)]
-    return grading.records(judges, [(row, said)])[0]
+    return grading.records(judges, [(row, grading.as_said(self._tokenizer, completions))])[0]
 
 
 def _show(progress: terminal.Progress, open_: list[Records]) -> None:

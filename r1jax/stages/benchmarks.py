@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 
+from r1jax import benchmarks
 from r1jax.benchmarks import rating
 from r1jax.data import files
 from r1jax.data import layouts
@@ -20,15 +21,26 @@ log = logging.getLogger('r1jax')
 NOT_RUN = 'not_run.json'  # in eval/NAME, instead of scores.json
 
 
-def left_out(named: dict[str, str]) -> dict[str, str]:
+def judged(source: str) -> bool:
+  """Whether it is a benchmark that r1jax runs by a judge."""
+  return tasks.is_benchmark(source) and bool((row := benchmarks.find(source)).judge) and row.runs == 'ours'
+
+
+def left_out(named: dict[str, str], no_judge: str = '') -> dict[str, str]:
   """Of several tasks, name -> source, those that are benchmarks and cannot be run here: name -> why, in one line.
+
+  no_judge: why nobody judges here, and the way out; '' where somebody does.
 
   Raises:
     UserError: none is left; for a task alone, or one that is no benchmark, its mistake comes when it is read.
   """
+  why_not = lambda source: (no_judge if judged(source) else '') or _lacks(source)
   if len(named) < 2:
+    for name, source in named.items():
+      if no_judge and judged(source):
+        raise UserError(f'{name} {no_judge}')
     return {}
-  lacking = {name: why for name, source in named.items() if tasks.is_benchmark(source) and (why := _lacks(source))}
+  lacking = {name: why for name, source in named.items() if tasks.is_benchmark(source) and (why := why_not(source))}
   if len(lacking) == len(named):
     raise UserError(f'none of {len(named)} benchmarks can be run here: {next(iter(lacking.values()))}')
   for name, why in lacking.items():
@@ -40,7 +52,7 @@ def left_out(named: dict[str, str]) -> dict[str, str]:
 def _lacks(source: str) -> str:
   """Why its questions cannot be had, or not be judged; '' where they can."""
   try:
-    checking.graders(tasks.load(source, size=0, seed=0))
+    checking.graders(tasks.load(source, size=0, seed=0), judged=judged(source))
   except UserError as e:
     return str(e)
   return ''

@@ -8,6 +8,7 @@ from r1jax import rewards
 from r1jax.data import task_check
 from r1jax.data import tasks
 from r1jax.exceptions import UserError, about
+from r1jax.rewards import judge as judge_lib
 from r1jax.stages import judging
 
 
@@ -47,6 +48,14 @@ def _there_is(name: str) -> None:
       raise UserError(str(e)) from e
 
 
-def graders(rows: list[dict]) -> None:
-  """UserError where what grades these rows does not work on this machine, or cannot grade one of them."""
+def graders(rows: list[dict], *, judged: bool = False) -> None:
+  """UserError where what grades these rows does not work on this machine, or cannot grade one of them.
+
+  judged: a judge may be asked; else rows that want one are refused.
+  """
+  for row in rows:
+    if judge_lib.needed(row):
+      if not judged:
+        _there_is('judge')
+      judge_lib.verdicts.kind_of(row)
   judging.start({row.get('reward', 'math') for row in rows}, rows)

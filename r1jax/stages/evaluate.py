@@ -14,6 +14,7 @@ from r1jax.data import tasks
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
+from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
 from r1jax.stages import asking
 from r1jax.stages import benchmarks
@@ -36,6 +37,8 @@ class Evaluator:
     """settings: what sampling.Generator takes."""
     if not rows:
       raise UserError('no questions to evaluate on')
+    if any(map(judge_lib.needed, rows)):
+      raise UserError('questions for a judge are asked by a stage of their own, not while a model is trained')
     rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
     self.rows = prompts.ready(rows, tokenizer, template=template, max_prompt=settings['max_prompt'])
     judging.start({row.get('reward', 'math') for row in rows}, self.rows)
@@ -135,6 +138,9 @@ def check(config, name: str) -> None:
     prompts.check(template)
   check_tasks(c, name)
   judges_lib.check(c.judge, f'{name}.judge')
+  if judge_lib.kind_of(c.judge) == 'model' and any(benchmarks.judged(task.source) for task, _ in all_tasks(c, name)):
+    raise UserError(f'{name}.judge.checkpoint={c.judge.checkpoint!r}: an evaluation asks its judge by an '
+                    f'endpoint: r1jax serve --checkpoint={c.judge.checkpoint} --port=8000, and {_way(name)}')
   if c.general.models:
     for task, key in all_tasks(c, name):
       if tasks.name_of(task.source) == scoring.GENERAL:
@@ -143,13 +149,28 @@ def check(config, name: str) -> None:
     tasks.check_general(c.general, f'{name}.general')
 
 
+def _way(name: str) -> str:
+  return f'{name}.judge.url=http://HOST:8000/v1 and {name}.judge.model=NAME'
+
+
+def _left_out(c, name: str) -> dict[str, str]:
+  """benchmarks.left_out of the tasks."""
+  why = judges_lib.none_for_evaluation(judge_lib.kind_of(c.judge), _way(name))
+  return benchmarks.left_out({short: task.source for short, task, _ in _named(c, name)}, why)
+
+
 def check_files(config, name: str) -> None:
-  """Raises UserError for questions that cannot be read or judged on this machine."""
+  """Raises UserError for questions that cannot be read or judged on this machine, or a judge that does not answer."""
   c = config[name]
-  lacking = benchmarks.left_out({short: task.source for short, task, _ in _named(c, name)})
-  for short, task, key in _named(c, name):
-    if short not in lacking:
-      checking.graders(_rows(short, task, key, c.template))
+  lacking, judged = _left_out(c, name), judge_lib.kind_of(c.judge) == 'endpoint'
+  asked = [row for short, task, key in _named(c, name) if short not in lacking
+           for row in _rows(short, task, key, c.template)]
+  needing = next((row for row in asked if judge_lib.needed(row)), None)
+  if needing and not judged:
+    raise UserError(f'{needing["task"]} needs a judge: {_way(name)}')
+  checking.graders(asked, judged=judged)
+  if needing:
+    judges_lib.check_files(c.judge, f'{name}.judge')
   if c.general.models:
     tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template, key=f'{name}.general')
 
@@ -166,9 +187,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   mesh = mesh_lib.create(config.mesh)
   judges = {key.removeprefix('reward_'): path for key, path in inputs.items() if key.startswith('reward_')}
   inputs = {key: path for key, path in inputs.items() if not key.startswith('reward_')}
-  lacking = benchmarks.left_out({short: task.source for short, task, _ in _named(c, name)})
+  lacking = _left_out(c, name)
   asked = [(short, _rows(short, task, key, c.template)) for short, task, key in _named(c, name) if short not in lacking]
   place, questions = common.host_directory(workdir), sum(len(rows) for _, rows in asked)
+  judge, needing = None, sum(judge_lib.needed(row) for _, rows in asked for row in rows)
+  if needing:
+    judge = judges_lib.create(config, c.judge, mesh, workdir)
+    judges_lib.say(judge, c.judge, name, needing, questions)
   runs = [(label, path, '') for label, path in inputs.items()]
   runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items() if label in inputs]
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), metrics.Writer(place, name) as writer:
@@ -176,7 +201,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     for number, (label, path, prefill) in enumerate(runs, 1):
       model, tokenizer, step_dir = common.load_model(path, **common.computed(config, mesh))
       one = _Model(label, model, tokenizer, mesh, functools.cache(
-          lambda model=model, step_dir=step_dir: common.load_sampling_params(model, step_dir, mesh)))
+          lambda model=model, step_dir=step_dir: common.load_sampling_params(model, step_dir, mesh)), judge)
       for short, why in lacking.items():
         benchmarks.note(one.directory(place, short), short, why)
       results = _evaluated(config, c, name, place, one, asked, prefill)
@@ -201,6 +226,7 @@ class _Model(NamedTuple):
   tokenizer: object
   mesh: object
   params: Callable
+  judge: judge_lib.Judge | None
 
   def directory(self, place: str, task: str) -> str:
     return os.path.join(place, 'eval', task + ('' if self.label == 'final' else f'.{self.label}'))
@@ -210,7 +236,8 @@ def _evaluation(config, c, place: str, one: _Model, asked: list[asking.Task], na
   return asking.Evaluation(
       one.model, one.tokenizer, one.mesh, asked, log_path=os.path.join(place, 'log.txt'), max_tokens=c.max_tokens,
       batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=name,
-      grace=config.checkpoints.grace, **more)
+      grace=config.checkpoints.grace,
+      judge=one.judge, judge_model=c.judge.model, **more)
 
 
 def _evaluated(config, c, name: str, place: str, one: _Model, asked: list, prefill: str) -> list[dict]:

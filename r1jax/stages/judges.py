@@ -50,6 +50,29 @@ def ways(name: str) -> str:
   return f'{name}.judge.url=http://HOST:8000/v1, or {name}.judge.checkpoint=DIR'
 
 
+def endpoint(c: dict, directory: str, grace: float) -> judge_lib.Endpoint:
+  """The endpoint of the part `c` of a config, its replies kept in directory/ANSWERS; it is waited for until `grace`
+  seconds after SIGTERM, and then raises checkpoint.Stopped."""
+
+  def stop():
+    if checkpoint.stop_requested.is_set() and time.monotonic() - (checkpoint.stop_requested.at or 0) >= grace:
+      raise checkpoint.Stopped('stopped while a judge was asked; what it has answered is kept')
+
+  return judge_lib.connect(c, os.path.join(directory, ANSWERS), stop)
+
+
+def none_for_evaluation(kind: str, way: str) -> str:
+  """Why an evaluation's questions for a judge are left out, with the way out; '' where they can be judged.
+
+  kind: of the judge that is given. way: how to give one.
+  """
+  if kind != 'endpoint':
+    return f'needs a judge: {way}'
+  if mesh_lib.processes() > 1:
+    return f'needs a judge, which an evaluation on {mesh_lib.processes()} hosts does not ask: evaluate it on one host'
+  return ''
+
+
 def say(judge, c, name: str, needing: int, of: int) -> None:
   """One line: who judges, or what is left out."""
   if judge is None:
@@ -71,15 +94,9 @@ def create(config, c, mesh, directory: str) -> judge_lib.Judge | None:
   """
   if judge_lib.kind_of(c) != 'endpoint':
     return judge_lib.create(c.to_dict(), in_process(config, c, mesh))
-  grace = config.checkpoints.grace
-
-  def stop():
-    if checkpoint.stop_requested.is_set() and time.monotonic() - (checkpoint.stop_requested.at or 0) >= grace:
-      raise checkpoint.Stopped('stopped while a judge was asked; what it has answered is kept')
-
   if not mesh_lib.first_process():
     return judge_lib.Judge(together=_told)
-  asking = judge_lib.connect(c.to_dict(), os.path.join(directory, ANSWERS), stop)
+  asking = endpoint(c.to_dict(), directory, config.checkpoints.grace)
   return judge_lib.Judge(together=asking if mesh_lib.processes() == 1 else lambda prompts_: _telling(asking, prompts_))
 
 

@@ -72,6 +72,8 @@ class Scorer:
     ruled = [name for name in self.weights if name not in MODELS]
     if 'language' in ruled:
       check_languages(rows, "give the reward 'language' the weight 0")
+    if 'accuracy' in ruled and any(row.get('reward') == 'judge' for row in rows):
+      raise UserError("questions for a judge: a judge grades data and evaluations, never a step of RL")
     start({module(name, row) for name in ruled for row in rows if applies(name, row)},
           [r for r in rows if not r.get('scenario')])
     _check_ideal({name: self.weights[name] for name in ruled}, rows[0])

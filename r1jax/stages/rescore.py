@@ -1,4 +1,5 @@
-"""scores.json again from samples.jsonl: every text is graded by today's graders, and no model is asked.
+"""scores.json again from samples.jsonl: every text is graded by today's graders, and no model is asked: what a judge
+said of a text stays.
 
 What it reads stands beside the scores: questions.jsonl (the rows, with what grades them) and settings.json.
 """
@@ -13,9 +14,11 @@ from typing import Iterator, NamedTuple
 from r1jax import metrics
 from r1jax.engine import checkpoint
 from r1jax.exceptions import UserError
+from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
 from r1jax.stages import asking
 from r1jax.stages import grading
+from r1jax.stages import judges as judges_lib
 from r1jax.stages import judging
 from r1jax.stages import scoring
 
@@ -71,7 +74,11 @@ def rescore(directory: str) -> Rescored:
   said = checkpoint.read_json(os.path.join(directory, asking.SETTINGS), None)
   if said is None:
     raise UserError(f'{directory} has no {asking.SETTINGS}: nothing says how it was sampled')
-  settings = {'n_samples': said['samples'], **{key: said[key] for key in ('temperature', 'top_p', 'max_tokens')}}
+  settings = {'n_samples': said['samples'], **{key: said[key] for key in ('temperature', 'top_p', 'max_tokens')},
+              'judge_model': said.get('judge_model', '')}
+  if any(map(judge_lib.needed, rows)):
+    log.info('%s: the verdicts of the judge %s stay as they are, its numbers are made again', directory,
+             settings['judge_model'])
   judging.start({row.get('reward', 'math') for row in rows}, rows)
   path, found, changes = os.path.join(directory, asking.SAMPLES), [], []
   with pool.Pool(workers=os.cpu_count() or 2) as judges, asking.replaced(path) as out:
@@ -95,18 +102,36 @@ def _graded(path: str, rows: list[dict], n: int, judges) -> Iterator[tuple[dict,
   with open(path, encoding='utf-8') as f:
     records = (json.loads(line) for line in f if line.endswith('\n'))
     for some in iter(lambda: list(itertools.islice(records, _AT_ONCE)), []):
-      asked = []
+      asked, kept = [], []
       for record in some:
         if record.get('number') != behind:
           _explain(path, rows, record, behind)
         if len(record['samples']) != n:
           raise UserError(f'{path}: question {record["id"]!r} has {len(record["samples"])} samples, {n} wanted')
         asked.append((rows[behind], [grading.Said(s['text'], s['tokens'], s['finish']) for s in record['samples']]))
+        if judge_lib.needed(rows[behind]):
+          kept += map(_kept, record['samples'])
         behind += 1
-      for record, again in zip(some, grading.records(judges, asked)):
+      for record, again in zip(some, grading.records(judges_lib.Pool(judges, _Said(kept)), asked)):
         yield record, {'number': record['number'], **again}
   if behind < len(rows):
     raise UserError(f'{path}: question {rows[behind]["id"]!r} has no samples: start the same evaluation again')
+
+
+class _Said:
+  """A judge that says what it has said."""
+
+  def __init__(self, kept: list[judge_lib.Graded]):
+    self._kept = kept
+
+  def grade(self, rows: list[dict], texts: list[str]) -> list[judge_lib.Graded]:
+    del rows, texts  # all of them, in their order
+    return self._kept
+
+
+def _kept(sample: dict) -> judge_lib.Graded:
+  return judge_lib.Graded(sample.get('value', float(sample['correct'])), sample['reason'],
+                          tuple(sample.get('verdicts', ())))
 
 
 def _explain(path: str, rows: list[dict], record: dict, behind: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from r1jax import rewards
 from r1jax.exceptions import UserError
+from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import scenario
 from r1jax.stages import benchmarks
 
@@ -116,9 +117,12 @@ def _can_vote(row: dict) -> bool:
 
 def metric_of(row: dict) -> str:
   """The name of what a row's reward measures: PASS of a verdict; of a graded value the reward module's METRIC ('f1',
-  ..), or what a row that names its reward says as `metric`. The mean of the values is then the score."""
+  ..), or what a row that names its reward says as `metric`. The mean of the values is then the score, but for a judge's
+  verdicts, see _of_judge."""
   if row.get('reward') and row.get('metric'):
     return row['metric']
+  if judge_lib.needed(row):
+    return judge_lib.scores.METRICS[row.get('judge', 'same')]
   return getattr(rewards.get(row.get('reward', 'math')), 'METRIC', PASS)
 
 
@@ -183,16 +187,18 @@ def scores(records: list[dict], rows: list[dict], settings: dict, task: str) -> 
 
   Args:
     records: of every row, in order; texts may be left out.
-    settings: n_samples, temperature, top_p, max_tokens.
+    settings: n_samples, temperature, top_p, max_tokens; of judged ones judge_model.
 
   Raises:
-    UserError: a question has not n samples; names it.
+    UserError: a question has not n samples; names it. A judge of whose verdicts none can be read.
   """
   n, metric = settings['n_samples'], metric_of(rows[0])
   check_whole(records, rows, n)
   said = [s for r in records for s in r['samples']]
   out = {'task': task, 'n_questions': len(records), 'n_samples': n, 'metric': metric}
-  if metric == PASS:
+  if judge_lib.needed(rows[0]):
+    out |= {**_of_judge(records, rows, metric), 'judge': settings.get('judge_model', '')}
+  elif metric == PASS:
     out |= _of_verdicts(records, rows, n)
   else:
     out |= _main(metric, np.array([[s['value'] for s in r['samples']] for r in records], float))
@@ -222,6 +228,35 @@ def _of_verdicts(records: list[dict], rows: list[dict], n: int) -> dict:
   for k, votes_Q in zip(voted, votes_QxK.T):
     out |= _with_error(f'cons@{k}', votes_Q)
   return out
+
+
+def _of_judge(records: list[dict], rows: list[dict], metric: str) -> dict:
+  """The numbers of rewards/judge/scores.py, over samples first and then over questions; of samples whose verdict can be
+  read, as `errors` counts the others. Intervals are by resampling questions, with all that they have."""
+  read = [(row, [s for s in record['samples'] if s.get('verdicts')]) for row, record in zip(rows, records)]
+  read = [(row, samples) for row, samples in read if samples]
+  if not read:
+    raise UserError(f"{rows[0].get('benchmark') or rows[0].get('task') or 'a task'}: none of the judge's verdicts on "
+                    f'{len(rows)} questions can be read: another model as the judge, in another work dir')
+  kind = rows[0].get('judge', 'same')
+  if kind == 'grade':
+    found = judge_lib.scores.arena([tuple(v for s in samples for v in s['verdicts']) for _, samples in read])
+    return {key: found[key] for key in ('winrate', 'winrate_low', 'winrate_high', 'elo')}
+  of_question = np.array([np.mean([s['value'] for s in samples]) for _, samples in read])
+  if kind == 'better':
+    flat = [(i, row, s) for i, (row, samples) in enumerate(read) for s in samples]
+    hard = [row['difficulty'] for _, row, _ in flat] if all('difficulty' in row for row, _ in read) else None
+    found = judge_lib.scores.length_controlled(
+        [s['value'] for *_, s in flat], [s['chars'] for *_, s in flat], [len(row['baseline']) for _, row, _ in flat],
+        hard, questions_N=[i for i, *_ in flat])
+    low, high = found.interval
+    return {'lc_winrate': found.lc_winrate, 'lc_winrate_low': low, 'lc_winrate_high': high,
+            **_main('winrate', of_question[:, None])}
+  if kind != 'correct':
+    return _main(metric, of_question[:, None])
+  share = {name.lower(): float(np.mean([np.mean([s['verdicts'][0] == name for s in samples]) for _, samples in read]))
+           for name in judge_lib.scores.GRADES}
+  return {**_main(metric, of_question[:, None]), **share, **judge_lib.scores.attempted(share)}
 
 
 def general(records: list[dict], rows: list[dict], settings: dict, task: str) -> dict:

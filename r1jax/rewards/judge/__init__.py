@@ -21,7 +21,7 @@ from r1jax.rewards.judge import scores  # noqa: F401
 from r1jax.rewards.judge import wording  # noqa: F401
 from r1jax.rewards.judge.answers import Answers
 from r1jax.rewards.judge.endpoint import KEY, Endpoint
-from r1jax.rewards.judge.verdicts import KINDS, Graded, Judge, final  # noqa: F401
+from r1jax.rewards.judge.verdicts import KINDS, Graded, Judge, final, needed  # noqa: F401
 from r1jax.rewards.judge.wording import BETTER, SAME, read  # noqa: F401
 
 _CHOICES = ('', 'auto', 'endpoint', 'model')

@@ -12,6 +12,9 @@ import numpy as np
 from r1jax.rewards.judge.verdicts import WORTH, Graded
 
 SEED = 0  # of the bootstrap
+GRADES = ('CORRECT', 'INCORRECT', 'NOT_ATTEMPTED')
+# The name of each kind's score, as section 3 has it.
+METRICS = {'same': 'accuracy', 'correct': 'correct', 'true': 'accuracy', 'better': 'lc_winrate', 'grade': 'winrate'}
 
 
 def factual(graded: list[Graded]) -> dict[str, float]:
@@ -24,12 +27,16 @@ def factual(graded: list[Graded]) -> dict[str, float]:
   verdicts = [each.verdicts[0] for each in graded if each.verdicts]
   if not verdicts:
     raise ValueError(f'{len(graded)} answers, none with a verdict')
-  share = {name.lower(): verdicts.count(name) / len(verdicts) for name in ('CORRECT', 'INCORRECT', 'NOT_ATTEMPTED')}
-  attempted = share['correct'] + share['incorrect']
-  given = share['correct'] / attempted if attempted else 0.0
+  share = {name.lower(): verdicts.count(name) / len(verdicts) for name in GRADES}
+  return {**share, **attempted(share), 'errors': 1 - len(verdicts) / len(graded)}
+
+
+def attempted(share: dict[str, float]) -> dict[str, float]:
+  """correct_given_attempted and f1 of the shares correct and incorrect."""
+  tried = share['correct'] + share['incorrect']
+  given = share['correct'] / tried if tried else 0.0
   both = given + share['correct']
-  return {**share, 'correct_given_attempted': given, 'f1': 2 * given * share['correct'] / both if both else 0.0,
-          'errors': 1 - len(verdicts) / len(graded)}
+  return {'correct_given_attempted': given, 'f1': 2 * given * share['correct'] / both if both else 0.0}
 
 
 class LengthControlled(NamedTuple):
@@ -46,7 +53,7 @@ class LengthControlled(NamedTuple):
 
 
 def length_controlled(preferences_N, lengths_N, baseline_lengths_N, difficulty_N=None, *, ridge: float = 1e-3,
-                      resamples: int = 200) -> LengthControlled:
+                      resamples: int = 200, questions_N=None) -> LengthControlled:
   """AlpacaEval 2.0's length-controlled win rate (Dubois et al., arXiv:2404.04475).
 
   A logistic model of the preference, which may be any number from 0 to 1, for question n:
@@ -61,6 +68,8 @@ def length_controlled(preferences_N, lengths_N, baseline_lengths_N, difficulty_N
     lengths_N, baseline_lengths_N: in characters.
     ridge: weight of half the sum of squared coefficients beside the sum of N log-losses; without any, a model that wins
       all has no finite theta.
+    questions_N: the number, from 0, of each one's question, where a question has several replies: the interval draws
+      questions, with all that they have.
 
   Raises:
     ValueError: arrays of other lengths, none, or a preference outside 0..1.
@@ -81,7 +90,10 @@ def length_controlled(preferences_N, lengths_N, baseline_lengths_N, difficulty_N
 
   rng = np.random.default_rng(SEED)
   lc, w = at_equal_lengths(np.arange(len(y)))
-  again = [at_equal_lengths(rng.integers(len(y), size=len(y)))[0] for _ in range(resamples)]
+  of = [np.array([i]) for i in range(len(y))] if questions_N is None else [
+      np.flatnonzero(np.asarray(questions_N) == q) for q in dict.fromkeys(questions_N)]
+  draw = lambda: np.concatenate([of[i] for i in rng.integers(len(of), size=len(of))])
+  again = [at_equal_lengths(draw())[0] for _ in range(resamples)]
   low, high = np.percentile(again, (2.5, 97.5)) if again else (np.nan, np.nan)
   return LengthControlled(float(y.mean()), lc, (float(low), float(high)), tuple(map(float, w)))
 

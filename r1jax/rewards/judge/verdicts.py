@@ -140,6 +140,11 @@ class Judge:
     return Graded(1.0, 'correct', tuple(verdicts)) if right else Graded(0.0, why, tuple(verdicts))
 
 
+def needed(row: dict) -> bool:
+  """Whether a row is graded by a model that somebody must name."""
+  return row.get('reward') == 'judge'
+
+
 def kind_of(row: dict) -> _Kind:
   """How a row is judged. UserError: not so, or it lacks what that needs."""
   name = row.get('judge', 'same')
