@@ -316,7 +316,7 @@ def test_a_stage_asks_all_its_tasks_of_each_model(place, tmp_path):
 
 
 @pytest.mark.parametrize('tasks, said', [
-    (({'source': 'none:x'},), "no source 'none:x'"), (({'sauce': 'champ'},), "task has no 'sauce'"), ((1,), 'wants tasks'),
+    (({'source': 'none:x'},), "no source 'none:x'"), (({'sauce': 'champ'},), "task has no 'sauce'"), ((1,), 'wants sources or tasks'),
     (({'size': 4},), "evaluate.tasks[0].source=''"), (({'source': 'champ', 'share': 1.0},), 'evaluate.tasks[0].share=1.0'),
     (({'source': 'reasoning_gym:chain_sum'},), 'evaluate.tasks[0].size=0')])
 def test_a_task_that_cannot_be_is_one_line(place, tasks, said):

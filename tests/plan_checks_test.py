@@ -81,7 +81,7 @@ def given(which, keys):
 def plan(monkeypatch, capsys):
   """The command in this process, without its compilers: (a config, flags) -> (exit code, what it says)."""
   def run(config, compiled=lambda *_: pytest.fail('it compiles'), **flags):
-    values = dict(_TOPOLOGY=None, _CHILD=None, _LENGTHS='', _ONLY=None, _WITHOUT_FILES=True, _JSON=False)
+    values = dict(_TOPOLOGY=None, _CHILD=None, _LENGTHS='', _ONLY=None, _WITHOUT_FILES=True, _JSON=False, _FIT=False)
     for name, value in {**values, **flags}.items():
       monkeypatch.setattr(command, name, type('F', (), {'value': value}))
     monkeypatch.setattr(command.options, 'parse', lambda argv: config)

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 
 topology=h100:1x8 extra=cuda13 plan=no restarts=20
 arguments 'topology extra plan restarts' "$@"
-[[ $topology =~ ^(a100|h100|h200):1x[1-8]$ ]] \
+[[ $topology =~ ^(a100(-40|-80)?|h100|h200|l4|t4):1x[1-8]$ ]] \
   || fail "--topology=$topology is not one GPU host (h100:1x8): slurm.sh has several"
 
 run nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv

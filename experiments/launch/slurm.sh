@@ -23,9 +23,9 @@ cd "${SLURM_SUBMIT_DIR:-$(dirname "$0")/../..}"  # SLURM runs a copy of this fil
 
 topology=h100:2x8 extra=cuda13 grace=200 restarts=50
 arguments 'topology extra grace restarts' "$@"
-[[ $topology =~ ^(a100|h100|h200):([1-9][0-9]*)x([1-8])$ ]] \
+[[ $topology =~ ^(a100(-40|-80)?|h100|h200|l4|t4):([1-9][0-9]*)x([1-8])$ ]] \
   || fail "--topology=$topology is not KIND:HOSTSxGPUS (h100:2x8)"
-nodes=${BASH_REMATCH[2]} gpus=${BASH_REMATCH[3]}
+nodes=${BASH_REMATCH[3]} gpus=${BASH_REMATCH[4]}
 job=${SLURM_JOB_ID:-JOB} before=${SLURM_RESTART_COUNT:-0}
 
 if [ "$job" = JOB ]; then

@@ -38,15 +38,15 @@ def cons(k: int = 0) -> ScoreReducer:
   equal, or their texts are. Wants scores with an answer; an epoch without one does not vote.
   """
   from r1jax import rewards
-  from r1jax.stages import evaluate
+  from r1jax.stages import scoring
   as_float = value_to_float()
 
   def one(scores: list[Score]) -> float:
     known = next((s.metadata for s in scores if s.metadata and 'answer_type' in s.metadata), {})
     votes = [{'answer': s.answer, 'correct': as_float(s.value) == 1.0} for s in scores]
     if hasattr(rewards.get(known.get('reward', 'math')), 'equivalent') and 'answer_type' in known:
-      return float(evaluate.voted_right(votes, known))
-    winner = evaluate.majority([v if v['answer'] is not None else None for v in votes], lambda a, b: (
+      return float(scoring.voted_right(votes, known))
+    winner = scoring.majority([v if v['answer'] is not None else None for v in votes], lambda a, b: (
         a['correct'] and b['correct'] if a['correct'] or b['correct'] else a['answer'] == b['answer']))
     return float(winner is not None and winner['correct'])
 
