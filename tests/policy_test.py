@@ -98,10 +98,11 @@ def test_nothing_is_compiled_after_the_first_rollout(run):
 
 
 def test_the_reference_is_renewed_as_often_as_asked(run):
-  """Right after it, the policy is its own reference."""
+  """Right after it, the policy is its own reference: to rounding, as on some CPUs the two passes are compiled otherwise,
+  and log-probs that lie 1e-7 apart have a k3 of 5e-15."""
   _, workdir, _, _ = run
   kl = [row['kl/nats_per_token'] for row in metrics.read(workdir / 'metrics.jsonl')]
-  assert all(own == 0 for own in kl[::2]) and any(other > 0 for other in kl[1::2]), kl
+  assert all(own < 1e-13 for own in kl[::2]) and any(other > 1e-8 for other in kl[1::2]), kl
 
 
 @pytest.mark.parametrize('kept', [{'rl.ref_dtype': 'bfloat16'}, {'rl.ref_dtype': 'bfloat16', 'rl.old_logps': 'trainer'},

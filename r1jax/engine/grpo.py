@@ -153,14 +153,15 @@ def _kl_term(logps_BxT, ref_logps_BxT, mask_BxT, lengths_B, kl_coef: float, rati
   """What the loss has of it, [B, T] or of an output, [B]; and its metric."""
   zero_outside = lambda x: jnp.where(mask_BxT > 0, x, 0.0)
   ref_BxT = jnp.minimum(ref_logps_BxT, logps_BxT + _OVERFLOW)
-  kl_of = lambda kind: KL[kind](zero_outside(logps_BxT), zero_outside(ref_BxT))
-  metrics['kl/nats_per_token'] = (masked_sum(jax.lax.stop_gradient(kl_of('k3')), mask_BxT), jnp.sum(mask_BxT))
+  k3_BxT = KL['k3'](zero_outside(logps_BxT), zero_outside(ref_BxT))
+  metrics['kl/nats_per_token'] = (masked_sum(jax.lax.stop_gradient(k3_BxT), mask_BxT), jnp.sum(mask_BxT))
   if kl_coef == 0:
     return 0.0
   if ratio == 'sequence':
     ref_ratio = jnp.sum(zero_outside(ref_logps_BxT - logps_BxT), axis=-1)
     return kl_coef * KL['k3'](0.0, jnp.clip(ref_ratio, -_MAX_LOG_RATIO, _MAX_LOG_RATIO))
-  return kl_coef * (kl_of(kl) if ratio == 'token' else _mean_of_output(kl_of(kl), mask_BxT, lengths_B))
+  kl_BxT = k3_BxT if kl == 'k3' else KL[kl](zero_outside(logps_BxT), zero_outside(ref_BxT))
+  return kl_coef * (kl_BxT if ratio == 'token' else _mean_of_output(kl_BxT, mask_BxT, lengths_B))
 
 
 def policy_loss(logps_BxT: jax.Array, old_logps_BxT: jax.Array, ref_logps_BxT: jax.Array | None,
