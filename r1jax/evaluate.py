@@ -140,7 +140,14 @@ def results(a) -> Iterator[dict]:
   a.checkpoint, workdir = paths.local(a.checkpoint, '--checkpoint'), paths.local(a.workdir, '--workdir')
   hosts.join()
   compile_cache.use('auto')
-  mesh = _mesh(a.mesh)
+  mesh, place = _mesh(a.mesh), common.host_directory(workdir)
+  named = {name: source for source, name in _named(a.tasks).items()}
+  why = judges.none_for_evaluation('endpoint' if _judge_given(a) else '', benchmarks_lib.JUDGE_FLAGS)
+  lacking = benchmarks.left_out(named, why)
+  columns = _pairs(a.columns, 'columns', 'question=NAME,answer=NAME')
+  found = {name: tasks.named(source, answer_type=a.answer_type, columns=columns) for name, source in named.items()
+           if name not in lacking}  # before a model is imported
+  judge = _judge(a, {name: rows for name, (rows, _) in found.items()}, why, place)
   if convert.find.is_foreign(a.checkpoint):
     with workdir_lib.made(workdir), workdir_lib.held(workdir):
       a.checkpoint = convert.as_checkpoint(a.checkpoint, os.path.join(workdir, 'imported'))
@@ -150,13 +157,7 @@ def results(a) -> Iterator[dict]:
   _fit(a, model.config.max_length, prompts.trained_with(tokenizer.directory) or {})
   model, tokenizer, step_dir = common.load_model(
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
-  place = common.host_directory(workdir)
-  named = {name: source for source, name in _named(a.tasks).items()}
-  why = judges.none_for_evaluation('endpoint' if _judge_given(a) else '', benchmarks_lib.JUDGE_FLAGS)
-  lacking = benchmarks.left_out(named, why)
-  asked = [_asked(a, source, tokenizer, os.path.join(place, 'eval', name)) for name, source in named.items()
-           if name not in lacking]
-  judge = _judge(a, asked, why, place)
+  asked = [_asked(a, name, *read, tokenizer, os.path.join(place, 'eval', name)) for name, read in found.items()]
   evaluation = asking.Evaluation(
       model, tokenizer, mesh, asked, log_path=os.path.join(place, 'log.txt'), stream=sys.stderr,
       said=asked[0].name if len(asked) == 1 else f'{len(asked)} tasks', max_prompt=a.max_prompt,
@@ -184,20 +185,20 @@ def _judge_given(a) -> bool:
   return bool(a.judge_url)
 
 
-def _judge(a, asked: list[asking.Task], why: str, place: str) -> judge_lib.Judge | None:
+def _judge(a, asked: dict[str, list[dict]], why: str, place: str) -> judge_lib.Judge | None:
   """The judge of the flags; None where nobody needs it.
 
   Raises:
     UserError: one is needed and `why` there is none, or it does not answer.
   """
-  needing = [task.name for task in asked if any(map(judge_lib.needed, task.rows))]
+  needing = [name for name, rows in asked.items() if any(map(judge_lib.needed, rows))]
   if needing and why:
     raise UserError(f'{needing[0]} {why}')
   if not needing:
     if a.judge_url:
       log.info('--judge_url=%s: no task needs a judge, it is not asked', a.judge_url)
     return None
-  checking.graders([row for task in asked for row in task.rows if judge_lib.needed(row)], judged=True)
+  checking.graders([row for rows in asked.values() for row in rows if judge_lib.needed(row)], judged=True)
   endpoint = judges.endpoint({'url': a.judge_url, 'model': a.judge_model}, place, _GRACE)
   endpoint.look()
   log.info('%s: judged by %s at %s, answers in %s', ', '.join(needing), a.judge_model, a.judge_url,
@@ -235,10 +236,8 @@ def _named(tasks_: str) -> dict[str, str]:
   return named
 
 
-def _asked(a, source: str, tokenizer, directory: str) -> asking.Task:
-  """A task with all its questions."""
-  rows, template = tasks.named(source, answer_type=a.answer_type,
-                               columns=_pairs(a.columns, 'columns', 'question=NAME,answer=NAME'))
+def _asked(a, name: str, rows: list[dict], template: str, tokenizer, directory: str) -> asking.Task:
+  """A task with all its questions; template: its own."""
   trained, told = prompts.trained_with(tokenizer.directory), {}
   if not a.template and trained:
     template = trained['template']
@@ -248,7 +247,6 @@ def _asked(a, source: str, tokenizer, directory: str) -> asking.Task:
   template = a.template or template
   prompts.check(template)
   prompts.warn_if_other(tokenizer, template, '--template')
-  name = tasks.name_of(source)
   return asking.Task(name, [{**told, **row, 'task': name} for row in rows], template, directory, a.samples)
 
 

@@ -252,7 +252,9 @@ def _import_once(source: str, out: str, meta: dict, **given) -> None:
       checkpoint.intact(step_dir)
       return
   except UserError as e:
-    log.info('%s is imported: %s', source, e)
+    log.info('%s is imported into %s', source, out)
+    if os.path.exists(out):
+      log.info('what stood there is not it: %s', e)
   import_model(source, out=out, meta=meta, **given)
 
 
