@@ -286,7 +286,9 @@ def test_inspect_finds_all_by_name():
   if 'r1jax' not in where:
     pytest.skip('r1jax was installed before it had this entry point')
   assert where['r1jax'] == 'r1jax.harness.inspect_registry'
-  for kind, name in (('modelapi', 'r1jax'), ('score_reducer', 'r1jax/cons'), ('scorer', 'r1jax/math'),
+  registry.ensure_entry_points('r1jax')
+  assert registry.registry_find(lambda info: info.type == 'modelapi' and info.name in ('r1jax', 'r1jax/r1jax'))
+  for kind, name in (('score_reducer', 'r1jax/cons'), ('scorer', 'r1jax/math'),
                      ('task', 'r1jax/questions'), ('task', 'r1jax/local')):
     assert registry.registry_lookup(kind, name) is not None, name
 

@@ -3,14 +3,14 @@
   inspect eval r1jax/questions -T source=jsonl:FILE --model r1jax/DIR --epochs 64 --epochs-reducer mean,cons
   inspect eval r1jax/local -T task=drop -T data=EleutherAI/drop=DIR --model r1jax/DIR
 
-Names are whole: inspect would leave 'r1jax/' out where the package is found by PYTHONPATH. jax is imported by what is
-used alone: inspect loads this for every model.
+jax is imported by what is used alone: inspect loads this for every model.
 """
 
 import threading
 
 import anyio.to_thread
 from inspect_ai import Task, task
+from inspect_ai._util import package  # what names it makes has no public name
 from inspect_ai.dataset import Sample
 from inspect_ai.model import ContentReasoning, ModelAPI, ModelOutput, modelapi
 from inspect_ai.scorer import (Score, Scorer, ScoreReducer, Target, accuracy, score_reducer, scorer, stderr,
@@ -18,6 +18,12 @@ from inspect_ai.scorer import (Score, Scorer, ScoreReducer, Target, accuracy, sc
 from inspect_ai.solver import TaskState, generate
 
 _judges = threading.Lock()  # one answer at a time is judged: pool.shared() has one worker
+
+
+def _named(name: str) -> str:
+  """As it is registered, so that it is 'r1jax/NAME' to users: inspect puts the package in front where it is installed,
+  not where a path alone leads to it."""
+  return name if package.get_installed_package_name(_named) else f'r1jax/{name}'
 
 
 @modelapi(name='r1jax')
@@ -62,7 +68,7 @@ def cons(k: int = 0) -> ScoreReducer:
 # --- our grader
 
 
-@scorer(metrics=[accuracy(), stderr()], name='r1jax/math')
+@scorer(metrics=[accuracy(), stderr()], name=_named('math'))
 def math(reward: str = 'math', answer_type: str = 'auto') -> Scorer:
   """r1jax's grader of maths: the last box or <answer> behind the reasoning, equal to the target by rule.
 
@@ -107,7 +113,7 @@ def completion(output: ModelOutput) -> str:
 # --- tasks
 
 
-@task(name='r1jax/questions')
+@task(name=_named('questions'))
 def questions(source: str, reward: str = 'math', limit: int = 0) -> Task:
   """Questions as `r1jax evaluate --tasks` takes them, asked as they stand and graded by r1jax's grader.
 
@@ -122,7 +128,7 @@ def questions(source: str, reward: str = 'math', limit: int = 0) -> Task:
   return Task(name=tasks.name_of(source), dataset=samples, solver=generate(), scorer=math(reward=reward))
 
 
-@task(name='r1jax/local')
+@task(name=_named('local'))
 def local(task: str, data: str, **arguments) -> Task:  # pylint: disable=redefined-outer-name  as -T names it
   """A task of inspect_evals, prompts, shots and scorer its own, with questions from files of one's own.
 
