@@ -13,7 +13,6 @@ step of RL.
 """
 
 import os
-import time  # noqa: F401  what waits for an endpoint
 
 from r1jax.exceptions import UserError
 from r1jax.rewards.judge import endpoint  # noqa: F401
