@@ -16,6 +16,7 @@ from r1jax.engine import update
 from r1jax.exceptions import UserError
 from r1jax.stages import policy
 from r1jax.stages import rl
+from r1jax import values
 
 import grpo_test as by_hand
 import runs
@@ -192,3 +193,10 @@ def test_what_has_little_meaning_is_said(changes, said, caplog):
   config.rl.update(changes)
   rl.check(config, 'rl')
   assert said in caplog.text
+
+
+def test_what_a_config_may_say_is_what_the_loss_knows():
+  """values.py, which is read where nothing of jax is, and grpo.py."""
+  assert {key: values._CHOICES[key] for key in ('ratio', 'aggregate', 'surrogate', 'scale', 'is_kind', 'kl')} == dict(
+      ratio=grpo.RATIOS, aggregate=grpo.AGGREGATES, surrogate=grpo.SURROGATES, scale=grpo.SCALES,
+      is_kind=grpo.IS_KINDS, kl=tuple(losses.KL))

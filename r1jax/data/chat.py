@@ -17,8 +17,9 @@ def render(tokenizer, question: str, system: str = '') -> str:
   return render_messages(tokenizer, [*messages, {'role': 'user', 'content': question}])
 
 
-def render_messages(tokenizer, messages: list[dict]) -> str:
-  """A chat, each message {'role', 'content'}, up to where the model begins to answer.
+def render_messages(tokenizer, messages: list[dict], system: str = '') -> str:
+  """A chat, each message {'role', 'content'}, up to where the model begins to answer; system: a system prompt for one
+  that does not begin with its own.
 
   Raises:
     UserError: as of render.
@@ -26,6 +27,8 @@ def render_messages(tokenizer, messages: list[dict]) -> str:
   if not tokenizer.chat_template:
     raise UserError(f"template 'chat': the tokenizer in {tokenizer.directory} has no chat template: give another "
                     'template, or import the model again from a directory whose tokenizer_config.json has one')
+  if system and messages[0]['role'] != 'system':
+    messages = [{'role': 'system', 'content': system}, *messages]
   try:
     return _compiled(tokenizer.chat_template).render(messages=messages, add_generation_prompt=True, **tokenizer.special)
   except Exception as e:  # pylint: disable=broad-except  a template may raise anything, also by its own raise_exception

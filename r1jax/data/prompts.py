@@ -135,6 +135,11 @@ def chat_format(tokenizer) -> str:
   return 'deepseek_r1' if chat.render(tokenizer, '', '').rstrip().endswith('<think>') else 'r1_zero'
 
 
+def answer_format(tokenizer, template: str) -> formats.Tagged | formats.Marked | formats.Opened:
+  """The format of answers to a template, which of a chat template only its tokenizer tells."""
+  return formats.get(chat_format(tokenizer)) if template == CHAT else formats.of_template(template)
+
+
 def for_model(rows: list[dict], tokenizer, template: str) -> list[dict]:
   """Rows with what only the model's tokenizer tells: of its chat template the prompt, and the format of answers to it.
 

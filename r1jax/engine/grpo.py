@@ -42,30 +42,18 @@ def group_advantages(rewards_NxG: jax.Array, *, scale: str = 'std', ddof: int = 
   if G < 2:
     raise ValueError(f'a group of {G} sample has no baseline: give rl.samples >= 2')
   r = jnp.asarray(rewards_NxG, jnp.float32)
-  same = jnp.max(r, -1, keepdims=True) == jnp.min(r, -1, keepdims=True)
-  if scale == 'global':
-    return _whitened(r, jnp.max(r) == jnp.min(r), ddof, eps)
-  centred = r - jnp.mean(r, -1, keepdims=True)
-  if scale == 'std':
-    std = jnp.sqrt(jnp.sum(jnp.square(centred), -1, keepdims=True) / (G - ddof))
-    out = centred / jnp.where(same, 1.0, std + eps)
-  elif scale == 'batch_std':
-    centred = jnp.where(same, 0.0, centred)
-    std = jnp.sqrt(jnp.sum(jnp.square(centred)) / (r.size - ddof))
-    out = centred / jnp.where(jnp.all(same), 1.0, std + eps)
-  elif scale == 'none':
-    out = centred
-  elif scale == 'rloo':
-    out = centred * (G / (G - 1))
-  else:
-    raise ValueError(f'{scale=} is not one of {", ".join(map(repr, SCALES))}')
-  return jnp.where(same, 0.0, out)
-
-
-def _whitened(r: jax.Array, same, ddof: int, eps: float) -> jax.Array:
-  centred = r - jnp.mean(r)
-  std = jnp.sqrt(jnp.sum(jnp.square(centred)) / (r.size - ddof))
-  return jnp.where(same, 0.0, centred / jnp.where(same, 1.0, std + eps))
+  of = None if scale == 'global' else -1  # what a reward is compared with: the rollout, or its group
+  same = jnp.max(r, of, keepdims=True) == jnp.min(r, of, keepdims=True)
+  centred = jnp.where(same, 0.0, r - jnp.mean(r, of, keepdims=True))
+  if scale in ('std', 'batch_std', 'global'):
+    over, n = (-1, G) if scale == 'std' else (None, r.size)
+    std = jnp.sqrt(jnp.sum(jnp.square(centred), over, keepdims=True) / (n - ddof))
+    return centred / jnp.where(jnp.all(same, over, keepdims=True), 1.0, std + eps)
+  if scale == 'none':
+    return centred
+  if scale == 'rloo':
+    return centred * (G / (G - 1))
+  raise ValueError(f'{scale=} is not one of {", ".join(map(repr, SCALES))}')
 
 
 def importance_weights(old_logps_BxT: jax.Array, sampler_logps_BxT: jax.Array, *, cap: float,

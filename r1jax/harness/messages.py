@@ -31,9 +31,7 @@ def text(model: api.Model, talk: Sequence[dict], *, turns: str = 'refuse') -> st
     last = f'of role {roles[-1]!r}' if roles else 'none'
     raise UserError(f'the last message is {last}: only a user is answered')
   if model.template == prompts.CHAT:
-    if model.system and roles[0] != 'system':
-      talk = [{'role': 'system', 'content': model.system}, *talk]
-    return chat.render_messages(model.tokenizer, list(talk)) + model.prefill
+    return chat.render_messages(model.tokenizer, list(talk), model.system) + model.prefill
   if roles != ['user'] and turns == 'refuse':
     raise UserError(f'template {model.template!r} has a place for one question, and the talk is of '
                     f"{', '.join(roles)}: turns=join puts them together, template=chat takes the tokenizer's own")
@@ -42,9 +40,7 @@ def text(model: api.Model, talk: Sequence[dict], *, turns: str = 'refuse') -> st
 
 def form(model: api.Model) -> formats.Tagged | formats.Marked | formats.Opened:
   """How answers are laid out."""
-  if model.template == prompts.CHAT:
-    return formats.get(prompts.chat_format(model.tokenizer))
-  return formats.of_template(model.template)
+  return prompts.answer_format(model.tokenizer, model.template)
 
 
 def apart(model: api.Model, said: str) -> tuple[str, str]:

@@ -139,7 +139,8 @@ def completion(text: str) -> str:
 
 def page(title: str, body: Iterable[str], script: str = '', *, colours: tuple[Sequence[str], Sequence[str]] = ((), ()),
          reload: int = 0, style: str = '') -> str:
-  """style: rules of this page alone; colours: of lines, for light and for dark; reload: seconds after which the page reads itself again, 0: never."""
+  """style: rules of this page alone; colours: of lines, for light and for dark; reload: seconds after which the page reads
+  itself again, 0: never."""
   css = CSS + style
   for mark, of in zip(('%LIGHT%', '%DARK%'), colours):
     css = css.replace(mark, ' '.join(f'--c{index}: {colour};' for index, colour in enumerate(of)))

@@ -1,14 +1,11 @@
 """The paper's numbers beside a run's: those of the system that its config is, or is the small counterpart of."""
 
-import functools
-import json
-import pathlib
 import re
 from typing import NamedTuple
 
+from r1jax.benchmarks import paper
 from r1jax.report import load, page, parts
 
-PATH = pathlib.Path(__file__).resolve().parent.parent / 'assets' / 'paper' / 'tables.json'
 FIRST = 'AIME 2024'  # the benchmark of figure 2, shown where a run was asked none of the paper's
 
 
@@ -33,15 +30,9 @@ SYSTEMS = {
                System('DeepSeek-R1-Distill-Qwen-32B', 'table6', '32B', 'distillation'))}
 
 
-@functools.cache
-def tables() -> dict:
-  """As printed, in per cent; None where the paper prints a dash."""
-  return json.loads(PATH.read_text(encoding='utf-8'))
-
-
 def scores(system: System) -> dict[tuple[str, str], float]:
   """(benchmark, metric) -> what the paper has; metric: 'pass@1', 'cons@64' or as table 4 calls it."""
-  of = tables()[system.table]
+  of = paper.load()[system.table]
   if system.table == 'table4':
     at = of['columns'].index(system.name)
     found = {(row['benchmark'], row['metric'].lower()): row['scores'][at] for row in of['rows']}
@@ -88,7 +79,7 @@ def beside(run: load.Run, found: list[load.Result]) -> list[str]:
 
 def _before(system: System, benchmark: str) -> str:
   """Figure 2 begins at the base's accuracy."""
-  return _text(tables()['figure2']['start_pass@1']) if system is _ZERO and benchmark == FIRST else '–'
+  return _text(paper.load()['figure2']['start_pass@1']) if system is _ZERO and benchmark == FIRST else '–'
 
 
 def _text(value: float | None) -> str:

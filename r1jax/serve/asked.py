@@ -30,9 +30,7 @@ class Asked:
     """
     self.tokenizer, self._template, self._prefill, self._system = tokenizer, template, prefill, system
     self._vocab, self.length, self._apart = vocab, length, reasoning == 'apart'
-    self.format = formats.of_template(template)
-    if template == prompts.CHAT and chat.render(tokenizer, '', '').rstrip().endswith(formats.THINK):
-      self.format = formats.get('deepseek_r1')
+    self.format = prompts.answer_format(tokenizer, template)
 
   def text(self, stop: tuple[str, ...], *, chat_turn: bool) -> text_lib.Text:
     """Of one choice; chat_turn: the prompt was built from messages."""
@@ -52,8 +50,7 @@ class Asked:
     """
     try:
       if self._template == prompts.CHAT:
-        told = [{'role': 'system', 'content': self._system}] if self._system and messages[0]['role'] != 'system' else []
-        return self._ids(chat.render_messages(self.tokenizer, [*told, *messages]) + self._prefill, 'messages')
+        return self._ids(chat.render_messages(self.tokenizer, messages, self._system) + self._prefill, 'messages')
       if len(messages) != 1:
         raise Refused(400, f'messages: this model is asked by template {self._template!r}, which has a place for one '
                       f'message of a user, not for {", ".join(m["role"] for m in messages[:8])}', param='messages')
