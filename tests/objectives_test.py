@@ -79,6 +79,15 @@ def test_no_clip_takes_the_gradient_from_cispo():
   np.testing.assert_allclose(gradient('reinforce'), [[-0.5, -0.5]], rtol=1e-6)
 
 
+def test_the_weight_of_cispo_has_no_gradient():
+  """Inside the clip too: the gradient is -w A, whatever the log-prob is, and no part of it goes through w."""
+  old, logps = jnp.array([[-0.6, -2.0]]), jnp.array([[-0.5, -2.1]])
+  gradient = jax.grad(lambda logps: grpo.policy_loss(
+      logps, old, None, jnp.ones(1), jnp.ones((1, 2)), clip_low=0.2, clip_high=0.2, kl_coef=0.0,
+      surrogate='cispo')[0])(logps)
+  np.testing.assert_allclose(gradient, [[-math.exp(0.1) / 2, -math.exp(-0.1) / 2]], rtol=1e-6)
+
+
 def test_importance_weights():
   old, sampler = jnp.log(jnp.array([[4.0, 2.0, 1.0, 0.5, 0.2]])), jnp.zeros((1, 5))
   np.testing.assert_allclose(grpo.importance_weights(old, sampler, cap=2.0), [[2, 2, 1, 0.5, 0.2]], rtol=1e-6)
