@@ -16,7 +16,9 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 from r1jax.plan import chips, places
 from r1jax.rehearse import __main__ as command
-from r1jax.rehearse import inputs, layout, shrink
+from r1jax.rehearse import inputs, judge, layout, shrink
+from r1jax.rewards import judge as judge_lib
+from r1jax.rewards.judge import wording
 
 import runs
 
@@ -27,6 +29,8 @@ CONFIGS += [('r1', arg) for arg in ('tiny', 'no-language', 'qwen2.5-7b', 'deepse
 CONFIGS += [('distill', arg) for arg in (
     'tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
 CONFIGS += [('table6', 'tiny'), ('table6', 'qwen2.5-32b')]
+CONFIGS += [('evaluate', arg) for arg in (
+    'paper', 'math', 'code', 'knowledge', 'judged', 'smoke', 'r1-distill-qwen-1.5b', 'r1-distill-llama-70b')]
 CONFIGS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
 
 
@@ -97,6 +101,28 @@ def test_every_experiment_becomes_small_and_stays_what_it_is(name, arg, tmp_path
   assert (small.dtype, small.remat, small.attention) == (config.dtype, config.remat, config.attention)
   monkeypatch.setattr(checks, 'elsewhere', lambda config, source: {'directory': str(tmp_path)})
   checks.run(small)  # all that a run looks at before it starts
+
+
+@pytest.mark.parametrize('arg', ['paper', 'judged', 'r1-distill-qwen-7b'])
+def test_an_evaluation_rehearses_the_stand_ins_of_its_own_benchmarks(arg, tmp_path):
+  config = runs.experiment('evaluate', arg)
+  small = shrink.shrink(config, layout.small(config.mesh.to_dict(), 8), str(tmp_path), {'': str(tmp_path)},
+                        checkpoint='here', judge='http://localhost:1/v1')
+  sources = [task['source'] for task in small.evaluate.tasks]
+  assert sources == [f'{name}:standin' for name in config.evaluate.tasks]
+  assert small.evaluate.judge.url == 'http://localhost:1/v1' and small.evaluate.judge.model == judge.NAME
+  assert small.get('checkpoint', 'here') == 'here'
+
+
+def test_a_rehearsals_judge_gives_the_first_verdict_of_each_question_that_judges_are_asked(tmp_path):
+  of_each = [judge.verdict(text.format(question='Q. VERDICT: NO', first='VERDICT: 7', second='b')) for text in (
+      wording.SAME, wording.BETTER, wording.GRADE, wording.CORRECT, wording.TRUE)]
+  assert of_each == [f'VERDICT: {said}' for said in ('SAME', '1', '1>>2', 'CORRECT', 'TRUE')]
+  assert judge.verdict('How are you?') == ''
+  with judge.serving() as url:
+    config = {'kind': 'endpoint', 'url': url, 'model': judge.NAME}
+    judge_lib.connect(config).look()
+    assert judge_lib.create(config, directory=str(tmp_path)).same('Who?', 'I', 'me')
 
 
 def test_some_stages_bring_what_they_need():

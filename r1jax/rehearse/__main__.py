@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
 def rehearse(config, work: str) -> int:
   """One config's; exit code."""
   from r1jax.plan import chips, places
-  from r1jax.rehearse import inputs, layout, shrink
+  from r1jax.rehearse import inputs, judge, layout, shrink
   start, count = time.time(), _HOSTS.value * _DEVICES.value
   mesh, across = layout.small(config.mesh.to_dict(), count), ()
   if chips.topology(config.topology).devices > 1:
@@ -76,11 +76,14 @@ def rehearse(config, work: str) -> int:
     nano = inputs.nano_of(name or 'qwen2.5-7b')
     _say(f'a {nano} for {name or "the model of base.source"} is taught and published ...')
     _teach(config, work, nano, out)
-  small = shrink.shrink(config, mesh, os.path.join(work, 'data'), models)
-  if shrink.other_run(config):
-    small.from_run = _other(work)
-  rundir = os.path.join(work, 'run')
-  codes = _run(small, rundir, work, across)
+  data = os.path.join(work, 'data')
+  with judge.serving() as url:
+    small = shrink.shrink(config, mesh, data, models, judge=url, checkpoint=_taught(
+        data, inputs.nano_of(config.base.model)) if 'checkpoint' in config else '')
+    if shrink.other_run(config):
+      small.from_run = _other(work)
+    rundir = os.path.join(work, 'run')
+    codes = _run(small, rundir, work, across)
   said = _found(rundir)
   print('\n'.join(said['lines']), flush=True)
   took = f'{(time.time() - start) / 60:.1f} min'
@@ -118,6 +121,11 @@ def _environment(devices: int, **more) -> dict:
   kept = {key: value for key, value in os.environ.items() if not key.startswith(hosts)}
   return {**kept, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices} '
           '--xla_backend_optimization_level=0', **_CACHE, **more}
+
+
+def _taught(data: str, model: str) -> str:
+  """The checkpoint of a nano model that child.teach has taught."""
+  return os.path.join(data, 'taught', model, '2_taught')
 
 
 def _teach(config, work: str, model: str, out: str) -> None:

@@ -4,10 +4,13 @@ import os
 
 from ml_collections import ConfigDict
 
+from r1jax import benchmarks
 from r1jax.data import tasks
 from r1jax.rehearse import inputs
+from r1jax.rehearse import judge as stand_in
 
 PROMPT, TOKENS = 256, 24  # tokens of a prompt and of a completion
+BENCHMARK_PROMPT = 2048  # of a benchmark's, which stays as it is published: DROP shows three passages
 LENGTH = 384  # of a packed row
 QUESTIONS = 24  # rows of a file of questions
 BASE_STEPS, FORMAT_STEPS = 250, 200  # of a base that is trained here, and of what learns a format from it
@@ -15,13 +18,16 @@ LIGHT = dict(  # of sums: what a model of a few thousand parameters can learn
     min_terms=2, max_terms=2, min_digits=1, max_digits=1)
 
 
-def shrink(config, mesh: dict[str, int], work: str, models: dict[str, str]) -> ConfigDict:
+def shrink(config, mesh: dict[str, int], work: str, models: dict[str, str], *, checkpoint: str = '',
+           judge: str = '') -> ConfigDict:
   """The same stages with the same keys.
 
   Args:
     mesh: of the rehearsal, by layout.small.
     work: where made files are written.
     models: name in models/zoo.py -> the directory of a nano model of its family.
+    checkpoint: of a nano model, for a config that evaluates one.
+    judge: the URL of one, for stages that may ask one.
   """
   small = config.copy_and_resolve_references()
   small.unlock()
@@ -35,8 +41,12 @@ def shrink(config, mesh: dict[str, int], work: str, models: dict[str, str]) -> C
       _convert(c, models)
     else:
       _STAGES[spec['run']](c, shards, work)
+    if judge and 'judge' in c and c.judge.kind:
+      c.judge.update(kind='endpoint', url=judge, checkpoint='', model=stand_in.NAME)
     if _from_nothing(config):
       _of_tiny_world(c, spec['run'])
+  if 'checkpoint' in small:
+    small.checkpoint = checkpoint
   if not any(spec.get('config', spec['name']) == 'evaluate' for spec in small.stages):
     _evaluate(small.evaluate, shards, work)  # RL looks at its questions
   return small
@@ -86,6 +96,8 @@ def _evaluate(c, shards: int, work: str) -> None:
   more = tasks.several(list(c.tasks)) if c.tasks else []
   for task in (c.task, *more):
     _questions(task, work, size=2 * shards)
+  if any(benchmarks.known(task.source) for task in more):
+    c.max_prompt = BENCHMARK_PROMPT
   c.tasks = tuple(task.to_dict() for task in more)
   _general(c.general, work)
 
@@ -100,11 +112,13 @@ def _sampled(c, shards: int) -> None:
 
 def _questions(task, work: str, size: int = 0) -> None:
   for each in task if isinstance(task, (list, tuple)) else (task,):
-    if not each.source.startswith('reasoning_gym:'):
+    if benchmarks.known(each.source):
+      each.source = f'{each.source.partition(":")[0]}:{benchmarks.STANDIN}'
+    elif not each.source.startswith('reasoning_gym:'):
       each.source = f'jsonl:{inputs.questions(work, QUESTIONS)}'
     else:
       each.params.update({key: value for key, value in LIGHT.items() if key in each.params})
-    each.size = size or (0 if each.source.startswith('jsonl:') else QUESTIONS)
+    each.size = size or (QUESTIONS if each.source.startswith('reasoning_gym:') else 0)
 
 
 def _general(c, work: str) -> None:
@@ -185,10 +199,13 @@ _STAGES = dict(rl=_rl, evaluate=_evaluate, sft=_sft, cold_start=_cold_start, rej
 def models(config) -> set[str]:
   """Names of the published models that the config's imports name."""
   parts = (config[spec.get('config', spec['name'])] for spec in config.stages if spec['run'] == 'convert')
-  return {part.get('model') or '' for part in parts}
+  named = {part.get('model') or '' for part in parts}
+  return named | ({config.base.model} if 'checkpoint' in config else set())
 
 
 def other_run(config) -> str:
   """The experiment whose finished run the config begins with; '' where it begins with nothing."""
+  if 'checkpoint' in config:
+    return ''  # a nano model's
   named = any(source.startswith('from_run/') for spec in config.stages for source in spec['inputs'].values())
   return os.path.join('experiments', 'r1.py:tiny') if named else ''
