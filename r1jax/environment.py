@@ -58,10 +58,21 @@ def start(seed: int | None = None) -> dict[str, Any]:
       'hosts': _or_none(jax.process_count),
       'host': _or_none(socket.gethostname),
       'system': platform.platform(),
+      'cpu': _or_none(_cpu),
       'cpu_count': os.cpu_count(),
       'seed': seed,
       'config': config_of(sys.orig_argv),
   }
+
+
+def _cpu() -> str | None:
+  """The processor's name: platform.processor() says only 'x86_64' on Linux."""
+  if os.path.exists('/proc/cpuinfo'):
+    with open('/proc/cpuinfo', encoding='utf-8') as f:
+      for line in f:
+        if line.startswith('model name'):
+          return line.partition(':')[2].strip()
+  return platform.processor() or None
 
 
 def command() -> str:

@@ -53,6 +53,10 @@ def test_configs_are_found_by_name_and_by_path(tmp_path, monkeypatch, capsys):
       f'search:{arg}' for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
   with pytest.raises(UserError, match="no config 'r2': one of bench, distill, evaluate, r1"):
     configs.find('r2:tiny')
+  with pytest.raises(UserError, match='no config file experiments/r1.py: r1:tiny is the one that comes with the package'):
+    configs.find('experiments/r1.py:tiny')
+  with pytest.raises(UserError, match='no config file my.py: r1jax configs lists those that there are'):
+    configs.find('my.py')
 
 
 def test_print_config_shows_what_is_given_and_claims_nothing(tmp_path):

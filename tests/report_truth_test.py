@@ -319,13 +319,13 @@ def test_environment_is_shown_and_its_absence_said(work):
   start = {'command': "r1jax train 'r1_zero:tiny' --workdir=run --config.rl.None=None", 'started': '2031-01-02T09:14:11+00:00',
            'r1jax': '0.1.0',
            'commit': 'abc123', 'dirty': True, 'python': '3.11.7', 'packages': {'jax': '0.10.2', 'numpy': '2.1.0'},
-           'platform': 'cpu', 'device_kind': None, 'devices': 2, 'hosts': 1,
+           'platform': 'cpu', 'device_kind': None, 'devices': 2, 'hosts': 1, 'cpu': 'Some CPU @ 2.5GHz', 'cpu_count': 6,
            'host': 'h', 'system': 'Linux-x', 'seed': 3}
   later = {**start, 'started': '2031-01-03T00:00:00+02:00'}
   (work / 'environment.json').write_text(json.dumps({'starts': [start, later]}))
   html = html_lib.unescape(report.write(work).read_text())
   for text in (start['command'], 'abc123, with changes that are in no commit', 'jax 0.10.2, numpy 2.1.0', 'r1jax 0.1.0',
-               'Python 3.11.7', '2 x not known (cpu), 1 host, Linux-x', '<dd>3</dd>',
+               'Python 3.11.7', '2 x not known (cpu), 1 host, Linux-x', 'Some CPU @ 2.5GHz, 6 cores', '<dd>3</dd>',
                '2031-01-02 09:14 UTC; 2 starts, the last at 2031-01-02 22:00 UTC'):
     assert text in html, text
 
@@ -368,13 +368,16 @@ def test_seeds_are_one_column_with_mean_and_error(tmp_path, monkeypatch):
              for path in dirs]
   at_4 = drawn['values'][drawn['steps'].index(4)]
   assert at_4 == pytest.approx(statistics.mean(value for value, in lengths), rel=1e-5)
-  csv, latex = (runs_lib.text([*dirs, other], form) for form in ('csv', 'latex'))
+  csv, latex, markdown = (runs_lib.text([*dirs, other], form) for form in ('csv', 'latex', 'markdown'))
   rows = {tuple(row[:4]): list(map(float, row[4:])) for row in csv_lib.reader(io.StringIO(csv))
           if row[2] == 'pass@1'}
   assert rows['sums', 'final', 'pass@1', 'seed0 and 2 more'] == pytest.approx(
       [statistics.mean(finals) / 100, statistics.stdev(finals) / 100 / math.sqrt(3), 3])
   assert rows['sums', 'final', 'pass@1', 'other'] == pytest.approx([0.8431, 0.0123, 1])
-  assert f'sums & final & pass@1 & {wanted.replace("±", "$"+chr(92)+"pm$")} & ' in latex and r'\bottomrule' in latex
+  assert f'sums & final & pass@1, \\% & {wanted.replace("±", "$"+chr(92)+"pm$")} & ' in latex and r'\bottomrule' in latex
+  lines = markdown.splitlines()
+  assert lines[:2] == ['| Task | Model | Score | seed0 and 2 more (3 seeds) | other |', '| --- | --- | --- | ---: | ---: |']
+  assert f'| sums | final | pass@1, % | {wanted} | 84.3 ± 1.2 |' in lines and len(lines) == len(latex.splitlines()) - 3
 
 
 def test_a_seed_counts_once_and_a_run_without_a_score_is_not_counted(tmp_path, monkeypatch):

@@ -136,6 +136,9 @@ def test_the_command(workdir, tmp_path, capsys):
   said = capsys.readouterr().out
   assert [line for line in said.split('\n') if line.startswith('Table ')] == [
       f'Table {n}: {paper.load()[f"table{n}"]["title"]}' for n in (2, 4, 5, 6)]
+  (tmp_path / 'sums/eval/chain_sum').mkdir(parents=True)
+  assert command.main(['x', f'--workdir={tmp_path}/sums', '--tables=2']) == 0
+  assert 'nothing of these tables was evaluated in' in (err := capsys.readouterr().err) and '--format=markdown' in err
   assert command.main(['x', f'--workdir={workdir}', '--tables=5', '--format=latex']) == 0
   assert capsys.readouterr().out.startswith('% Table 5')
   for flags, why in ((['--workdir=/nowhere'], 'no such directory'), ([f'--workdir={tmp_path}'], 'has no eval/'),

@@ -131,7 +131,7 @@ def test_every_start_is_in_environment_json(ran):
   for start in starts:
     assert start['command'].startswith('python -m r1jax.main --config=experiments/r1_zero.py:tiny --workdir=')
     assert (start['config'], start['seed'], start['platform']) == ('experiments/r1_zero.py:tiny', 0, 'cpu')
-    assert start['packages']['jax'] and start['cpu_count'] == os.cpu_count()
+    assert start['packages']['jax'] and start['cpu_count'] == os.cpu_count() and start['cpu']
   assert starts[0]['started'] < starts[1]['started']
 
 

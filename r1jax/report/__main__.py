@@ -23,8 +23,8 @@ from r1jax.report import state
 _WORKDIR = flags.DEFINE_list('workdir', [], 'A work dir, or several with commas between them to be compared.')
 _WATCH = flags.DEFINE_integer('watch', 0, 'Seconds between two looks at a run that goes on; 0: write once.',
                               lower_bound=0)
-_FORMAT = flags.DEFINE_enum('format', 'html', ['html', 'csv', 'latex'],
-                           'Of several runs: a page, or their table alone.')
+_FORMAT = flags.DEFINE_enum('format', 'html', ['html', 'markdown', 'csv', 'latex'],
+                           'A page, or the table of results alone.')
 EVERY = 10  # seconds, of --watch without a number
 
 

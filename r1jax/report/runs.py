@@ -136,7 +136,7 @@ def collected(groups: dict[str, list[load.Run]]) -> Cells:
       for result in load.results(run):
         for score in ('pass@1', result.votes()[0], result.passes()[0], 'length_tokens', 'truncated'):
           if score in result.scores:
-            error = result.scores.get('pass@1_stderr') if score == 'pass@1' else None
+            error = result.scores.get(f'{score}_stderr')
             cells.setdefault((result.task, result.model, score), {}).setdefault(name, []).append(
                 (result.scores[score], error))
   return cells
@@ -185,7 +185,8 @@ def averaged(runs: list[list[dict]]) -> tuple[list[dict], list[dict]]:
 
 
 def text(workdirs: Sequence[str | pathlib.Path], form: str) -> str:
-  """Results alone: 'csv', a line for each score of each group as numbers (shares of 1), or the table as 'latex'."""
+  """Results alone: 'csv', a line for each score of each group as numbers (shares of 1), or the page's table as
+  'markdown' or 'latex'."""
   groups = grouped([load.load(workdir) for workdir in workdirs])
   if form == 'csv':
     out = io.StringIO()
@@ -197,6 +198,10 @@ def text(workdirs: Sequence[str | pathlib.Path], form: str) -> str:
         writer.writerow([task, model, score, name, mean, '' if error is None else error, len(values)])
     return out.getvalue()
   header, rows = results(groups)
+  rows = [[task, model, score if score == 'length tokens' else f'{score}, %', *of] for task, model, score, *of in rows]
+  if form == 'markdown':
+    bar = lambda cells: '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'
+    return '\n'.join([bar(header), bar(['---'] * 3 + ['---:'] * (len(header) - 3)), *map(bar, rows), ''])
   quote = lambda value: ''.join({'±': r'$\pm$', '–': '--', '\\': r'\textbackslash{}', '~': r'\textasciitilde{}',
                                  '^': r'\textasciicircum{}'}.get(c, f'\\{c}' if c in '&%$#_{}' else c) for c in value)
   lines = [' & '.join(map(quote, row)) + r' \\' for row in [header, *rows]]

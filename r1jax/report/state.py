@@ -101,7 +101,8 @@ def facts(run: load.Run) -> str:
                  ('r1jax', last.get('r1jax')), ('Python', last.get('python')), *packages.items()))),
              ('Device', f'{_known(last.get("devices"))} x {_known(last.get("device_kind"))} '
                         f'({_known(last.get("platform"))}), {_known(last.get("hosts"))} '
-                        f'host{"s" * (last.get("hosts") != 1)}, {_known(last.get("system"))}')]
+                        f'host{"s" * (last.get("hosts") != 1)}, {_known(last.get("system"))}'),
+             ('Processor', f'{_known(last.get("cpu"))}, {_known(last.get("cpu_count"))} cores')]
   if seed is not None:
     rows.append(('Seed', seed))
   if not starts:
