@@ -55,8 +55,8 @@ def _run(a) -> str:
       raise UserError(f'{path} has no eval/: nothing was evaluated there')
   found = tables.models(workdirs)
   if not found:
-    print(f'r1jax: nothing of these tables was evaluated in {a.workdir}: below are the paper\'s numbers alone. What was '
-          f'evaluated: r1jax report --workdir={a.workdir} --format=markdown', file=sys.stderr)
+    print(f'r1jax: nothing of these tables was evaluated in {a.workdir}: below are the paper\'s numbers alone. '
+          f'What was evaluated: r1jax report --workdir={a.workdir} --format=markdown', file=sys.stderr)
   return '\n'.join(FORMATS[a.format](tables.build(name, found)) for name in wanted)
 
 
