@@ -30,8 +30,9 @@ def find(name: str) -> str:
     stem = paths.local(stem, '--config')
     if not os.path.exists(stem):
       known = os.path.basename(stem).removesuffix('.py')
-      raise UserError(f'no config file {stem}: ' + (f'{known}{colon}{arg} is the one that comes with the package'
-                                                    if known in names() else 'r1jax configs lists those that there are'))
+      way = (f'{known}{colon}{arg} is the one that comes with the package' if known in names() else
+             'r1jax configs lists those that there are')
+      raise UserError(f'no config file {stem}: {way}')
     return f'{stem}{colon}{arg}'
   if stem not in names():
     raise UserError(f'no config {stem!r}: one of {", ".join(names())} (r1jax configs lists their variants), or a path '
