@@ -73,7 +73,8 @@ def _asked_to_stop(number: int, _) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     erase = '\r\x1b[K' if os.isatty(2) else ''
     with contextlib.suppress(OSError):  # not print(): this may have come in the middle of one
-      os.write(2, f'{erase}r1jax: stopping after this chunk, with its state saved; '
+      behind = terminal.under_way() or 'this chunk'
+      os.write(2, f'{erase}r1jax: stopping after {behind}, with its state saved; '
                   'Ctrl-C again kills it at once\n'.encode())
 
 

@@ -145,7 +145,7 @@ def results(a) -> Iterator[dict]:
   why = judges.none_for_evaluation('endpoint' if _judge_given(a) else '', benchmarks_lib.JUDGE_FLAGS)
   lacking = benchmarks.left_out(named, why)
   columns = _pairs(a.columns, 'columns', 'question=NAME,answer=NAME')
-  found = {name: tasks.named(source, answer_type=a.answer_type, columns=columns) for name, source in named.items()
+  found = {name: _rows_of(source, answer_type=a.answer_type, columns=columns) for name, source in named.items()
            if name not in lacking}  # before a model is imported
   judge = _judge(a, {name: rows for name, (rows, _) in found.items()}, why, place)
   if convert.find.is_foreign(a.checkpoint):
@@ -175,6 +175,15 @@ def results(a) -> Iterator[dict]:
       use = {'rollout/slot_use': result['slot_use']} if result.get('slot_use') is not None else {}
       writer.write(int(os.path.basename(step_dir)), {'model': 'final', **scoring.as_metrics(result), **use})
       yield result
+
+
+def _rows_of(source: str, **given) -> tuple[list[dict], dict]:
+  """tasks.named; its errors name the flag."""
+  try:
+    return tasks.named(source, **given)
+  except UserError as e:
+    raise type(e)(str(e).replace('name the columns in task.columns', '--columns=question=NAME,answer=NAME')
+                  .replace('task.columns', '--columns')) from e
 
 
 def _judge_given(a) -> bool:

@@ -10,15 +10,18 @@ def schedule(max_tokens, key: str = 'max_tokens') -> tuple[tuple[int, int], ...]
   Raises:
     UserError: it is none.
   """
+  given = max_tokens
   if isinstance(max_tokens, int) and not isinstance(max_tokens, bool):
     max_tokens = ((0, max_tokens),)
   whole = lambda x: isinstance(x, int) and not isinstance(x, bool)
   pairs = tuple(max_tokens) if isinstance(max_tokens, (tuple, list)) else ()
   if not pairs or not all(isinstance(p, (tuple, list)) and len(p) == 2 and all(map(whole, p)) for p in pairs):
     raise UserError(f'{key}={max_tokens!r} is neither a number nor a schedule ((0, TOKENS), (STEP, TOKENS), ...)')
+  if min(tokens for _, tokens in pairs) < 1:
+    raise UserError(f'{key}={given!r}: at least 1 token')
   steps = [step for step, _ in pairs]
-  if steps[0] != 0 or any(a >= b for a, b in zip(steps, steps[1:])) or min(tokens for _, tokens in pairs) < 1:
-    raise UserError(f'{key}={max_tokens!r}: steps must begin with 0 and rise, tokens be at least 1')
+  if steps[0] != 0 or any(a >= b for a, b in zip(steps, steps[1:])):
+    raise UserError(f'{key}={max_tokens!r}: steps must begin with 0 and rise')
   return tuple((step, tokens) for step, tokens in pairs)
 
 

@@ -1,8 +1,10 @@
 """The command line's config: --config=experiments/NAME.py[:ARG] and --config.KEY=VALUE, every mistake one line."""
 
 import ast
+import difflib
 import functools
 import os
+import re
 import sys
 
 from absl import flags
@@ -44,7 +46,7 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
     rest = flags.FLAGS(others)
   except Exception as e:
     # absl and ml_collections raise many kinds; a config file that fails, any: its last line says why.
-    raise UserError(str(e).strip().splitlines()[-1]) from e
+    raise UserError(_in_our_words(str(e).strip().splitlines()[-1])) from e
   finally:
     sys.argv = given
   if _PRINT.value:
@@ -156,6 +158,19 @@ def _same_kind(key: str, there, value) -> None:
     raise UserError(f'{key}={value!r} is of another kind than {there!r}')
 
 
+_NOT_AN_OBJECT = re.compile(r'flag (--config\.\S+?)=(.*): Failed to parse .* as a ConfigDict: ')
+_NOT_A_NUMBER = re.compile(r'flag (--config\.\S+?=.*): (invalid literal for int|could not convert string to float)')
+
+
+def _in_our_words(said: str) -> str:
+  """What absl and ml_collections say of a value of the wrong kind, with the way out."""
+  if found := _NOT_AN_OBJECT.match(said):
+    return f"{found[1]}={found[2]} is no object: in quotes and braces, {found[1]}='{{\"NAME\": VALUE}}'"
+  if found := _NOT_A_NUMBER.match(said):
+    return f'{found[1]} is no {"whole number" if "int" in found[2] else "number"}'
+  return said
+
+
 def _config_file(argv: list[str]) -> str:
   return next((a.partition('=')[2].partition(':')[0] for a in argv if a.startswith('--config=')), '')
 
@@ -175,7 +190,9 @@ def _check_key(key: str, argv: list[str]) -> None:
     if not hasattr(node, 'keys') or part not in node:
       at = '.'.join(key.split('.')[:i])
       has = ', '.join(sorted(node.keys())) if hasattr(node, 'keys') else 'no keys of its own'
-      raise UserError(f'unknown config key {key!r}: {at or "the config"} ' + (
+      near = difflib.get_close_matches(part, has.split(', '), 1)
+      at_once = f'{".".join([*key.split(".")[:i], near[0]])}? ' if near else ''
+      raise UserError(f'unknown config key {key!r}: {at_once}{at or "the config"} ' + (
           f'has {has}' if has else f"is empty: give all of it, --config.{at}='{{\"NAME\": VALUE}}'"))
     node = node[part]
 

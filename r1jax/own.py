@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import inspect
 import os
 import sys
 from typing import Callable
@@ -23,9 +24,12 @@ def function(text: str) -> Callable:
   path, _, name = text.partition(':')
   if not os.path.isfile(path):
     raise UserError(f'{text}: no file {path}')
-  found = getattr(_module(os.path.abspath(path), os.stat(path).st_mtime_ns), name, None)
+  module = _module(os.path.abspath(path), os.stat(path).st_mtime_ns)
+  found = getattr(module, name, None)
   if not callable(found):
-    raise UserError(f'{text}: no function {name!r} in {path}')
+    its_own = lambda value: inspect.isfunction(value) and value.__module__ == module.__name__
+    there = [key for key, value in vars(module).items() if its_own(value)]
+    raise UserError(f'{text}: no function {name!r} in {path}' + (f', which has {", ".join(there)}' if there else ''))
   return found
 
 

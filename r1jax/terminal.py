@@ -185,6 +185,11 @@ def doing(text: str):
   log.info('%s: %s', text, metrics.duration(shown.seconds))
 
 
+def under_way() -> str:
+  """What `doing` has begun and not ended, '' for nothing. No lock: a signal's handler asks."""
+  return next((shown._text for shown in reversed(_under_way) if isinstance(shown, _Doing)), '')
+
+
 def now(detail: str) -> None:
   """How far that is which `doing` has begun."""
   with _lock:

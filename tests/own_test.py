@@ -61,7 +61,14 @@ def test_a_run_with_rewards_and_tasks_of_ones_own(here):
 
 MISTAKES = {
     '--config.rewards={"nowhere.py:f": 1.0}': 'nowhere.py:f: no file nowhere.py',
-    '--config.rewards={"my_rewards.py:f": 1.0}': "no function 'f' in my_rewards.py",
+    '--config.rewards={"my_rewards.py:f": 1.0}': "no function 'f' in my_rewards.py, which has brevity",
+    '--config.rewards={"acuracy": 1.0}': "no reward 'acuracy': accuracy? There are accuracy, ",
+    '--config.rewards=my_rewards.py:brevity': "=my_rewards.py:brevity is no object: in quotes and braces, --config.rewards='{",
+    '--config.rl.steps=many': '--config.rl.steps=many is no whole number',
+    '--config.rl.learning_rate=low': '--config.rl.learning_rate=low is no number',
+    '--config.rl.step=5': "unknown config key 'rl.step': rl.steps? rl has ",
+    '--config.rl.max_tokens=0': 'rl.max_tokens=0: at least 1 token',
+    '--config.rl.task.source=mine.jsonl': "no source 'mine.jsonl': a file is named with its kind, jsonl:mine.jsonl",
     '--config.rewards={"brevty": 1.0}': "no reward 'brevty'",
     '--config.rl.task={"sorce": "champ"}': 'unknown config key rl.task.sorce',
     '--config.rl.rewards.accurcy=1.0': "rl.rewards is empty: give all of it, --config.rl.rewards='{",

@@ -327,3 +327,10 @@ def test_questions_that_two_files_share_are_found_by_ten_words():
   others = [row(f'Read this: {long.upper()} How many?'), row('what is 1 + 1'), row('What is 1 + 2?'), row('Another one.'),
             row('Natalia sold clips to 48 of her enemies in April, and then she sold half as few in May.')]
   assert tasks.shared(rows, others) == 2 and tasks.shared([], others) == 0
+
+
+def test_words_in_which_all_questions_are_asked_are_no_question_that_two_files_share():
+  ask = lambda *terms: {'question': f'State the final answer to the following arithmetic problem, please: {" + ".join(map(str, terms))} ='}
+  rows = [ask(i, i + 1, i + 2) for i in range(300)]
+  assert tasks.shared(rows, [ask(i, i + 1, i + 3) for i in range(90)]) == 0  # the numbers differ
+  assert tasks.shared(rows, [ask(4, 5, 6), ask(4, 5, 7), ask(299, 300, 301)]) == 2

@@ -49,7 +49,9 @@ def _json(path: str) -> list[tuple[int, str, object]]:
     try:
       rows.append((number, f'{path}:{number}', loads(line)))
     except (ValueError, RecursionError) as e:
-      raise UserError(f'{path}:{number}: not JSON ({e})') from e
+      way = (': a table is wanted as parquet, as pandas.read_csv(FILE).to_parquet(OTHER) writes it'
+             if path.endswith(('.csv', '.tsv')) else '')
+      raise UserError(f'{path}:{number}: not JSON ({e}){way}') from e
   return rows
 
 

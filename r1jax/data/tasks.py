@@ -64,6 +64,9 @@ def kind_of(source: str) -> str:
   if is_benchmark(source):
     return 'benchmark'
   if kind not in ('own', '', *_KINDS):
+    if source.endswith(files.ENDINGS) or os.path.exists(source):
+      way = 'parquet' if source.endswith('.parquet') else 'jsonl'
+      raise UserError(f'no source {source!r}: a file is named with its kind, {way}:{source}')
     raise UserError(f"no source {source!r}: 'reasoning_gym:NAME', 'champ', 'humaneval', 'scenarios', 'jsonl:PATH', "
                     "'parquet:PATH', 'hf:OWNER/NAME', 'tfds:NAME', 'FILE.py:NAME' or a benchmark (docs/benchmarks.md)")
   return kind
@@ -219,16 +222,36 @@ def only(task):
 
 
 def shared(rows: list[dict], others: list[dict], n: int = 10) -> int:
-  """How many of `others` ask what stands in `rows`: n words one after the other in common, as decontamination by
-  10-grams looks for it; a shorter question by all of its words."""
-  grams = lambda row: _grams(row['question'], n)
-  known = set().union(*map(grams, rows)) if rows else set()
-  return sum(not known.isdisjoint(grams(row)) for row in others)
+  """How many of `others` ask what stands in `rows`: all words of one, or n one after the other, as decontamination by
+  10-grams looks for them. How all are asked does not count: four words in a row that over 2 % of the rows have, at
+  least three, are left out of both.
+  """
+  words = [_words(row['question']) for row in rows]
+  often = collections.Counter(gram for of in words for gram in _grams(of, _WORDING))
+  wording = {gram for gram, count in often.items() if count > max(2, len(rows) // 50)}
+  known, whole = set().union(*(_grams(_without(of, wording), n) for of in words)), set(words)
+  asked = (_words(row['question']) for row in others)
+  return sum(of in whole or not known.isdisjoint(_grams(_without(of, wording), n)) for of in asked)
 
 
-def _grams(text: str, n: int) -> set[tuple[str, ...]]:
-  words = re.findall(r'\w+', text.casefold())
-  return {tuple(words[i:i + n]) for i in range(max(1, len(words) - n + 1))}
+_WORDING = 4  # words in a row
+
+
+def _words(text: str) -> tuple[str, ...]:
+  return tuple(re.findall(r'\w+', text.casefold()))
+
+
+def _grams(words: tuple[str, ...], n: int) -> set[tuple[str, ...]]:
+  return {words[i:i + n] for i in range(len(words) - n + 1)}
+
+
+def _without(words: tuple[str, ...], wording: set[tuple[str, ...]]) -> tuple[str, ...]:
+  """The words that lie in none of `wording`."""
+  covered = set()
+  for i in range(len(words) - _WORDING + 1):
+    if words[i:i + _WORDING] in wording:
+      covered.update(range(i, i + _WORDING))
+  return tuple(word for i, word in enumerate(words) if i not in covered)
 
 
 def check_general(c, key: str) -> None:
@@ -313,7 +336,9 @@ def read_file(path: str, defaults: dict | None = None, *, columns: dict | None =
       first = first or (where, str(e), f", has {', '.join(map(str, row))[:80]}" if isinstance(row, dict) else '')
   if first and (strict or not rows):
     where, reason, has = first
-    raise UserError(f'{where}: {reason} in this row{has}: name the columns in task.columns'
+    named = ', '.join(f'{what}={column!r}' for what, column in (columns or {}).items())
+    raise UserError(f'{where}: {reason} in this row{has}: '
+                    + (f'task.columns has {named}' if named else 'name the columns in task.columns')
                     + (', or task.strict=False leaves such rows out' if strict else ''))
   _say_what_was_read(path, rows, left_out)
   return rows

@@ -5,6 +5,7 @@ stood in the prompt after 'Assistant:'. A reward sees prefill + completion, tags
 """
 
 import dataclasses
+import difflib
 import functools
 import importlib
 import importlib.metadata
@@ -98,6 +99,8 @@ def get(name: str) -> types.ModuleType | types.SimpleNamespace:
     return types.SimpleNamespace(score=getattr(module, name), IDEAL_SCORE=module.IDEAL_SCORE)
   known = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _PARTS)
   if name not in known:
-    raise ValueError(f'no reward {name!r}; there are {", ".join(sorted((*known, *_RULES, *_installed())))}, '
-                     "or 'FILE.py:NAME'")
+    there = sorted(('accuracy', *known, *_RULES, *_installed()))
+    near = difflib.get_close_matches(name, there, 1)
+    raise ValueError(f'no reward {name!r}' + (f': {near[0]}?' if near else ';')
+                     + f' There are {", ".join(there)}, or \'FILE.py:NAME\'')
   return importlib.import_module(f'{__name__}.{name}')

@@ -134,8 +134,9 @@ def _warn_if_shared(measured, key: str, c, rows: list[dict], name: str) -> None:
   with about(f'{key}.source', measured.source):
     both = tasks.shared(rows, tasks.asked(measured, split='heldout', template=c.template))
   if both:
-    log.warning('%s: %d questions of %s.source=%s share ten words in a row with those of %s', name, both,
-                key, measured.source, sources)
+    log.warning('%s: %d questions of %s.source=%s are among those that %s learns from, %s, or share ten words in a row '
+                'with them: scores on them are too high; part the files, or give both tasks one holdout', name, both,
+                key, measured.source, name, sources)
 
 
 def _weights(config, c) -> dict[str, float]:
