@@ -102,6 +102,7 @@ def _questions(task, work: str, size: int = 0) -> None:
   for each in task if isinstance(task, (list, tuple)) else (task,):
     if not each.source.startswith('reasoning_gym:'):
       each.source = f'jsonl:{inputs.questions(work, QUESTIONS)}'
+      each.columns = dict(question='', answer='')  # of its own file
     else:
       each.params.update({key: value for key, value in LIGHT.items() if key in each.params})
     each.size = size or (0 if each.source.startswith('jsonl:') else QUESTIONS)
