@@ -2,10 +2,13 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
 from r1jax import configs
+from r1jax import values
 from r1jax.data import tasks
 from r1jax.engine import mesh as mesh_lib
 from r1jax.plan import chips
@@ -42,6 +45,25 @@ def test_a_recipe_starts_where_it_is_meant_for(arg):
     for phase in phases_lib.phases(config):
       assert phases_lib.model_of(config, phase.stage).config.param_count() > 1e8
   assert config.recipe.topologies == tuple(RECIPES.TOPOLOGIES[arg])
+
+
+@of_recipe
+def test_it_prints_as_flags_that_give_it(arg):
+  """--print_config: what it prints is checked first; each line of a plain value is one that sets it."""
+  config = RECIPES.get_config(arg)
+  values.check(config)
+  lines = list(configs.lines(config))
+  for line in (f'--config.base.source={config.base.source}', f'--config.mesh.fsdp={config.mesh.fsdp}',
+               f'--config.recipe.page={config.recipe.page}'):
+    assert line in lines
+  assert any(line.startswith('--config.expect=(') for line in lines)
+
+
+def test_print_config_of_the_command_itself():
+  done = subprocess.run([sys.executable, '-m', 'r1jax.main', f'--config={configs.find("recipes:gsm8k-1.5b")}',
+                         '--print_config'], capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  assert '--config.base.source=hf:Qwen/Qwen2.5-1.5B-Instruct' in done.stdout.splitlines()
 
 
 @of_recipe

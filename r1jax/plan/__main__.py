@@ -43,6 +43,8 @@ _WITHOUT_FILES = flags.DEFINE_bool('without-files', False, 'ask for nothing that
 flags.DEFINE_alias('without_files', 'without-files')
 _FIT = flags.DEFINE_bool('fit', False, 'look for micro_tokens, slots, remat and dtypes with which it fits the '
                          'topology, and print the flags that say so')
+flags.DEFINE_bool('all', False, 'every config on every topology that it names; --only then takes NAME[:ARG] (every.py)')
+flags.DEFINE_bool('write', False, f'with --all: plan what {every.FILE} has not, and write it there')
 _CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile here, print an entry each; for the '
                              'command itself')
 
