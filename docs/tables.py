@@ -181,8 +181,8 @@ def _recipes() -> str:
   return '\n'.join(lines)
 
 
-FROM_CODE = {'recipes': _recipes, 'benchmarks': _benchmarks, 'benchmark_data': _benchmark_data, 'benchmark_commands': _benchmark_commands,
-             'benchmark_prompts': _benchmark_prompts}
+FROM_CODE = {'recipes': _recipes, 'benchmarks': _benchmarks, 'benchmark_data': _benchmark_data,
+             'benchmark_commands': _benchmark_commands, 'benchmark_prompts': _benchmark_prompts}
 
 
 def rendered(path: pathlib.Path) -> str:

@@ -46,7 +46,8 @@ TOPOLOGIES = {
     'qwen2.5-3b': {**_EIGHT, 'h100:1x1': {**_ONE, 'rl.micro_tokens': 16384, 'rl.slots': 64, 'evaluate.slots': 64}},
     'qwen2.5-7b': {
         'v5p:2x2x2': {}, 'h100:1x8': {},
-        'v6e:2x4': {'mesh.fsdp': 4, 'mesh.tensor': 2, 'rl.micro_tokens': 4 * 8192, 'rl.slots': 64, 'evaluate.slots': 64},
+        'v6e:2x4': {'mesh.fsdp': 4, 'mesh.tensor': 2, 'rl.micro_tokens': 4 * 8192, 'rl.slots': 64,
+                    'evaluate.slots': 64},
         'v5e:2x4': {'mesh.fsdp': 2, 'mesh.tensor': 4, 'rl.micro_tokens': 2 * 8192, 'rl.slots': 16, 'evaluate.slots': 16,
                     'rl.ref_memory': 'host', 'logit_elements': 1 << 26}},
 }

@@ -234,7 +234,7 @@ def test_types_that_a_person_would_give(answer, question, kind):
 
 def hub_cache(tmp_path, monkeypatch, name: str, files: dict[str, str]) -> None:
   """A cache of huggingface_hub laid out by hand, and no network."""
-  hub = pytest.importorskip('huggingface_hub', reason='the extra hub')
+  constants = pytest.importorskip('huggingface_hub.constants', reason='the extra hub')
   place = tmp_path / 'hub' / f'datasets--{name.replace("/", "--")}'
   commit = 'a' * 40
   for file, text in files.items():
@@ -243,8 +243,8 @@ def hub_cache(tmp_path, monkeypatch, name: str, files: dict[str, str]) -> None:
     path.write_text(text)
   (place / 'refs').mkdir()
   (place / 'refs' / 'main').write_text(commit)
-  monkeypatch.setattr(hub.constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
-  monkeypatch.setattr(hub.constants, 'HF_HUB_OFFLINE', True)
+  monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+  monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
 
 
 def test_one_file_of_a_data_set_of_the_hub(tmp_path, monkeypatch):

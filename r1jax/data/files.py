@@ -115,7 +115,7 @@ def _hub_file(source: str, name: str, file: str, revision: str | None) -> str:
     return huggingface_hub.hf_hub_download(**asked)
   except Exception as e:  # pylint: disable=broad-except
     said = next(iter(str(e).splitlines()), '')
-    raise UserError(f'{source} cannot be read ({type(e).__name__}: {said}): without a network it must lie in the hub\'s '
+    raise UserError(f"{source} cannot be read ({type(e).__name__}: {said}): without a network it must lie in the hub's "
                     'cache') from e
 
 

@@ -15,7 +15,8 @@ def section(run: load.Run) -> list[str]:
            _shown(entry, entry['least']), str(entry['step'] or 'first'), _standing(run, entry), entry.get('says') or '']
           for entry in entries(run)]
   table = [page.table(['Expected', 'Stage', 'At least', 'By step', 'Reached', 'The source'], rows, 2, wrap=True)]
-  return [page.heading('Recipe'), *([f'<dl class="facts-of-run">{said}</dl>'] if facts else []), *(table if rows else [])]
+  return [page.heading('Recipe'), *([f'<dl class="facts-of-run">{said}</dl>'] if facts else []),
+          *(table if rows else [])]
 
 
 def entries(run: load.Run) -> list[dict]:
