@@ -26,7 +26,8 @@ def entry(stage: str, phase: str, gib: float | None, available: float = 16.0) ->
 def test_the_table_has_a_row_for_each_config_and_topology_that_is_named():
   """python -m r1jax.plan --all --write: rows first, plans as they come; none that was planned is refused."""
   rows = [(row['config'], row['topology'], row['values']) for row in TABLE['rows']]
-  assert rows == [(f'`{p.config}`', f'{p.topology} ({chips.topology(p.topology).chips})', every.said(p.values))
+  chips_of = lambda p: f'{p.topology} ({chips.topology(p.topology).chips}) {p.label}'.strip()
+  assert rows == [(f'`{p.config}`', chips_of(p), every.said(p.values))
                   for p in PAIRS]
   assert len(set(rows)) == len(rows)
   refused = {pair.key for pair in PAIRS if isinstance(pair.values, str)}
@@ -63,6 +64,7 @@ def test_a_digest_is_of_what_decides_the_memory():
                 {'rl.kl_coef': 0.0}, {'base.model': 'qwen2.5-1.5b'}):
     assert every.digest(pair._replace(values=other)) != same, other
   assert every.digest(pair._replace(topology='v6e:2x4')) != same
+  assert every.digest(pair._replace(label='again')) == same
 
 
 def test_a_row_has_the_largest_phase():

@@ -1,10 +1,10 @@
 """plan --all: every config on every topology that its file names, one row each, into results/plans_all.json.
 
 A file of experiments/ may have TOPOLOGIES: config -> topology -> keys that make it fit there beside the config's own,
-or a text, why none do. A config that it does not name is planned for its own `topology`. What has been planned is
-passed by while what decides its memory is the same (`digest`), programs that another plan has compiled are not compiled
-again (in the cache directory), and a row is written as soon as it is known: killed, the command goes on where it
-stopped.
+or a text, why none do; a word behind the topology ('h100:1x1 LoRA') tells two rows of one topology apart. A config that
+it does not name is planned for its own `topology`. What has been planned is passed by while what decides its memory is
+the same (`digest`), programs that another plan has compiled are not compiled again (in the cache directory), and a row
+is written as soon as it is known: killed, the command goes on where it stopped.
 """
 
 import datetime
@@ -42,7 +42,7 @@ COLUMNS = {
 _DECIDE = ('mesh', 'data', 'fsdp', 'tensor', 'expert', 'dtype', 'remat', 'attention', 'logit_elements', 'groups',
            'samples', 'minibatches', 'micro_tokens', 'slots', 'carry', 'ref_dtype', 'ref_memory', 'max_prompt',
            'max_tokens', 'length', 'batch', 'batch_of', 'sample_batch', 'step_tokens', 'keep', 'expand', 'kind',
-           'kl_coef', 'old_logps', 'model', 'vocab_size', 'max_length', 'top_p', 'rank', 'targets')
+           'kl_coef', 'old_logps', 'model', 'vocab_size', 'max_length', 'top_p', 'rank')
 
 
 class Pair(NamedTuple):
@@ -50,10 +50,11 @@ class Pair(NamedTuple):
   config: str  # NAME:ARG
   topology: str
   values: dict | str  # keys beside its own; or why there are none with which it fits
+  label: str = ''  # where a topology is named more than once
 
   @property
   def key(self) -> str:
-    return f'{self.config} @ {self.topology}'
+    return ' '.join(filter(None, (self.config, '@', self.topology, self.label)))
 
 
 def pairs(only: tuple[str, ...] = ()) -> Iterator[Pair]:
@@ -70,9 +71,10 @@ def pairs(only: tuple[str, ...] = ()) -> Iterator[Pair]:
         continue
       found = True
       named = getattr(module, 'TOPOLOGIES', {}).get(arg) or {module.get_config(arg).topology: {}}
-      for topology, values in named.items():
+      for text, values in named.items():
+        topology, _, label = text.partition(' ')
         chips.topology(topology)
-        yield Pair(f'{name}:{arg}', topology, values)
+        yield Pair(f'{name}:{arg}', topology, values, label)
   if only and not found:
     raise UserError(f'--only={",".join(only)}: no such config that can be planned; r1jax configs lists them, of which '
                     f'{" and ".join(WITHOUT)} have no model of their own')
@@ -102,7 +104,7 @@ def _leaves(node, prefix: str = '') -> Iterator[tuple[str, object]]:
 def row_of(pair: Pair, phases: list[dict] | None) -> dict:
   """phases: of `plan --json`; None: not planned yet."""
   where = chips.topology(pair.topology)
-  row = {'config': f'`{pair.config}`', 'topology': f'{pair.topology} ({where.chips})',
+  row = {'config': f'`{pair.config}`', 'topology': ' '.join(filter(None, (f'{pair.topology} ({where.chips})', pair.label))),
          'values': said(pair.values), 'phases': '', 'largest': '',
          'used_gib': None, 'available_gib': round(where.available / GIB, 2), 'fits': NOT_YET}
   if isinstance(pair.values, str):
