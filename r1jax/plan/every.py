@@ -104,8 +104,8 @@ def _leaves(node, prefix: str = '') -> Iterator[tuple[str, object]]:
 def row_of(pair: Pair, phases: list[dict] | None) -> dict:
   """phases: of `plan --json`; None: not planned yet."""
   where = chips.topology(pair.topology)
-  row = {'config': f'`{pair.config}`', 'topology': ' '.join(filter(None, (f'{pair.topology} ({where.chips})', pair.label))),
-         'values': said(pair.values), 'phases': '', 'largest': '',
+  named = ' '.join(filter(None, (f'{pair.topology} ({where.chips})', pair.label)))
+  row = {'config': f'`{pair.config}`', 'topology': named, 'values': said(pair.values), 'phases': '', 'largest': '',
          'used_gib': None, 'available_gib': round(where.available / GIB, 2), 'fits': NOT_YET}
   if isinstance(pair.values, str):
     return {**row, 'fits': NO}

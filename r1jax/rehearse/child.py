@@ -41,6 +41,7 @@ def teach(config, work: str, model: str, out: str) -> int:
   tensors = load_file(file)
   os.remove(file)
   inputs.in_two(out, tensors)
+  inputs.chat(out)
   return 0
 
 

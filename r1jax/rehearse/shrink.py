@@ -76,6 +76,7 @@ def _rl(c, shards: int, work: str) -> None:
       c.max_tokens = ((0, TOKENS // 2), (c.minibatches, TOKENS))
   c.micro_tokens = 2 * shards * TOKENS
   _questions(c.task, work)
+  _longer(c)
   _general(c.general, work)
 
 
@@ -87,6 +88,7 @@ def _evaluate(c, shards: int, work: str) -> None:
   for task in (c.task, *more):
     _questions(task, work, size=2 * shards)
   c.tasks = tuple(task.to_dict() for task in more)
+  _longer(c)
   _general(c.general, work)
 
 
@@ -106,6 +108,13 @@ def _questions(task, work: str, size: int = 0) -> None:
     else:
       each.params.update({key: value for key, value in LIGHT.items() if key in each.params})
     each.size = size or (0 if each.source.startswith('jsonl:') else QUESTIONS)
+
+
+def _longer(c) -> None:
+  """Games of reasoning-gym explain their rules in words that the nano model's tokenizer has never seen."""
+  several = c.task if isinstance(c.task, (list, tuple)) else (c.task,)
+  if any(each.source.startswith('reasoning_gym:') and each.source != 'reasoning_gym:chain_sum' for each in several):
+    c.max_prompt = 4 * PROMPT
 
 
 def _general(c, work: str) -> None:
