@@ -125,8 +125,7 @@ def test_evaluating_costs_a_twentieth_at_most(arg):
   for spec in config.stages:
     if spec['run'] == 'rl':
       c = config[spec['name']]
-      asked = min(c.eval_questions, config.evaluate.task.size or {'aime': 30}.get('aime', 30) if (
-          'aime' in config.evaluate.task.source) else c.eval_questions)
+      asked = min(c.eval_questions, 30) if config.evaluate.task.source == RECIPES.common.AIME_2024 else c.eval_questions
       share = 0.1 if arg == 'countdown-1gpu' else 0.05  # its script evaluates every 25 iterations of 64
       assert asked * c.eval_samples <= share * c.eval_every * c.groups * c.samples, spec['name']
 
