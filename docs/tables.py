@@ -165,8 +165,24 @@ def _benchmark_prompts() -> str:
                              for (origin, prompt), titles in asked.items()])
 
 
-FROM_CODE = {'benchmarks': _benchmarks, 'benchmark_data': _benchmark_data, 'benchmark_commands': _benchmark_commands,
-             'benchmark_prompts': _benchmark_prompts}
+def _recipes() -> str:
+  import os
+  from r1jax import configs
+
+  module = configs.module(os.path.join(configs.DIRECTORY, 'recipes.py'))
+  lines = ['| config | source | data | it reached | on | planned for | is to reach |', '|' + '---|' * 7]
+  for arg in module.VARIANTS:
+    config = module.get_config(arg)
+    recipe = config.recipe
+    when = lambda entry: f' by step {entry["step"]}' if entry['step'] else ' at the end'
+    wanted = ', '.join(f'{entry["metric"].split("/")[1]} {entry["least"]:g}{when(entry)}' for entry in config.expect)
+    lines.append(f'| `recipes:{arg}` | [{recipe.title}]({recipe.page}) | {recipe.data} | {recipe.reached} | '
+                 f'{recipe.hardware} | {", ".join(recipe.topologies)} | {wanted} |')
+  return '\n'.join(lines)
+
+
+FROM_CODE = {'recipes': _recipes, 'benchmarks': _benchmarks, 'benchmark_data': _benchmark_data,
+             'benchmark_commands': _benchmark_commands, 'benchmark_prompts': _benchmark_prompts}
 
 
 def rendered(path: pathlib.Path) -> str:

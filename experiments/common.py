@@ -62,6 +62,7 @@ def defaults() -> ConfigDict:
   # sequence-wise balance loss in SFT. DeepSeek-V3's pre-training: 0.001 and 0.0001 (report, section 4.2).
   config.experts = dict(bias_rate=0.0, balance_loss=0.0)
   config.stages = ()
+  config.expect = ()  # thresholds that the run looks at as it goes: r1jax/expect.py, recipes.py
   # What an import has otherwise than its source; 0, '' and (): as there. rope_theta=40000.0 is what people give
   # Qwen2.5-Math for longer answers; stop: texts of tokens that end an answer, beside the source's own.
   config.model = dict(rope_theta=0.0, max_length=0, stop=(), rope_scaling=dict(kind='', factor=0.0, original_length=0))

@@ -44,6 +44,10 @@ VARIANTS = {
     **{name: f'{base} on samples of R1 (section 2.4), {topology}; wants weights and samples'
        for name, (base, _, topology, _, _) in STUDENTS.items()},
 }
+# config -> topology -> the keys that make it fit there, beside its own: one host of eight in place of its slice.
+_EIGHT = {'mesh.fsdp': 8, 'student.micro_tokens': 8 * 32768, 'evaluate.batch': 8, 'evaluate.slots': 32}
+TOPOLOGIES = {'qwen-1.5b': {'v5e:4x4': {},
+                            **dict.fromkeys(('v5e:2x4', 'v6e:2x4', 'v5p:2x2x2', 'h100:1x8'), _EIGHT)}}
 
 
 def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:

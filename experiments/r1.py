@@ -13,7 +13,8 @@ without the language reward (as --config.rewards.language=0 does in a whole run)
 tiny: sums in two languages, and the tiny world's general questions (r1jax/data/scenarios.py). What each stage
 reaches, and the price of the language reward: docs/results.md.
 
-qwen2.5-7b: the whole recipe with shorter contexts and fewer samples than the paper's. deepseek-v3: the paper's own.
+qwen2.5-1.5b and -7b: the whole recipe with shorter contexts and fewer samples than the paper's. deepseek-v3: the
+paper's own.
 Planned by compiler (docs/plans.md), not yet run. They need weights, and files in the working directory that are
 the user's own, as the paper's are not public: questions.jsonl, shown.jsonl (worked examples: question, reasoning,
 answer), general.jsonl (prompt, completion), prompts.jsonl (general questions), and preferences:
@@ -147,6 +148,8 @@ TINY_BASE = dict(
     log_every=20,
     optimizer=dict(learning_rate=3e-3, warmup=50, decay='cosine', final_share=0.05, weight_decay=0.01))
 
+# Size -> the size in whose numbers it learns.
+LEARNS_AS = {'qwen2.5-1.5b': 'qwen2.5-7b'}
 # Where it runs: size -> its base, by what and with which keys; where questions come from; keys of the whole config; and
 # keys of all stages in which the same runs: what devices hold at once, the room for a prompt, tiny's evaluations in RL.
 SIZES = {
@@ -160,6 +163,17 @@ SIZES = {
             preference=dict(micro_tokens=3072, sample_batch=64, max_prompt=36, max_tokens=64),
             cold_start=dict(batch=64, max_prompt=128), reject=dict(batch=128, max_prompt=36),
             evaluate=dict(batch=32, slots=256, max_prompt=36))),
+    'qwen2.5-1.5b': dict(  # one host of eight small chips: half as many at once
+        base=('convert', dict(source='', model='qwen2.5-1.5b')), questions=dict(source='jsonl:questions.jsonl'),
+        config=dict(topology='v5e:2x4', mesh=dict(data=1, fsdp=4, tensor=2, expert=1), logit_elements=1 << 28,
+                    dtype='bfloat16', remat='full', checkpoints=dict(every=100, minutes=15.0)),
+        kinds=dict(
+            rl=dict(micro_tokens=4 * 7168, slots=64, eval_every=40),
+            sft=dict(micro_tokens=4 * 8192, batch_of='documents'),
+            preference=dict(micro_tokens=8 * 8192),
+            cold_start=dict(batch=16, max_prompt=4096),
+            reject=dict(batch=8),
+            evaluate=dict(batch=4, slots=64, task=dict(source=common.AIME_2024)))),
     'qwen2.5-7b': dict(
         base=('convert', dict(source='', model='qwen2.5-7b')), questions=dict(source='jsonl:questions.jsonl'),
         config=dict(topology='v5p:2x2x2', mesh=dict(data=1, fsdp=8, tensor=1, expert=1), logit_elements=1 << 29,
@@ -199,9 +213,12 @@ KINDS = dict(
 VARIANTS = {
     'tiny': 'all fourteen stages of R1 on a laptop; nothing is downloaded',
     'no-language': "reasoning RL without the language reward; wants a finished r1:tiny, --config.from_run",
+    'qwen2.5-1.5b': 'the whole recipe on one host of eight small chips; wants weights and your own files',
     'qwen2.5-7b': 'the whole recipe on eight chips; wants weights and your own files',
     'deepseek-v3': 'R1 itself (section 2.3), 512 chips; wants weights and your own files',
 }
+# config -> topology -> the keys that make it fit there, beside its own.
+TOPOLOGIES = {'qwen2.5-1.5b': {'v5e:2x4': {}, 'v6e:2x4': {}, 'v5p:2x2x2': {}, 'h100:1x8': {}}}
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:
@@ -224,7 +241,7 @@ def get_config(arg: str = 'tiny') -> ConfigDict:
     if 'task' in stage:
       stage.task.update(size['questions'])
     with stage.ignore_type():  # max_tokens may be a number or a schedule
-      for values in (size['kinds'][runs], keys, at[arg]):
+      for values in (size['kinds'][runs], keys, at[LEARNS_AS.get(arg, arg)]):
         stage.update(values)
     config[name] = stage
   config.stages = tuple(stages)

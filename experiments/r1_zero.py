@@ -31,6 +31,26 @@ VARIANTS = {
     'qwen2.5-32b': 'section 4.1, 128 chips; wants weights and questions',
     'deepseek-v3': 'R1-Zero itself (section 2.2), 512 chips; wants weights and questions',
 }
+# config -> topology -> the keys that make it fit there, beside its own: `plan --fit` finds them, `plan --all` plans
+# them.
+_ONE = {'mesh.fsdp': 1, 'mesh.tensor': 1}  # one GPU
+_EIGHT = {'v5e:2x4': {}, 'v6e:2x4': {}, 'v5p:2x2x2': {}, 'h100:1x8': {}}
+TOPOLOGIES = {
+    'qwen2.5-0.5b': {
+        **_EIGHT, 'h100:1x1': {**_ONE, 'rl.micro_tokens': 262144, 'rl.slots': 512, 'evaluate.slots': 256},
+        'l4:1x1': {**_ONE, 'rl.micro_tokens': 32768, 'rl.slots': 64, 'evaluate.slots': 64},
+        't4:1x1': {**_ONE, 'logit_elements': 134217728, 'rl.optimizer.dtype': 'bfloat16', 'rl.ref_dtype': 'bfloat16',
+                   'rl.micro_tokens': 4096, 'rl.slots': 64, 'evaluate.slots': 64,
+                   'XLA_PYTHON_CLIENT_MEM_FRACTION': 0.95}},
+    'qwen2.5-1.5b': _EIGHT,
+    'qwen2.5-3b': {**_EIGHT, 'h100:1x1': {**_ONE, 'rl.micro_tokens': 16384, 'rl.slots': 64, 'evaluate.slots': 64}},
+    'qwen2.5-7b': {
+        'v5p:2x2x2': {}, 'h100:1x8': {},
+        'v6e:2x4': {'mesh.fsdp': 4, 'mesh.tensor': 2, 'rl.micro_tokens': 4 * 8192, 'rl.slots': 64,
+                    'evaluate.slots': 64},
+        'v5e:2x4': {'mesh.fsdp': 2, 'mesh.tensor': 4, 'rl.micro_tokens': 2 * 8192, 'rl.slots': 16, 'evaluate.slots': 16,
+                    'rl.ref_memory': 'host', 'logit_elements': 1 << 26}},
+}
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:

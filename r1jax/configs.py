@@ -10,7 +10,7 @@ from r1jax.exceptions import UserError
 
 # In the package, where a checkout has a link to its own folder and a wheel the files.
 DIRECTORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'experiments')
-_SHARED = ('__init__', 'common')
+_SHARED = ('__init__', 'common', 'document')
 
 
 def names() -> list[str]:

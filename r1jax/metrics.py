@@ -15,12 +15,14 @@ import os
 import pathlib
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from r1jax import trackers
 
 _EVENT_FILE = itertools.count()
+# Called of each row on disk with (path of metrics.jsonl, step, values), and with (path, None, {}) where rows went.
+observers: list[Callable[[pathlib.Path, int | None, Mapping[str, Any]], None]] = []
 
 
 def plain(value: Any, name: str = 'value') -> Any:
@@ -119,6 +121,8 @@ class Writer:
     self._file.flush()
     os.fsync(self._file.fileno())
     trackers.write(str(self.path.parent), self.stage, int(step), values)
+    for seen in list(observers):
+      seen(self.path, int(step), values)
     if self._events is None:
       return
     # Rows of two models may share a step; TensorBoard would draw them as one zigzag line.
@@ -135,6 +139,8 @@ class Writer:
     if len(kept) < len(rows):
       replace_file(self.path, b''.join(encode(row) for row in kept))
     self._open(purge_step=step + 1)  # TensorBoard hides events at or past purge_step
+    for seen in list(observers):
+      seen(self.path, None, {})
 
   def close(self) -> None:
     self._file.close()

@@ -9,6 +9,7 @@ import time
 
 from r1jax import checks
 from r1jax import environment
+from r1jax import expect
 from r1jax import metrics
 from r1jax import outputs
 from r1jax import paths
@@ -65,8 +66,11 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
     workdir_lib.claim(workdir, _plain(config))
     _set_aside(config, workdir, rerun)
     environment.note(workdir, seed=config.get('seed'))
+    if mesh_lib.first_process():
+      expect.use(config, workdir)
     _Run(config, workdir, path, done, noted.get('elsewhere', {}), verify).stages()
     trackers.finish()
+    expect.end()
     if mesh_lib.first_process():
       with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(workdir, RERUN))

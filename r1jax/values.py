@@ -3,6 +3,7 @@
 import math
 import re
 
+from r1jax import expect
 from r1jax import limits
 from r1jax import trackers
 from r1jax.exceptions import UserError
@@ -47,6 +48,7 @@ def check(config) -> None:
   """Raises UserError for the first value that cannot be."""
   _stages(config.stages)
   trackers.check(config.get('trackers', ()))
+  expect.check(config)
   parts = {spec.get('config', spec['name']): spec['run'] for spec in config.stages}
   for key, value in config.items():
     if key == 'mesh':

@@ -26,7 +26,7 @@ of_table = pytest.mark.parametrize('name', tables.names())
 
 # Pages whose tables of numbers are all made from results/, README among them; tables of words are anyone's.
 GENERATED = ('README.md', *(f'docs/{name}.md' for name in (
-    'results', 'speed', 'plans', 'data', 'pods', 'models', 'rewards', 'sandbox', 'weights', 'r1', 'paper', 'design')))
+    'results', 'speed', 'plans', 'recipes', 'data', 'pods', 'models', 'rewards', 'sandbox', 'weights', 'r1', 'paper', 'design')))
 
 
 # --- the tables

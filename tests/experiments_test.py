@@ -18,7 +18,7 @@ import runs
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VARIANTS = [('r1_zero', arg) for arg in (
     'tiny', 'smollm2', 'qwen2.5-0.5b', 'qwen2.5-1.5b', 'qwen2.5-3b', 'qwen2.5-7b', 'qwen2.5-32b', 'deepseek-v3')]
-VARIANTS += [('r1', arg) for arg in ('tiny', 'no-language', 'qwen2.5-7b', 'deepseek-v3')]
+VARIANTS += [('r1', arg) for arg in ('tiny', 'no-language', 'qwen2.5-1.5b', 'qwen2.5-7b', 'deepseek-v3')]
 VARIANTS += [('distill', arg) for arg in (
     'tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
 VARIANTS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
@@ -42,7 +42,7 @@ def test_a_kill_on_a_laptop_loses_two_minutes_at_most(name, arg):
 
 
 @pytest.mark.parametrize('name, arg', [
-    ('r1', 'qwen2.5-7b'), ('r1', 'deepseek-v3'), ('search', 'prm-qwen2.5-7b'), ('search', 'mcts-qwen2.5-7b'),
+    ('r1', 'qwen2.5-1.5b'), ('r1', 'qwen2.5-7b'), ('r1', 'deepseek-v3'), ('search', 'prm-qwen2.5-7b'), ('search', 'mcts-qwen2.5-7b'),
     ('table6', 'qwen2.5-32b'), ('distill', 'qwen-1.5b'), ('distill', 'llama-8b')])
 def test_a_published_size_accepts_a_user_s_files(name, arg, tmp_path, monkeypatch, one_device):
   """Everything that the config's comments ask for, one small file each; on a mesh of one device."""
@@ -115,7 +115,7 @@ def test_a_variant_can_be_planned(name, arg):
     assert phases_lib.model_of(config, phase.stage).config.param_count() > 1e5
 
 
-@pytest.mark.parametrize('name', ['r1_zero', 'r1', 'distill', 'table6', 'search', 'evaluate'])
+@pytest.mark.parametrize('name', ['r1_zero', 'r1', 'distill', 'table6', 'search', 'evaluate', 'recipes'])
 def test_every_variant_has_its_line(name):
   """What `r1jax configs` lists is what get_config takes."""
   variants = runs.module(name).VARIANTS

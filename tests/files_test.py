@@ -230,3 +230,31 @@ def test_words_in_place_of_an_answer_are_left_out(value):
     ('(-3,2)', 'On which interval does it fall?', 'interval')])
 def test_types_that_a_person_would_give(answer, question, kind):
   assert answers.infer(answer, question) == kind
+
+
+def hub_cache(tmp_path, monkeypatch, name: str, files: dict[str, str]) -> None:
+  """A cache of huggingface_hub laid out by hand, and no network."""
+  constants = pytest.importorskip('huggingface_hub.constants', reason='the extra hub')
+  place = tmp_path / 'hub' / f'datasets--{name.replace("/", "--")}'
+  commit = 'a' * 40
+  for file, text in files.items():
+    path = place / 'snapshots' / commit / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+  (place / 'refs').mkdir()
+  (place / 'refs' / 'main').write_text(commit)
+  monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+  monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
+
+
+def test_one_file_of_a_data_set_of_the_hub(tmp_path, monkeypatch):
+  hub_cache(tmp_path, monkeypatch, 'a/b', {'levels/3to5/train.jsonl': '{"extra": {"q": "1 + 1?"}, "gold": {"a": "2"}}\n'})
+  source = 'hf:a/b/levels/3to5/train.jsonl'
+  row, = tasks.load(source, size=0, seed=0, columns=dict(question='extra.q', answer='gold.a'))
+  assert (row['question'], row['answer'], row['answer_type']) == ('1 + 1?', '2', 'int')
+  assert source in row['where']
+  with pytest.raises(UserError, match=r"hf:a/b/other.parquet cannot be read .* without a network it must lie in the hub"):
+    tasks.load('hf:a/b/other.parquet', size=0, seed=0)
+  monkeypatch.setitem(__import__('sys').modules, 'huggingface_hub', None)
+  with pytest.raises(UserError, match='huggingface_hub: pip install'):
+    tasks.load(source, size=0, seed=0)

@@ -15,7 +15,7 @@ PACKAGE = 'r1jax'
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
     'vocabulary': {'types', 'exceptions', 'paths', 'limits', 'values', 'metrics', 'trackers', 'report', 'options', 'own',
-                   'frames', 'launch', 'configs', 'terminal', 'benchmarks', 'tables'},
+                   'frames', 'launch', 'configs', 'terminal', 'benchmarks', 'tables', 'expect'},
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},

@@ -90,8 +90,13 @@ rl.run(ConfigDict(json.loads(config)), 'rl', workdir, {'checkpoint': start})
 """
 
 
+# What it reaches is anybody's guess, but for numbers that it has at once, or never.
+EXPECT = tuple(dict(stage='rl', metric='eval/chain_sum/pass@1', step=step, least=least)
+               for step, least in ((4, 0.0), (4, 1.1), (80, 1.1)))
+
+
 def command(workdir, *, drawn=False, **overrides):
-  flags = [f'--config.{k}={v}' for k, v in {**SMALL, **overrides}.items()]
+  flags = [f'--config.{k}={v}' for k, v in {**SMALL, 'expect': EXPECT, **overrides}.items()]
   program = ['-m', 'r1jax.main'] if drawn else ['-c', UNDRAWN]
   return [sys.executable, *program, '--config=experiments/r1_zero.py:tiny', f'--workdir={workdir}', *flags]
 
@@ -134,6 +139,7 @@ def assert_same(a, b):
     assert x.keys() == y.keys() and len(x) > 20
     for name in x:
       np.testing.assert_array_equal(x[name], y[name], err_msg=f'{stage} {name}')
+  assert (a / 'recipe.json').read_bytes() == (b / 'recipe.json').read_bytes()
   for name in ('2_rl/samples', '3_evaluate/eval'):
     files = sorted(p.relative_to(a) for p in (a / name).rglob('*') if p.is_file())
     assert files and files == sorted(p.relative_to(b) for p in (b / name).rglob('*') if p.is_file())
@@ -173,6 +179,9 @@ def test_a_run_leaves_what_the_interface_promises(whole):
   assert 'mismatch/logp_max_abs' not in found[2]  # the second minibatch: the policy has moved
   assert 'eval/chain_sum/pass@1' in found[4] and 'eval/chain_sum/cons@4' in found[4]
   assert {r['model'] for r in rows(whole / '3_evaluate/metrics.jsonl')} == {'base', 'final', 'base_worked'}
+  recipe = json.loads((whole / 'recipe.json').read_text())['expect']
+  assert [(entry['state'], entry['at']) for entry in recipe] == [('met', 0), ('missed', 4), ('open', None)]
+  assert 'missed, ' in (whole / 'report/index.html').read_text()
   passed = json.loads((whole / 'pipeline.json').read_text())['stages']
   assert [s['name'] for s in passed] == ['base', 'rl', 'evaluate']
   assert passed[1]['inputs'] == {'checkpoint': passed[0]['output']}

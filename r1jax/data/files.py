@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 
 from r1jax.data import long_numbers
 from r1jax.exceptions import UserError
@@ -13,7 +14,7 @@ ENDINGS = ('.jsonl', '.json', '.ndjson', '.jsonl.gz', '.json.gz', '.jsonl.zst', 
 
 def read(path: str) -> list[tuple[int, str, object]]:
   """(number, file and line or row, value) of each; blank lines left out. A folder's files in the order of their names;
-  hf:OWNER/NAME[/CONFIG][@SPLIT]: of the hub.
+  hf:OWNER/NAME[/CONFIG][@SPLIT]: of the hub; hf:OWNER/NAME/FOLDER/FILE.parquet[@REVISION]: one file of it.
 
   Raises:
     UserError: missing, empty or of another kind, or a line that is no JSON.
@@ -98,7 +99,32 @@ def _parquet(path: str) -> list[tuple[int, str, object]]:
   return [(number, f'{path}: row {number}', row) for number, row in enumerate(rows, 1)]
 
 
+_HUB_FILE = re.compile(rf'([^/@]+/[^/@]+)/([^@]+(?:{"|".join(map(re.escape, ENDINGS))}))(?:@(.+))?')
+
+
+def _hub_file(source: str, name: str, file: str, revision: str | None) -> str:
+  """Where a file of a data set of the hub lies: in its cache, or downloaded there."""
+  try:
+    import huggingface_hub
+  except ImportError as e:
+    raise UserError(f"{source}: files of the hub need the package huggingface_hub: pip install 'r1jax[hub]'") from e
+  asked = dict(repo_id=name, filename=file, repo_type='dataset', revision=revision)
+  try:
+    return huggingface_hub.hf_hub_download(**asked, local_files_only=True)
+  except Exception:  # pylint: disable=broad-except  not in the cache: of many kinds, by version
+    pass
+  try:
+    return huggingface_hub.hf_hub_download(**asked)
+  except Exception as e:  # pylint: disable=broad-except
+    said = next(iter(str(e).splitlines()), '')
+    raise UserError(f"{source} cannot be read ({type(e).__name__}: {said}): without a network it must lie in the hub's "
+                    'cache') from e
+
+
 def _hub(source: str) -> list[tuple[int, str, object]]:
+  if found := _HUB_FILE.fullmatch(source.removeprefix('hf:')):
+    rows = read(_hub_file(source, *found.groups()))
+    return [(number, f'{source}: row {number}', row) for number, (_, _, row) in enumerate(rows, 1)]
   try:
     import datasets
   except ImportError as e:

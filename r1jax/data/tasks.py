@@ -9,6 +9,7 @@ Sources:
   jsonl:PATH, parquet:PATH   a file or folder of rows as they are published (files.py has the kinds, columns.py the
                              names); what grades them, answer_type, is inferred where a row names none (answers.py)
   hf:OWNER/NAME[/CONFIG][@SPLIT]   the same of a data set of the hub, by the package datasets; split train if not said
+  hf:OWNER/NAME/FILE.parquet[@REVISION]   one file of a data set of the hub, of any folder and kind that jsonl: has
   FILE.py:NAME         what the function NAME of a user's own file returns or yields: rows as a file has them
   tfds:NAME[@SPLIT]    a tensorflow-datasets data set already on this machine, read without TensorFlow
   NAME[:PATH]          a benchmark of the paper (benchmarks/table.py), as published (benchmarks.py here)

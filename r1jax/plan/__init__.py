@@ -6,5 +6,5 @@ its own programs compiled without the hardware.
 
 chips.py what a chip can do; places.py where a topology's devices lie; phases.py a config's phases; memory.py what lies
 on a device in each, by the compiler (a process a phase); roofline.py FLOPs, bytes and seconds by formula; run.py an RL
-stage's whole run by them; __main__.py the command.
+stage's whole run by them; fit.py values that fit; every.py all configs in one table; __main__.py the command.
 """

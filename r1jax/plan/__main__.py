@@ -1,5 +1,6 @@
 """python -m r1jax.plan --config=NAME:ARG [--topology=KIND:AxBxC] [--fit] [--lengths=MEAN[:SIGMA]] [--json]
 [--without-files] [--config.KEY=VALUE ...]
+python -m r1jax.plan --all [--write] [--only=NAME[:ARG]]     every config on the topologies that it names: every.py
 
 First what a run looks at before it starts, on the topology's devices: values, lengths, rows that the mesh deals out,
 and the files that it reads, which --without-files leaves out. Then compilers.
@@ -22,6 +23,7 @@ from r1jax import limits
 from r1jax import options
 from r1jax import terminal
 from r1jax.exceptions import UserError
+from r1jax.plan import every
 from r1jax.plan import fit as fit_lib
 from r1jax.plan import phases as phases_lib
 from r1jax.plan import places
@@ -41,10 +43,13 @@ _WITHOUT_FILES = flags.DEFINE_bool('without-files', False, 'ask for nothing that
 flags.DEFINE_alias('without_files', 'without-files')
 _FIT = flags.DEFINE_bool('fit', False, 'look for micro_tokens, slots, remat and dtypes with which it fits the '
                          'topology, and print the flags that say so')
+flags.DEFINE_bool('all', False, 'every config on every topology that it names; --only then takes NAME[:ARG] (every.py)')
+flags.DEFINE_bool('write', False, f'with --all: plan what {every.FILE} has not, and write it there')
 _CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile here, print an entry each; for the '
                              'command itself')
 
 KNOWN = 'R1JAX_PLAN_KNOWN'  # environment variable: where children tell each other what they have compiled
+KEPT = 'R1JAX_PLAN_KEPT'  # environment variable: the same, of plans of one topology one after the other
 _COMPILERS = {'tpu': ('libtpu', 'plan'), 'gpu': ('jax_plugins.xla_cuda13', 'plan-gpu')}  # platform -> package, extra
 
 
@@ -58,6 +63,8 @@ def _installed(package: str) -> bool:
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
   terminal.use()
+  if '--all' in argv:
+    return every.main(argv[1:])
   try:
     config = options.parse(argv)
     where = topology(_TOPOLOGY.value or config.topology)
@@ -83,7 +90,8 @@ def main(argv: list[str]) -> int:
     if package and not _installed(package):
       raise UserError(f"compiling for {where.kind} needs the package {package}: pip install 'r1jax[{extra}]'")
     found, runs = [], {}
-    with tempfile.TemporaryDirectory(prefix='r1jax_plan_') as known:
+    with tempfile.TemporaryDirectory(prefix='r1jax_plan_') as own:
+      known = os.environ.get(KEPT) or own
       if _FIT.value:
         chosen, fitted, found = _fit(argv, config, chosen, where, fitted, known)
       for phase in chosen:

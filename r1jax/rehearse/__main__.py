@@ -114,6 +114,7 @@ def _choose(config, names: tuple[str, ...]) -> None:
     add(name)
   with config.unlocked():
     config.stages = tuple(spec for spec in config.stages if spec['name'] in wanted)
+    config.expect = tuple(entry for entry in config.get('expect', ()) if entry['stage'] in wanted)
 
 
 def _environment(devices: int, **more) -> dict:

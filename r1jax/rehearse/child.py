@@ -28,7 +28,7 @@ def teach(config, work: str, model: str, out: str) -> int:
   small = config.copy_and_resolve_references()
   small.unlock()
   small.mesh, small.dtype, small.remat = dict(data=1, fsdp=1, tensor=1, expert=1), 'float32', 'none'
-  small.base = ConfigDict(dict(source=raw, model=''))
+  small.expect, small.base = (), ConfigDict(dict(source=raw, model=''))
   small.taught = ConfigDict(dict(_TEACH, path=inputs.taught(work)))
   small.stages = (dict(name='base', run='convert', inputs={}),
                   dict(name='taught', run='sft', inputs=dict(checkpoint='base')))
@@ -41,6 +41,7 @@ def teach(config, work: str, model: str, out: str) -> int:
   tensors = load_file(file)
   os.remove(file)
   inputs.in_two(out, tensors)
+  inputs.chat(out)
   return 0
 
 

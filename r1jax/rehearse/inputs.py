@@ -99,6 +99,15 @@ def publish(directory: str, work: str, model: str) -> str:
   return directory
 
 
+def chat(directory: str) -> None:
+  """A chat template, as published models have one: what the nano base was taught, behind a system prompt."""
+  before, after = prompts.fixed_parts('r1_zero')
+  text = ("{% for m in messages %}{% if m['role'] == 'system' %}{{ m['content'] }} {% else %}"
+          f"{before}{{{{ m['content'] }}}}{after}{{% endif %}}{{% endfor %}}")
+  with open(os.path.join(directory, 'chat_template.jinja'), 'w', encoding='utf-8') as f:
+    f.write(text)
+
+
 def in_two(directory: str, tensors: dict) -> None:
   """Weights as large models are published: several files and an index."""
   from safetensors.numpy import save_file

@@ -86,6 +86,7 @@ def _rl(c, shards: int, work: str) -> None:
       c.max_tokens = ((0, TOKENS // 2), (c.minibatches, TOKENS))
   c.micro_tokens = 2 * shards * TOKENS
   _questions(c.task, work)
+  _longer(c)
   _general(c.general, work)
 
 
@@ -99,6 +100,7 @@ def _evaluate(c, shards: int, work: str) -> None:
   if any(benchmarks.known(task.source) for task in more):
     c.max_prompt = BENCHMARK_PROMPT
   c.tasks = tuple(task.to_dict() for task in more)
+  _longer(c)
   _general(c.general, work)
 
 
@@ -116,9 +118,17 @@ def _questions(task, work: str, size: int = 0) -> None:
       each.source = f'{each.source.partition(":")[0]}:{benchmarks.STANDIN}'
     elif not each.source.startswith('reasoning_gym:'):
       each.source = f'jsonl:{inputs.questions(work, QUESTIONS)}'
+      each.columns = dict(question='', answer='')  # of its own file
     else:
       each.params.update({key: value for key, value in LIGHT.items() if key in each.params})
     each.size = size or (QUESTIONS if each.source.startswith('reasoning_gym:') else 0)
+
+
+def _longer(c) -> None:
+  """Games of reasoning-gym explain their rules in words that the nano model's tokenizer has never seen."""
+  several = c.task if isinstance(c.task, (list, tuple)) else (c.task,)
+  if any(each.source.startswith('reasoning_gym:') and each.source != 'reasoning_gym:chain_sum' for each in several):
+    c.max_prompt = 4 * PROMPT
 
 
 def _general(c, work: str) -> None:

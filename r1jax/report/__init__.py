@@ -8,7 +8,7 @@ corrupt file is named on the page.
   load.py     DIR -> Run                               figures.py  which figures there are; rows -> PNG
   state.py    what it is doing; its stages drawn       chart.py    rows -> SVG with values inside
   samples.py  samples -> pages to search               page.py     the parts of a page
-  tables.py   the paper's tables with ours in them
+  tables.py   the paper's tables with ours in them     goals.py    what a recipe expects
   stages.py   a pipeline's table, answers side by side    runs.py  several work dirs; parts.py  what both pages have
 """
 
@@ -16,7 +16,7 @@ import pathlib
 from collections.abc import Sequence
 
 from r1jax import metrics
-from r1jax.report import load, page, paper, parts, runs, samples, stages, state, tables
+from r1jax.report import goals, load, page, paper, parts, runs, samples, stages, state, tables
 
 
 def write(workdir: str | pathlib.Path) -> pathlib.Path:
@@ -38,6 +38,7 @@ def write_checked(workdir: str | pathlib.Path, *, reload: int = 0) -> tuple[path
     whole = not specs or state.finished(specs)
     body += [page.heading('Results' if whole else 'Results so far'), parts.results(results),
              *paper.beside(run, results)]
+  body += goals.section(run)
   body += tables.section([run.path])
   drawn = [page.heading('The pipeline'), state.drawing(run, specs), stages.table(run, specs)] if len(specs) > 1 else []
   answers = stages.side_by_side(run)  # of a run that goes on one asks first what it is doing
@@ -45,7 +46,8 @@ def write_checked(workdir: str | pathlib.Path, *, reload: int = 0) -> tuple[path
   for stage in run.rl + run.supervised:
     kind = 'Reinforcement learning' if stage.is_rl else 'Supervised training'
     prefix = f'{stage.name}_' if pipeline else ''
-    body += parts.section(f'{kind} · {stage.name}', [('', stage.curve_rows)], out, prefix, images=not reload)
+    body += parts.section(f'{kind} · {stage.name}', [('', stage.curve_rows)], out, prefix, images=not reload,
+                          goals=goals.of_stage(run, stage))
   if not run.stages:
     body.append('<p class="faint">Nothing has been measured here yet.</p>')
   body += [*(_single(run) if not specs else []), *_configs(run)]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ SMALL, HIGH = 130, 210  # heights of the drawing: of a panel among several, of o
 
 
 def draw(figure: figures.Figure, runs: list[tuple[str, list[dict]]],
-         spread: dict[str, list[dict]] | None = None) -> tuple[str, list[dict]]:
+         spread: dict[str, list[dict]] | None = None,
+         goals: dict[str, list[tuple[int, float]]] | None = None) -> tuple[str, list[dict]]:
   """(the panels as HTML, the panels' series as data): one run, a colour for each metric; several, one for each run.
 
-  spread: of a run, rows of how far to either side of its values a band is drawn.
+  spread: of a run, rows of how far to either side of its values a band is drawn. goals: metric -> (step, value) that it
+  was to have by then, marked where a panel draws it.
   """
   parts, data = [], []
   for panel in figure.panels:
@@ -26,7 +29,9 @@ def draw(figure: figures.Figure, runs: list[tuple[str, list[dict]]],
     if not found:
       continue
     high = HIGH if len(figure.panels) == 1 or panel.height > 1 else SMALL
-    drawn, box = _panel(panel, found, high, stacked=panel.stack and len(runs) == 1)
+    aims = [aim for name, of in (goals or {}).items() if not panel.stack and re.fullmatch(panel.pattern, name)
+            for aim in of]
+    drawn, box = _panel(panel, found, high, stacked=panel.stack and len(runs) == 1, goals=aims)
     parts.append(f'<div class="panel"><div class="title">{page.escape(panel.title)}</div>{_legend(found)}{drawn}</div>')
     data.append({'title': panel.title, 'share': panel.share, **box, 'series': [
         {'name': of['name'], 'steps': of['steps'], 'values': of['values'], 'colour': of['colour']} for of in found]})
@@ -66,9 +71,10 @@ def _layers(runs) -> list[dict]:
   return out
 
 
-def _panel(panel: figures.Panel, found: list[dict], high: int, *, stacked: bool) -> tuple[str, dict]:
-  values = np.array([value for of in found for value in of['values'] if value is not None])
-  steps = [step for of in found for step in of['steps']]
+def _panel(panel: figures.Panel, found: list[dict], high: int, *, stacked: bool,
+           goals: list[tuple[int, float]]) -> tuple[str, dict]:
+  values = np.array([value for of in found for value in of['values'] if value is not None] + [of for _, of in goals])
+  steps = [step for of in found for step in of['steps']] + [step for step, _ in goals]
   low, peak, log = float(values.min()), float(values.max()), False
   if stacked:
     low, peak = 0.0, float(np.sum([of['values'] for of in found], axis=0).max()) * 1.05
@@ -91,10 +97,17 @@ def _panel(panel: figures.Panel, found: list[dict], high: int, *, stacked: bool)
                  f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{_label(tick, panel.share)}</text>')
   for tick in _ticks(first, last, False, whole=True):
     lines.append(f'<text x="{x(tick):.1f}" y="{high - 8}" text-anchor="middle">{tick:g}</text>')
+  lines += [_goal(step, value, x, y, panel.share) for step, value in goals]
   lines += _areas(found, x, y) if stacked else [line for of in found for line in _line(of, x, y)]
   box = {'first': first, 'last': last, 'left': LEFT, 'width': wide}
   return (f'<svg class="chart" viewBox="0 0 {WIDTH} {high}" role="img" aria-label="{page.escape(panel.title)}">'
           + ''.join(lines) + f'<line class="cursor" y1="{TOP}" y2="{high - BOTTOM}"/></svg>', box)
+
+
+def _goal(step: int, value: float, x, y, share: bool) -> str:
+  """A hollow diamond where a recipe wants the metric to be by then."""
+  return (f'<path class="goal" d="M{x(step) - 5:.1f} {y(value):.1f}l5 -5l5 5l-5 5Z"><title>expected: at least '
+          f'{_label(value, share)} by step {step}</title></path>')
 
 
 def _line(of: dict, x, y) -> list[str]:

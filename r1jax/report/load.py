@@ -58,6 +58,7 @@ class Run:
   config: Any = None
   pipeline: Any = None
   environment: Any = None
+  recipe: Any = None  # r1jax/expect.py
   warnings: list[str] = dataclasses.field(default_factory=list)
 
   @property
@@ -91,6 +92,7 @@ def load(workdir: str | pathlib.Path) -> Run:
   run.config = attempt(run, json_of, path / 'config.json')
   run.pipeline = attempt(run, json_of, path / 'pipeline.json')
   run.environment = attempt(run, json_of, path / 'environment.json')
+  run.recipe = attempt(run, json_of, path / 'recipe.json')
   for directory in [path, *_numbered(path)]:
     rows = attempt(run, metrics.read, directory / 'metrics.jsonl')
     if rows is None:

@@ -41,7 +41,7 @@ svg.chart { width: 100%; height: auto; display: block; touch-action: pan-y; } sv
   fill: var(--faint); }
 .grid { stroke: var(--line); } .cursor { stroke: var(--faint); stroke-dasharray: 3 3; visibility: hidden; }
 .l { fill: none; stroke-width: 1.9; stroke-linejoin: round; } .thin { stroke-width: .7; opacity: .3; }
-.band { opacity: .18; } .panel { position: relative; } .panel .title { font-size: .84rem; color: var(--faint); }
+.band { opacity: .18; } .goal { fill: var(--card); stroke: var(--ink); stroke-width: 1.4; } .panel { position: relative; } .panel .title { font-size: .84rem; color: var(--faint); }
 .legend { display: flex; flex-wrap: wrap; gap: 0 .9rem; font-size: .8rem; } .legend i { display: inline-block;
   width: 1.3rem;
   border-top: 2.5px solid; vertical-align: .22em; margin-right: .35rem; } .legend i.d1 { border-top-style: dashed; }

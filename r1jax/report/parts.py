@@ -11,15 +11,19 @@ MAIN = ('accuracy_', 'length', 'rewards', 'preference')  # figures that are not 
 
 
 def section(title: str, runs: list[tuple[str, list[dict]]], out: pathlib.Path, prefix: str, *,
-             images: bool = True, spread: dict[str, list[dict]] | None = None) -> list[str]:
-  """The figures of one training, or of several side by side: the main ones, then the diagnostics, folded."""
+             images: bool = True, spread: dict[str, list[dict]] | None = None,
+             goals: dict[str, list[tuple[int, float]]] | None = None) -> list[str]:
+  """The figures of one training, or of several side by side: the main ones, then the diagnostics, folded.
+
+  goals: as chart.draw has them.
+  """
   main, folded = [], []
   supervised = not any('reward/mean' in row for _, rows in runs for row in rows)
   for figure in figures.figures_of(runs):
     name = f'{prefix}{figure.name}'
     if images:
       figures.draw(figure, runs, out / f'{name}.png', figures.LIGHT)
-    drawn, data = chart.draw(figure, runs, spread)
+    drawn, data = chart.draw(figure, runs, spread, goals)
     metrics.replace_file(out / 'csv' / f'{name}.csv', chart.table(data).encode('utf-8'))
     shown = figure.name.startswith(MAIN) or (supervised and figure.name == 'loss')
     (main if shown else folded).append(
