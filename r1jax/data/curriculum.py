@@ -38,22 +38,25 @@ class Curriculum:
     self._place = 0  # in the order, as one endless list
     self._rates: dict[int, list[float]] = {}  # row -> shares of right answers, the last ones
     self._cached = (None, ())
+    self._said = False
     self.left_out = 0.0  # share of the questions that the last draw passed by
 
   def __call__(self, step: int) -> np.ndarray:
-    """The rows that the next draw asks, at this optimiser step. After a whole epoch of questions that are passed by it
-    takes them as they come."""
-    chosen, passed = [], 0
+    """The rows that the next draw asks, at this optimiser step. Where it has passed all questions by in a row, it takes
+    the others as they come."""
+    chosen, passed, in_a_row = [], 0, 0
     while len(chosen) < self._n:
       row = self._at(self._place, step)
-      if passed < self._rows and self._passes(row, self._place):
-        passed += 1
+      if in_a_row < self._rows and self._passes(row, self._place):
+        passed, in_a_row = passed + 1, in_a_row + 1
       else:
         chosen.append(row)
+        in_a_row *= in_a_row == self._rows
       self._place += 1
-    if passed == self._rows:
-      log.warning('curriculum: %d questions in a row were to be left out, as they are solved: some are asked again',
-                  passed)
+    if in_a_row == self._rows and not self._said:
+      log.warning('curriculum: all %d questions were to be left out, as they are solved: they are asked as they come',
+                  self._rows)
+      self._said = True
     self.left_out = passed / (passed + self._n)
     return np.asarray(chosen)
 

@@ -59,7 +59,8 @@ class Drawing:
         order, c.curriculum.mode, rows, self._groups, askings=c.curriculum.askings,
         seed=config.seed) if c.curriculum.mode else None
     stands = actor.drawing
-    self._draws, self._left = stands.get('draws', 0), self._restored(stands)
+    self._draws = stands.get('draws', 0)
+    self._left = self._restored(stands)
     if self._curriculum and 'curriculum' in stands:
       self._curriculum.restore(stands['curriculum'])
     self._note_state()

@@ -202,8 +202,7 @@ class Policy:
     c, G = self._c, self._c.samples
     shuffled = np.random.default_rng([self._seed, number]).permutation(self._per_rollout)
     out, ended_B = [], np.array([x.stopped for x in batch.completions])
-    places = [*range(c.minibatches), *(int(place) for epoch in range(1, c.epochs) for place in np.random.default_rng(
-        [self._seed, number, epoch]).permutation(c.minibatches))]
+    places = in_epochs(c.minibatches, c.epochs, [self._seed, number])
     with clock.span('reference'):
       reference = self._device_reference(state)
       for place, part in enumerate(np.split(shuffled, c.minibatches)):
@@ -363,6 +362,13 @@ class Policy:
                              tuple(begun(x) for x in r['begun'])) for r in kept['requests']]
     self._lengths = {int(k): v for k, v in kept['lengths'].items()}
     self.drawing = kept.get('drawing', {})
+
+
+def in_epochs(minibatches: int, epochs: int, seed: list[int]) -> list[int]:
+  """Which minibatch each optimiser step of a rollout learns from: all of them in each epoch, shuffled after the first.
+  """
+  again = lambda epoch: np.random.default_rng([*seed, epoch]).permutation(minibatches).tolist()
+  return [*range(minibatches), *(place for epoch in range(1, epochs) for place in again(epoch))]
 
 
 def _cut_at(requests: list[Request], most: int | None) -> list[Request]:
