@@ -269,4 +269,7 @@ def _assumed(s: Stage) -> str:
   said = (f'{s.verdict_seconds:g} s a verdict on {JUDGES} judges of each of {_hosts(s.where)} hosts'
           if s.verdict_seconds else
           'rules without a clock take no time that does not hide (--verdict_seconds=X for others)')
-  return said + (f'; {len(s.reward_models)} reward models read all completions' if s.reward_models else '')
+  said += f'; {len(s.reward_models)} reward models read all completions' if s.reward_models else ''
+  tries = s.c.dynamic_tries
+  return said + (f'; each rollout is drawn once, where rl.dynamic_tries={tries} draws up to {tries} times' if tries
+                 else '')

@@ -129,7 +129,8 @@ class Drawing:
     verdicts = self._verdicts(number, {g.number: self._rows[g.row] for g in before}, most)
     for group in before:
       verdicts.add(group.number, group.completions)
-    found, right = self._looked(before, verdicts, begun)[0], []
+    with self._clock.span('judge_wait'):
+      found, right = self._looked(before, verdicts, begun)[0], []
     while sum(g.signal for g in found) < self._groups and len(draws) < c.dynamic_tries:
       with self._clock.span('admit'):
         requests = self._actor.requests(self._chosen(self._draws, begun), self._draws, most)

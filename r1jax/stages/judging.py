@@ -189,9 +189,7 @@ class Verdicts:
     self.wait()
     n, again, names = len(completions), self._second(groups, completions), list(self._scorer.weights)
     mine, values, reasons = self._values(groups, measured)
-    errors = [r for name in self._names for r in reasons[name].values() if r.startswith(('error', 'timeout'))]
-    if errors:
-      log.warning('%d of %d verdicts are errors; the first: %s', len(errors), values.size, errors[0])
+    errors = self._errors(values, reasons)
     values = mesh_lib.gather_rows(values, mine, n) if self._divided else values
     total = self._total(values)
     shared = {'errors': float(len(errors)), **again}
@@ -203,11 +201,19 @@ class Verdicts:
     """(total_B, accuracy_B) of some of the rollout's groups while others are to come, on every host; NaN where nothing
     is right or wrong."""
     self.wait()
-    mine, values, _ = self._values(groups, measured)
+    mine, values, reasons = self._values(groups, measured)
+    self._errors(values, reasons)
     values = mesh_lib.gather_rows(values, mine, len(groups) * self._samples) if self._divided else values
     names = list(self._scorer.weights)
     right = values[:, names.index('accuracy')] if 'accuracy' in names else np.full(len(values), np.nan, np.float32)
     return self._total(values).astype(np.float32), right
+
+  def _errors(self, values, reasons) -> list[str]:
+    """Of verdicts that are none, which the log tells."""
+    errors = [r for name in self._names for r in reasons[name].values() if r.startswith(('error', 'timeout'))]
+    if errors:
+      log.warning('%d of %d verdicts are errors; the first: %s', len(errors), values.size, errors[0])
+    return errors
 
   def _total(self, values_Bxk: np.ndarray) -> np.ndarray:
     return np.nan_to_num(values_Bxk) @ np.asarray(list(self._scorer.weights.values()), np.float32)
