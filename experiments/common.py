@@ -31,6 +31,15 @@ _OBJECTIVE = dict(
     drop_truncated=False,  # completions cut off at max_tokens are left out of the loss; their rewards still count
     drop_equal=False)  # groups of equal rewards are in no mean, instead of adding zeros to it
 
+# How rollouts are drawn and used, in the same table. curriculum.mode: 'drop_solved', 'prioritized' or 'easy_first';
+# askings: of a question, the last ones, that its pass rate is of; low, high: rows whose column `pass_rate` lies
+# elsewhere are not asked.
+_DRAWING = dict(
+    epochs=1,  # times that a rollout's minibatches are gone over
+    dynamic_tries=0,  # groups of equal rewards are replaced, by at most so many times the rollout's groups (DAPO)
+    lag=0,  # 1: a rollout is sampled by the policy from before the update that runs beside it
+    curriculum=dict(mode='', askings=1, low=0.0, high=1.0))
+
 
 # Figure 2 and section 3: 30 rows of problem and answer. Without the hub: --config.evaluate.task.source=jsonl:FILE.
 AIME_2024 = 'hf:HuggingFaceH4/aime_2024'
@@ -100,6 +109,7 @@ def defaults() -> ConfigDict:
   rl.clip_low = 0.2
   rl.clip_high = 0.2
   rl.update(_OBJECTIVE)
+  rl.update(_DRAWING)
   rl.old_logps = 'sampler'  # 'trainer': recomputed, one more forward pass a rollout
   rl.is_cap = 0.0  # > 0: importance sampling, needs old_logps = 'trainer'
   rl.is_kind = 'truncate'  # weights over the cap become the cap; 'mask': those beyond it or below 1 / cap become 0

@@ -2,10 +2,16 @@
 
   r1jax sweep r1_zero:tiny --workdir=runs/sweep --seeds=3 --config.rl.learning_rate=1e-4,3e-4
 
+  r1jax sweep objectives --workdir=runs/objectives --seeds=2 [--only=NAME,NAME]
+
 Every choice of the values with commas between them, with seeds 0 to N - 1, one run after another, each in a folder of
 DIR named by its choices; then one page that compares them. Started again it goes on: what is finished is looked at and
 passed by. A value that holds a comma itself is given in brackets or braces, and is one value. The first run that fails
 ends the sweep with its exit code.
+
+A config file may have a sweep of its own, a function sweep(add): each add(ARG, **{'rl.steps': 40}) is a run of
+FILE.py:ARG with those values, and the choices of the command line are made for each. It is taken where no ARG is given;
+--only keeps some of its ARGs.
 """
 
 import itertools
@@ -42,9 +48,30 @@ def choices(args: list[str], seeds: int) -> list[dict[str, str]]:
   return [dict(zip(values, chosen)) for chosen in itertools.product(*values.values())]
 
 
+def added(config: str, only: str = '') -> list[dict[str, str]]:
+  """{'': ARG, key: value} of each run of the config's own sweep; [{}] where it has none, or an ARG is given.
+
+  Args:
+    config: FILE.py[:ARG].
+    only: ARGs with commas between: those runs alone.
+
+  Raises:
+    UserError: `only` names none of its runs.
+  """
+  path, colon, _ = config.partition(':')
+  found, own = [], None if colon else getattr(configs.module(path), 'sweep', None)
+  if own is not None:
+    own(lambda arg, **values: found.append({'': arg, **{key: str(value) for key, value in values.items()}}))
+  named = [run[''] for run in found]
+  if unknown := [name for name in only.split(',') if only and name not in named]:
+    raise UserError(f'--only={only}: the sweep of {config} has no {unknown[0]!r}' + (
+        f', but {", ".join(dict.fromkeys(named))}' if named else ''))
+  return [run for run in found if not only or run[''] in only.split(',')] or [{}]
+
+
 def folder(run: dict[str, str], several: list[str]) -> str:
   """The name of a run's work dir: what is chosen in it, of the keys that have several values."""
-  said = [f'{key.rpartition(".")[2]}={run[key]}' for key in several]
+  said = [f'{key.rpartition(".")[2]}={run[key]}' if key else run[key] for key in several if key in run]
   return re.sub(r'[^\w.=+-]+', '_', '__'.join(said)) or 'run'
 
 
@@ -58,17 +85,20 @@ def _run(argv: list[str]) -> int:
   parser.add_argument('--config', required=True, help='NAME:ARG, or a path FILE.py[:ARG]')
   parser.add_argument('--workdir', required=True, help='where the folders of the runs are written')
   parser.add_argument('--seeds', type=int, default=1, help='of each choice: 0 to N - 1')
+  parser.add_argument('--only', default='', help="of a config's own sweep: these runs, with commas between")
   a, rest = parser.parse_known_args(argv[1:])
   if a.seeds < 1:
     raise UserError(f'--seeds={a.seeds} must be at least 1')
   config, place = configs.find(a.config), paths.local(a.workdir, '--workdir')
-  runs = choices(rest, a.seeds)
-  several = [key for key in runs[0] if len({run[key] for run in runs}) > 1]
+  runs = [{**first, **run} for first in added(config, a.only) for run in choices(rest, a.seeds)]
+  several = [key for key in dict.fromkeys(key for run in runs for key in run)
+             if len({run.get(key) for run in runs}) > 1]
   names = [folder(run, several) for run in runs]
   if len(set(names)) < len(names):
     raise UserError(f'two runs of the sweep would share the folder {max(names, key=names.count)}: give each value once')
-  command = lambda run, *more: [sys.executable, '-m', 'r1jax.main', f'--config={config}', *more,
-                                *(f'--config.{key}={value}' for key, value in run.items())]
+  command = lambda run, *more: [
+      sys.executable, '-m', 'r1jax.main', f'--config={config}' + (f':{run[""]}' if run.get('') else ''), *more,
+      *(f'--config.{key}={value}' for key, value in run.items() if key)]
   for run in runs:  # a mistake in the last one is said before the first begins
     tried = subprocess.run(command(run, '--print_config'), capture_output=True, text=True, check=False)
     if tried.returncode:

@@ -15,22 +15,24 @@ _CHOICES = {
     'scale': ('std', 'none', 'rloo', 'batch_std', 'global'), 'surrogate': ('clip', 'cispo', 'reinforce'),
     'kl': ('k1', 'k2', 'k3'), 'is_kind': ('truncate', 'mask'),
     'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
-    'batch_of': ('documents', 'rows'),
+    'batch_of': ('documents', 'rows'), 'mode': ('', 'drop_solved', 'prioritized', 'easy_first'),
 }
 # Key -> (least, largest, whether the least itself will do). What is not here may be any number of its kind.
 _ONE, _ZERO, _SHARE = (1, math.inf, True), (0, math.inf, True), (0, 1, True)
 _RANGES = {
     **dict.fromkeys(('groups', 'samples', 'minibatches', 'batch', 'sample_batch', 'micro_tokens', 'max_prompt',
                      'max_tokens', 'length', 'eval_questions', 'eval_samples', 'documents', 'vocab_size', 'every',
-                     'keep', 'log_every', 'step_tokens', 'cap', 'expand', 'simulations', 'logit_elements'), _ONE),
+                     'keep', 'log_every', 'step_tokens', 'cap', 'expand', 'simulations', 'logit_elements', 'askings'),
+                    _ONE),
     **dict.fromkeys(('steps', 'epochs', 'size', 'slots', 'carry', 'ref_every', 'eval_every', 'sample_groups', 'warmup',
                      'kl_coef', 'entropy_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer',
-                     'temperature',
+                     'temperature', 'dynamic_tries',
                      'weight_decay', 'seed', 'bad_steps', 'minutes', 'grace', 'bias_rate', 'balance_loss', 'max_length',
                      'rope_theta', 'spare_tokens', 'questions', 'shots', 'paragraph', 'pairs', 'reasoning', 'count',
                      'from_step', 'explore', 'factor', 'original_length', 'max_calls', 'max_tokens_total'),
                     _ZERO),
-    **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2', 'language', 'false', 'harm'), _SHARE),
+    **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2', 'language', 'false', 'harm', 'low',
+                     'high', 'lag'), _SHARE),
     'timeout': (0, math.inf, False), 'parallel': _ONE, 'tries': _ONE,  # of a judge
     'learning_rate': (0, math.inf, False), 'clip_norm': (0, math.inf, False), 'top_p': (0, 1, False),
 }
@@ -38,7 +40,9 @@ _MOST = (1 << 31) - 1  # what an index on a device holds
 _OF_SEVERAL = ('logit_elements',)  # over all devices: no index
 _AXES = ('data', 'fsdp', 'tensor', 'expert')
 _NOT_OURS = ('params', 'columns', 'prefill', 'templates', 'ask')  # of others, or texts
-_OF_A_PART = {('cold_start', 'keep'): _ZERO, ('reject', 'keep'): _ZERO}  # other things of the same name
+# Other things of the same name.
+_OF_A_PART = {('cold_start', 'keep'): _ZERO, ('reject', 'keep'): _ZERO,
+              ('rl', 'epochs'): _ONE}
 _TEXTS = ('separators', 'stop')
 _SCALINGS = ('', 'llama3', 'yarn')
 _JUDGES = ('', 'auto', 'endpoint', 'model')

@@ -87,6 +87,29 @@ def test_a_wrong_line_is_one_line_with_the_way_out(said, line):
   assert len(wrong[0]) > 20 and not found['left'], found
 
 
+def test_a_config_may_have_a_sweep_of_its_own(tmp_path):
+  path = tmp_path / 'mine.py'
+  path.write_text("""
+def get_config(arg):
+  raise AssertionError
+
+def sweep(add):
+  for kl in (0.0, 0.1):
+    add('tiny', **{'rl.kl_coef': kl})
+  add('large')
+""")
+  tiny = [{'': 'tiny', 'rl.kl_coef': '0.0'}, {'': 'tiny', 'rl.kl_coef': '0.1'}]
+  assert sweep.added(str(path)) == [*tiny, {'': 'large'}]
+  assert sweep.added(str(path), 'tiny') == tiny
+  assert sweep.added(f'{path}:tiny') == [{}]  # one of them
+  with pytest.raises(UserError, match="--only=huge: the sweep of .* has no 'huge', but tiny, large"):
+    sweep.added(str(path), 'huge')
+  with pytest.raises(UserError, match="--only=a: the sweep of .* has no 'a'$"):
+    sweep.added(configs.find('r1_zero:tiny'), 'a')
+  assert sweep.folder({**tiny[1], 'seed': '1'}, ['', 'rl.kl_coef', 'seed']) == 'tiny__kl_coef=0.1__seed=1'
+  assert sweep.folder({'': 'large', 'seed': '1'}, ['', 'rl.kl_coef', 'seed']) == 'large__seed=1'
+
+
 def test_what_a_sweep_chooses():
   assert sweep.choices(['--config.rl.kl_coef=0,0.1', '--config.rl.steps=4', '--config.mesh={"a": 1, "b": 2}'], 2) == [
       {'rl.kl_coef': kl, 'rl.steps': '4', 'mesh': '{"a": 1, "b": 2}', 'seed': seed} for kl in ('0', '0.1') for seed in '01']

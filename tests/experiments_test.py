@@ -115,7 +115,7 @@ def test_a_variant_can_be_planned(name, arg):
     assert phases_lib.model_of(config, phase.stage).config.param_count() > 1e5
 
 
-@pytest.mark.parametrize('name', ['r1_zero', 'r1', 'distill', 'table6', 'search', 'evaluate', 'recipes'])
+@pytest.mark.parametrize('name', ['r1_zero', 'r1', 'distill', 'table6', 'search', 'evaluate', 'recipes', 'objectives'])
 def test_every_variant_has_its_line(name):
   """What `r1jax configs` lists is what get_config takes."""
   variants = runs.module(name).VARIANTS

@@ -37,14 +37,19 @@ def rows(path):
 
 
 @pytest.mark.slow  # three minutes on two cores; docs/pods.md has its last result
-def test_two_hosts_train_as_one_does(tmp_path):
+@pytest.mark.parametrize('more', [[], ['--config.rl.dynamic_tries=3'], ['--config.rl.lag=1']], ids=['', 'dynamic', 'lag'])
+def test_two_hosts_train_as_one_does(tmp_path, more):
+  """Each decides alike which groups a rollout has."""
+  reward = tmp_path / 'third.py'
+  reward.write_text('def third(completion, row):\n  return float(len(completion) % 3 == 0)\n')
+  args = [*ARGS, *more, *([f'--config.rewards={{"{reward}:third": 1.0}}'] if more else [])]
   with socket.create_server(('127.0.0.1', 0)) as free:
     port = free.getsockname()[1]
-  two = [start(tmp_path / 'two', 4, JAX_COORDINATOR_ADDRESS=f'127.0.0.1:{port}', JAX_NUM_PROCESSES='2',
+  two = [start(tmp_path / 'two', 4, args, JAX_COORDINATOR_ADDRESS=f'127.0.0.1:{port}', JAX_NUM_PROCESSES='2',
                JAX_PROCESS_ID=str(i)) for i in range(2)]
   said = [p.communicate(timeout=400)[0] for p in two]
   assert [p.returncode for p in two] == [0, 0], '\n'.join(said)[-3000:]
-  one = start(tmp_path / 'one', 8)
+  one = start(tmp_path / 'one', 8, args)
   text = one.communicate(timeout=400)[0]
   assert one.returncode == 0, text[-2000:]
 
@@ -52,7 +57,7 @@ def test_two_hosts_train_as_one_does(tmp_path):
   assert len(a) == len(b) == 3
   for x, y in zip(a, b):
     for name in ('reward/mean', 'length/tokens', 'loss', 'grad_norm', 'entropy/nats_per_token', 'kl/nats_per_token',
-                 'groups/no_signal'):
+                 'groups/no_signal', *(name for name in x if name.startswith('dynamic/'))):
       assert y[name] == pytest.approx(x[name], rel=2e-3, abs=1e-5), name
   # Each host wrote the samples that it scored: other groups, none twice, together all of them.
   mine, other = ({r['id'] for r in rows(tmp_path / 'two' / '2_rl' / place / 'samples' / 'step_00000001.jsonl')}

@@ -78,3 +78,15 @@ def test_what_no_restart_asks_for_goes(tmp_path):
     kept.write(number, drawn(number))
   kept.forget(before=3)
   assert sorted(p.name for p in (tmp_path / 'rollouts').iterdir()) == ['00000003.npz', '00000004.npz']
+
+
+def test_some_of_a_rollouts_groups_are_read_alone(tmp_path, caplog):
+  """What was left over of a draw; all of them or none."""
+  said = drawn(2, groups=5, given=4)
+  written = journal.Journal(str(tmp_path))
+  written.write(6, said)
+  plain = [r._replace(begun=None) for r in (said.given[3], said.given[1])]
+  found = written.groups(6, plain)
+  same(said._replace(given=[said.given[3], said.given[1]], unfinished=[]), said._replace(given=found, unfinished=[]))
+  assert written.groups(7, plain) is None and '2 groups that were left over' in caplog.text
+  assert written.groups(6, [*plain, said.unfinished[0]]) is None  # it had not ended

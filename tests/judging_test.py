@@ -88,6 +88,23 @@ def test_total_is_the_weighted_sum(scorer_of):
   assert set(judged.by_name) == {'accuracy', 'format'} and judged.errors == 0
 
 
+def test_some_groups_are_looked_at_while_others_are_to_come(scorer_of):
+  """Each with the limits of its own; the result of some of all is theirs alone."""
+  scorer, book = scorer_of({'format': 0.5, 'accuracy': 1.0, 'truncated': 1.0}), Book()
+  verdicts = scorer.begin(0, {10: ROWS[10]}, book, samples=2, max_tokens=10)
+  said = {group: of(TEXTS[group], stopped=[True, group == 4], book=book)[1] for group in (10, 4)}
+  verdicts.add(10, said[10])
+  total, right = verdicts.look([10])
+  assert right.tolist() == [1, 0] and total.dtype == np.float32
+  verdicts.ask(scorer.limited({4: ROWS[4]}, 10))
+  verdicts.add(4, said[4])
+  assert verdicts.look([4])[1].tolist() == [0, 1] and verdicts.look([10, 4])[1].tolist() == [1, 0, 0, 1]
+  judged = verdicts.result([4], said[4])
+  np.testing.assert_array_equal(judged.total_B, verdicts.look([4])[0])
+  np.testing.assert_array_equal(verdicts.look([10])[0], total)
+  assert np.isnan(scorer_of({'format': 1.0}).begin(1, {}, book, samples=2).look([])[1]).all()
+
+
 def test_no_reward_is_an_error(scorer_of):
   with pytest.raises(UserError, match='all rewards are off'):
     scorer_of({'accuracy': 0.0})

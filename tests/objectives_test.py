@@ -115,7 +115,7 @@ def test_the_gradient_of_the_entropy():
 OPTIONS = [dict(ratio='gspo'), dict(surrogate='cispo'), dict(surrogate='reinforce', aggregate='token_mean'),
            dict(kl='k2'), dict(kl='k1', aggregate='fixed_length'), dict(entropy_coef=0.3),
            dict(entropy_coef=0.3, aggregate='token_mean', drop_truncated=True), dict(drop_equal=True),
-           dict(is_cap=1.2, is_kind='mask'), dict(ratio='gspo', drop_truncated=True, drop_equal=True, kl='k2')]
+           dict(is_cap=1.2), dict(is_cap=1.2, is_kind='mask'), dict(ratio='gspo', drop_truncated=True, drop_equal=True, kl='k2')]
 
 
 def whole_loss(params, w, counts_B, options):

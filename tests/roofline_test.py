@@ -73,7 +73,8 @@ def test_slots_are_played_as_a_rollout_fills_them(nano, one_device):
 
 def stage(**values):
   """A tiny stage of nano: two minibatches of two groups of four, all prompts of 8 tokens."""
-  c = ConfigDict(dict(groups=2, samples=4, minibatches=2, steps=20, max_tokens=64, kl_coef=0.001, old_logps='sampler'))
+  c = ConfigDict(dict(groups=2, samples=4, minibatches=2, steps=20, max_tokens=64, kl_coef=0.001, old_logps='sampler',
+                      epochs=1, dynamic_tries=0))
   shapes = packing.shapes(64, tokens=256, shards=1, multiple=8)
   return run.Stage(**{**dict(
       c=c, sizes=roofline.sizes_of(zoo.get('nano'), MESH), where=chips.topology('v5e:1x1'), remat=False, moment_bytes=4,
@@ -99,6 +100,20 @@ def test_a_run_of_equal_lengths_by_hand():
   assert found['seconds']['total'] == pytest.approx(sum(s for name, s in found['seconds'].items() if name != 'total'))
   assert found['days'] == pytest.approx(10 * found['seconds']['total'] / 86400)
   assert found['chip_hours'] == pytest.approx(24 * found['days'])
+
+
+def test_a_rollout_that_is_gone_over_twice_learns_twice_and_samples_once():
+  asked, s = run.Lengths(32, 0.5, 64), stage()
+  once = run.of_stage(s, asked)
+  s.c.epochs, s.c.dynamic_tries = 2, 3
+  twice = run.of_stage(s, asked)
+  assert twice['rollouts'] == once['rollouts'] / 2 and twice['token_use'] == once['token_use']
+  for name, times in (('update', 2), ('reference', 1), ('decode', 1)):
+    assert twice['seconds'][name] == pytest.approx(times * once['seconds'][name])
+    if name != 'decode':
+      assert twice['static']['seconds'][name] == pytest.approx(times * once['static']['seconds'][name])
+  assert twice['judging_assumes'].endswith('rl.dynamic_tries=3 draws up to 3 times')
+  assert 'dynamic' not in once['judging_assumes']
 
 
 def test_judging_counts_where_it_does_not_hide():

@@ -47,6 +47,7 @@ r1jax train r1_zero:tiny --workdir=w --config.rl.max_tokens=100000
 r1jax train r1_zero:tiny --workdir=w --config.rl.kl_coef=-1
 r1jax train r1_zero:tiny --workdir=w --config.rl.temperature=-1
 r1jax train r1_zero:tiny --workdir=w --config.rl.minibatches=3
+r1jax train r1_zero:tiny --workdir=w --config.rl.dynamic_tries=3 --config.rl.lag=1
 r1jax train r1_zero:tiny --workdir=w --config.rl.task.source=reasoning_gym:nope
 r1jax train r1_zero:tiny --workdir=w --config.rl.task.source=jsonl:missing.jsonl
 r1jax train r1_zero:tiny --workdir=w --config.rl.task.source=jsonl:bad.jsonl
@@ -124,6 +125,7 @@ r1jax sweep r1zero:tiny --workdir=w
 r1jax sweep r1_zero:tiny --workdir=w --seeds=0
 r1jax sweep r1_zero:tiny --workdir=w --seeds=2 --config.seed=1
 r1jax sweep r1_zero:tiny --workdir=w nope
+r1jax sweep objectives --workdir=w --only=nope
 r1jax sweep r1_zero:tiny --workdir=w --config.rl.steps=1,,2
 r1jax sweep r1_zero:tiny --workdir=w --config.rl.learning_rate=1e-4,-1
 r1jax train r1_zero:tiny --print_config --config.rl.ratio=tokens

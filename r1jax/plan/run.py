@@ -155,7 +155,7 @@ class Stage(NamedTuple):
 def of_stage(s: Stage, asked: Lengths) -> dict:
   """The `run` of --json."""
   c = s.c
-  rollouts, outputs = c.steps // c.minibatches, c.groups * c.minibatches * c.samples
+  rollouts, outputs = c.steps // (c.minibatches * c.epochs), c.groups * c.minibatches * c.samples
   lengths_B = quantiles(outputs, asked)
   now, before = _rollout(s, lengths_B), _static_rollout(s, lengths_B)
   now |= _update(s, lengths_B)
@@ -209,14 +209,14 @@ def _update(s: Stage, lengths_B: np.ndarray) -> dict:
   c, reference, update, places = s.c, Spent(), Spent(), 0
   passes = (c.kl_coef > 0) + (c.old_logps == 'trainer')
   for part in np.split(lengths_B, c.minibatches):
-    update.add(roofline.prompts(s.sizes, c.groups, s.width, remat=s.remat), s.where)
+    update.add(roofline.prompts(s.sizes, c.groups, s.width, remat=s.remat), s.where, c.epochs)
     reference.add(roofline.prefill(s.sizes, c.groups, s.width), s.where, passes)
     for T, _ in packing.micro_batches(part.tolist(), s.shapes):
       rows = s.shapes[T].rows
       places += rows * T
-      update.add(roofline.gradient(s.sizes, rows, T, s.width, remat=s.remat), s.where)
+      update.add(roofline.gradient(s.sizes, rows, T, s.width, remat=s.remat), s.where, c.epochs)
       reference.add(roofline.reference(s.sizes, rows, T, s.width), s.where, passes)
-    update.add(roofline.optimizer(s.sizes, s.moment_bytes), s.where)
+    update.add(roofline.optimizer(s.sizes, s.moment_bytes), s.where, c.epochs)
   return {'reference': reference, 'update': update, 'places': places}
 
 
@@ -240,7 +240,7 @@ def _static_update(s: Stage, outputs: int) -> dict:
   rows = outputs // c.minibatches
   cuts = -(-rows // s.shapes[max(s.shapes)].rows)
   step = roofline.update(s.sizes, rows, longest, s.width, cuts, remat=s.remat, moment_bytes=s.moment_bytes)
-  update.add(step, s.where, c.minibatches)
+  update.add(step, s.where, c.minibatches * c.epochs)
   passes = (c.kl_coef > 0) + (c.old_logps == 'trainer')
   reference.add(roofline.reference(s.sizes, rows / cuts, longest, s.width), s.where, passes * cuts * c.minibatches)
   return {'reference': reference, 'update': update}
@@ -269,4 +269,7 @@ def _assumed(s: Stage) -> str:
   said = (f'{s.verdict_seconds:g} s a verdict on {JUDGES} judges of each of {_hosts(s.where)} hosts'
           if s.verdict_seconds else
           'rules without a clock take no time that does not hide (--verdict_seconds=X for others)')
-  return said + (f'; {len(s.reward_models)} reward models read all completions' if s.reward_models else '')
+  said += f'; {len(s.reward_models)} reward models read all completions' if s.reward_models else ''
+  tries = s.c.dynamic_tries
+  return said + (f'; each rollout is drawn once, where rl.dynamic_tries={tries} draws up to {tries} times' if tries
+                 else '')

@@ -74,16 +74,19 @@ def _of_tiny_world(c, run: str) -> None:
 
 
 def _rl(c, shards: int, work: str) -> None:
-  c.minibatches = min(2, c.minibatches)
-  c.steps, c.groups, c.samples = 2 * c.minibatches, shards, min(4, c.samples)
-  c.ref_every, c.eval_every = (c.minibatches if of else 0 for of in (c.ref_every, c.eval_every))
+  c.minibatches, c.epochs, c.dynamic_tries = min(2, c.minibatches), min(2, c.epochs), min(2, c.dynamic_tries)
+  c.curriculum.low, c.curriculum.high = 0.0, 1.0  # of a column that the stand-in questions have not got
+  c.curriculum.mode = c.curriculum.mode.replace('easy_first', '')
+  per = c.minibatches * c.epochs
+  c.steps, c.groups, c.samples = 2 * per, shards, min(4, c.samples)
+  c.ref_every, c.eval_every = (per if of else 0 for of in (c.ref_every, c.eval_every))
   c.eval_questions, c.eval_samples, c.sample_groups, c.overlong_buffer = 2 * shards, min(2, c.eval_samples), 1, 8
-  c.general.from_step = min(c.general.from_step, c.minibatches)
+  c.general.from_step = min(c.general.from_step, per)
   longer = isinstance(c.max_tokens, (tuple, list))
   _sampled(c, shards)
   if longer:  # a schedule stays one
     with c.ignore_type():
-      c.max_tokens = ((0, TOKENS // 2), (c.minibatches, TOKENS))
+      c.max_tokens = ((0, TOKENS // 2), (per, TOKENS))
   c.micro_tokens = 2 * shards * TOKENS
   _questions(c.task, work)
   _longer(c)

@@ -74,6 +74,18 @@ class Journal:
              '' if said.whole else f', {len(said.unfinished)} go on from what they had said')
     return said
 
+  def groups(self, number: int, requests: list[Request]) -> list[Request] | None:
+    """These of the groups that rollout `number` has finished, with what they said; None where one is not there. On all
+    hosts the same."""
+    said, why = self._read(number)
+    found = {r.group: r for r in said.given} if said else {}
+    chosen = [found[r.group] for r in requests if r.group in found]
+    if mesh_lib.any_process(_asked(chosen) != _asked(requests)):
+      log.warning('%s does not give the %d groups that were left over (%s): others are sampled in their place',
+                  self._path(number), len(requests), why or 'it has others')
+      return None
+    return chosen
+
   def _read(self, number: int) -> tuple[Said | None, str]:
     try:
       with np.load(self._path(number), allow_pickle=False) as file:

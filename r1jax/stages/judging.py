@@ -82,9 +82,12 @@ class Scorer:
             divided: bool = True) -> 'Verdicts':
     """Rollout `number` begins, whose group g asks rows[g]; max_tokens: of a completion in it, for the rewards of
     length.py; divided: hosts judge groups in turn, and share what they find."""
+    return Verdicts(self, number, self.limited(rows, max_tokens), tokenizer, samples, divided)
+
+  def limited(self, rows: dict[int, dict], max_tokens: int) -> dict[int, dict]:
+    """Rows of groups with the limits that rewards of length read."""
     lengths = {'max_tokens': max_tokens, 'overlong_buffer': self._overlong_buffer}
-    return Verdicts(self, number, {group: {**row, **lengths} for group, row in rows.items()}, tokenizer, samples,
-                    divided)
+    return {group: {**row, **lengths} for group, row in rows.items()}
 
   def complete(self, row: dict, completion: Completion) -> dict:
     """A row with what rewards of length read."""
@@ -126,6 +129,10 @@ class Verdicts:
     with open(self._path, encoding='utf-8') as f:
       kept = json.load(f)
     return kept.get('groups', {}), kept.get('again')
+
+  def ask(self, rows: dict[int, dict]) -> None:
+    """More groups of the rollout: those that were there stay."""
+    self._rows.update(rows)
 
   def add(self, group: int, completions: list[Completion]) -> None:
     """A group has ended."""
@@ -180,24 +187,47 @@ class Verdicts:
       measured: values [B] of rewards that reward models gave (reward_model.RewardModel).
     """
     self.wait()
-    G, n = self._samples, len(completions)
-    again = self._second(groups, completions)
-    names, mine = list(self._scorer.weights), self.rows_of(groups)
+    n, again, names = len(completions), self._second(groups, completions), list(self._scorer.weights)
+    mine, values, reasons = self._values(groups, measured)
+    errors = self._errors(values, reasons)
+    values = mesh_lib.gather_rows(values, mine, n) if self._divided else values
+    total = self._total(values)
+    shared = {'errors': float(len(errors)), **again}
+    shared, hosts = (mesh_lib.mean_over_hosts(shared), mesh_lib.processes()) if self._divided else (shared, 1)
+    return Judged(total.astype(np.float32), {name: values[:, j] for j, name in enumerate(names)}, reasons,
+                  round(shared.pop('errors') * hosts), {**_NOTHING, **shared})
+
+  def look(self, groups: list[int], measured: dict[str, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(total_B, accuracy_B) of some of the rollout's groups while others are to come, on every host; NaN where nothing
+    is right or wrong."""
+    self.wait()
+    mine, values, reasons = self._values(groups, measured)
+    self._errors(values, reasons)
+    values = mesh_lib.gather_rows(values, mine, len(groups) * self._samples) if self._divided else values
+    names = list(self._scorer.weights)
+    right = values[:, names.index('accuracy')] if 'accuracy' in names else np.full(len(values), np.nan, np.float32)
+    return self._total(values).astype(np.float32), right
+
+  def _errors(self, values, reasons) -> list[str]:
+    """Of verdicts that are none, which the log tells."""
+    errors = [r for name in self._names for r in reasons[name].values() if r.startswith(('error', 'timeout'))]
+    if errors:
+      log.warning('%d of %d verdicts are errors; the first: %s', len(errors), values.size, errors[0])
+    return errors
+
+  def _total(self, values_Bxk: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values_Bxk) @ np.asarray(list(self._scorer.weights.values()), np.float32)
+
+  def _values(self, groups: list[int], measured):
+    """(numbers of this host's completions, their values by reward, reward -> completion -> reason)."""
+    G, names, mine = self._samples, list(self._scorer.weights), self.rows_of(groups)
     values, reasons = np.full((len(mine), len(names)), np.nan, np.float32), {name: {} for name in names}
     for k, b in enumerate(mine.tolist()):
       found = iter(self._found[groups[b // G], b % G])
       for j, name in enumerate(names):
         if applies(name, self._rows[groups[b // G]]):
           values[k, j], reasons[name][b] = (measured[name][b], 'measured') if name in MODELS else next(found)
-    errors = [r for name in self._names for r in reasons[name].values() if r.startswith(('error', 'timeout'))]
-    if errors:
-      log.warning('%d of %d verdicts are errors; the first: %s', len(errors), values.size, errors[0])
-    values = mesh_lib.gather_rows(values, mine, n) if self._divided else values
-    total = np.nan_to_num(values) @ np.asarray([self._scorer.weights[name] for name in names], np.float32)
-    shared = {'errors': float(len(errors)), **again}
-    shared, hosts = (mesh_lib.mean_over_hosts(shared), mesh_lib.processes()) if self._divided else (shared, 1)
-    return Judged(total.astype(np.float32), {name: values[:, j] for j, name in enumerate(names)}, reasons,
-                  round(shared.pop('errors') * hosts), {**_NOTHING, **shared})
+    return mine, values, reasons
 
   def _second(self, groups: list[int], completions: list[Completion]) -> dict[str, float]:
     """What the second grader found, and all verdicts on disk where a clock was kept;

@@ -87,16 +87,37 @@ class Policy:
     self._copy = copying.compile() if renewed else None
     self._lengths: dict[int, float] = {}  # question -> mean tokens of its completions when it was last asked
     self._carried: list[Request] = []
-    self._begun = (-1, [], {}, {})  # number, _carried, _row_of, _lengths when the present rollout was asked for
     self._row_of: dict[int, int] = {}  # of groups that are not finished
+    self.drawing: dict = {}  # where drawing.Drawing stands, kept beside checkpoints
+    self._begun: dict[int, dict] = {}  # rollout -> what it began with, of the last two
+    self._oldest: dict[int, int] = {}  # rollout -> the oldest number of the journal that it reads
 
   # --- what is asked
 
+  def begin(self, number: int, oldest: int) -> None:
+    """Rollout `number` begins, which reads the journal from `oldest` on: what it begins with is what a restart in its
+    middle goes back to."""
+    self._begun = {n: kept for n, kept in self._begun.items() if n == number - 1} | {number: self._now()}
+    self._oldest[number] = oldest
+
+  def _now(self) -> dict:
+    return {'carried': list(self._carried), 'row_of': dict(self._row_of), 'lengths': dict(self._lengths),
+            'drawing': self.drawing}
+
+  def forget(self, before: int) -> None:
+    """What the journal has of rollouts before this one."""
+    self.journal.forget(self._oldest.get(before, before))
+    self._oldest = {n: oldest for n, oldest in self._oldest.items() if n >= before}
+
+  def request(self, group: int, row: int) -> Request:
+    """A group that asks a question anew."""
+    samples = self._c.samples
+    return Request(group, self._encoded[row], tuple(range(group * samples, (group + 1) * samples)))
+
   def requests(self, chosen: np.ndarray, number: int, most: int | None = None) -> list[Request]:
-    """Rollout `number`: the questions `chosen`, behind what was carried over; most: tokens of a completion, where that
-    is less than the longest of the run."""
+    """Rollout `number`, or draw of that number: the questions `chosen`, behind what was carried over; most: tokens of a
+    completion, where that is less than the longest of the run."""
     c = self._c
-    self._begun = number, list(self._carried), dict(self._row_of), dict(self._lengths)
     extra = c.carry if c.carry and not number else 0
     chosen = list(map(int, chosen))
     chosen += [chosen[i % len(chosen)] for i in range(extra)]  # the first rollout begins more than it waits for
@@ -104,7 +125,7 @@ class Policy:
     for place, row in enumerate(chosen):
       group = number * (self._per_rollout + c.carry) + place
       self._row_of[group] = row
-      new.append(Request(group, self._encoded[row], tuple(range(group * c.samples, (group + 1) * c.samples))))
+      new.append(self.request(group, row))
     # The longest first, as the others then fill what they leave; those that nobody knows before them all.
     new.sort(key=lambda r: -self._lengths.get(self._row_of[r.group], np.inf))
     return _cut_at(self._carried + new, None if most == self._longest else most)
@@ -175,11 +196,13 @@ class Policy:
 
   def minibatches(self, batch: Batch, number: int, state, clock: metrics.Clock, first: int = 0) -> list[Minibatch]:
     """The rollout's groups, shuffled and dealt out to optimiser steps, a group never split; with their old and
-    reference log-probs, which the devices compute while the host judges. `first` of them are learned already: they
-    have no micro-batches."""
+    reference log-probs, which the devices compute while the host judges. Of several epochs each after the first has the
+    same minibatches in another order. `first` of all are learned already: where they do not come again they have no
+    micro-batches."""
     c, G = self._c, self._c.samples
     shuffled = np.random.default_rng([self._seed, number]).permutation(self._per_rollout)
     out, ended_B = [], np.array([x.stopped for x in batch.completions])
+    places = in_epochs(c.minibatches, c.epochs, [self._seed, number])
     with clock.span('reference'):
       reference = self._device_reference(state)
       for place, part in enumerate(np.split(shuffled, c.minibatches)):
@@ -189,7 +212,7 @@ class Policy:
         members = [(k, i * G + g) for k, i in enumerate(part) for g in range(G)]
         cut = packing.micro_batches([len(batch.completions[b].tokens) for _, b in members], self._shapes)
         micro_batches = []
-        for T, units in cut if place >= first else ():
+        for T, units in cut if place in places[first:] else ():
           some = [members[u] for u in units]
           rows = self._outputs([batch.completions[b] for _, b in some], [k for k, _ in some], T, self._reference)
           micro_batches.append((T, mesh_lib.put(rows, self._mesh), [b for _, b in some]))
@@ -200,7 +223,7 @@ class Policy:
         positions = tokens.size + sum(self._shapes[T].rows * T for T, _ in cut)
         real = sum(map(len, asked)) + sum(len(batch.completions[b].tokens) for _, b in members)
         out.append(Minibatch(prompts, micro_batches, ended_B, positions, real))
-    return out
+    return [out[place] for place in places]
 
   def _device_reference(self, state):
     """The reference where programs can read it."""
@@ -312,12 +335,12 @@ class Policy:
     it."""
     if not mesh_lib.first_process():
       return
-    now = number, self._carried, self._row_of, self._lengths
-    _, carried, row_of, lengths = self._begun if self._begun[0] == number else now
+    carried, row_of, lengths, drawing = (self._begun.get(number) or self._now()).values()
     plain = lambda x: None if x is None else [x.tokens.tolist(), x.logps.tolist(), x.stopped]
     listed = [{'group': r.group, 'row': row_of[r.group], 'samples': r.samples,
                'begun': [plain(x) for x in r.begun]} for r in carried]
-    text = {'requests': listed, 'lengths': {str(k): v for k, v in lengths.items()}}
+    text = {'requests': listed, 'lengths': {str(k): v for k, v in lengths.items()},
+            **({'drawing': drawing} if drawing else {})}
     metrics.replace_file(os.path.join(directory, f'{number:08d}.json'), json.dumps(text).encode())
     for path in sorted(glob.glob(os.path.join(glob.escape(directory), '*.json')))[:-1 - self._config.checkpoints.keep]:
       os.remove(path)  # one more than there are checkpoints, as the newest may not be whole yet
@@ -328,6 +351,7 @@ class Policy:
       if int(os.path.basename(path)[:-5]) > number:
         os.remove(path)
     path = os.path.join(directory, f'{number:08d}.json')
+    self.drawing, self._begun, self._oldest = {}, {}, {}
     if not os.path.exists(path):
       return
     with open(path, encoding='utf-8') as f:
@@ -337,6 +361,14 @@ class Policy:
     self._carried = [Request(r['group'], self._encoded[r['row']], tuple(r['samples']),
                              tuple(begun(x) for x in r['begun'])) for r in kept['requests']]
     self._lengths = {int(k): v for k, v in kept['lengths'].items()}
+    self.drawing = kept.get('drawing', {})
+
+
+def in_epochs(minibatches: int, epochs: int, seed: list[int]) -> list[int]:
+  """Which minibatch each optimiser step of a rollout learns from: all of them in each epoch, shuffled after the first.
+  """
+  again = lambda epoch: np.random.default_rng([*seed, epoch]).permutation(minibatches).tolist()
+  return [*range(minibatches), *(place for epoch in range(1, epochs) for place in again(epoch))]
 
 
 def _cut_at(requests: list[Request], most: int | None) -> list[Request]:

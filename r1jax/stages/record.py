@@ -93,6 +93,8 @@ class Record:
     for i, mean in enumerate(rollout.means):
       if rollout.first + rollout.written + i:  # the policy has moved: the gap is not the sampler's
         mean = {k: v for k, v in mean.items() if not k.startswith('mismatch/')}
+      elif self._c.lag and rollout.number:  # and so it has, by an update
+        mean = {f'lag/{k[9:]}' if k.startswith('mismatch/') else k: v for k, v in mean.items()}
       self._writer.write(rollout.step + 1 + i, {'rollout': rollout.number, **facts, **mean})
     last = rollout.means[-1]
     rollout.step, rollout.written, rollout.means = rollout.step + n, rollout.written + n, []
@@ -128,7 +130,7 @@ class Keeper:
       before, self._saved = self._saved, number
       if before < number:  # else this one may not be whole yet
         self._scorer.forget(before)
-        self._actor.journal.forget(before)
+        self._actor.forget(before)
 
   def stop(self, state, number: int, in_the_middle: bool = False) -> None:
     """Raises Stopped, when the state is on disk. in_the_middle: of a rollout's minibatches."""

@@ -1,7 +1,7 @@
 """Stage: prompt -> rollout -> reward -> advantage -> update -> checkpoint -> eval. The data-flow diagram.
 
-One rollout serves `minibatches` optimiser steps (paper v2: 8,192 outputs, 16 minibatches, one inner epoch), so the
-policy moves away from the one that sampled, and old log-probabilities matter.
+One rollout serves `minibatches` x `epochs` optimiser steps (paper v2: 8,192 outputs, 16 minibatches, one inner epoch),
+so the policy moves away from the one that sampled, and old log-probabilities matter. drawing.py asks, samples, judges.
 """
 
 import collections
@@ -18,6 +18,7 @@ import numpy as np
 from r1jax import limits
 from r1jax import metrics
 from r1jax import terminal
+from r1jax.data import curriculum
 from r1jax.data import prompts
 from r1jax.data import questions
 from r1jax.data import tasks
@@ -28,7 +29,9 @@ from r1jax.engine import objective
 from r1jax.engine import profile
 from r1jax.exceptions import UserError, about
 from r1jax.stages import checking
+from r1jax.stages import choices
 from r1jax.stages import common
+from r1jax.stages import drawing
 from r1jax.stages import evaluate
 from r1jax.stages import journal
 from r1jax.stages import judging
@@ -58,25 +61,26 @@ def check(config, name: str) -> None:
     raise UserError(f'{name}.samples={c.samples}: a group of one has no baseline (eq. 3), give at least 2')
   if c.temperature <= 0:
     raise UserError(f'{name}.temperature={c.temperature} must be > 0: a greedy policy has no gradient')
-  if c.steps % c.minibatches:
-    raise UserError(f'{name}.steps={c.steps} is not a multiple of {name}.minibatches={c.minibatches}: '
-                    f'use {c.steps // c.minibatches * c.minibatches or c.minibatches}')
+  if c.steps % (per := drawing.steps_of(c)):
+    inner = f' x {name}.epochs={c.epochs}' if c.epochs > 1 else ''
+    raise UserError(f'{name}.steps={c.steps} is not a multiple of {name}.minibatches={c.minibatches}{inner}: '
+                    f'use {c.steps // per * per or per}')
   if c.is_cap and c.old_logps != 'trainer':
     raise UserError(f"{name}.is_cap={c.is_cap} compares trainer and sampler: it needs {name}.old_logps='trainer', "
                     f'not {c.old_logps!r}')
-  for key, choices in (('old_logps', ('sampler', 'trainer')), ('ref_memory', ('device', 'host')),
-                       ('ref_dtype', ('float32', 'bfloat16'))):
-    if c[key] not in choices:
-      raise UserError(f'{name}.{key}={c[key]!r} is not one of {", ".join(choices)}')
+  for key, known in (('old_logps', ('sampler', 'trainer')), ('ref_memory', ('device', 'host')),
+                     ('ref_dtype', ('float32', 'bfloat16'))):
+    if c[key] not in known:
+      raise UserError(f'{name}.{key}={c[key]!r} is not one of {", ".join(known)}')
   if c.carry < 0 or c.slots < 0:
     raise UserError(f'{name}.carry={c.carry} and {name}.slots={c.slots} must be >= 0')
   if c.carry and c.old_logps == 'trainer':
     raise UserError(f"{name}.carry={c.carry} trains on tokens of earlier policies, which only the sampler has seen: "
                     f"{name}.old_logps must be 'sampler', not {c.old_logps!r}")
-  _check_objective(c, name)
+  weights = _weights(config, c)
+  choices.check(c, name, weights)
   objective.check(c, mesh, limits.longest(c.max_tokens))
   prompts.render(c.template, '')
-  weights = _weights(config, c)
   given = next((spec['inputs'] for spec in config.stages if spec['name'] == name), {})
   for reward in judging.MODELS:
     if weights.get(reward) and reward not in given:
@@ -93,26 +97,6 @@ def check(config, name: str) -> None:
       raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
   if c.eval_every:
     evaluate.check_tasks(config.evaluate, 'evaluate')
-
-
-def _check_objective(c, name: str) -> None:
-  """Raises UserError for choices that have no meaning together; says which have little."""
-  if c.ratio != 'token' and (c.aggregate != 'sequence_mean' or c.is_cap or c.surrogate != 'clip'):
-    raise UserError(f"{name}.ratio={c.ratio!r} gives one term an output: it needs {name}.aggregate='sequence_mean', "
-                    f"{name}.surrogate='clip' and {name}.is_cap=0, not {c.aggregate!r}, {c.surrogate!r} and {c.is_cap}")
-  if c.ratio == 'sequence' and c.kl != 'k3':
-    raise UserError(f"{name}.ratio='sequence' has eq. 2 as printed: it needs {name}.kl='k3', not {c.kl!r}")
-  if c.drop_equal and c.scale == 'global':
-    raise UserError(f"{name}.drop_equal=True leaves out groups of equal rewards, which have an advantage with "
-                    f"{name}.scale='global': give one of them")
-  if c.is_kind == 'mask' and c.is_cap and c.is_cap < 1:
-    raise UserError(f"{name}.is_cap={c.is_cap} with {name}.is_kind='mask' keeps weights from 1 / cap "
-                    'to cap: at least 1')
-  if c.kl == 'k1' and c.kl_coef:
-    log.warning("%s.kl='k1': as a term of the loss its gradient is zero in the mean; 'k2' has that of the KL", name)
-  if c.surrogate == 'reinforce' and c.minibatches > 1:
-    log.warning("%s.surrogate='reinforce' has no ratio, and from the second of %d minibatches on the policy is not the "
-                'one that sampled', name, c.minibatches)
 
 
 def check_files(config, name: str) -> None:
@@ -147,8 +131,12 @@ def _weights(config, c) -> dict[str, float]:
 def _rows(c, name: str = '') -> tuple[list[dict], list[dict]]:
   """(questions that reason, general ones); name: of the stage, for errors."""
   at = dict(split='train', template=c.template)
-  seed = tasks.several(c.task)[0].seed
-  return (judging.questions(c.task, key=name and f'{name}.task', **at),
+  seed, bounds = tasks.several(c.task)[0].seed, c.curriculum
+  reasoning = curriculum.within(judging.questions(c.task, key=name and f'{name}.task', **at), bounds.low, bounds.high,
+                                f'{name or "rl"}.curriculum')
+  if bounds.mode == 'easy_first':
+    curriculum.hardness(reasoning, f"{name or 'rl'}.curriculum.mode='easy_first'")
+  return (reasoning,
           tasks.general(c.general, seed=seed, key=f'{name}.general', **at) if c.general.source else [])
 
 
@@ -189,8 +177,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   common.check_length(model, c.max_prompt + limits.longest(c.max_tokens), name)
   prompts.warn_if_other(tokenizer, c.template, name)
   common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=_asked_with(c))
-  weights, per_rollout, named = _weights(config, c), c.groups * c.minibatches, tasks.names_of(tasks.several(c.task))
-  rows, general, order = _ordered(config, c, tokenizer, per_rollout)
+  weights, per, named = _weights(config, c), drawing.steps_of(c), tasks.names_of(tasks.several(c.task))
+  rows, general, order = _ordered(config, c, tokenizer, c.groups * c.minibatches)
   scorer = judging.Scorer(weights, place, rows, overlong_buffer=c.overlong_buffer)
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   with terminal.doing(f'{name}: compiling sampler and update'):
@@ -206,58 +194,57 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     step, number, clock = int(state.step), int(state.position), metrics.Clock()
     common.say_resumed(name, step, c.steps, workdir, restored)
     keeper = record.Keeper(name, workdir, c, actor, scorer, checkpoints, number)
+    draws = drawing.Drawing(config, c, actor, scorer, tokenizer, rows, order, models, clock)
     written = record.Record(c, place, writer, step if restored else -1, clock)
     if not restored:
       _look_before(name, actor, state, heldout, writer)
 
     while step < c.steps:
-      begun = number * c.minibatches  # steps before this rollout
+      begun = number * per  # steps before this rollout
       first = step - begun  # of its minibatches: an earlier start has learned from those before it
-      trace.at(step + 1, begun + c.minibatches)
-      if not first and _crossed(step, c.minibatches, c.ref_every) and state.ref_params is not None:
+      trace.at(step + 1, begun + per)
+      if not first and _crossed(step, per, c.ref_every) and state.ref_params is not None:
         state = actor.refresh_reference(state)
-      with clock.span('admit'):
-        most = limits.at(c.max_tokens, begun)
-        requests = actor.requests(order(number, begun), number, most)
-        verdicts = scorer.begin(number, actor.rows_of(requests, rows), tokenizer, samples=c.samples,
-                                divided=not models, max_tokens=most)
-      batch = actor.sample(state, requests, verdicts, clock, number)
-      if batch is None:
+      drawn = draws.rollout(state, number)
+      if drawn is None:
         keeper.stop(state, number)
+      batch, verdicts = drawn.batch, drawn.verdicts
       minibatches = actor.minibatches(batch, number, state, clock, first)  # and log-probs, while the host judges
       with clock.span('judge_wait'):
-        measured = _measure(models, batch, verdicts, rows, begun >= c.general.from_step)
-        judged = verdicts.result(batch.groups, batch.completions, measured)
+        judged = drawn.judged()
       with clock.span('reference'):  # which the devices may still be at
         jax.block_until_ready([rows for minibatch in minibatches for _, rows, _ in minibatch.micro_batches])
       with clock.span('update'):
         advantages_NxG = np.asarray(advantages_of(judged.total_B.reshape(-1, c.samples)))
       counted = verdicts.text_facts(batch.groups, statistics.of_text, len(statistics.TEXT))  # while the devices learn
+      if not draws.ahead(state, number + 1):
+        keeper.stop(state, number)
 
       def facts() -> dict:  # as well
-        written.samples(begun + c.minibatches, number, batch, rows, verdicts, judged, advantages_NxG)
+        written.samples(begun + per, number, batch, rows, verdicts, judged, advantages_NxG)
         asked = [rows[row].get('task') for row in batch.rows for _ in range(c.samples)]
         return statistics.facts(
             batch.completions, judged, advantages_NxG, verdicts.gathered(counted, len(batch.completions)),
-            general=bool(general)) | statistics.by_task(named, asked, judged) | actor.facts(batch, minibatches)
+            general=bool(general)) | statistics.by_task(named, asked, judged) | actor.facts(
+                batch, minibatches) | drawn.facts
 
       rollout = record.Rollout(number, step, first, facts, clock)
       state = _learn(actor, state, minibatches[first:], advantages_NxG, rollout, keeper, written)
       verdicts.stop_if_unjudged(rollout.facts)
       ema = written.ema(rollout.facts, float(state.accuracy_ema))
-      step, number = begun + c.minibatches, number + 1
+      step, number = begun + per, number + 1
       state = state.replace(position=jnp.int32(number), accuracy_ema=jnp.float32(ema))
       last, stop = step >= c.steps, hosts.stop_asked()
-      if heldout and (last or _crossed(step, c.minibatches, c.eval_every)):
+      if heldout and (last or _crossed(step, per, c.eval_every)):
         with clock.span('evaluate'):
           rollout.means[-1] |= heldout(state.params)
       written.write(rollout, ema)
-      if last or stop or _crossed(step, c.minibatches, config.checkpoints.every) or checkpoints.due():
+      if last or stop or _crossed(step, per, config.checkpoints.every) or checkpoints.due():
         keeper.save(state, number, clock)
       if stop and not last:
         keeper.stop(state, number)
   return {'questions': len(rows) - general, **({'general_questions': general} if general else {}), 'steps': step,
-          'rollouts': number, 'samples': number * per_rollout * c.samples}
+          'rollouts': number, 'samples': draws.sampled(number) * c.samples}
 
 
 def _look_before(name: str, actor, state, heldout, writer: metrics.Writer) -> None:
@@ -304,16 +291,6 @@ def _models(weights: dict, inputs: dict, config, mesh, *, batch: int) -> dict:
   """{reward: the model that gives it}, of those that count."""
   return {reward: reward_model.RewardModel(inputs[reward], config, mesh, batch=batch)
           for reward in judging.MODELS if weights.get(reward)}
-
-
-def _measure(models: dict, batch, verdicts, rows: list[dict], general: bool) -> dict[str, np.ndarray]:
-  """What reward models say of all completions; only the model of steps is asked before questions may be general."""
-  if not models:
-    return {}
-  verdicts.wait()
-  texts = [text for group in batch.groups for text in verdicts.texts[group]]
-  answered = [rows[row] for row, group in zip(batch.rows, batch.groups) for _ in verdicts.texts[group]]
-  return {reward: ask(answered, texts) for reward, ask in models.items() if reward == 'process' or general}
 
 
 def _crossed(step: int, stride: int, every: int) -> bool:

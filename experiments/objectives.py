@@ -1,0 +1,72 @@
+"""GRPO beside what other papers changed of it (docs/objectives.md), each on the tiny job from the base that comes
+along.
+
+  r1jax sweep objectives --workdir=DIR --seeds=2              all of them, one page that compares them
+  python docs/objectives_table.py --workdir=DIR --seeds=2     the same, and results/objectives.json
+  r1jax train objectives:dapo --workdir=DIR                   one
+
+Not yet run to the end.
+"""
+
+import os
+import sys
+
+from ml_collections import ConfigDict
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # it is loaded by its path: see common.py
+import r1_zero
+
+# Name -> (what it is, the values of rl that make it). Clips of gspo and cispo are those of their papers.
+_NO_KL = dict(kl_coef=0.0)
+_OVERLONG = dict(rewards=dict(accuracy=1.0, format=1.0, overlong=1.0), overlong_buffer=8)
+_OBJECTIVES = {
+    'grpo': ('the default: GRPO as DeepSeekMath has it', {}),
+    'sequence': ('one ratio an output, equations 1 and 2 as printed', dict(ratio='sequence')),
+    'gspo': ('GSPO', dict(ratio='gspo', clip_low=3e-4, clip_high=4e-4)),
+    'cispo': ('CISPO', dict(surrogate='cispo', clip_low=1.0, clip_high=2.0, aggregate='token_mean')),
+    'reinforce': ('no ratio', dict(surrogate='reinforce')),
+    'clip_higher': ("DAPO's clip", dict(clip_high=0.28)),
+    'token_mean': ("DAPO's mean", dict(aggregate='token_mean')),
+    'dr_grpo': ('Dr. GRPO', dict(scale='none', aggregate='fixed_length', **_NO_KL)),
+    'rloo': ('RLOO', dict(scale='rloo')),
+    'reinforce_pp': ('REINFORCE++', dict(scale='global', kl='k2')),
+    'reinforce_pp_baseline': ('REINFORCE++ with a baseline', dict(scale='batch_std', kl='k2')),
+    'no_kl': ('no reference', _NO_KL),
+    'k2': ('another estimator of the KL', dict(kl='k2')),
+    'k1': ('one without a gradient in the mean', dict(kl='k1')),
+    'entropy': ('a bonus for entropy', dict(entropy_coef=0.003)),
+    'drop_truncated': ('completions that were cut off left out', dict(drop_truncated=True)),
+    'drop_equal': ('groups without a signal left out', dict(drop_equal=True)),
+    'overlong': ("DAPO's shaping of length", _OVERLONG),
+    'dynamic': ('groups without a signal replaced', dict(dynamic_tries=4)),
+    'dapo': ('DAPO', dict(clip_high=0.28, aggregate='token_mean', dynamic_tries=4, **_OVERLONG, **_NO_KL)),
+    'truncated_is': ("the trainer's log-probs, weights at most 2", dict(old_logps='trainer', is_cap=2.0)),
+    'masked_is': ("the trainer's log-probs, weights from 1/2 to 2",
+                  dict(old_logps='trainer', is_cap=2.0, is_kind='mask')),
+    'epochs': ('each rollout gone over twice', dict(epochs=2)),
+    'lag': ('sampled by the policy of one update before', dict(lag=1)),
+    'lag_truncated_is': ('the same, corrected by weights at most 2', dict(lag=1, old_logps='trainer', is_cap=2.0)),
+    'drop_solved': ('questions that were solved left out', dict(curriculum=dict(mode='drop_solved'))),
+    'prioritized': ('questions asked by how often they fail', dict(curriculum=dict(mode='prioritized', askings=4))),
+    'longer': ('a limit of length that grows', dict(max_tokens=((0, 32), (40, 48)))),
+    'carry': ('groups that may be left unfinished', dict(carry=4)),
+}
+VARIANTS = {name: said for name, (said, _) in _OBJECTIVES.items()}
+
+
+def get_config(arg: str = 'grpo') -> ConfigDict:
+  """The tiny job with one of them; evaluated every eight steps."""
+  if arg not in VARIANTS:
+    raise ValueError(f'objectives.py has no {arg!r}: one of {", ".join(VARIANTS)}')
+  config = r1_zero.get_config('tiny-rl')
+  config.name = f'objectives_{arg}'
+  config.rl.eval_every = 8  # 512 samples for every 2,048 that it learns from
+  with config.ignore_type():  # a limit may be a schedule
+    config.rl.update(_OBJECTIVES[arg][1])
+  return config
+
+
+def sweep(add) -> None:
+  """Every objective, the default first."""
+  for name in VARIANTS:
+    add(name)

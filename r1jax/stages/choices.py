@@ -1,0 +1,84 @@
+"""Choices of rl's objective and of how its rollouts are drawn that cannot go together (docs/objectives.md)."""
+
+import logging
+
+from r1jax.data import tasks
+from r1jax.exceptions import UserError
+
+log = logging.getLogger('r1jax')
+
+
+def check(c, name: str, weights: dict[str, float]) -> None:
+  """Raises UserError for choices that have no meaning together; says which have little. weights: of the rewards."""
+  _objective(c, name)
+  _stale(c, name)
+  if c.dynamic_tries:
+    _dynamic(c, name)
+  _curriculum(c, name, weights)
+
+
+def _objective(c, name: str) -> None:
+  if c.ratio != 'token' and (c.aggregate != 'sequence_mean' or c.is_cap or c.surrogate != 'clip'):
+    raise UserError(f"{name}.ratio={c.ratio!r} gives one term an output: it needs {name}.aggregate='sequence_mean', "
+                    f"{name}.surrogate='clip' and {name}.is_cap=0, not {c.aggregate!r}, {c.surrogate!r} and {c.is_cap}")
+  if c.ratio == 'sequence' and c.kl != 'k3':
+    raise UserError(f"{name}.ratio='sequence' has eq. 2 as printed: it needs {name}.kl='k3', not {c.kl!r}")
+  if c.drop_equal and c.scale == 'global':
+    raise UserError(f"{name}.drop_equal=True leaves out groups of equal rewards, which have an advantage with "
+                    f"{name}.scale='global': give one of them")
+  if c.is_kind == 'mask' and c.is_cap and c.is_cap < 1:
+    raise UserError(f"{name}.is_cap={c.is_cap} with {name}.is_kind='mask' keeps weights from 1 / cap "
+                    'to cap: at least 1')
+  if c.kl == 'k1' and c.kl_coef:
+    log.warning("%s.kl='k1': as a term of the loss its gradient is zero in the mean; 'k2' has that of the KL", name)
+  if c.surrogate == 'reinforce' and c.minibatches * c.epochs > 1:
+    log.warning("%s.surrogate='reinforce' has no ratio, and from the second of %d minibatches on the policy is not the "
+                'one that sampled', name, c.minibatches * c.epochs)
+
+
+def _stale(c, name: str) -> None:
+  """Tokens of an earlier policy than the one that an update begins with."""
+  both = ' both learn from tokens of an earlier policy, and together from those of two updates ago: give one of them'
+  for key in ('lag', 'dynamic_tries'):
+    if not c[key]:
+      continue
+    if c.carry:
+      raise UserError(f'{name}.{key}={c[key]} and {name}.carry={c.carry}' + both)
+    if c.old_logps == 'trainer' and not c.is_cap:
+      raise UserError(f"{name}.{key}={c[key]} learns from tokens of an earlier policy, and {name}.old_logps='trainer' "
+                      f"with {name}.is_cap=0 takes them for the present one's: take {name}.old_logps='sampler', or "
+                      f'{name}.is_cap=2')
+    if c.surrogate == 'reinforce' and not c.is_cap:
+      raise UserError(f"{name}.{key}={c[key]} learns from tokens of an earlier policy, for which "
+                      f"{name}.surrogate='reinforce' has no correction: take {name}.old_logps='trainer' with "
+                      f'{name}.is_cap=2, or another surrogate')
+  if c.lag and c.dynamic_tries:
+    raise UserError(f'{name}.lag={c.lag} and {name}.dynamic_tries={c.dynamic_tries}' + both)
+
+
+def _dynamic(c, name: str) -> None:
+  if c.dynamic_tries == 1:
+    raise UserError(f'{name}.dynamic_tries=1 samples a rollout once, and no group can be replaced: at least 2, or 0')
+  if c.scale == 'global':
+    raise UserError(f"{name}.dynamic_tries={c.dynamic_tries} replaces groups of equal rewards, which have an advantage "
+                    f"with {name}.scale='global': give one of them")
+
+
+def _curriculum(c, name: str, weights: dict[str, float]) -> None:
+  mode, low, high = c.curriculum.mode, c.curriculum.low, c.curriculum.high
+  key, several = f'{name}.curriculum', tasks.several(c.task)
+  if low > high:
+    raise UserError(f'{key}.low={low} is more than {key}.high={high}: no question has such a pass rate')
+  if (low, high) != (0.0, 1.0) or mode == 'easy_first':
+    said = f'{key}.mode={mode!r}' if mode == 'easy_first' else f'{key}.low={low} and {key}.high={high}'
+    made = [task.source for task in several if not tasks.is_file(task.source)]
+    if made:
+      raise UserError(f'{said} read a column of a file, and {name}.task.source={made[0]!r} is none')
+  if mode in ('drop_solved', 'prioritized') and not weights.get('accuracy'):
+    raise UserError(f"{key}.mode={mode!r} goes by right answers: it needs the reward 'accuracy', whose weight is 0")
+  if mode and len(several) > 1 and any(task.get('share', 0.0) for task in several):
+    raise UserError(f'{key}.mode={mode!r} passes questions by, and {name}.task has shares, which say how many of each '
+                    'task are asked: give one of them')
+  if mode == 'easy_first' and c.general.source:
+    raise UserError(f"{key}.mode='easy_first' and {name}.general.source={c.general.source!r}: general questions have "
+                    'no place in an order by difficulty, give one of them')
