@@ -87,13 +87,18 @@ def _search(config: ConfigDict, kind: str) -> ConfigDict:
 def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
   """(keys of a model of steps, keys of a search)."""
   shared = dict(template='r1', separators=(',', '.'), temperature=1.0, **values)
+  # samples: answers a question, of which `keep` are labelled, right ones and wrong ones alike; rollouts: completions of
+  # each step (Math-Shepherd's N; 0: labels by rule, or by how the answer ends), of at most `prefixes` steps an answer;
+  # balance: right steps and wrong ones weigh the same in the loss; least_auc: of held-out questions, else it is
+  # refused.
   steps = ConfigDict(dict(
-      shared, kind='process', source='policy', samples=4, sample_batch=64, slots=0, batch=32, micro_tokens=32 * 104,
+      shared, kind='process', source='policy', samples=8, keep=4, rollouts=8, rollout_temperature=1.0, estimate='soft',
+      prefixes=16, balance=True, least_auc=0.75, sample_batch=64, slots=0, batch=32, micro_tokens=32 * 104,
       length=104, steps=0, epochs=1.0, log_every=10,
       optimizer=dict(learning_rate=3e-4, warmup=10, decay='cosine', weight_decay=0.01)))
   search = ConfigDict(dict(
       shared, split='heldout', samples=16, batch=32, keep=4, step_tokens=16, simulations=24, cap=3, expand=3,
-      explore=0.5, slots=0))
+      explore=0.5, compare=True, slots=0))  # compare: plain sampling for as many tokens beside it
   return steps, search
 
 

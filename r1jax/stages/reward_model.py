@@ -97,10 +97,12 @@ def ends(ids: list[int], tokenizer, separators) -> list[int]:
 class StepScores:
   """Token ids -> the probability of 'right' after each token, some rows at a time; the compiled program is kept."""
 
-  def __init__(self, model, pad_id: int, mesh, params, *, length: int, batch: int):
+  def __init__(self, model, pad_id: int, mesh, params, *, length: int, batch: int, shift: float = 0.0):
+    """shift: added to its log-odds, where it has learned from another share of right steps than there are."""
     self._pad_id, self._mesh, self._params, self._length = pad_id, mesh, params, length
     self._batch = _shards_up(batch, mesh)
-    of = lambda params, tokens, lengths: jax.nn.sigmoid(objective.step_rewards(model, params, tokens, lengths))
+    of = lambda params, tokens, lengths: jax.nn.sigmoid(
+        objective.step_rewards(model, params, tokens, lengths) + shift)
     with terminal.doing('compiling a reward model'):
       self._program = _program(model, mesh, of, self._batch, length).compile()
 
@@ -125,7 +127,8 @@ class RewardModel:
       params = common.load_sampling_params(model, step_dir, mesh)
       if self.facts['kind'] == 'steps':
         self._tokenizer = tokenizer
-        self.steps = StepScores(model, tokenizer.pad_id, mesh, params, length=self.facts['length'], batch=batch)
+        self.steps = StepScores(model, tokenizer.pad_id, mesh, params, length=self.facts['length'], batch=batch,
+                                shift=self.facts.get('shift', 0.0))
       else:
         self._scores = Scores(model, tokenizer, mesh, params, length=self.facts['length'], batch=batch)
 

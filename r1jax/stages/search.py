@@ -5,14 +5,18 @@
   'mcts'     a tree of steps: UCT by a value model, at most `cap` extensions a node, answers from its ends
 
 Answers are cut into steps by separators. All questions of a batch search at the same time: each round picks a prefix a
-question and the sampler extends all of them at once. On the training split a search leaves data.jsonl (right answers,
-for the actor) and steps.jsonl (prefixes and how they ended, for the value model), so that both are trained in turns.
+question and the sampler extends all of them at once. Every token that it samples is counted, those of prefixes that it
+gives up among them, and beside its numbers stand those of plain sampling for as many tokens (matched.py). On the
+training split a search leaves data.jsonl (right answers, for the actor) and steps.jsonl (prefixes and how they ended,
+for the value model), so that both are trained in turns.
 """
 
 import contextlib
 import dataclasses
+import logging
 import math
 import os
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -32,8 +36,11 @@ from r1jax.data import tasks
 from r1jax.data.sources import SPLITS
 from r1jax.stages import checking
 from r1jax.stages import judging
+from r1jax.stages import matched
 from r1jax.rewards import pool
 from r1jax.types import Request, UserError
+
+log = logging.getLogger('r1jax')
 
 KINDS = ('rerank', 'beam', 'mcts')
 
@@ -79,6 +86,7 @@ class Node:
   value: float = 0.0  # what the model of steps says of its last step
   total: float = 0.0  # sum of values backed up through it
   visits: int = 0
+  spent: int = 0  # of a root: tokens that were sampled below it
 
   def mean(self) -> float:
     return self.total / self.visits if self.visits else self.value
@@ -97,7 +105,7 @@ class Extender:
     with terminal.doing('compiling the sampler'):
       self._sampler = rollout.Sampler(
           model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width,
-          max_tokens=c.step_tokens, eos_ids=(*self._eos_ids, *separators), pad_id=tokenizer.pad_id,
+          max_tokens=c.step_tokens, longest=self._width, eos_ids=(*self._eos_ids, *separators), pad_id=tokenizer.pad_id,
           temperature=c.temperature).compile()
     self._params = self._sampler.arrange(params)
 
@@ -114,6 +122,7 @@ class Extender:
     said = dict(self._sampler(self._params, requests, key))
     found = []
     for i, node in enumerate(nodes):
+      root_of(node).spent += sum(len(completion.tokens) for completion in said[i])
       steps = {tuple(completion.tokens.tolist()) for completion in said[i]}
       found.append([Node(node.ids + list(step), node) for step in sorted(steps)])
     every = [(prompt, child) for prompt, children in zip(asked, found) for child in children]
@@ -124,15 +133,21 @@ class Extender:
     return found
 
 
+def root_of(node: Node) -> Node:
+  while node.parent is not None:
+    node = node.parent
+  return node
+
+
 def worst(node: Node) -> float:
   """The least value of the steps that lead to a node."""
   return min([node.value] + ([worst(node.parent)] if node.parent and node.parent.parent else []))
 
 
-def beam(extend, asked: list[list[int]], *, keep: int) -> list[list[Node]]:
+def beam(extend, asked: list[list[int]], *, keep: int, roots: list[Node] | None = None) -> list[list[Node]]:
   """Of each question the `keep` prefixes whose worst step is best,
-  extended until they end: the ends found, best first."""
-  live = [[Node([])] for _ in asked]
+  extended until they end: the ends found, best first. roots: the empty prefixes, for who reads what was spent."""
+  live = [[root] for root in roots or [Node([]) for _ in asked]]
   ended = [[] for _ in asked]
   while any(live):
     found = [[] for _ in asked]
@@ -146,6 +161,23 @@ def beam(extend, asked: list[list[int]], *, keep: int) -> list[list[Node]]:
       ended[i] += [node for node in best if node.done]
       live[i] = [node for node in best if not node.done][:max(0, keep - len(ended[i]))]
   return [sorted(nodes, key=worst, reverse=True) for nodes in ended]
+
+
+def finish(extend, asked: list[list[int]], roots: list[Node], *, cap: int) -> None:
+  """Trees without an end get one: down by the best means, then step by step the child of the highest value."""
+  tips = {}
+  for i, root in enumerate(roots):
+    if not any(node.done for node in nodes_of(root)):
+      tips[i] = root
+      while tips[i].children:
+        tips[i] = max(tips[i].children, key=lambda n: (n.mean(), n.visits))
+  while tips:
+    for i, children in zip(list(tips), extend([asked[i] for i in tips], list(tips.values()))):
+      tips[i].children = sorted(children, key=lambda n: n.value, reverse=True)[:cap]
+      for child in tips[i].children:
+        back_up(child, child.value)
+      tips[i] = tips[i].children[0]
+    tips = {i: node for i, node in tips.items() if not node.done}
 
 
 def mcts(extend, asked: list[list[int]], *, simulations: int, cap: int, explore: float) -> list[Node]:
@@ -166,6 +198,7 @@ def mcts(extend, asked: list[list[int]], *, simulations: int, cap: int, explore:
     for leaf in leaves:
       if leaf.done:
         back_up(leaf, leaf.value)
+  finish(extend, asked, roots, cap=cap)
   return roots
 
 
@@ -202,14 +235,17 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     params = common.load_sampling_params(model, step_dir, mesh)
     judge = reward_model.RewardModel(inputs['steps'], config, mesh, batch=c.batch)
     search = _searcher(config, c, rows, model, tokenizer, mesh, params, judge, behind, first=batches.done(''))
+    plain = matched.Plain(c, name, model, tokenizer, mesh, params, config.seed) if _compares(c) else None
     kept = list(batches.kept())
     for start in range(batches.done(''), len(rows), c.batch):
       some = rows[start:start + c.batch]
       asked = [prompts.ids(tokenizer, c.template, {**row, 'prefill': ''}) for row in some]
-      ended, roots = search(asked, start)
-      steps = [_outcomes(root, prompt, row, tokenizer, judges) for prompt, root, row in zip(asked, roots, some)]
-      kept += [{'record': _record(row, found, judges), 'steps': of_row}
-               for row, found, of_row in zip(some, ended, steps or [[]] * len(some))]
+      found = search(asked, start)
+      steps = [_outcomes(root, prompt, row, tokenizer, judges) for prompt, root, row in zip(asked, found.trees, some)]
+      drawn = plain(asked, found.spent, start) if plain else [None] * len(some)
+      kept += [{'record': _whole_record(c, row, answers, spent, of_plain, tokenizer, judges), 'steps': of_row}
+               for row, answers, spent, of_plain, of_row in zip(some, found.answers, found.spent, drawn,
+                                                                steps or [[]] * len(some))]
       batches.add('', len(some), kept[-len(some):])
       progress.update(batches.done(''), accuracy=float(np.mean([of['record']['chosen'] for of in kept])))
       common.stop_if_asked(name)
@@ -231,13 +267,27 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                  prompt=prompts.record(c.template))
     if mesh_lib.first_process() and steps:
       metrics.replace_file(os.path.join(workdir, 'steps.jsonl'), b''.join(metrics.encode(row) for row in steps))
+  if 'plain_voted' in result:
+    log.info('%s: %.1f tokens a question: right %.3f; plain sampling for %.1f tokens: pass@1 %.3f, its vote %.3f', name,
+             result['spent'], result['pass@1'], result['plain_spent'], result['plain_pass@1'], result['plain_voted'])
   return {'questions': len(rows), 'samples': sum(len(r['samples']) for r in records), 'samples_out': len(solutions), **{
-      k: result[k] for k in ('pass@1', 'voted', 'any', 'mean')}}
+      k: v for k, v in result.items() if k in ('pass@1', 'voted', 'any', 'mean', 'spent') or k.startswith('plain_')}}
+
+
+def _compares(c) -> bool:
+  """Whether plain answers are drawn beside the search; those that are reranked are plain answers themselves."""
+  return c.compare and c.kind != 'rerank'
+
+
+class Found(NamedTuple):
+  """Of each question of a batch."""
+  answers: list[list[tuple[str, float, int]]]  # (text, score, tokens), best first
+  spent: list[int]  # tokens that were sampled
+  trees: list[Node]  # of 'mcts' alone
 
 
 def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge, behind, *, first: int):
-  """A function of a batch: (ids of its prompts, number of its first question) -> (of each question the answers found as
-  (text, score, tokens), best first; the trees, of 'mcts' alone).
+  """A function of a batch: (ids of its prompts, number of its first question) -> Found.
 
   Args:
     behind: an ExitStack, for what must be closed when the search is over.
@@ -249,7 +299,12 @@ def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge
         max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=1.0, seed=config.seed)
     behind.callback(evaluator.close)
     found = evaluator.by_batch(params, first)
-    return lambda asked, start: ([_ranked(judge, row, record) for row, record in zip(rows[start:], next(found))], [])
+
+    def ranked(asked, start):
+      ranks = [_ranked(judge, row, record) for row, record in zip(rows[start:], next(found))]
+      return Found(ranks, [sum(n for *_, n in answers) for answers in ranks], [])
+
+    return ranked
   each = c.samples // c.keep if c.kind == 'beam' else c.expand
   extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, each)
   score = worst if c.kind == 'beam' else lambda node: node.value
@@ -257,26 +312,55 @@ def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge
 
   def beams(asked, start):
     extend.begin(start)
-    return [answers(nodes) for nodes in beam(extend, asked, keep=c.keep)], []
+    roots = [Node([]) for _ in asked]
+    ended = beam(extend, asked, keep=c.keep, roots=roots)
+    return Found([answers(nodes) for nodes in ended], [root.spent for root in roots], [])
 
   def trees(asked, start):
     extend.begin(start)
     roots = mcts(extend, asked, simulations=c.simulations, cap=c.cap, explore=c.explore)
     ends = [[node for node in nodes_of(root) if node.done] for root in roots]
-    return [answers(sorted(nodes, key=lambda n: (n.mean(), n.visits), reverse=True)) for nodes in ends], roots
+    best = [sorted(nodes, key=lambda n: (n.mean(), n.visits), reverse=True) for nodes in ends]
+    return Found([answers(nodes) for nodes in best], [root.spent for root in roots], roots)
 
   return beams if c.kind == 'beam' else trees
 
 
 def _summary(records: list[dict]) -> dict:
-  """scores.json: 'pass@1' is of the answer chosen, 'any' whether one of those found is right, 'mean' over all found."""
+  """scores.json: 'pass@1' is of the answer chosen, 'any' whether one of those found is right, 'mean' over all found;
+  'spent': tokens sampled a question, 'plain_': of as many tokens of plain sampling, 'plain_voted' their vote."""
   mean = lambda of: float(np.mean([of(record) for record in records]))
   right = lambda record: [sample['correct'] for sample in record['samples']]
   lengths = [sample['tokens'] for record in records for sample in record['samples']]
+  plain = [record['plain'] for record in records if 'plain' in record]
   return {'task': records[0]['task'], 'n_questions': len(records), 'n_samples': max(len(r['samples']) for r in records),
           'pass@1': mean(lambda r: r['chosen']), 'voted': mean(lambda r: r['voted']),
           'any': mean(lambda r: any(right(r))), 'mean': mean(lambda r: np.mean(right(r) or [0.0])),
-          'length_tokens': float(np.mean(lengths or [0.0]))}
+          'length_tokens': float(np.mean(lengths or [0.0])), 'spent': mean(lambda r: r['spent']),
+          **({f'plain_{key}': float(np.mean([of[key] for of in plain])) for key in plain[0]} if plain else {})}
+
+
+def _whole_record(c, row: dict, answers, spent: int, drawn: list[matched.Drawn] | None, tokenizer, judges) -> dict:
+  """_record, with what was spent and what plain sampling makes of it: of 'rerank' the same answers, each one vote."""
+  record = {**_record(row, answers, judges), 'spent': spent}
+  if drawn is not None:
+    record['plain'] = _plain(row, drawn, tokenizer, judges)
+  elif c.kind == 'rerank':
+    record['plain'] = _votes(row, record['samples'], [True] * len(answers))
+  return record
+
+
+def _plain(row: dict, drawn: list[matched.Drawn], tokenizer, judges: pool.Pool) -> dict:
+  """What plain sampling finds: pass@1 over whole answers, the vote and `any` over all that was drawn."""
+  found = [(tokenizer.decode(of.tokens), 0.0, len(of.tokens)) for of in drawn]
+  return _votes(row, _record(row, found, judges)['samples'], [of.whole for of in drawn])
+
+
+def _votes(row: dict, samples: list[dict], whole: list[bool]) -> dict:
+  right = [sample['correct'] for sample in samples]
+  return {'spent': sum(sample['tokens'] for sample in samples), 'samples': sum(whole),
+          'pass@1': float(np.mean([r for r, w in zip(right, whole) if w] or [0.0])),
+          'voted': scoring.voted_right(samples, row), 'any': any(right)}
 
 
 def _ranked(judge, row: dict, record: dict) -> list[tuple[str, float, int]]:
