@@ -5,10 +5,11 @@
   python -m r1jax.plan --config=experiments/search.py:prm-qwen2.5-7b --without-files
 
 prm: a model that scores each step reranks n answers and guides a beam; then RL against it, with accuracy beside it as
-the hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. Both start from
-the cold start of a finished r1.py:tiny; the tests run both on a nano model, at tiny's size not yet run.
-prm-qwen2.5-7b, mcts-qwen2.5-7b: from the base itself, with weights (--config.base.source=DIR) and the user's
-questions.jsonl. Planned by compiler (docs/plans.md), not yet run.
+the hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. In both the model
+of steps learns from roll-outs of each step (Math-Shepherd), and is refused where its AUC on held-out questions is under
+steps.least_auc; searches stand beside plain sampling for as many tokens. Both start from the cold start of a finished
+r1.py:tiny. prm-qwen2.5-7b, mcts-qwen2.5-7b: from the base itself, with weights (--config.base.source=DIR) and the
+user's questions.jsonl. Planned by compiler (docs/plans.md), not yet run.
 """
 
 import os
@@ -86,19 +87,19 @@ def _search(config: ConfigDict, kind: str) -> ConfigDict:
 
 def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
   """(keys of a model of steps, keys of a search)."""
-  shared = dict(template='r1', separators=(',', '.'), temperature=1.0, **values)
+  shared = dict(template='r1', separators=(',', '.'), **values)
   # samples: answers a question, of which `keep` are labelled, right ones and wrong ones alike; rollouts: completions of
   # each step (Math-Shepherd's N; 0: labels by rule, or by how the answer ends), of at most `prefixes` steps an answer;
   # balance: right steps and wrong ones weigh the same in the loss; least_auc: of held-out questions, else it is
   # refused.
   steps = ConfigDict(dict(
-      shared, kind='process', source='policy', samples=8, keep=4, rollouts=8, rollout_temperature=1.0, estimate='soft',
-      prefixes=16, balance=True, least_auc=0.75, sample_batch=64, slots=0, batch=32, micro_tokens=32 * 104,
-      length=104, steps=0, epochs=1.0, log_every=10,
-      optimizer=dict(learning_rate=3e-4, warmup=10, decay='cosine', weight_decay=0.01)))
+      shared, kind='process', source='policy', temperature=1.0, samples=8, keep=4, rollouts=8, rollout_temperature=1.0,
+      estimate='soft', prefixes=16, balance=True, least_auc=0.75, sample_batch=64, slots=0, batch=32,
+      micro_tokens=32 * 104, length=104, steps=0, epochs=1.0, log_every=10,
+      optimizer=dict(learning_rate=1e-3, warmup=10, decay='cosine', weight_decay=0.01)))
   search = ConfigDict(dict(
-      shared, split='heldout', samples=16, batch=32, keep=4, step_tokens=16, simulations=24, cap=3, expand=3,
-      explore=0.5, compare=True, slots=0))  # compare: plain sampling for as many tokens beside it
+      shared, split='heldout', temperature=1.0, samples=16, batch=32, keep=4, step_tokens=16, simulations=32, cap=3,
+      expand=3, explore=0.2, compare=True, slots=0))  # compare: plain sampling for as many tokens beside it
   return steps, search
 
 
@@ -108,6 +109,8 @@ def _tiny(config: ConfigDict) -> None:
   for key in ('keep_freed_memory', 'logit_elements', 'base', 'rl', 'evaluate'):  # base: of the run it starts from
     config[key] = start[key]
   config.steps, config.any_search = _keys(max_prompt=36, max_tokens=64)
+  config.steps.temperature = 1.5  # of answers, not of roll-outs: at 1.0 hardly a step is wrong
+  config.steps.epochs = 6.0
   task = dict(r1.SUMS, prefill='', answer_type='')
   config.steps.task, config.any_search.task = dict(task, size=512, seed=1), dict(task, size=128, seed=2)
   config.rl.steps = 32
@@ -128,6 +131,7 @@ def _published(config: ConfigDict) -> None:
   config.evaluate.templates = ConfigDict()
   config.steps, config.any_search = _keys(max_prompt=1024, max_tokens=7168)
   config.steps.update(batch=32, micro_tokens=8 * 8192, length=8192, sample_batch=8)
+  config.steps.optimizer.learning_rate = 6e-6  # as r1.py's reward models
   config.any_search.update(batch=8, step_tokens=256)
   config.steps.separators = config.any_search.separators = ('\n',)
   config.steps.template = config.any_search.template = 'r1_zero'

@@ -130,7 +130,7 @@ def test_the_search_labels_prefixes_by_how_they_ended():
     rows = search._outcomes(root, [7], row, letters, judges)
     found = [(letters.decode(bad.ids), 0.9, 9), (letters.decode(good.ids), 0.8, 9), (letters.decode(good.ids), 0.3, 9)]
     record = search._record(row, found, judges)
-  assert [r['labels'] for r in rows] == [[True, True], [False, False]]
+  assert [r['labels'] for r in rows] == [[0.5, 1.0], [0.5, 0.0]]
   assert rows[0]['ends'] == [len(step.ids), len(good.ids)] and rows[0]['ids'][0] == 7
   assert not record['chosen'] and record['voted']  # the best alone is wrong; 0.8 + 0.3 outvote 0.9
   assert [s['correct'] for s in record['samples']] == [False, True, True]

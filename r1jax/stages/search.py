@@ -11,6 +11,7 @@ training split a search leaves data.jsonl (right answers, for the actor) and ste
 for the value model), so that both are trained in turns.
 """
 
+import collections
 import contextlib
 import dataclasses
 import logging
@@ -386,17 +387,20 @@ def _record(row: dict, found: list[tuple[str, float, int]], judges: pool.Pool) -
 
 
 def _outcomes(root: Node, prompt: list[int], row: dict, tokenizer, judges: pool.Pool) -> list[dict]:
-  """Rows of steps.jsonl: each end of the tree, and every step on its way labelled by how it ended."""
+  """Rows of steps.jsonl: each end of the tree, and every step on its way labelled by how what stands behind it ended:
+  the share of right ends, as of roll-outs (shepherd.py)."""
   ended = [node for node in nodes_of(root) if node.done]
   verdicts = judges.score([(row.get('reward', 'math'), tokenizer.decode(node.ids), row) for node in ended])
-  out = []
-  for node, verdict in zip(ended, verdicts):
-    if reject.wrong(verdict) == 'no verdict':
-      continue
-    at, way = [], node
-    while way.parent is not None:
-      at.append(len(prompt) + len(way.ids) - 1)
-      way = way.parent
-    out.append({'id': row['id'], 'ids': prompt + node.ids, 'ends': at[::-1],
-                'labels': [verdict.value == 1.0] * len(at)})
-  return out
+  judged = [(node, verdict.value == 1.0) for node, verdict in zip(ended, verdicts)
+            if reject.wrong(verdict) != 'no verdict']
+  behind = collections.defaultdict(list)  # id of a node -> whether each end behind it is right
+  for node, right in judged:
+    for way in _way(node):
+      behind[id(way)].append(right)
+  return [{'id': row['id'], 'ids': prompt + node.ids, 'ends': [len(prompt) + len(way.ids) - 1 for way in _way(node)],
+           'labels': [float(np.mean(behind[id(way)])) for way in _way(node)]} for node, _ in judged]
+
+
+def _way(node: Node) -> list[Node]:
+  """The steps that lead to a node, itself the last; the root is none."""
+  return [*_way(node.parent), node] if node.parent is not None else []
