@@ -14,6 +14,7 @@ from r1jax.stages import common
 from r1jax.stages import matched
 from r1jax.stages import process
 from r1jax.stages import search
+from r1jax.stages import tree
 from r1jax.stages import shepherd
 from r1jax.stages import step_quality
 from r1jax.types import Completion
@@ -221,8 +222,8 @@ def test_the_search_counts_all_that_it_sampled():
   extend._sampler = lambda params, requests, key: [
       (r.group, [Completion(np.asarray(w, np.int32), None, True) for w in words]) for r in requests]
   extend._judge = type('', (), {'steps': lambda self, rows: [np.linspace(0, 1, len(ids)) for ids in rows]})()
-  roots = [search.Node([]), search.Node([])]
-  ended = search.beam(extend, [[1], [1, 2]], keep=1, roots=roots)
+  roots = [tree.Node([]), tree.Node([])]
+  ended = tree.beam(extend, [[1], [1, 2]], keep=1, roots=roots)
   assert all(len(nodes) == 1 for nodes in ended)
   calls = [len(nodes[0].ids) for nodes in ended]
   assert [root.spent for root in roots] == [5 * rounds for rounds in (depth(nodes[0]) for nodes in ended)], calls
@@ -241,14 +242,14 @@ def test_votes_of_plain_sampling():
 
 def test_a_tree_without_an_end_gets_one():
   def extend(asked, nodes):
-    made = [[search.Node([*node.ids, letter], node) for letter in 'ab'] for node in nodes]
+    made = [[tree.Node([*node.ids, letter], node) for letter in 'ab'] for node in nodes]
     for child in sum(made, []):
       child.done, child.value = len(child.ids) == 4, 0.9 if child.ids[-1] == 'a' else 0.1
     return made
 
-  root, = search.mcts(extend, [[0]], simulations=1, cap=2, explore=0.5)
-  ends = [node.ids for node in search.nodes_of(root) if node.done]
-  assert ends == [['a'] * 4, ['a'] * 3 + ['b']] and all(len(n.children) <= 2 for n in search.nodes_of(root))
+  root, = tree.mcts(extend, [[0]], simulations=1, cap=2, explore=0.5)
+  ends = [node.ids for node in tree.nodes_of(root) if node.done]
+  assert ends == [['a'] * 4, ['a'] * 3 + ['b']] and all(len(n.children) <= 2 for n in tree.nodes_of(root))
 
 
 # --- a stage that is stopped in the middle

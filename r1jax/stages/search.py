@@ -13,9 +13,7 @@ for the value model), so that both are trained in turns.
 
 import collections
 import contextlib
-import dataclasses
 import logging
-import math
 import os
 from typing import NamedTuple
 
@@ -31,6 +29,7 @@ from r1jax.data import prompts
 from r1jax.stages import reject
 from r1jax.stages import reward_model
 from r1jax.stages import scoring
+from r1jax.stages import tree
 from r1jax import rewards
 from r1jax.stages import common
 from r1jax.data import tasks
@@ -76,23 +75,6 @@ def _rows(c, name: str) -> list[dict]:
           for row in judging.questions(c.task, key=f'{name}.task', split=c.split, template=c.template)]
 
 
-@dataclasses.dataclass
-class Node:
-  """A prefix of an answer."""
-  ids: list[int]
-  parent: 'Node | None' = None
-  children: list = dataclasses.field(default_factory=list)
-  done: bool = False  # ended by itself, or no room is left
-  full: bool = False  # the sampler finds no other step behind it
-  value: float = 0.0  # what the model of steps says of its last step
-  total: float = 0.0  # sum of values backed up through it
-  visits: int = 0
-  spent: int = 0  # of a root: tokens that were sampled below it
-
-  def mean(self) -> float:
-    return self.total / self.visits if self.visits else self.value
-
-
 class Extender:
   """Prefixes -> one more step for each, sampled from the policy and scored: all prefixes of a batch at once."""
 
@@ -114,7 +96,7 @@ class Extender:
     """The batch whose first question is number `start`: what it samples depends on no batch before it."""
     self._key, self._round = jax.random.fold_in(self._seed, start), 0
 
-  def __call__(self, asked: list[list[int]], nodes: list[Node]) -> list[list[Node]]:
+  def __call__(self, asked: list[list[int]], nodes: list[tree.Node]) -> list[list[tree.Node]]:
     """`samples` children of each node (fewer where two say the same); asked[i] are the prompt's ids of nodes[i]."""
     requests = [Request(i, np.asarray(prompt + node.ids, np.int32), tuple(range(i * self._n, (i + 1) * self._n)))
                 for i, (prompt, node) in enumerate(zip(asked, nodes))]
@@ -123,102 +105,15 @@ class Extender:
     said = dict(self._sampler(self._params, requests, key))
     found = []
     for i, node in enumerate(nodes):
-      root_of(node).spent += sum(len(completion.tokens) for completion in said[i])
+      tree.root_of(node).spent += sum(len(completion.tokens) for completion in said[i])
       steps = {tuple(completion.tokens.tolist()) for completion in said[i]}
-      found.append([Node(node.ids + list(step), node) for step in sorted(steps)])
+      found.append([tree.Node(node.ids + list(step), node) for step in sorted(steps)])
     every = [(prompt, child) for prompt, children in zip(asked, found) for child in children]
     scored = self._judge.steps([prompt + child.ids for prompt, child in every])
     for (prompt, child), score in zip(every, scored):
       child.done = child.ids[-1] in self._eos_ids or len(child.ids) + self._c.step_tokens > self._c.max_tokens
       child.value = float(score[len(prompt) + len(child.ids) - 1])
     return found
-
-
-def root_of(node: Node) -> Node:
-  while node.parent is not None:
-    node = node.parent
-  return node
-
-
-def worst(node: Node) -> float:
-  """The least value of the steps that lead to a node."""
-  return min([node.value] + ([worst(node.parent)] if node.parent and node.parent.parent else []))
-
-
-def beam(extend, asked: list[list[int]], *, keep: int, roots: list[Node] | None = None) -> list[list[Node]]:
-  """Of each question the `keep` prefixes whose worst step is best,
-  extended until they end: the ends found, best first. roots: the empty prefixes, for who reads what was spent."""
-  live = [[root] for root in roots or [Node([]) for _ in asked]]
-  ended = [[] for _ in asked]
-  while any(live):
-    found = [[] for _ in asked]
-    for turn in range(max(map(len, live))):
-      # One prefix a question at a time, as the sampler's batch has a row for each.
-      some = [i for i, nodes in enumerate(live) if len(nodes) > turn]
-      for i, children in zip(some, extend([asked[i] for i in some], [live[i][turn] for i in some])):
-        found[i] += children
-    for i, children in enumerate(found):
-      best = sorted(children, key=worst, reverse=True)[:keep]
-      ended[i] += [node for node in best if node.done]
-      live[i] = [node for node in best if not node.done][:max(0, keep - len(ended[i]))]
-  return [sorted(nodes, key=worst, reverse=True) for nodes in ended]
-
-
-def finish(extend, asked: list[list[int]], roots: list[Node], *, cap: int) -> None:
-  """Trees without an end get one: down by the best means, then step by step the child of the highest value."""
-  tips = {}
-  for i, root in enumerate(roots):
-    if not any(node.done for node in nodes_of(root)):
-      tips[i] = root
-      while tips[i].children:
-        tips[i] = max(tips[i].children, key=lambda n: (n.mean(), n.visits))
-  while tips:
-    for i, children in zip(list(tips), extend([asked[i] for i in tips], list(tips.values()))):
-      tips[i].children = sorted(children, key=lambda n: n.value, reverse=True)[:cap]
-      for child in tips[i].children:
-        back_up(child, child.value)
-      tips[i] = tips[i].children[0]
-    tips = {i: node for i, node in tips.items() if not node.done}
-
-
-def mcts(extend, asked: list[list[int]], *, simulations: int, cap: int, explore: float) -> list[Node]:
-  """The root of each question's tree after `simulations` rounds of select, expand, evaluate, back up (UCT)."""
-  roots = [Node([]) for _ in asked]
-  for _ in range(simulations):
-    leaves = [select(root, cap=cap, explore=explore) for root in roots]
-    open_ = [i for i, leaf in enumerate(leaves) if not leaf.done]
-    for i, children in zip(open_, extend([asked[i] for i in open_], [leaves[i] for i in open_]) if open_ else ()):
-      known = {tuple(child.ids) for child in leaves[i].children}
-      new = [child for child in children if tuple(child.ids) not in known][:cap - len(leaves[i].children)]
-      leaves[i].children += new
-      for child in new:
-        back_up(child, child.value)
-      if not new:
-        leaves[i].full = True
-        back_up(leaves[i], leaves[i].mean())
-    for leaf in leaves:
-      if leaf.done:
-        back_up(leaf, leaf.value)
-  finish(extend, asked, roots, cap=cap)
-  return roots
-
-
-def select(root: Node, *, cap: int, explore: float) -> Node:
-  """Down from the root by UCT through nodes that have all their children (`cap`, or as many as there are), to one that
-  has not or has ended."""
-  node = root
-  while node.children and (len(node.children) >= cap or node.full):
-    node = max(node.children, key=lambda n: n.mean() + explore * math.sqrt(math.log(node.visits + 1) / (n.visits + 1)))
-  return node
-
-
-def back_up(node: Node | None, value: float) -> None:
-  while node is not None:
-    node.visits, node.total, node = node.visits + 1, node.total + value, node.parent
-
-
-def nodes_of(root: Node) -> list[Node]:
-  return [root] + [node for child in root.children for node in nodes_of(child)]
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -284,7 +179,7 @@ class Found(NamedTuple):
   """Of each question of a batch."""
   answers: list[list[tuple[str, float, int]]]  # (text, score, tokens), best first
   spent: list[int]  # tokens that were sampled
-  trees: list[Node]  # of 'mcts' alone
+  trees: list[tree.Node]  # of 'mcts' alone
 
 
 def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge, behind, *, first: int):
@@ -308,19 +203,19 @@ def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge
     return ranked
   each = c.samples // c.keep if c.kind == 'beam' else c.expand
   extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, each)
-  score = worst if c.kind == 'beam' else lambda node: node.value
+  score = tree.worst if c.kind == 'beam' else lambda node: node.value
   answers = lambda nodes: [(tokenizer.decode(node.ids), score(node), len(node.ids)) for node in nodes]
 
   def beams(asked, start):
     extend.begin(start)
-    roots = [Node([]) for _ in asked]
-    ended = beam(extend, asked, keep=c.keep, roots=roots)
+    roots = [tree.Node([]) for _ in asked]
+    ended = tree.beam(extend, asked, keep=c.keep, roots=roots)
     return Found([answers(nodes) for nodes in ended], [root.spent for root in roots], [])
 
   def trees(asked, start):
     extend.begin(start)
-    roots = mcts(extend, asked, simulations=c.simulations, cap=c.cap, explore=c.explore)
-    ends = [[node for node in nodes_of(root) if node.done] for root in roots]
+    roots = tree.mcts(extend, asked, simulations=c.simulations, cap=c.cap, explore=c.explore)
+    ends = [[node for node in tree.nodes_of(root) if node.done] for root in roots]
     best = [sorted(nodes, key=lambda n: (n.mean(), n.visits), reverse=True) for nodes in ends]
     return Found([answers(nodes) for nodes in best], [root.spent for root in roots], roots)
 
@@ -386,21 +281,17 @@ def _record(row: dict, found: list[tuple[str, float, int]], judges: pool.Pool) -
           'voted': scoring.voted_right(samples, row, [s['score'] for s in samples])}
 
 
-def _outcomes(root: Node, prompt: list[int], row: dict, tokenizer, judges: pool.Pool) -> list[dict]:
+def _outcomes(root: tree.Node, prompt: list[int], row: dict, tokenizer, judges: pool.Pool) -> list[dict]:
   """Rows of steps.jsonl: each end of the tree, and every step on its way labelled by how what stands behind it ended:
   the share of right ends, as of roll-outs (shepherd.py)."""
-  ended = [node for node in nodes_of(root) if node.done]
+  ended = [node for node in tree.nodes_of(root) if node.done]
   verdicts = judges.score([(row.get('reward', 'math'), tokenizer.decode(node.ids), row) for node in ended])
   judged = [(node, verdict.value == 1.0) for node, verdict in zip(ended, verdicts)
             if reject.wrong(verdict) != 'no verdict']
   behind = collections.defaultdict(list)  # id of a node -> whether each end behind it is right
   for node, right in judged:
-    for way in _way(node):
+    for way in tree.way(node):
       behind[id(way)].append(right)
-  return [{'id': row['id'], 'ids': prompt + node.ids, 'ends': [len(prompt) + len(way.ids) - 1 for way in _way(node)],
-           'labels': [float(np.mean(behind[id(way)])) for way in _way(node)]} for node, _ in judged]
-
-
-def _way(node: Node) -> list[Node]:
-  """The steps that lead to a node, itself the last; the root is none."""
-  return [*_way(node.parent), node] if node.parent is not None else []
+  return [{'id': row['id'], 'ids': prompt + node.ids,
+           'ends': [len(prompt) + len(way.ids) - 1 for way in tree.way(node)],
+           'labels': [float(np.mean(behind[id(way)])) for way in tree.way(node)]} for node, _ in judged]
