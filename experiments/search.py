@@ -112,7 +112,7 @@ def _tiny(config: ConfigDict) -> None:
   config.steps.temperature = 1.5  # of answers, not of roll-outs: at 1.0 hardly a step is wrong
   config.steps.epochs = 6.0
   task = dict(r1.SUMS, prefill='', answer_type='')
-  config.steps.task, config.any_search.task = dict(task, size=512, seed=1), dict(task, size=128, seed=2)
+  config.steps.task, config.any_search.task = dict(task, size=512, seed=1), dict(task, size=256, seed=2)
   config.rl.steps = 32
   config.actor = start.sft
   config.evaluate.task.size = 128
