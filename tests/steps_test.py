@@ -205,7 +205,7 @@ class Counted:
 @pytest.mark.parametrize('budgets', [[1, 40, 0, 17], [300, 2, 3, 1]])
 def test_plain_sampling_has_as_many_tokens_as_the_search(monkeypatch, budgets):
   monkeypatch.setattr(matched, 'sampler', lambda *args, **kw: Counted())
-  plain = matched.Plain(ConfigDict(dict(max_tokens=9, template='plain')), 'beam', None, Letters(), None, {}, 0)
+  plain = matched.Plain(ConfigDict(dict(max_tokens=9, template='plain')), 'beam', None, Letters(), None, {}, 0, 4)
   drawn = plain([[1]] * 4, budgets, 0)
   assert [sum(len(of.tokens) for of in answers) for answers in drawn] == budgets
   for answers in drawn:

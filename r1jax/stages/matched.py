@@ -39,10 +39,11 @@ def cut(lengths: list[int], budget: int) -> tuple[list[int], int]:
 class Plain:
   """(prompts of a batch, tokens for each) -> answers for exactly so many tokens; the compiled sampler is kept."""
 
-  def __init__(self, c, name: str, model, tokenizer, mesh, params, seed: int):
+  def __init__(self, c, name: str, model, tokenizer, mesh, params, seed: int, samples: int):
+    """samples: that the search has of a prefix; so many rows a question are decoded at a time here too."""
     self._key, self._max_tokens = common.key(seed, f'{name} plain'), c.max_tokens
     with terminal.doing('compiling the sampler of the comparison'):
-      self._sampler = sampler(c, model, mesh, eos_ids=prompts.eos_ids(tokenizer, c.template),
+      self._sampler = sampler(c, model, mesh, samples, eos_ids=prompts.eos_ids(tokenizer, c.template),
                               pad_id=tokenizer.pad_id).compile()
     self._params = self._sampler.arrange(params)
 
@@ -67,8 +68,8 @@ class Plain:
     return drawn
 
 
-def sampler(c, model, mesh, *, eos_ids, pad_id: int) -> rollout.Sampler:
-  """Of whole answers, as many at a time as the search has prefixes."""
+def sampler(c, model, mesh, samples: int, *, eos_ids, pad_id: int) -> rollout.Sampler:
+  """Of whole answers, as many at a time as the search extends prefixes: its own sampler needs no less memory."""
   return rollout.Sampler(
-      model, mesh, slots=c.slots or c.batch * c.samples, samples=c.samples, max_prompt=c.max_prompt,
+      model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=c.max_prompt,
       max_tokens=c.max_tokens, eos_ids=eos_ids, pad_id=pad_id, temperature=c.temperature)

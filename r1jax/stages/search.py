@@ -131,7 +131,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     params = common.load_sampling_params(model, step_dir, mesh)
     judge = reward_model.RewardModel(inputs['steps'], config, mesh, batch=c.batch)
     search = _searcher(config, c, rows, model, tokenizer, mesh, params, judge, behind, first=batches.done(''))
-    plain = matched.Plain(c, name, model, tokenizer, mesh, params, config.seed) if _compares(c) else None
+    plain = matched.Plain(c, name, model, tokenizer, mesh, params, config.seed, _each(c)) if _compares(c) else None
     kept = list(batches.kept())
     for start in range(batches.done(''), len(rows), c.batch):
       some = rows[start:start + c.batch]
@@ -170,6 +170,11 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       k: v for k, v in result.items() if k in ('pass@1', 'voted', 'any', 'mean', 'spent') or k.startswith('plain_')}}
 
 
+def _each(c) -> int:
+  """Steps that are sampled of a prefix at a time."""
+  return c.samples // c.keep if c.kind == 'beam' else c.expand
+
+
 def _compares(c) -> bool:
   """Whether plain answers are drawn beside the search; those that are reranked are plain answers themselves."""
   return c.compare and c.kind != 'rerank'
@@ -201,8 +206,7 @@ def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge
       return Found(ranks, [sum(n for *_, n in answers) for answers in ranks], [])
 
     return ranked
-  each = c.samples // c.keep if c.kind == 'beam' else c.expand
-  extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, each)
+  extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, _each(c))
   score = tree.worst if c.kind == 'beam' else lambda node: node.value
   answers = lambda nodes: [(tokenizer.decode(node.ids), score(node), len(node.ids)) for node in nodes]
 
