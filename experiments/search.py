@@ -70,7 +70,7 @@ def mcts(config: ConfigDict, actor: str, before: tuple) -> ConfigDict:
       dict(name='before', run='search', inputs=dict(checkpoint=actor, steps='steps')),
       dict(name='after', run='search', config='before', inputs=dict(checkpoint='actor', steps='value')),
       dict(name='evaluate', run='evaluate', inputs=dict(base=actor, final='actor')))
-  config.steps.kind = 'value'
+  config.steps.kind, config.steps.estimate = 'value', 'soft'
   config.value = config.steps.copy_and_resolve_references()
   config.value.source = 'stage'
   config.search, config.before = _search(config, 'mcts'), _search(config, 'mcts')
@@ -90,11 +90,12 @@ def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
   shared = dict(template='r1', separators=(',', '.'), **values)
   # samples: answers a question, of which `keep` are labelled, right ones and wrong ones alike; rollouts: completions of
   # each step (Math-Shepherd's N; 0: labels by rule, or by how the answer ends), of at most `prefixes` steps an answer;
-  # balance: right steps and wrong ones weigh the same in the loss; least_auc: of held-out questions, else it is
-  # refused.
+  # estimate: 'hard', whether a completion ends right, or 'soft', the share that does; balance: right steps and wrong
+  # ones weigh the same in the loss; least_auc: on held-out questions, under which it is refused; combine: an answer's
+  # score from its steps', 'product' or 'min'.
   steps = ConfigDict(dict(
       shared, kind='process', source='policy', temperature=1.0, samples=8, keep=4, rollouts=8, rollout_temperature=1.0,
-      estimate='soft', prefixes=16, balance=True, least_auc=0.75, sample_batch=64, slots=0, batch=32,
+      estimate='hard', prefixes=16, balance=True, least_auc=0.75, combine='product', sample_batch=64, slots=0, batch=32,
       micro_tokens=32 * 104, length=104, steps=0, epochs=1.0, log_every=10,
       optimizer=dict(learning_rate=1e-3, warmup=10, decay='cosine', weight_decay=0.01)))
   search = ConfigDict(dict(
@@ -109,10 +110,11 @@ def _tiny(config: ConfigDict) -> None:
   for key in ('keep_freed_memory', 'logit_elements', 'base', 'rl', 'evaluate'):  # base: of the run it starts from
     config[key] = start[key]
   config.steps, config.any_search = _keys(max_prompt=36, max_tokens=64)
-  config.steps.temperature = 1.5  # of answers, not of roll-outs: at 1.0 hardly a step is wrong
-  config.steps.epochs = 6.0
+  # At 1.0 one step in sixty is wrong. At 1.5 most wrong answers are no slips but lines that break off, and a model that
+  # knows them (AUC 0.86) cannot rerank answers sampled at 1.0.
+  config.steps.update(temperature=1.2, samples=16, epochs=6.0)
   task = dict(r1.SUMS, prefill='', answer_type='')
-  config.steps.task, config.any_search.task = dict(task, size=512, seed=1), dict(task, size=256, seed=2)
+  config.steps.task, config.any_search.task = dict(task, size=1024, seed=1), dict(task, size=256, seed=2)
   config.rl.steps = 32
   config.actor = start.sft
   config.evaluate.task.size = 128

@@ -15,6 +15,7 @@ _CHOICES = {
     'kl': ('k1', 'k2', 'k3'), 'is_kind': ('truncate', 'mask'),
     'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
     'batch_of': ('documents', 'rows'), 'estimate': ('soft', 'hard'),
+    'combine': ('product', 'min'),
 }
 # Key -> (least, largest, whether the least itself will do). What is not here may be any number of its kind.
 _ONE, _ZERO, _SHARE = (1, math.inf, True), (0, math.inf, True), (0, 1, True)

@@ -13,6 +13,7 @@ from r1jax.rewards import Score
 from r1jax.stages import common
 from r1jax.stages import matched
 from r1jax.stages import process
+from r1jax.stages import reward_model
 from r1jax.stages import search
 from r1jax.stages import tree
 from r1jax.stages import shepherd
@@ -166,6 +167,16 @@ def test_both_kinds_weigh_the_same():
   assert (weights[0, 1], weights[1, 2]) == (pytest.approx(0.5 / share), pytest.approx(0.5 / (1 - share)))
   _, _, plain, same = process.encode(rows, 8, 0)
   assert plain.sum() == 4 and same[0, 4] == 0.75
+
+
+def test_an_answer_s_score_from_its_steps():
+  assert reward_model.combined([0.5, 0.8, 0.9], 'product') == pytest.approx(0.36)
+  assert reward_model.combined([0.5, 0.8, 0.9], 'min') == 0.5
+  judge = reward_model.RewardModel.__new__(reward_model.RewardModel)
+  judge._tokenizer, judge.facts = Letters(), {'separators': (',', '.'), 'combine': 'product'}
+  ids = Letters().encode('a,b.c')
+  assert judge.answer(2, ids, np.asarray([0, 0, 1, 0.5, 1, 0.5, 0.25])) == pytest.approx(0.0625)
+  assert judge.answer(2, ids, np.asarray([0, 0, 1, 0.5, 1, 0.5])) == 0.0  # not read to its end
 
 
 @pytest.mark.parametrize('auc, least, refused', [(0.62, 0.75, True), (0.75, 0.75, False), (None, 0.75, True),

@@ -1,7 +1,7 @@
 """Labels of steps by roll-outs: how often a policy that goes on from a step ends right.
 
-Math-Shepherd (Wang et al. 2024, arXiv:2312.08935, section 3.3): N completions of each prefix; soft estimation (eq. 4)
-is the share of them that end right, hard estimation (eq. 3) whether any does. The last step, the answer, is as right as
+Math-Shepherd (Wang et al. 2024, arXiv:2312.08935): N completions of each prefix; its soft estimation is the share of
+them that end right, its hard estimation whether any does. The last step, the answer, is as right as
 the answer. So labels need nobody who knows what a step is, and no rule for it.
 """
 
@@ -55,7 +55,7 @@ def evenly(ends: list[int], most: int) -> list[int]:
 def estimate(verdicts: list, kind: str) -> float | None:
   """A step's label from the verdicts on its roll-outs; None where no roll-out has a verdict.
 
-  kind: 'soft', the share of right ones (eq. 4), or 'hard', whether there is one (eq. 3).
+  kind: 'soft', the share of right ones, or 'hard', whether there is one.
   """
   told = [v.value == 1.0 for v in verdicts if reject.wrong(v) != 'no verdict']
   if not told:
