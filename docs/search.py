@@ -7,6 +7,7 @@ What a run has not measured stays empty. Then: python docs/tables.py --write
 
 import argparse
 import datetime
+import functools
 import json
 import pathlib
 import sys
@@ -70,10 +71,12 @@ def main(argv: list[str]) -> int:
            'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d'),
            'software': {'jax': jax.__version__}, 'label': 'measured', 'seeds': list(range(seeds)),
            'columns': {'config': column('config', 'text', merge=True), 'stage': column('stage', 'text', merge=True),
-                       'what': column('what', 'text'), 'value': column('value', '.3f')}, 'rows': rows}
-  lines = json.dumps({**table, 'rows': []}, indent=1)
-  body = ',\n'.join(f'  {json.dumps(row, ensure_ascii=False)}' for row in rows)
-  (ROOT / 'results/search_tiny.json').write_text(lines.replace('"rows": []', f'"rows": [\n{body}\n ]') + '\n')
+                       'what': column('what', 'text'), 'value': column('value', '.4g')}, 'rows': rows}
+  say = functools.partial(json.dumps, ensure_ascii=False)
+  inner = {'columns': '{\n%s\n }' % ',\n'.join(f'  {say(k)}: {say(v)}' for k, v in table['columns'].items()),
+           'rows': '[\n%s\n ]' % ',\n'.join(f'  {say(row)}' for row in rows)}
+  lines = ',\n'.join(f' {say(key)}: {inner.get(key) or say(value)}' for key, value in table.items())
+  (ROOT / 'results/search_tiny.json').write_text(f'{{\n{lines}\n}}\n')
   return 0
 
 
