@@ -251,6 +251,18 @@ def test_votes_of_plain_sampling():
   assert found == {'spent': 17, 'samples': 3, 'pass@1': pytest.approx(2 / 3), 'voted': True, 'any': True}
 
 
+def test_answers_that_are_reranked_vote_in_the_order_in_which_they_were_drawn():
+  """One vote each, a wrong one drawn first: a tie is not broken by the score."""
+  row = {'task': 't', 'id': '1', 'question': 'q', 'answer': '5', 'answer_type': 'int', 'format': 'r1'}
+  texts = [f'{search_test.M} a{search_test.M} \\boxed{{{x}}}' for x in '65']
+  judge = lambda rows, texts: np.asarray([0.1, 0.9])
+  answers, order = search._ranked(judge, row, {'samples': [{'text': text, 'tokens': 3} for text in texts]})
+  with search.pool.Pool(workers=1) as judges:
+    record = search._whole_record(ConfigDict(dict(kind='rerank')), row, answers, 6, order, None, judges)
+  assert order == [1, 0] and record['chosen'] and record['voted']
+  assert record['plain'] == {'spent': 6, 'samples': 2, 'pass@1': 0.5, 'voted': False, 'any': True}
+
+
 def test_a_tree_without_an_end_gets_one():
   def extend(asked, nodes):
     made = [[tree.Node([*node.ids, letter], node) for letter in 'ab'] for node in nodes]

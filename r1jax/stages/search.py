@@ -138,7 +138,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       asked = [prompts.ids(tokenizer, c.template, {**row, 'prefill': ''}) for row in some]
       found = search(asked, start)
       steps = [_outcomes(root, prompt, row, tokenizer, judges) for prompt, root, row in zip(asked, found.trees, some)]
-      drawn = plain(asked, found.spent, start) if plain else [None] * len(some)
+      drawn = plain(asked, found.spent, start) if plain else found.order or [None] * len(some)
       kept += [{'record': _whole_record(c, row, answers, spent, of_plain, tokenizer, judges), 'steps': of_row}
                for row, answers, spent, of_plain, of_row in zip(some, found.answers, found.spent, drawn,
                                                                 steps or [[]] * len(some))]
@@ -185,6 +185,7 @@ class Found(NamedTuple):
   answers: list[list[tuple[str, float, int]]]  # (text, score, tokens), best first
   spent: list[int]  # tokens that were sampled
   trees: list[tree.Node]  # of 'mcts' alone
+  order: list[list[int]] | None = None  # of 'rerank': as which sample each answer was drawn
 
 
 def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge, behind, *, first: int):
@@ -203,7 +204,8 @@ def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge
 
     def ranked(asked, start):
       ranks = [_ranked(judge, row, record) for row, record in zip(rows[start:], next(found))]
-      return Found(ranks, [sum(n for *_, n in answers) for answers in ranks], [])
+      return Found([answers for answers, _ in ranks], [sum(n for *_, n in answers) for answers, _ in ranks], [],
+                   [order for _, order in ranks])
 
     return ranked
   extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, _each(c))
@@ -240,13 +242,19 @@ def _summary(records: list[dict]) -> dict:
           **({f'plain_{key}': float(np.mean([of[key] for of in plain])) for key in plain[0]} if plain else {})}
 
 
-def _whole_record(c, row: dict, answers, spent: int, drawn: list[matched.Drawn] | None, tokenizer, judges) -> dict:
-  """_record, with what was spent and what plain sampling makes of it: of 'rerank' the same answers, each one vote."""
+def _whole_record(c, row: dict, answers, spent: int, drawn: list | None, tokenizer, judges) -> dict:
+  """_record, with what was spent and what plain sampling makes of it: of 'rerank' the same answers, in the order in
+  which they were drawn, each one vote.
+
+  Args:
+    drawn: plain answers (matched.Drawn), of 'rerank' their numbers; None: nothing is compared.
+  """
   record = {**_record(row, answers, judges), 'spent': spent}
-  if drawn is not None:
+  if c.kind == 'rerank':
+    by_number = dict(zip(drawn, record['samples']))
+    record['plain'] = _votes(row, [by_number[i] for i in sorted(by_number)], [True] * len(answers))
+  elif drawn is not None:
     record['plain'] = _plain(row, drawn, tokenizer, judges)
-  elif c.kind == 'rerank':
-    record['plain'] = _votes(row, record['samples'], [True] * len(answers))
   return record
 
 
@@ -263,11 +271,12 @@ def _votes(row: dict, samples: list[dict], whole: list[bool]) -> dict:
           'voted': scoring.voted_right(samples, row), 'any': any(right)}
 
 
-def _ranked(judge, row: dict, record: dict) -> list[tuple[str, float, int]]:
-  """(text, score, tokens) of whole answers, the one whose worst step is best first."""
+def _ranked(judge, row: dict, record: dict) -> tuple[list[tuple[str, float, int]], list[int]]:
+  """((text, score, tokens) of whole answers, the highest score first; as which sample each was drawn)."""
   texts = [sample['text'] for sample in record['samples']]
-  scored = zip(texts, judge([row] * len(texts), texts), [sample['tokens'] for sample in record['samples']])
-  return sorted(((text, float(score), n) for text, score, n in scored), key=lambda entry: -entry[1])
+  scores = judge([row] * len(texts), texts)
+  order = sorted(range(len(texts)), key=lambda i: -scores[i])
+  return [(texts[i], float(scores[i]), record['samples'][i]['tokens']) for i in order], order
 
 
 def _record(row: dict, found: list[tuple[str, float, int]], judges: pool.Pool) -> dict:
