@@ -41,7 +41,7 @@ def figures(workdir: pathlib.Path) -> dict[tuple[str, str], float]:
       found[f'`{name}`', title] = of.get(key)
   for path in sorted(workdir.glob('*_rl/metrics.jsonl')):
     rows = [row for row in metrics.read(path) if 'reward/process' in row]
-    for key, title in RL:
+    for key, title in RL if rows else ():
       for when, row in (('first', rows[0]), ('last', rows[-1])):
         found['`rl`', f'{title}, {when} step'] = row[key]
   for path in sorted(workdir.glob('*_evaluate/metrics.jsonl')):
