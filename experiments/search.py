@@ -5,10 +5,11 @@
   python -m r1jax.plan --config=experiments/search.py:prm-qwen2.5-7b --without-files
 
 prm: a model that scores each step reranks n answers and guides a beam; then RL against it, with accuracy beside it as
-the hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. Both start from
-the cold start of a finished r1.py:tiny; the tests run both on a nano model, at tiny's size not yet run.
-prm-qwen2.5-7b, mcts-qwen2.5-7b: from the base itself, with weights (--config.base.source=DIR) and the user's
-questions.jsonl. Planned by compiler (docs/plans.md), not yet run.
+the hacking monitor. mcts: a value model guides a tree of steps; actor and value are trained in turns. In both the model
+of steps learns from roll-outs of each step (Math-Shepherd), and is refused where its AUC on held-out questions is under
+steps.least_auc; searches stand beside plain sampling for as many tokens. Both start from the cold start of a finished
+r1.py:tiny. prm-qwen2.5-7b, mcts-qwen2.5-7b: from the base itself, with weights (--config.base.source=DIR) and the
+user's questions.jsonl. Planned by compiler (docs/plans.md), not yet run.
 """
 
 import os
@@ -69,7 +70,7 @@ def mcts(config: ConfigDict, actor: str, before: tuple) -> ConfigDict:
       dict(name='before', run='search', inputs=dict(checkpoint=actor, steps='steps')),
       dict(name='after', run='search', config='before', inputs=dict(checkpoint='actor', steps='value')),
       dict(name='evaluate', run='evaluate', inputs=dict(base=actor, final='actor')))
-  config.steps.kind = 'value'
+  config.steps.kind, config.steps.estimate = 'value', 'soft'
   config.value = config.steps.copy_and_resolve_references()
   config.value.source = 'stage'
   config.search, config.before = _search(config, 'mcts'), _search(config, 'mcts')
@@ -86,14 +87,20 @@ def _search(config: ConfigDict, kind: str) -> ConfigDict:
 
 def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
   """(keys of a model of steps, keys of a search)."""
-  shared = dict(template='r1', separators=(',', '.'), temperature=1.0, **values)
+  shared = dict(template='r1', separators=(',', '.'), **values)
+  # samples: answers a question, of which `keep` are labelled, right ones and wrong ones alike; rollouts: completions of
+  # each step (Math-Shepherd's N; 0: labels by rule, or by how the answer ends), of at most `prefixes` steps an answer;
+  # estimate: 'hard', whether a completion ends right, or 'soft', the share that does; balance: right steps and wrong
+  # ones weigh the same in the loss; least_auc: on held-out questions, under which it is refused; combine: an answer's
+  # score from its steps', 'product' or 'min'.
   steps = ConfigDict(dict(
-      shared, kind='process', source='policy', samples=4, sample_batch=64, slots=0, batch=32, micro_tokens=32 * 104,
-      length=104, steps=0, epochs=1.0, log_every=10,
-      optimizer=dict(learning_rate=3e-4, warmup=10, decay='cosine', weight_decay=0.01)))
+      shared, kind='process', source='policy', temperature=1.0, samples=8, keep=4, rollouts=8, rollout_temperature=1.0,
+      estimate='hard', prefixes=16, balance=True, least_auc=0.75, combine='product', sample_batch=64, slots=0, batch=32,
+      micro_tokens=32 * 104, length=104, steps=0, epochs=1.0, log_every=10,
+      optimizer=dict(learning_rate=1e-3, warmup=10, decay='cosine', weight_decay=0.01)))
   search = ConfigDict(dict(
-      shared, split='heldout', samples=16, batch=32, keep=4, step_tokens=16, simulations=24, cap=3, expand=3,
-      explore=0.5, slots=0))
+      shared, split='heldout', temperature=1.0, samples=16, batch=32, keep=4, step_tokens=16, simulations=32, cap=3,
+      expand=3, explore=0.2, compare=True, slots=0))  # compare: plain sampling for as many tokens beside it
   return steps, search
 
 
@@ -103,8 +110,11 @@ def _tiny(config: ConfigDict) -> None:
   for key in ('keep_freed_memory', 'logit_elements', 'base', 'rl', 'evaluate'):  # base: of the run it starts from
     config[key] = start[key]
   config.steps, config.any_search = _keys(max_prompt=36, max_tokens=64)
+  # At 1.0 one step in sixty is wrong. At 1.5 most wrong answers are no slips but lines that break off, and a model that
+  # knows them (AUC 0.86) cannot rerank answers sampled at 1.0.
+  config.steps.update(temperature=1.2, samples=16, epochs=6.0)
   task = dict(r1.SUMS, prefill='', answer_type='')
-  config.steps.task, config.any_search.task = dict(task, size=512, seed=1), dict(task, size=128, seed=2)
+  config.steps.task, config.any_search.task = dict(task, size=1024, seed=1), dict(task, size=256, seed=2)
   config.rl.steps = 32
   config.actor = start.sft
   config.evaluate.task.size = 128
@@ -123,6 +133,7 @@ def _published(config: ConfigDict) -> None:
   config.evaluate.templates = ConfigDict()
   config.steps, config.any_search = _keys(max_prompt=1024, max_tokens=7168)
   config.steps.update(batch=32, micro_tokens=8 * 8192, length=8192, sample_batch=8)
+  config.steps.optimizer.learning_rate = 6e-6  # as r1.py's reward models
   config.any_search.update(batch=8, step_tokens=256)
   config.steps.separators = config.any_search.separators = ('\n',)
   config.steps.template = config.any_search.template = 'r1_zero'

@@ -323,6 +323,8 @@ def _dealt(run_: str, c) -> dict[str, int]:
   if run_ == 'search' and c.get('kind') != 'rerank':
     each = {'samples / keep': c.samples // c.keep} if c.kind == 'beam' else {'expand': c.expand}
     return {f'batch x {key}': c.batch * n for key, n in each.items()}
+  if c.get('rollouts'):
+    found |= times('sample_batch', 'rollouts')
   return found | times('sample_batch' if trains else 'batch', 'samples')
 
 

@@ -16,14 +16,15 @@ _CHOICES = {
     'kl': ('k1', 'k2', 'k3'), 'is_kind': ('truncate', 'mask'),
     'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
     'batch_of': ('documents', 'rows'), 'mode': ('', 'drop_solved', 'prioritized', 'easy_first'),
+    'estimate': ('soft', 'hard'), 'combine': ('product', 'min'),
 }
 # Key -> (least, largest, whether the least itself will do). What is not here may be any number of its kind.
 _ONE, _ZERO, _SHARE = (1, math.inf, True), (0, math.inf, True), (0, 1, True)
 _RANGES = {
     **dict.fromkeys(('groups', 'samples', 'minibatches', 'batch', 'sample_batch', 'micro_tokens', 'max_prompt',
                      'max_tokens', 'length', 'eval_questions', 'eval_samples', 'documents', 'vocab_size', 'every',
-                     'keep', 'log_every', 'step_tokens', 'cap', 'expand', 'simulations', 'logit_elements', 'askings'),
-                    _ONE),
+                     'keep', 'log_every', 'step_tokens', 'cap', 'expand', 'simulations', 'logit_elements', 'askings',
+                     'prefixes'), _ONE),
     **dict.fromkeys(('steps', 'epochs', 'size', 'slots', 'carry', 'ref_every', 'eval_every', 'sample_groups', 'warmup',
                      'kl_coef', 'entropy_coef', 'clip_low', 'clip_high', 'is_cap', 'mismatch_limit', 'overlong_buffer',
                      'temperature', 'dynamic_tries',
@@ -31,6 +32,7 @@ _RANGES = {
                      'rope_theta', 'spare_tokens', 'questions', 'shots', 'paragraph', 'pairs', 'reasoning', 'count',
                      'from_step', 'explore', 'factor', 'original_length', 'max_calls', 'max_tokens_total'),
                     _ZERO),
+    'rollouts': _ZERO, 'rollout_temperature': _ZERO, 'least_auc': _SHARE,  # of a model of steps
     **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2', 'language', 'false', 'harm', 'low',
                      'high', 'lag'), _SHARE),
     'timeout': (0, math.inf, False), 'parallel': _ONE, 'tries': _ONE,  # of a judge

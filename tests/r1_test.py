@@ -27,6 +27,7 @@ from r1jax.data import scenarios
 from r1jax.stages import search
 from r1jax.stages import common
 from r1jax.data import tasks
+from r1jax.exceptions import RunStopped
 from r1jax.types import Completion, UserError
 
 import runs
@@ -269,6 +270,9 @@ def test_what_starts_from_a_finished_run(run, no_report, tmp_path, monkeypatch, 
   for part in ('steps', 'rerank', 'beam', 'search', 'before'):
     if part in config:
       config[part].task.size, config[part].batch = 16, 8
+  for part in ('steps', 'value'):
+    if part in config:
+      config[part].least_auc = 0.0  # it learns nothing here
   for part in ('rerank', 'beam', 'search', 'before'):
     if part in config:
       config[part].update(samples=2, keep=2, simulations=4, expand=2, step_tokens=8, max_tokens=24)
@@ -282,8 +286,20 @@ def test_what_starts_from_a_finished_run(run, no_report, tmp_path, monkeypatch, 
   for sft in ('student', 'distilled'):
     if sft in config:
       config[sft].epochs = 0.2
+  if arg == 'prm':  # a model that cannot tell steps apart is refused before anything uses it; a lower limit goes on
+    config.steps.least_auc = 1.0
+    with pytest.raises(RunStopped, match='steps.least_auc=1.0 refuses it'):
+      pipeline.run(config, str(tmp_path / 'run'))
+    assert sorted(path.name for path in (tmp_path / 'run').glob('[0-9]_*')) == ['1_steps']
+    assert not (tmp_path / 'run/1_steps/reward_model.json').exists()
+    config.steps.least_auc, labelled = 0.0, (tmp_path / 'run/1_steps/steps.jsonl').stat().st_mtime_ns
   pipeline.run(config, str(tmp_path / 'run'))
   assert list(entries(tmp_path / 'run')) == stages
+  if arg == 'prm':
+    assert (tmp_path / 'run/1_steps/steps.jsonl').stat().st_mtime_ns == labelled
+    for stage in ('2_rerank', '3_beam'):
+      scores = json.loads(next((tmp_path / 'run' / stage).glob('eval/*/scores.json')).read_text())
+      assert scores['spent'] == scores['plain_spent'] > 0
   rows = [json.loads(line) for path in (tmp_path / 'run').glob('*_rl/metrics.jsonl')
           for line in path.read_text().splitlines()]
   if arg == 'no-language':

@@ -9,6 +9,7 @@ from r1jax.exceptions import UserError
 from r1jax.stages import process
 from r1jax.stages import reward_model
 from r1jax.stages import search
+from r1jax.stages import tree
 from r1jax.rewards import pool
 
 M = formats.get('r1').mark
@@ -55,17 +56,17 @@ def test_labels_of_an_answer(kind, right, labels):
 
 
 def test_uct_by_hand():
-  root = search.Node([])
-  a, b = search.Node([1], root), search.Node([2], root)
+  root = tree.Node([])
+  a, b = tree.Node([1], root), tree.Node([2], root)
   root.children = [a, b]
-  search.back_up(a, 0.9), search.back_up(a, 0.7), search.back_up(b, 0.2)
+  tree.back_up(a, 0.9), tree.back_up(a, 0.7), tree.back_up(b, 0.2)
   assert (root.visits, root.total) == (3, pytest.approx(1.8))
   assert (a.mean(), b.mean()) == (pytest.approx(0.8), pytest.approx(0.2))
-  assert search.select(root, cap=2, explore=0.0) is a
-  assert search.select(root, cap=2, explore=50.0) is b  # tried less often
-  assert search.select(root, cap=3, explore=0.0) is root  # not full yet
+  assert tree.select(root, cap=2, explore=0.0) is a
+  assert tree.select(root, cap=2, explore=50.0) is b  # tried less often
+  assert tree.select(root, cap=3, explore=0.0) is root  # not full yet
   a.done = True
-  assert search.select(root, cap=2, explore=0.0) is a
+  assert tree.select(root, cap=2, explore=0.0) is a
 
 
 def grow(good='g', bad='b', depth=3, width=3):
@@ -76,7 +77,7 @@ def grow(good='g', bad='b', depth=3, width=3):
     calls.append(len(nodes))
     found = []
     for node in nodes:
-      children = [search.Node(node.ids + [letter], node) for letter in (good, bad, 'x')[:width]]
+      children = [tree.Node(node.ids + [letter], node) for letter in (good, bad, 'x')[:width]]
       for child in children:
         child.done, child.value = len(child.ids) == depth, sum(i == good for i in child.ids) / len(child.ids)
       found.append(children)
@@ -87,24 +88,24 @@ def grow(good='g', bad='b', depth=3, width=3):
 
 def test_the_tree_finds_what_the_value_model_points_at():
   extend, calls = grow()
-  roots = search.mcts(extend, [[0], [0]], simulations=12, cap=3, explore=0.3)
+  roots = tree.mcts(extend, [[0], [0]], simulations=12, cap=3, explore=0.3)
   for root in roots:
-    ended = [n for n in search.nodes_of(root) if n.done]
+    ended = [n for n in tree.nodes_of(root) if n.done]
     assert max(ended, key=lambda n: (n.mean(), n.visits)).ids == ['g', 'g', 'g']
-    assert all(len(n.children) <= 3 for n in search.nodes_of(root))
+    assert all(len(n.children) <= 3 for n in tree.nodes_of(root))
   assert max(calls) == 2  # both questions in one call of the sampler
 
 
 def test_no_node_has_more_than_cap_children():
   extend, _ = grow()
-  root, = search.mcts(extend, [[0]], simulations=20, cap=2, explore=1.0)
-  assert max(len(n.children) for n in search.nodes_of(root)) == 2
+  root, = tree.mcts(extend, [[0]], simulations=20, cap=2, explore=1.0)
+  assert max(len(n.children) for n in tree.nodes_of(root)) == 2
 
 
 def test_the_tree_goes_on_behind_a_step_that_has_no_other():
   extend, _ = grow(width=1)
-  root, = search.mcts(extend, [[0]], simulations=12, cap=3, explore=0.5)
-  assert [n.ids for n in search.nodes_of(root) if n.done] == [['g', 'g', 'g']]
+  root, = tree.mcts(extend, [[0]], simulations=12, cap=3, explore=0.5)
+  assert [n.ids for n in tree.nodes_of(root) if n.done] == [['g', 'g', 'g']]
 
 
 def test_answers_to_one_question_are_all_learned_from_or_all_held_out():
@@ -116,21 +117,21 @@ def test_answers_to_one_question_are_all_learned_from_or_all_held_out():
 
 def test_a_beam_keeps_the_prefixes_whose_worst_step_is_best():
   extend, _ = grow()
-  found, = search.beam(extend, [[0]], keep=2)
+  found, = tree.beam(extend, [[0]], keep=2)
   assert found[0].ids == ['g', 'g', 'g'] and len(found) == 2
 
 
 def test_the_search_labels_prefixes_by_how_they_ended():
   row = {'task': 't', 'id': '1', 'question': 'q', 'answer': '5', 'answer_type': 'int', 'format': 'r1'}
-  letters, root = Letters(), search.Node([])
-  step = search.Node(letters.encode(f'{M} a,'), root)
-  good, bad = (search.Node(step.ids + letters.encode(f' b{M} \\boxed{{{x}}}$'), step, done=True) for x in '56')
+  letters, root = Letters(), tree.Node([])
+  step = tree.Node(letters.encode(f'{M} a,'), root)
+  good, bad = (tree.Node(step.ids + letters.encode(f' b{M} \\boxed{{{x}}}$'), step, done=True) for x in '56')
   root.children, step.children = [step], [good, bad]
   with pool.Pool(workers=1) as judges:
     rows = search._outcomes(root, [7], row, letters, judges)
     found = [(letters.decode(bad.ids), 0.9, 9), (letters.decode(good.ids), 0.8, 9), (letters.decode(good.ids), 0.3, 9)]
     record = search._record(row, found, judges)
-  assert [r['labels'] for r in rows] == [[True, True], [False, False]]
+  assert [r['labels'] for r in rows] == [[0.5, 1.0], [0.5, 0.0]]
   assert rows[0]['ends'] == [len(step.ids), len(good.ids)] and rows[0]['ids'][0] == 7
   assert not record['chosen'] and record['voted']  # the best alone is wrong; 0.8 + 0.3 outvote 0.9
   assert [s['correct'] for s in record['samples']] == [False, True, True]

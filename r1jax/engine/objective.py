@@ -152,8 +152,8 @@ class Steps(NamedTuple):
   """What a model of steps learns from (stages/process.py)."""
   tokens_BxT: Any  # int32, prompt and answer, right-padded
   lengths_B: Any  # int32
-  mask_BxT: Any  # float32, 1 at the last token of each step
-  labels_BxT: Any  # float32, 1: right
+  mask_BxT: Any  # float32, at the last token of each step what it weighs, else 0
+  labels_BxT: Any  # float32 in 0..1, 1: right
 
 
 def step_rewards(model, params, tokens_BxT, lengths_B, apply=None):
@@ -173,7 +173,7 @@ def process_loss(model):
     logits = step_rewards(model, params, rows.tokens_BxT, rows.lengths_B, apply)
     count = jnp.sum(rows.mask_BxT)
     numerator = losses.masked_sum(losses.log_loss(logits, rows.labels_BxT), rows.mask_BxT)
-    right = losses.masked_sum(((logits > 0) == (rows.labels_BxT > 0)).astype(jnp.float32), rows.mask_BxT)
+    right = losses.masked_sum(((logits > 0) == (rows.labels_BxT > 0.5)).astype(jnp.float32), rows.mask_BxT)
     return numerator, count, {'loss': (numerator, count), 'accuracy/train': (right, count)} | _expert_load(seen)
 
   return loss_fn

@@ -30,7 +30,7 @@ class Sampler:
 
   def __init__(self, model, mesh, *, slots: int, samples: int, max_prompt: int, max_tokens: int,
                eos_ids: tuple[int, ...], pad_id: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
-               steps: int = 16, resume: bool = False):
+               steps: int = 16, resume: bool = False, longest: int = 0):
     """
     Args:
       slots: S, rows decoded at a time.
@@ -39,6 +39,7 @@ class Sampler:
       eos_ids: any of these ends a completion.
       steps: of one chunk, at most.
       resume: completions that were begun elsewhere may be asked for (rl.carry).
+      longest: of a prompt with its completion, where the requests' own limits keep that under P and the limit together.
 
     Raises:
       ValueError: no eos_ids.
@@ -56,7 +57,7 @@ class Sampler:
         steps=steps, eos_ids=self.eos_ids, pad_id=pad_id, temperature=temperature, top_k=top_k, top_p=top_p)
     # On TPU a kernel reads what is filled, in blocks; elsewhere a step reads all that is allocated.
     multiple, ratio = {'cpu': (16, 1.5), 'gpu': (128, 1.5)}.get(mesh_lib.platform(mesh), (128, 2.0))
-    most = max_prompt + max_tokens + steps
+    most = (longest or max_prompt + max_tokens) + steps
     first = max_prompt + steps
     self.buckets = buckets(first, most, multiple=multiple, ratio=max(ratio, (most / first)**(1 / 7)))
     self.widths = tuple(sorted({max_prompt, *self.buckets})) if resume else (max_prompt,)  # of what is prefilled

@@ -20,6 +20,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import params as params_lib
 from r1jax.engine import rollout
+from r1jax.stages import shepherd
 
 EOS, PAD = (1,), 0  # ids do not change a program's size
 JUDGES = ('helpful', 'harmless', 'process', 'steps')  # inputs that are models of their own, beside the policy
@@ -72,7 +73,10 @@ def sampler_of(c, run: str, model, mesh) -> rollout.Sampler:
   if run == 'search' and c.kind != 'rerank':  # stages/search.py: prefixes of any length are extended by one step
     samples = c.samples // c.keep if c.kind == 'beam' else c.expand
     return rollout.Sampler(model, mesh, slots=c.slots or c.batch * samples, samples=samples,
-                           max_prompt=c.max_prompt + c.max_tokens, max_tokens=c.step_tokens, **shared)
+                           max_prompt=c.max_prompt + c.max_tokens, max_tokens=c.step_tokens,
+                           longest=c.max_prompt + c.max_tokens, **shared)
+  if run == 'process' and c.rollouts:  # the larger of its two samplers: prefixes are longer than prompts
+    return shepherd.sampler(c, model, mesh, eos_ids=EOS, pad_id=PAD)
   batch = c.sample_batch if run in ('preference', 'process') else c.batch  # stages/sampling.py
   return rollout.Sampler(model, mesh, slots=c.slots or batch * c.samples, samples=c.samples, max_prompt=c.max_prompt,
                          max_tokens=c.max_tokens, **shared)

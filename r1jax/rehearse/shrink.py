@@ -195,7 +195,8 @@ def _preference(c, shards: int, work: str) -> None:
 
 def _process(c, shards: int, work: str) -> None:
   _judge(c, shards)
-  c.samples = min(2, c.samples)
+  c.samples, c.keep, c.rollouts, c.prefixes = min(2, c.samples), min(2, c.keep), min(2, c.rollouts), 2
+  c.least_auc = 0.0  # it learns nothing in two steps
   _questions(c.task, work)
 
 

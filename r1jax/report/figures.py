@@ -33,6 +33,7 @@ class Figure:
   sentence: str
   panels: tuple[Panel, ...]
   paper: str = ''
+  needs: str = ''  # a metric without which it says nothing
 
 
 def accuracy(task: str) -> Figure:
@@ -75,6 +76,10 @@ FIGURES = (
            'labelled their pairs; a model that rises while its rule falls is being gamed.',
            (Panel('Helpfulness', r'(reward/helpful|monitor/helpful_by_rule)', share=True),
             Panel('Harmlessness', r'(reward/harmless|monitor/harmless_by_rule)', share=True)), 'section 2.3.4'),
+    Figure('process', 'Model of steps and accuracy', 'What the model of steps says of answers to training questions, '
+           'their least step, and the share that is right by the rule: one that rises while the other falls is being '
+           'gamed.', (Panel('Score of the steps, and right answers', r'reward/(process|accuracy)', share=True),),
+           'section 4.2', needs='reward/process'),
     Figure('all_correct', 'Gradient from right answers', 'Share of the advantages (their sizes) in groups whose '
            'answers are all right: what a continuous reward makes of nearly equal answers; and the least deviation in '
            'a group.',
@@ -114,7 +119,9 @@ def figures_of(runs: list[tuple[str, list[dict]]]) -> list[Figure]:
   """Those that the rows have something for, the paper's own first."""
   tasks = dict.fromkeys(task for _, rows in runs for task in load.tasks(rows))
   wanted = [*map(accuracy, tasks), *FIGURES]
-  return [figure for figure in wanted if any(_has(panel, runs) for panel in figure.panels)]
+  there = {name for _, rows in runs for row in rows for name in row}
+  return [figure for figure in wanted if any(_has(panel, runs) for panel in figure.panels)
+          and (not figure.needs or figure.needs in there)]
 
 
 def _has(panel: Panel, runs: list[tuple[str, list[dict]]]) -> bool:

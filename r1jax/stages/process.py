@@ -1,12 +1,18 @@
 """Stage: answers cut into steps -> a model that scores each step (section 4.2: process reward models, value models).
 
-  kind 'process'   a step is right or wrong by itself: what a process reward model says
-  kind 'value'     whether the answer that a step belongs to ends right: what guides a tree search
+  kind 'process'   what a process reward model says of a step
+  kind 'value'     how likely a prefix is to end right: what guides a tree search
 
-Labels come from a policy's own samples (arithmetic steps are checked by rule, ends by the accuracy reward), or from the
-steps.jsonl that a search left behind, so that actor and value can be trained in turns.
+Labels come from a policy's own samples. With `rollouts` the policy goes on from each step, and a label is how often it
+ends right (shepherd.py): one model then serves both kinds. Without, of kind 'process' arithmetic steps are checked by a
+rule, of kind 'value' all steps of an answer are as right as its end. Or they come from the steps.jsonl that a search
+left behind, so that actor and value can be trained in turns. Answers are kept, and steps weighed, so that right and
+wrong ones count alike; a model whose AUC on held-out questions is under `least_auc` is refused.
 """
 
+import itertools
+import logging
+import math
 import os
 import re
 
@@ -15,27 +21,32 @@ import numpy as np
 
 from r1jax.engine import checkpoint
 from r1jax.engine import params as params_lib
-from r1jax.exceptions import UserError
+from r1jax.exceptions import RunStopped, UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
+from r1jax import terminal
 from r1jax.engine import objective
 from r1jax.data import prompts
 from r1jax.data import tasks
 from r1jax.stages import checking
 from r1jax.stages import reject
 from r1jax.stages import reward_model
+from r1jax.stages import shepherd
+from r1jax.stages import step_quality
 from r1jax.stages import sft
 from r1jax.stages import common
 from r1jax.stages import judging
 from r1jax.rewards import pool
+
+log = logging.getLogger('r1jax')
 
 KINDS = ('process', 'value')
 HELDOUT = 10  # every tenth question's answers are not learned from
 _EQUATION = re.compile(r'(-?\d+) ([+-]) (\d+) = (-?\d+)')
 
 
-FREE = ('micro_tokens', 'log_every', 'slots', 'sample_batch')  # keys that change nothing it makes
+FREE = ('micro_tokens', 'log_every', 'slots', 'sample_batch', 'least_auc')  # keys that change nothing it makes
 
 
 def check(config, name: str) -> None:
@@ -70,7 +81,11 @@ def right_step(text: str) -> bool | None:
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
-  """Trains config[name] from inputs['checkpoint'], on its own samples or on inputs['data']/steps.jsonl."""
+  """Trains config[name] from inputs['checkpoint'], on its own samples or on inputs['data']/steps.jsonl.
+
+  Raises:
+    RunStopped: its AUC on held-out questions is under config[name].least_auc. No stage behind it has begun then.
+  """
   c = ConfigDict(config[name].to_dict())
   mesh = mesh_lib.create(config.mesh)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
@@ -81,79 +96,171 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     rows = metrics.read(path)
   else:
     rows = common.made_once(os.path.join(workdir, 'steps.jsonl'),
-                           lambda: _from_policy(config, c, name, workdir, model, tokenizer, step_dir, mesh))
+                            lambda: _from_policy(config, c, name, workdir, model, tokenizer, step_dir, mesh))
   learned, heldout = reward_model.by_question(rows, HELDOUT)
   if not learned or not any(row['labels'] for row in heldout):
     raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
   head, params = reward_model.with_head(model, step_dir, mesh)
   common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'],
                     prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]))
-  encoded = encode(learned, c.length, tokenizer.pad_id)
+  share = right_share(learned)
+  log.info('%s: %d answers, %d of them to learn from, of whose %d steps %.1f %% are right%s', name, len(rows),
+           len(learned), sum(len(row['labels']) for row in learned), 100 * share,
+           '; both kinds weigh the same' if c.balance else '')
+  encoded = encode(learned, c.length, tokenizer.pad_id, share if c.balance else None)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   training = objective.process(config, c, head, mesh)
   take = lambda chosen: objective.cut(training, objective.Steps(*(a[chosen] for a in encoded)), encoded[1][chosen])
   params = sft.train(config, c, name, workdir, training, params, take, len(learned), mesh)
+  # A model that has learned from as many wrong steps as right ones finds a right one too seldom where most are.
+  shift = math.log(share / (1 - share)) if c.balance and 0 < share < 1 else 0.0
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     score = reward_model.StepScores(head, tokenizer.pad_id, mesh, params_lib.to_sampling(head, mesh)(params),
-                                length=c.length, batch=c.batch)
+                                    length=c.length, batch=c.batch, shift=shift)
     found = score([row['ids'] for row in heldout])
-  pairs = [(p[e], label) for p, row in zip(found, heldout) for e, label in zip(row['ends'], row['labels'])]
-  right = [(p > 0.5) == label for p, label in pairs]
-  wrong = [p <= 0.5 for p, label in pairs if not label]
-  facts = {'answers': len(rows), 'learned_from': len(learned), 'heldout': len(heldout),
-           'accuracy': float(np.mean(right)), 'right_share': float(np.mean([label for _, label in pairs])),
-           'accuracy_of_wrong': float(np.mean(wrong)) if wrong else 1.0}
+  facts = {'answers': len(rows), 'learned_from': len(learned), 'heldout': len(heldout), **_quality(found, heldout)}
+  _refuse(facts, c.least_auc, name)
   checkpoint.write_json(os.path.join(workdir, 'reward_model.json'), {
-      'kind': 'steps', 'separators': list(c.separators), 'template': c.template, 'length': c.length, **facts})
+      'kind': 'steps', 'separators': list(c.separators), 'template': c.template, 'length': c.length, 'shift': shift,
+      'combine': c.combine,
+      **facts})
   return {**facts, 'preferences': len(rows), 'steps': c.steps}
 
 
+def _quality(found: list[np.ndarray], heldout: list[dict]) -> dict:
+  """step_quality.of_steps of the held-out steps that the model has read."""
+  scores, labels, rules = [], [], []
+  for said, row in zip(found, heldout):
+    for end, label, rule in zip(row['ends'], row['labels'], row.get('rule') or [None] * len(row['ends'])):
+      if end < len(said):
+        scores.append(said[end])
+        labels.append(label)
+        rules.append(rule)
+  return step_quality.of_steps(scores, labels, rules)
+
+
+def _refuse(facts: dict, least: float, name: str) -> None:
+  """Raises RunStopped for a model that cannot tell right steps from wrong ones; says how well it can."""
+  said = (f'{facts["heldout_steps"]} steps of {facts["heldout"]} answers held out, {facts["right_share"]:.1%} of them '
+          'right')
+  if facts['auc'] is None:
+    text = f'{name}: {said}: with one kind alone nothing tells whether the model learned anything'
+  else:
+    text = f'{name}: AUC {facts["auc"]:.3f} on {said}, calibration error {facts["ece"]:.3f}'
+  if (facts['auc'] or 0.0) < least:
+    raise RunStopped(f'{text}; {name}.least_auc={least} refuses it: label more answers ({name}.task.size), at a higher '
+                     f'{name}.temperature, or lower the limit')
+  log.info('%s', text)
+
+
+def right_share(rows: list[dict]) -> float:
+  """The share of right steps, labels added up."""
+  return float(np.mean([label for row in rows for label in row['labels']] or [0.0]))
+
+
 def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
-  """{id, ids, ends, labels} of each of the policy's samples: its question, token ids of prompt and answer, where steps
-  end, what they are."""
-  asked = _rows(c, name)
+  """{id, ids, ends, labels, rule} of answers of the policy's: ids of prompt and answer, where steps end, what they are.
+
+  First all answers, then the roll-outs: each batch of questions is on disk as soon as it is judged, or labelled.
+  """
+  asked = prompts.ready(_rows(c, name), tokenizer, template=c.template, max_prompt=c.max_prompt)
   batches = common.Batches(common.host_directory(workdir), every_host=True)
-  asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt)
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
+    params = common.load_sampling_params(model, step_dir, mesh)
+    _answers(config, c, name, batches, model, tokenizer, mesh, params, judges, asked)
+    _labels(config, c, name, batches, model, tokenizer, mesh, params, judges, asked)
+  return list(batches.kept('labels'))
+
+
+def _answers(config, c, name: str, batches, model, tokenizer, mesh, params, judges, asked: list[dict]) -> None:
+  """Samples, of which `keep` a question are kept, right ones and wrong ones alike (shepherd.balanced)."""
+  if batches.done('answers') == len(asked):
+    return
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, slots=c.slots, name=name,
       grace=config.checkpoints.grace)
-  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
-    params = common.load_sampling_params(model, step_dir, mesh)
-    for sampled in generator(params, asked, first=batches.done('')):
-      kept = []
-      for row, texts, completions in zip(sampled.rows, sampled.texts, sampled.completions):
-        prompt = prompts.ids(tokenizer, c.template, row)
-        verdicts = judges.score([(row.get('reward', 'math'), text, row) for text in texts])
-        for said, verdict in zip(completions, verdicts):
-          if reject.wrong(verdict) != 'no verdict':
-            kept.append({'id': row['id'], **labelled(prompt, said.tokens.tolist(), verdict.value == 1.0, c, tokenizer)})
-      batches.add('', len(sampled.rows), kept)
-      common.stop_if_asked(name)
-  return list(batches.kept())
+  progress = _progress(batches, len(asked), f'{name}, answers')
+  for sampled in generator(params, asked, first=batches.done('answers')):
+    kept = []
+    for row, texts, completions in zip(sampled.rows, sampled.texts, sampled.completions):
+      verdicts = judges.score([(row.get('reward', 'math'), text, row) for text in texts])
+      told = [(said.tokens.tolist(), verdict.value == 1.0) for said, verdict in zip(completions, verdicts)
+              if reject.wrong(verdict) != 'no verdict' and len(said.tokens)]
+      chosen = [told[i] for i in shepherd.balanced([right for _, right in told], c.keep)]
+      kept.append({'answers': [ids for ids, _ in chosen], 'right': [right for _, right in chosen]})
+    batches.add('answers', len(sampled.rows), kept)
+    progress.update(batches.done('answers'))
+    common.stop_if_asked(name)
 
 
-def labelled(prompt: list[int], ids: list[int], right: bool, c, tokenizer) -> dict:
-  """A row of steps.jsonl. The last step, the answer, is as right as the whole; of kind 'value' every step is."""
-  found, labels, start = reward_model.ends(ids, tokenizer, c.separators), [], 0
-  kept = []
-  for end in found:
-    label = right if c.kind == 'value' or end == len(ids) - 1 else right_step(tokenizer.decode(ids[start:end + 1]))
-    start = end + 1
+def _labels(config, c, name: str, batches, model, tokenizer, mesh, params, judges, asked: list[dict]) -> None:
+  """Of each question's kept answers the rows of steps.jsonl."""
+  first = batches.done('labels')
+  if first == len(asked):
+    return
+  labeller = shepherd.Labeller(config, c, name, model, tokenizer, mesh, params, judges) if c.rollouts else None
+  progress = _progress(batches, len(asked), f'{name}, labels')
+  of_question = itertools.islice(batches.kept('answers'), first, None)
+  for start in range(first, len(asked), c.sample_batch):
+    some = asked[start:start + c.sample_batch]
+    given = list(itertools.islice(of_question, len(some)))
+    questions = [shepherd.Asked(start + i, row, prompts.ids(tokenizer, c.template, row), kept['answers'], [
+        reward_model.ends(ids, tokenizer, c.separators) for ids in kept['answers']])
+                 for i, (row, kept) in enumerate(zip(some, given))]
+    labels = labeller(questions) if labeller else [[None] * len(kept['answers']) for kept in given]
+    rows = [{'id': of.row['id'], **labelled(of.prompt, ids, right, c, tokenizer, known)}
+            for of, kept, of_question_ in zip(questions, given, labels)
+            for ids, right, known in zip(kept['answers'], kept['right'], of_question_)]
+    batches.add('labels', len(some), rows)
+    progress.update(batches.done('labels'), right=right_share(rows))
+    common.stop_if_asked(name)
+
+
+def _progress(batches, total: int, said: str) -> terminal.Progress:
+  return terminal.Progress(total, said, os.path.join(os.path.dirname(batches.kept_path), 'log.txt'))
+
+
+def labelled(prompt: list[int], ids: list[int], right: bool, c, tokenizer,
+             known: dict[int, float] | None = None) -> dict:
+  """A row of steps.jsonl. The last step, the answer, is as right as the whole.
+
+  Args:
+    known: labels of the other steps by the places of their ends, by roll-outs; without them of kind 'value' all are as
+      the answer, of kind 'process' as their arithmetic. A step of which nothing is known is left out.
+  """
+  ends, start = reward_model.ends(ids, tokenizer, c.separators), 0
+  kept, labels, rules = [], [], []
+  for end in ends:
+    rule, start = right_step(tokenizer.decode(ids[start:end + 1])), end + 1
+    if end == len(ids) - 1:
+      label = right
+    elif known is not None:
+      label = known.get(end)
+    else:
+      label = right if c.kind == 'value' else rule
     if label is not None:
       kept.append(len(prompt) + end)
-      labels.append(bool(label))
-  return {'ids': prompt + ids, 'ends': kept, 'labels': labels}
+      labels.append(float(label))
+      rules.append(rule)
+  return {'ids': prompt + ids, 'ends': kept, 'labels': labels, 'rule': rules}
 
 
-def encode(rows: list[dict], length: int, pad_id: int):
-  """tokens [n, T], lengths [n], mask [n, T] (1 where a step ends), labels [n, T]; what lies past `length` is cut."""
+def encode(rows: list[dict], length: int, pad_id: int, share: float | None = None):
+  """tokens [n, T], lengths [n], weights [n, T] (0 where no step ends), labels [n, T]; what lies past `length` is cut.
+
+  Args:
+    share: of right steps: then both kinds weigh the same, in all as much as there are steps. A label y between both
+      weighs as y right steps and 1 - y wrong ones.
+  """
   tokens, lengths = np.full((len(rows), length), pad_id, np.int32), np.zeros(len(rows), np.int32)
-  mask, labels = np.zeros((2, len(rows), length), np.float32)
+  weights, labels = np.zeros((2, len(rows), length), np.float32)
+  of_right, of_wrong = (0.5 / share, 0.5 / (1 - share)) if share is not None and 0 < share < 1 else (1.0, 1.0)
   for i, row in enumerate(rows):
     ids = row['ids'][:length]
     tokens[i, :len(ids)], lengths[i] = ids, len(ids)
     for end, label in zip(row['ends'], row['labels']):
       if end < length:
-        mask[i, end], labels[i, end] = 1.0, float(label)
-  return tokens, lengths, mask, labels
+        weights[i, end] = label * of_right + (1 - label) * of_wrong
+        labels[i, end] = label * of_right / weights[i, end]
+  return tokens, lengths, weights, labels

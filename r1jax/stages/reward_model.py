@@ -4,6 +4,7 @@ preference.py trains them; rl.py's last stage and evaluate.py ask them.
 """
 
 import json
+import math
 import os
 
 import jax
@@ -97,10 +98,12 @@ def ends(ids: list[int], tokenizer, separators) -> list[int]:
 class StepScores:
   """Token ids -> the probability of 'right' after each token, some rows at a time; the compiled program is kept."""
 
-  def __init__(self, model, pad_id: int, mesh, params, *, length: int, batch: int):
+  def __init__(self, model, pad_id: int, mesh, params, *, length: int, batch: int, shift: float = 0.0):
+    """shift: added to its log-odds, where it has learned from another share of right steps than there are."""
     self._pad_id, self._mesh, self._params, self._length = pad_id, mesh, params, length
     self._batch = _shards_up(batch, mesh)
-    of = lambda params, tokens, lengths: jax.nn.sigmoid(objective.step_rewards(model, params, tokens, lengths))
+    of = lambda params, tokens, lengths: jax.nn.sigmoid(
+        objective.step_rewards(model, params, tokens, lengths) + shift)
     with terminal.doing('compiling a reward model'):
       self._program = _program(model, mesh, of, self._batch, length).compile()
 
@@ -125,27 +128,35 @@ class RewardModel:
       params = common.load_sampling_params(model, step_dir, mesh)
       if self.facts['kind'] == 'steps':
         self._tokenizer = tokenizer
-        self.steps = StepScores(model, tokenizer.pad_id, mesh, params, length=self.facts['length'], batch=batch)
+        self.steps = StepScores(model, tokenizer.pad_id, mesh, params, length=self.facts['length'], batch=batch,
+                                shift=self.facts.get('shift', 0.0))
       else:
         self._scores = Scores(model, tokenizer, mesh, params, length=self.facts['length'], batch=batch)
 
   def __call__(self, rows: list[dict], texts: list[str]) -> np.ndarray:
     """float32 [len(rows)]; each row is a question with its format, each text a completion.
 
-    A model of steps says its least probability over the steps of the answer (Lightman et al. 2023 take the product).
+    A model of steps says `combined` of its probabilities over the steps of the answer.
     """
     if self.facts['kind'] == 'steps':
       asked = [prompts.ids(self._tokenizer, self.facts['template'], row) for row in rows]
       encoded = [(prompt, self._tokenizer.encode(text) + [self._tokenizer.eos_ids[0]])
                  for prompt, text in zip(asked, texts)]
-      return np.array([self.worst(len(p), ids, found) for (p, ids), found in zip(
+      return np.array([self.answer(len(p), ids, found) for (p, ids), found in zip(
           encoded, self.steps([p + ids for p, ids in encoded]))], np.float32)
     shown = [seen(self.facts['kind'], text, row) for text, row in zip(texts, rows)]
     raw = self._scores([row['question'] for row in rows], shown, template=self.facts['template'])
     return (1 / (1 + np.exp(-(raw - self.facts['mean']) / self.facts['std']))).astype(np.float32)
 
-  def worst(self, start: int, ids: list[int], found: np.ndarray) -> float:
-    """The least probability at the steps' ends of an answer that begins at `start`;
+  def answer(self, start: int, ids: list[int], found: np.ndarray) -> float:
+    """What the probabilities at the steps' ends make of an answer that begins at `start`;
     0 for what was not read to its end."""
     at = [start + end for end in ends(ids, self._tokenizer, self.facts['separators'])]
-    return float(min(found[i] if i < len(found) else 0.0 for i in at)) if at else 0.0
+    if not at or at[-1] >= len(found):
+      return 0.0
+    return combined([float(found[i]) for i in at], self.facts.get('combine', 'min'))
+
+
+def combined(steps: list[float], how: str) -> float:
+  """An answer's score from its steps': 'product' (Lightman et al. 2023), or 'min' (Math-Shepherd)."""
+  return math.prod(steps) if how == 'product' else min(steps)

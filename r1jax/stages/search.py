@@ -5,14 +5,17 @@
   'mcts'     a tree of steps: UCT by a value model, at most `cap` extensions a node, answers from its ends
 
 Answers are cut into steps by separators. All questions of a batch search at the same time: each round picks a prefix a
-question and the sampler extends all of them at once. On the training split a search leaves data.jsonl (right answers,
-for the actor) and steps.jsonl (prefixes and how they ended, for the value model), so that both are trained in turns.
+question and the sampler extends all of them at once. Every token that it samples is counted, those of prefixes that it
+gives up among them, and beside its numbers stand those of plain sampling for as many tokens (matched.py). On the
+training split a search leaves data.jsonl (right answers, for the actor) and steps.jsonl (prefixes and how they ended,
+for the value model), so that both are trained in turns.
 """
 
+import collections
 import contextlib
-import dataclasses
-import math
+import logging
 import os
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -26,14 +29,18 @@ from r1jax.data import prompts
 from r1jax.stages import reject
 from r1jax.stages import reward_model
 from r1jax.stages import scoring
+from r1jax.stages import tree
 from r1jax import rewards
 from r1jax.stages import common
 from r1jax.data import tasks
 from r1jax.data.sources import SPLITS
 from r1jax.stages import checking
 from r1jax.stages import judging
+from r1jax.stages import matched
 from r1jax.rewards import pool
 from r1jax.types import Request, UserError
+
+log = logging.getLogger('r1jax')
 
 KINDS = ('rerank', 'beam', 'mcts')
 
@@ -68,22 +75,6 @@ def _rows(c, name: str) -> list[dict]:
           for row in judging.questions(c.task, key=f'{name}.task', split=c.split, template=c.template)]
 
 
-@dataclasses.dataclass
-class Node:
-  """A prefix of an answer."""
-  ids: list[int]
-  parent: 'Node | None' = None
-  children: list = dataclasses.field(default_factory=list)
-  done: bool = False  # ended by itself, or no room is left
-  full: bool = False  # the sampler finds no other step behind it
-  value: float = 0.0  # what the model of steps says of its last step
-  total: float = 0.0  # sum of values backed up through it
-  visits: int = 0
-
-  def mean(self) -> float:
-    return self.total / self.visits if self.visits else self.value
-
-
 class Extender:
   """Prefixes -> one more step for each, sampled from the policy and scored: all prefixes of a batch at once."""
 
@@ -97,7 +88,7 @@ class Extender:
     with terminal.doing('compiling the sampler'):
       self._sampler = rollout.Sampler(
           model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width,
-          max_tokens=c.step_tokens, eos_ids=(*self._eos_ids, *separators), pad_id=tokenizer.pad_id,
+          max_tokens=c.step_tokens, longest=self._width, eos_ids=(*self._eos_ids, *separators), pad_id=tokenizer.pad_id,
           temperature=c.temperature).compile()
     self._params = self._sampler.arrange(params)
 
@@ -105,7 +96,7 @@ class Extender:
     """The batch whose first question is number `start`: what it samples depends on no batch before it."""
     self._key, self._round = jax.random.fold_in(self._seed, start), 0
 
-  def __call__(self, asked: list[list[int]], nodes: list[Node]) -> list[list[Node]]:
+  def __call__(self, asked: list[list[int]], nodes: list[tree.Node]) -> list[list[tree.Node]]:
     """`samples` children of each node (fewer where two say the same); asked[i] are the prompt's ids of nodes[i]."""
     requests = [Request(i, np.asarray(prompt + node.ids, np.int32), tuple(range(i * self._n, (i + 1) * self._n)))
                 for i, (prompt, node) in enumerate(zip(asked, nodes))]
@@ -114,77 +105,15 @@ class Extender:
     said = dict(self._sampler(self._params, requests, key))
     found = []
     for i, node in enumerate(nodes):
+      tree.root_of(node).spent += sum(len(completion.tokens) for completion in said[i])
       steps = {tuple(completion.tokens.tolist()) for completion in said[i]}
-      found.append([Node(node.ids + list(step), node) for step in sorted(steps)])
+      found.append([tree.Node(node.ids + list(step), node) for step in sorted(steps)])
     every = [(prompt, child) for prompt, children in zip(asked, found) for child in children]
     scored = self._judge.steps([prompt + child.ids for prompt, child in every])
     for (prompt, child), score in zip(every, scored):
       child.done = child.ids[-1] in self._eos_ids or len(child.ids) + self._c.step_tokens > self._c.max_tokens
       child.value = float(score[len(prompt) + len(child.ids) - 1])
     return found
-
-
-def worst(node: Node) -> float:
-  """The least value of the steps that lead to a node."""
-  return min([node.value] + ([worst(node.parent)] if node.parent and node.parent.parent else []))
-
-
-def beam(extend, asked: list[list[int]], *, keep: int) -> list[list[Node]]:
-  """Of each question the `keep` prefixes whose worst step is best,
-  extended until they end: the ends found, best first."""
-  live = [[Node([])] for _ in asked]
-  ended = [[] for _ in asked]
-  while any(live):
-    found = [[] for _ in asked]
-    for turn in range(max(map(len, live))):
-      # One prefix a question at a time, as the sampler's batch has a row for each.
-      some = [i for i, nodes in enumerate(live) if len(nodes) > turn]
-      for i, children in zip(some, extend([asked[i] for i in some], [live[i][turn] for i in some])):
-        found[i] += children
-    for i, children in enumerate(found):
-      best = sorted(children, key=worst, reverse=True)[:keep]
-      ended[i] += [node for node in best if node.done]
-      live[i] = [node for node in best if not node.done][:max(0, keep - len(ended[i]))]
-  return [sorted(nodes, key=worst, reverse=True) for nodes in ended]
-
-
-def mcts(extend, asked: list[list[int]], *, simulations: int, cap: int, explore: float) -> list[Node]:
-  """The root of each question's tree after `simulations` rounds of select, expand, evaluate, back up (UCT)."""
-  roots = [Node([]) for _ in asked]
-  for _ in range(simulations):
-    leaves = [select(root, cap=cap, explore=explore) for root in roots]
-    open_ = [i for i, leaf in enumerate(leaves) if not leaf.done]
-    for i, children in zip(open_, extend([asked[i] for i in open_], [leaves[i] for i in open_]) if open_ else ()):
-      known = {tuple(child.ids) for child in leaves[i].children}
-      new = [child for child in children if tuple(child.ids) not in known][:cap - len(leaves[i].children)]
-      leaves[i].children += new
-      for child in new:
-        back_up(child, child.value)
-      if not new:
-        leaves[i].full = True
-        back_up(leaves[i], leaves[i].mean())
-    for leaf in leaves:
-      if leaf.done:
-        back_up(leaf, leaf.value)
-  return roots
-
-
-def select(root: Node, *, cap: int, explore: float) -> Node:
-  """Down from the root by UCT through nodes that have all their children (`cap`, or as many as there are), to one that
-  has not or has ended."""
-  node = root
-  while node.children and (len(node.children) >= cap or node.full):
-    node = max(node.children, key=lambda n: n.mean() + explore * math.sqrt(math.log(node.visits + 1) / (n.visits + 1)))
-  return node
-
-
-def back_up(node: Node | None, value: float) -> None:
-  while node is not None:
-    node.visits, node.total, node = node.visits + 1, node.total + value, node.parent
-
-
-def nodes_of(root: Node) -> list[Node]:
-  return [root] + [node for child in root.children for node in nodes_of(child)]
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -202,14 +131,17 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     params = common.load_sampling_params(model, step_dir, mesh)
     judge = reward_model.RewardModel(inputs['steps'], config, mesh, batch=c.batch)
     search = _searcher(config, c, rows, model, tokenizer, mesh, params, judge, behind, first=batches.done(''))
+    plain = matched.Plain(c, name, model, tokenizer, mesh, params, config.seed, _each(c)) if _compares(c) else None
     kept = list(batches.kept())
     for start in range(batches.done(''), len(rows), c.batch):
       some = rows[start:start + c.batch]
       asked = [prompts.ids(tokenizer, c.template, {**row, 'prefill': ''}) for row in some]
-      ended, roots = search(asked, start)
-      steps = [_outcomes(root, prompt, row, tokenizer, judges) for prompt, root, row in zip(asked, roots, some)]
-      kept += [{'record': _record(row, found, judges), 'steps': of_row}
-               for row, found, of_row in zip(some, ended, steps or [[]] * len(some))]
+      found = search(asked, start)
+      steps = [_outcomes(root, prompt, row, tokenizer, judges) for prompt, root, row in zip(asked, found.trees, some)]
+      drawn = plain(asked, found.spent, start) if plain else found.order or [None] * len(some)
+      kept += [{'record': _whole_record(c, row, answers, spent, of_plain, tokenizer, judges), 'steps': of_row}
+               for row, answers, spent, of_plain, of_row in zip(some, found.answers, found.spent, drawn,
+                                                                steps or [[]] * len(some))]
       batches.add('', len(some), kept[-len(some):])
       progress.update(batches.done(''), accuracy=float(np.mean([of['record']['chosen'] for of in kept])))
       common.stop_if_asked(name)
@@ -231,13 +163,33 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                  prompt=prompts.record(c.template))
     if mesh_lib.first_process() and steps:
       metrics.replace_file(os.path.join(workdir, 'steps.jsonl'), b''.join(metrics.encode(row) for row in steps))
+  if 'plain_voted' in result:
+    log.info('%s: %.1f tokens a question: right %.3f; plain sampling for %.1f tokens: pass@1 %.3f, its vote %.3f', name,
+             result['spent'], result['pass@1'], result['plain_spent'], result['plain_pass@1'], result['plain_voted'])
   return {'questions': len(rows), 'samples': sum(len(r['samples']) for r in records), 'samples_out': len(solutions), **{
-      k: result[k] for k in ('pass@1', 'voted', 'any', 'mean')}}
+      k: v for k, v in result.items() if k in ('pass@1', 'voted', 'any', 'mean', 'spent') or k.startswith('plain_')}}
+
+
+def _each(c) -> int:
+  """Steps that are sampled of a prefix at a time."""
+  return c.samples // c.keep if c.kind == 'beam' else c.expand
+
+
+def _compares(c) -> bool:
+  """Whether plain answers are drawn beside the search; those that are reranked are plain answers themselves."""
+  return c.compare and c.kind != 'rerank'
+
+
+class Found(NamedTuple):
+  """Of each question of a batch."""
+  answers: list[list[tuple[str, float, int]]]  # (text, score, tokens), best first
+  spent: list[int]  # tokens that were sampled
+  trees: list[tree.Node]  # of 'mcts' alone
+  order: list[list[int]] | None = None  # of 'rerank': as which sample each answer was drawn
 
 
 def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge, behind, *, first: int):
-  """A function of a batch: (ids of its prompts, number of its first question) -> (of each question the answers found as
-  (text, score, tokens), best first; the trees, of 'mcts' alone).
+  """A function of a batch: (ids of its prompts, number of its first question) -> Found.
 
   Args:
     behind: an ExitStack, for what must be closed when the search is over.
@@ -249,41 +201,82 @@ def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge
         max_tokens=c.max_tokens, batch=c.batch, temperature=c.temperature, top_p=1.0, seed=config.seed)
     behind.callback(evaluator.close)
     found = evaluator.by_batch(params, first)
-    return lambda asked, start: ([_ranked(judge, row, record) for row, record in zip(rows[start:], next(found))], [])
-  each = c.samples // c.keep if c.kind == 'beam' else c.expand
-  extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, each)
-  score = worst if c.kind == 'beam' else lambda node: node.value
+
+    def ranked(asked, start):
+      ranks = [_ranked(judge, row, record) for row, record in zip(rows[start:], next(found))]
+      return Found([answers for answers, _ in ranks], [sum(n for *_, n in answers) for answers, _ in ranks], [],
+                   [order for _, order in ranks])
+
+    return ranked
+  extend = Extender(c, model, tokenizer, mesh, params, judge, config.seed, _each(c))
+  score = tree.worst if c.kind == 'beam' else lambda node: node.value
   answers = lambda nodes: [(tokenizer.decode(node.ids), score(node), len(node.ids)) for node in nodes]
 
   def beams(asked, start):
     extend.begin(start)
-    return [answers(nodes) for nodes in beam(extend, asked, keep=c.keep)], []
+    roots = [tree.Node([]) for _ in asked]
+    ended = tree.beam(extend, asked, keep=c.keep, roots=roots)
+    return Found([answers(nodes) for nodes in ended], [root.spent for root in roots], [])
 
   def trees(asked, start):
     extend.begin(start)
-    roots = mcts(extend, asked, simulations=c.simulations, cap=c.cap, explore=c.explore)
-    ends = [[node for node in nodes_of(root) if node.done] for root in roots]
-    return [answers(sorted(nodes, key=lambda n: (n.mean(), n.visits), reverse=True)) for nodes in ends], roots
+    roots = tree.mcts(extend, asked, simulations=c.simulations, cap=c.cap, explore=c.explore)
+    ends = [[node for node in tree.nodes_of(root) if node.done] for root in roots]
+    best = [sorted(nodes, key=lambda n: (n.mean(), n.visits), reverse=True) for nodes in ends]
+    return Found([answers(nodes) for nodes in best], [root.spent for root in roots], roots)
 
   return beams if c.kind == 'beam' else trees
 
 
 def _summary(records: list[dict]) -> dict:
-  """scores.json: 'pass@1' is of the answer chosen, 'any' whether one of those found is right, 'mean' over all found."""
+  """scores.json: 'pass@1' is of the answer chosen, 'any' whether one of those found is right, 'mean' over all found;
+  'spent': tokens sampled a question, 'plain_': of as many tokens of plain sampling, 'plain_voted' their vote."""
   mean = lambda of: float(np.mean([of(record) for record in records]))
   right = lambda record: [sample['correct'] for sample in record['samples']]
   lengths = [sample['tokens'] for record in records for sample in record['samples']]
+  plain = [record['plain'] for record in records if 'plain' in record]
   return {'task': records[0]['task'], 'n_questions': len(records), 'n_samples': max(len(r['samples']) for r in records),
           'pass@1': mean(lambda r: r['chosen']), 'voted': mean(lambda r: r['voted']),
           'any': mean(lambda r: any(right(r))), 'mean': mean(lambda r: np.mean(right(r) or [0.0])),
-          'length_tokens': float(np.mean(lengths or [0.0]))}
+          'length_tokens': float(np.mean(lengths or [0.0])), 'spent': mean(lambda r: r['spent']),
+          **({f'plain_{key}': float(np.mean([of[key] for of in plain])) for key in plain[0]} if plain else {})}
 
 
-def _ranked(judge, row: dict, record: dict) -> list[tuple[str, float, int]]:
-  """(text, score, tokens) of whole answers, the one whose worst step is best first."""
+def _whole_record(c, row: dict, answers, spent: int, drawn: list | None, tokenizer, judges) -> dict:
+  """_record, with what was spent and what plain sampling makes of it: of 'rerank' the same answers, in the order in
+  which they were drawn, each one vote.
+
+  Args:
+    drawn: plain answers (matched.Drawn), of 'rerank' their numbers; None: nothing is compared.
+  """
+  record = {**_record(row, answers, judges), 'spent': spent}
+  if c.kind == 'rerank':
+    by_number = dict(zip(drawn, record['samples']))
+    record['plain'] = _votes(row, [by_number[i] for i in sorted(by_number)], [True] * len(answers))
+  elif drawn is not None:
+    record['plain'] = _plain(row, drawn, tokenizer, judges)
+  return record
+
+
+def _plain(row: dict, drawn: list[matched.Drawn], tokenizer, judges: pool.Pool) -> dict:
+  """What plain sampling finds: pass@1 over whole answers, the vote and `any` over all that was drawn."""
+  found = [(tokenizer.decode(of.tokens), 0.0, len(of.tokens)) for of in drawn]
+  return _votes(row, _record(row, found, judges)['samples'], [of.whole for of in drawn])
+
+
+def _votes(row: dict, samples: list[dict], whole: list[bool]) -> dict:
+  right = [sample['correct'] for sample in samples]
+  return {'spent': sum(sample['tokens'] for sample in samples), 'samples': sum(whole),
+          'pass@1': float(np.mean([r for r, w in zip(right, whole) if w] or [0.0])),
+          'voted': scoring.voted_right(samples, row), 'any': any(right)}
+
+
+def _ranked(judge, row: dict, record: dict) -> tuple[list[tuple[str, float, int]], list[int]]:
+  """((text, score, tokens) of whole answers, the highest score first; as which sample each was drawn)."""
   texts = [sample['text'] for sample in record['samples']]
-  scored = zip(texts, judge([row] * len(texts), texts), [sample['tokens'] for sample in record['samples']])
-  return sorted(((text, float(score), n) for text, score, n in scored), key=lambda entry: -entry[1])
+  scores = judge([row] * len(texts), texts)
+  order = sorted(range(len(texts)), key=lambda i: -scores[i])
+  return [(texts[i], float(scores[i]), record['samples'][i]['tokens']) for i in order], order
 
 
 def _record(row: dict, found: list[tuple[str, float, int]], judges: pool.Pool) -> dict:
@@ -301,18 +294,17 @@ def _record(row: dict, found: list[tuple[str, float, int]], judges: pool.Pool) -
           'voted': scoring.voted_right(samples, row, [s['score'] for s in samples])}
 
 
-def _outcomes(root: Node, prompt: list[int], row: dict, tokenizer, judges: pool.Pool) -> list[dict]:
-  """Rows of steps.jsonl: each end of the tree, and every step on its way labelled by how it ended."""
-  ended = [node for node in nodes_of(root) if node.done]
+def _outcomes(root: tree.Node, prompt: list[int], row: dict, tokenizer, judges: pool.Pool) -> list[dict]:
+  """Rows of steps.jsonl: each end of the tree, and every step on its way labelled by how what stands behind it ended:
+  the share of right ends, as of roll-outs (shepherd.py)."""
+  ended = [node for node in tree.nodes_of(root) if node.done]
   verdicts = judges.score([(row.get('reward', 'math'), tokenizer.decode(node.ids), row) for node in ended])
-  out = []
-  for node, verdict in zip(ended, verdicts):
-    if reject.wrong(verdict) == 'no verdict':
-      continue
-    at, way = [], node
-    while way.parent is not None:
-      at.append(len(prompt) + len(way.ids) - 1)
-      way = way.parent
-    out.append({'id': row['id'], 'ids': prompt + node.ids, 'ends': at[::-1],
-                'labels': [verdict.value == 1.0] * len(at)})
-  return out
+  judged = [(node, verdict.value == 1.0) for node, verdict in zip(ended, verdicts)
+            if reject.wrong(verdict) != 'no verdict']
+  behind = collections.defaultdict(list)  # id of a node -> whether each end behind it is right
+  for node, right in judged:
+    for way in tree.way(node):
+      behind[id(way)].append(right)
+  return [{'id': row['id'], 'ids': prompt + node.ids,
+           'ends': [len(prompt) + len(way.ids) - 1 for way in tree.way(node)],
+           'labels': [float(np.mean(behind[id(way)])) for way in tree.way(node)]} for node, _ in judged]
