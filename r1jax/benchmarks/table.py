@@ -77,13 +77,15 @@ _SAMPLING = '--gen_kwargs temperature=0.6,top_p=0.95,do_sample=True,max_gen_toks
 
 
 def _lm_eval(name: str, task: str) -> str:
-  return (f'python -m r1jax.harness.lm_eval run --model_args path=DIR --apply_chat_template --num_fewshot 0 '
-          f'{_SAMPLING}--tasks {task} --output_path WORKDIR/eval/{name}')
+  # turns: tasks describe themselves in a system prompt. think_end_token: what a task looks for, and what ends its
+  # answers, may stand in the reasoning too.
+  return ('python -m r1jax.harness.lm_eval run --model_args "path=DIR,turns=join,think_end_token=</think>" '
+          f'--apply_chat_template --num_fewshot 0 {_SAMPLING}--tasks {task} --output_path WORKDIR/eval/{name}')
 
 
 def _inspect(name: str, task: str) -> str:
-  return (f'inspect eval {task} --model r1jax/DIR --temperature 0.6 --top-p 0.95 --max-tokens 32768 --log-format json '
-          f'--log-dir WORKDIR/eval/{name}')
+  return (f'inspect eval {task} --model r1jax/DIR --temperature 0.6 --top-p 0.95 --max-tokens 32768 '
+          f'--max-connections 1024 --log-format json --log-dir WORKDIR/eval/{name}')
 
 
 _ROWS = (
@@ -99,9 +101,10 @@ _ROWS = (
     # --- knowledge
     Benchmark('gpqa_diamond', 'GPQA Diamond', ('table2', 'table4', 'table5', 'table6'), 'pass@1', 198,
               'hf:Idavidrein/gpqa/gpqa_diamond@train', 'CC-BY-4.0, gated', CHOICE, 'simple-evals', layout='gpqa'),
-    Benchmark('mmlu', 'MMLU', ('table4',), 'accuracy', 14042, 'hf:cais/mmlu', 'MIT', prompt_from='lm-eval',
-              runs='lm-eval', task='mmlu_generative', counted_as='exact_match',
-              command=_lm_eval('mmlu', 'mmlu_generative')),
+    # lm-eval's mmlu_generative wants a letter alone on the first line; simple-evals' prompt is the paper's.
+    Benchmark('mmlu', 'MMLU', ('table4',), 'accuracy', 14042, 'hf:cais/mmlu', 'MIT',
+              prompt_from='simple-evals, by inspect_evals', runs='inspect', task='inspect_evals/mmlu_0_shot',
+              counted_as='accuracy', command=_inspect('mmlu', 'inspect_evals/mmlu_0_shot -T cot=true')),
     Benchmark('mmlu_redux', 'MMLU-Redux', ('table4',), 'accuracy', 5700, 'hf:edinburgh-dawg/mmlu-redux-2.0',
               'CC-BY-4.0', prompt_from='lm-eval', runs='lm-eval', task='mmlu_redux_generative',
               counted_as='exact_match', command=_lm_eval('mmlu_redux', 'mmlu_redux_generative')),
