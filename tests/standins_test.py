@@ -28,7 +28,7 @@ PARTS = {'mmlu_redux': 'mmlu_redux_anatomy_generative,mmlu_redux_virology_genera
 SPLITS = {'mmlu': 'test', 'mmlu_redux': 'test', 'mmlu_pro': 'test', 'if_eval': 'train', 'c_eval': 'val', 'cmmlu': 'test'}
 HUB = {'mmlu_redux': 'fxmarty/mmlu-redux-2.0-ok'}  # where lm-eval reads it; elsewhere as the table says
 # What obeys the instructions of IF-Eval's stand-in, in its order.
-OBEYS = ('A heron', 'GOOD MORNING TO YOU', 'A heron stands in it.', 'It is long and loud.', 'Well then. That is all.',
+OBEYS = ('A heron', 'GOOD MORNING TO ALL OF YOU WHO HAVE COME HERE TODAY', 'A heron stands in it.', 'It is long and loud.', 'Well then. That is all.',
          '"Who waits is late."', '<<Rain>>\nIt falls.', '* a pan\n* a knife',
          'Bread is made of flour and water and salt and a long time of waiting.', 'it is white and cold',
          '{"colour": "red"}')
@@ -89,7 +89,7 @@ class Scripted:
   def _likely(self, before, answer) -> likelihood.Likely:
     number, row = self._find(self.tokenizer.decode(list(before)))
     chosen = letter(row) if right(number) else next(each for each in 'ABCD' if each != letter(row))
-    likely = self.tokenizer.decode(list(answer)).strip() == chosen
+    likely = self.tokenizer.decode(list(answer)).strip()[-1:] == chosen
     return likelihood.Likely(np.full(len(answer), -1.0 if likely else -9.0, np.float32), np.full(len(answer), likely))
 
 
