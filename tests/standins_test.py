@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import string
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from r1jax.data import benchmarks as data
 from r1jax.harness import asking
 from r1jax.harness import likelihood
 from r1jax.report import tables
+
+import first_requests_test
 
 os.environ.setdefault('HF_HUB_OFFLINE', '1')  # read as the package is imported: nothing is looked for over a network
 pytestmark = pytest.mark.usefixtures('one_device')
@@ -167,6 +170,52 @@ def scored_again(name: str, found: dict, workdir, counted: dict) -> None:
     path, = workdir.rglob(f'samples_{task}_*.jsonl')
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert np.mean([row[TABLE[name].counted_as] for row in rows]) == pytest.approx(score, abs=1e-12)
+
+
+def test_mmlu_by_inspect_scores_what_was_planted(place, tmp_path, monkeypatch):
+  """inspect_evals' own task, prompts and scorer; the mean of what each question scored is its score."""
+  ai = pytest.importorskip('inspect_ai', reason='inspect_ai is not installed: r1jax[eval]')
+  pytest.importorskip('inspect_evals', reason='inspect_evals is not installed: r1jax[eval]')
+  from r1jax.harness import inspect_provider
+  from r1jax.harness import inspect_registry
+  asked = []
+
+  class Service:
+    """Answers by the script, from a thread as the model does."""
+
+    def __init__(self, asker):
+      self.script = Scripted('mmlu', asker.model.tokenizer)
+
+    def submit(self, ask, done):
+      asked.append(ask)
+      (_, samples), = self.script([ask])
+      threading.Thread(target=done, args=(samples,)).start()
+      return len(asked)
+
+    def close(self):
+      pass
+
+  monkeypatch.setattr(inspect_provider.asking, 'Service', Service)
+  task = inspect_registry.local('mmlu_0_shot', f'{hub("mmlu")}={os.path.join(data._STANDINS, "mmlu")}', cot=True)
+  log, = ai.eval(task, model=f'r1jax/{place}', temperature=0.6, top_p=0.95, max_tokens=32768, max_connections=64,
+                 display='none', log_format='json', log_dir=str(tmp_path / 'eval/mmlu'))
+  assert log.status == 'success', log.error
+  values = [float(score.value == 'C') for sample in log.samples for score in sample.scores.values()]
+  assert len(values) == len(rows_of('mmlu')) >= 10 and np.mean(values) == pytest.approx(planted('mmlu'), abs=1e-12)
+  assert {(ask.temperature, ask.top_p, ask.max_tokens) for ask in asked} == {(0.6, 0.95, 32768)}
+  (model,) = tables.models([tmp_path])
+  assert model.scores['mmlu'] == {'accuracy': pytest.approx(planted('mmlu'), abs=1e-12), 'made_by': 'inspect_ai'}
+
+
+def test_every_row_has_a_stand_in_or_a_first_request():
+  """Of ten rows or more; what programs of their own run has the request that they send first."""
+  for name, row in TABLE.items():
+    if row.runs == 'endpoint':
+      assert name in first_requests_test.ROWS.values()
+    elif row.runs == 'ours':
+      assert os.path.exists(os.path.join(data._STANDINS, f'{name}.jsonl'))
+    else:
+      assert len(rows_of(name)) >= 10 and len({question(each) for each in rows_of(name)}) == len(rows_of(name))
 
 
 @pytest.mark.slow
