@@ -259,9 +259,9 @@ class Hosts:
   def from_first(self, data):
     if self.here.number == 0:
       self.sent = data
-    self.meet.wait(20)
+    self.meet.wait(60)
     found = self.sent
-    self.meet.wait(20)
+    self.meet.wait(60)
     return found
 
   def __call__(self, work):
@@ -277,7 +277,7 @@ class Hosts:
     for thread in threads:
       thread.start()
     for thread in threads:
-      thread.join(30)
+      thread.join(90)
     return out
 
 

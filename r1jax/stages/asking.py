@@ -259,17 +259,14 @@ class Evaluation:
       together[prompts.eos_ids(self._tokenizer, records.task.template)].append(records)
     with (pool.Pool(workers=os.cpu_count() or 2) as judges, contextlib.closing(progress.start(done)),
           futures.ThreadPoolExecutor(1, thread_name_prefix='grading') as thread,
-          contextlib.closing(grading.Together(lambda asked: judged_by(self._judge, asked))) as together_):
+          contextlib.closing(grading.Together(lambda asked: grading.records(judges_lib.Pool(judges, self._judge), [
+              (row, grading.as_said(self._tokenizer, completions)) for row, completions in asked]))) as together_):
       judged = judges_lib.Shared(together_)
-
-      def judged_by(judge, asked: list) -> list[dict]:
-        said = [(row, grading.as_said(self._tokenizer, completions)) for row, completions in asked]
-        return grading.records(judges_lib.Pool(judges, judge), said)
 
       def graded(row, completions) -> futures.Future:
         if judge_lib.needed(row):
           return judged.submit(row, completions)  # a rule's verdict waits for no server
-        return thread.submit(lambda: judged_by(None, [(row, completions)])[0])
+        return thread.submit(self._graded, judges, row, completions)
 
       for some in together.values():
         yield from self._sampled(params, some, graded, judged.share, lambda: _show(progress, open_))
@@ -342,6 +339,9 @@ class Evaluation:
     self._steps, self._live = begun[0] + run.steps, begun[1] + run.live
     share(wait=True)
     yield from recorded(wait=True)
+
+  def _graded(self, judges, row: dict, completions) -> dict:
+    return grading.records(judges, [(row, grading.as_said(self._tokenizer, completions))])[0]
 
 
 def _show(progress: terminal.Progress, open_: list[Records]) -> None:
