@@ -10,7 +10,7 @@ from r1jax import rewards
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
-from r1jax.exceptions import RunStopped, UserError, about
+from r1jax.exceptions import InputError, RunStopped, UserError, about
 from r1jax.rewards import judge as judge_lib
 from r1jax.stages import common
 from r1jax.stages import sampling
@@ -81,7 +81,13 @@ def _elsewhere(prompts_: list[str]) -> list[str]:
 
 
 def look(c: dict) -> None:
-  """Whether somebody is there, seen from the first host. UserError, on all hosts, where nobody is."""
+  """Whether somebody is there, seen from the first host, which alone asks.
+
+  Raises:
+    UserError: on all hosts, nobody is.
+  """
+  if mesh_lib.processes() == 1:
+    return judge_lib.connect(c).look()
   why = ''
   if mesh_lib.first_process():
     try:
@@ -89,7 +95,7 @@ def look(c: dict) -> None:
     except UserError as e:
       why = str(e)
   if why := mesh_lib.from_first(why.encode()).decode():
-    raise UserError(why)
+    raise InputError(why)
 
 
 class Shared:
