@@ -36,7 +36,7 @@ setup(
                   'inspect_ai': ['r1jax = r1jax.harness.inspect_registry']},
     python_requires='>=3.11',  # and Linux: judged programs are confined by its means
     packages=find_packages(include=['r1jax', 'r1jax.*']),
-    package_data={'r1jax': ['py.typed', 'assets/*/*', 'experiments/launch/*']},
+    package_data={'r1jax': ['py.typed', 'assets/*/*', 'assets/*/*/*', 'experiments/launch/*']},
     install_requires=[
         'absl-py>=2.1,<3',
         'array_record>=0.8,<0.9',

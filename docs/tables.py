@@ -133,10 +133,10 @@ def _benchmarks() -> str:
 def _benchmark_data() -> str:
   from r1jax.benchmarks import TABLE
 
-  lines = ['| benchmark | published as | licence |', '|---|---|---|']
+  lines = ['| benchmark | published as | licence | checked in |', '|---|---|---|---|']
   for row in TABLE.values():
-    source = f'`{row.source}`' if row.source != 'file' else 'a file of yours'
-    lines.append(f'| {row.title} | {source} | {row.licence} |')
+    source = f'`{row.source}`' if row.source != 'file' else 'a file of yours' + (f': {row.file}' if row.file else '')
+    lines.append(f'| {row.title} | {source} | {row.licence} | {row.checked or "not checked"} |')
   return '\n'.join(lines)
 
 

@@ -208,11 +208,11 @@ def _judge(a, asked: dict[str, list[dict]], why: str, place: str) -> judge_lib.J
       log.info('--judge_url=%s: no task needs a judge, it is not asked', a.judge_url)
     return None
   checking.graders([row for rows in asked.values() for row in rows if judge_lib.needed(row)], judged=True)
-  endpoint = judges.endpoint({'url': a.judge_url, 'model': a.judge_model}, place, _GRACE)
-  endpoint.look()
+  named = {'url': a.judge_url, 'model': a.judge_model}
+  judges.look(named)
   log.info('%s: judged by %s at %s, answers in %s', ', '.join(needing), a.judge_model, a.judge_url,
            os.path.join(place, judges.ANSWERS))
-  return judge_lib.Judge(together=endpoint)
+  return judges.for_evaluation(named, place, _GRACE)
 
 
 def _fit(a, positions: int, trained: dict) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import random
+import shutil
 
 import pytest
 
@@ -79,7 +80,8 @@ def test_the_papers_numbers_are_those_that_it_prints():
 
 def test_what_has_no_data_or_is_run_elsewhere_is_refused_in_one_line(tmp_path, monkeypatch):
   monkeypatch.delenv('R1JAX_DATA', raising=False)
-  for source, said in (('codeforces', 'has no data here'), ('mmlu', 'is run by lm-eval'), ('drop', 'has no data here'),
+  for source, said in (('codeforces', 'has no data here'), ('mmlu', 'is run by inspect_ai'), ('mmlu_pro', 'is run by lm-eval'),
+                       ('livecodebench', 'livecodebench:FILE, test.jsonl to test6.jsonl of hf:'), ('drop', 'has no data here'),
                        ('arena_hard:x.jsonl', 'no file'), (f'aime_2024:{tmp_path}/none.jsonl', 'no file')):
     with pytest.raises(UserError, match=said) as error:
       tasks.load(source, size=0, seed=0)
@@ -186,6 +188,9 @@ MUL = {
     ('javascript', 'twice'): 'function twice(n) {\n  return 2 * n;\n}',
     ('javascript', 'flip'): 'const flip = text => [...text].reverse().join("");',
     ('typescript', 'twice'): 'function twice(n: number): number {\n  return 2 * n;\n}',
+    ('typescript', 'flip'): 'function flip(text: string): string {\n  return text.split("").reverse().join("");\n}',
+    ('csharp', 'flip'): 'public static string Flip(string text) {\n  return new string(text.Reverse().ToArray());\n}',
+    ('php', 'flip'): 'function flip($text) {\n  return strrev($text);\n}',
     ('csharp', 'twice'): 'class Problem {\n  public static long Twice(long n) {\n    return 2 * n;\n  }\n}',
     ('php', 'twice'): '<?php\nfunction twice($n) {\n  return 2 * $n;\n}',
     ('bash', 'twice'): 'twice() {\n  echo $((2 * $1))\n}',
@@ -253,8 +258,7 @@ def test_a_standin_scores_what_was_planted(name, tmp_path):
   assert got['f1' if name == 'drop' else 'pass@1'] == pytest.approx(planted, abs=1e-12)
   assert got['benchmark'] == name and len(got['data_sha256']) == 64
   assert got['metric'] == ('f1' if name == 'drop' else 'pass@1') and ('rating' in got) == (name == 'codeforces')
-  if name not in ('humaneval', 'humaneval_mul'):  # programs are slow to judge twice
-    assert rescored(tmp_path, rows, records, settings, name) == {**got, 'slot_use': None}
+  assert rescored(tmp_path, rows, records, settings, name) == {**got, 'slot_use': None}
 
 
 def rescored(directory, rows, records, settings, name):
@@ -267,6 +271,26 @@ def rescored(directory, rows, records, settings, name):
   again = rescore.rescore(str(directory))
   assert not again.changes
   return again.result
+
+
+@pytest.mark.parametrize('language', sorted(languages.LANGUAGES))
+def test_each_of_the_eight_languages_runs(language):
+  """The right program passes and one that gives something else does not, whatever it prints."""
+  missing = [program for program in languages.LANGUAGES[language].needs if not shutil.which(program)]
+  if missing:
+    pytest.skip(f'NOT RUN: no {" and no ".join(missing)} on this machine')
+  rows = [row for row in tasks.load('humaneval_mul:standin', size=0, seed=0)
+          if row.get('code_language', 'python') == language]
+  assert len(rows) == 2 and {row['reward'] for row in rows} == {'code' if language == 'python' else 'tested'}
+  for row in rows:
+    said, grader = right_answer(row), rewards.get(row['reward'])
+    wrong = (said.replace('2 * n', '3 * n').replace('2 * $1', '3 * $1').replace('2 * $n', '3 * $n')
+             .replace('== 0', '== 1').replace('% 2 )); then echo false', '% 2 )); then echo true')
+             .replace('.rbegin(), text.rend()', '.begin(), text.end()').replace('.reverse()', '')
+             .replace('.Reverse()', '').replace('strrev($text)', '$text'))
+    assert wrong != said
+    scores = [grader.score(f'<think> t </think> <answer> {text} </answer>', row) for text in (said, wrong)]
+    assert [score.value for score in scores] == [1.0, 0.0], scores
 
 
 def test_a_benchmark_in_a_language_that_cannot_be_run_here_is_refused_by_name():
@@ -386,6 +410,14 @@ def test_a_contest_s_rating_by_hand(tmp_path):
 @functools.cache
 def _tasks_of_lm_eval():
   return set(pytest.importorskip('lm_eval.tasks', reason='lm-eval is not installed: r1jax[lm-eval]').TaskManager().all_tasks)
+
+
+@pytest.mark.parametrize('name', [name for name, row in TABLE.items() if 'inspect' in (row.runs, row.official)])
+def test_inspect_evals_has_the_task(name):
+  registry = pytest.importorskip('inspect_evals._registry', reason='inspect_evals is not installed: r1jax[eval]')
+  package, _, task = TABLE[name].task.partition('/')
+  assert package == 'inspect_evals' and hasattr(registry, task) and TABLE[name].counted_as
+  assert f'inspect eval {TABLE[name].task} ' in TABLE[name].command
 
 
 @pytest.mark.parametrize('name', [name for name, row in TABLE.items() if row.runs == 'lm-eval'])

@@ -3,7 +3,11 @@ the command and the stage, the same again from the samples, and what is said whe
 
 import http.server
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -243,10 +247,116 @@ def test_without_a_judge_it_is_not_run_and_the_way_out_is_named(caplog):
     stage_benchmarks.left_out({'simpleqa': 'simpleqa:standin'}, why)
 
 
-def test_several_hosts_ask_none(monkeypatch):
-  assert judges.none_for_evaluation('endpoint', 'x') == ''
-  monkeypatch.setattr(mesh_lib, 'processes', lambda: 4)
-  assert judges.none_for_evaluation('endpoint', 'x').startswith('needs a judge, which an evaluation on 4 hosts')
+class Hosts:
+  """Processes as threads, which meet in from_first."""
+
+  def __init__(self, monkeypatch, count):
+    self.here, self.meet, self.sent, self.count = threading.local(), threading.Barrier(count), b'', count
+    for name, f in (('processes', lambda: count), ('first_process', lambda: self.here.number == 0),
+                    ('from_first', self.from_first)):
+      monkeypatch.setattr(mesh_lib, name, f)
+
+  def from_first(self, data):
+    if self.here.number == 0:
+      self.sent = data
+    self.meet.wait(60)
+    found = self.sent
+    self.meet.wait(60)
+    return found
+
+  def __call__(self, work):
+    def run(number):
+      self.here.number = number
+      try:
+        out[number] = work(number)
+      except UserError as e:
+        out[number] = e
+
+    out = [None] * self.count
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(self.count)]
+    for thread in threads:
+      thread.start()
+    for thread in threads:
+      thread.join(90)
+    return out
+
+
+def test_of_several_hosts_the_first_asks_and_all_know(monkeypatch):
+  """Verdicts come while others are still sampled; all hosts have the same records, each question is asked once."""
+  asked, gate = [], threading.Event()
+
+  def grade(some):
+    gate.wait(20)
+    asked.extend(row for row, _ in some)
+    return [{'id': row, 'said': said} for row, said in some]
+
+  def work(number):
+    together = grading.Together(grade)
+    shared, records = judges.Shared(together), []
+    for i in range(6):
+      records.append(shared.submit(i, f'text {i}'))
+      shared.share()
+      if i == 2:
+        gate.set()
+    shared.share(wait=True)
+    together.close()
+    return [record.result(1) for record in records], together._thread is None, number
+
+  found = Hosts(monkeypatch, 3)(work)
+  assert [records for records, *_ in found] == [[{'id': i, 'said': f'text {i}'} for i in range(6)]] * 3
+  assert sorted(asked) == list(range(6)) and [idle for _, idle, _ in found] == [False, True, True]
+
+
+@pytest.mark.parametrize('raised, kind', [(UserError('broken'), UserError), (checkpoint.Stopped('stop'), checkpoint.Stopped),
+                                          (RuntimeError('odd'), UserError)])
+def test_what_a_judge_raises_is_every_hosts(monkeypatch, raised, kind):
+  def grade(some):
+    if some[0][0] == 1:
+      raise raised
+    return [{'id': row} for row, _ in some]
+
+  def work(number):
+    del number
+    shared = judges.Shared(grading.Together(grade))
+    records = [shared.submit(0, '')]
+    shared.share(wait=True)
+    records.append(shared.submit(1, ''))
+    shared.share(wait=True)
+    return records[0].result(1), type(records[1].exception(1)), str(records[1].exception(1))
+
+  assert Hosts(monkeypatch, 2)(work) == [({'id': 0}, kind, str(raised))] * 2
+
+
+def test_a_judge_that_is_not_there_is_every_hosts_mistake(monkeypatch, server):
+  named = {'url': server.url, 'model': 'v3'}
+  assert Hosts(monkeypatch, 2)(lambda number: judges.look(named)) == [None, None]
+  wrong = Hosts(monkeypatch, 2)(lambda number: judges.look({**named, 'model': 'v4'}))
+  assert len(wrong) == 2 and all("has no model 'v4'" in str(e) for e in wrong)
+  judge = Hosts(monkeypatch, 2)(lambda number: judges.for_evaluation(named, '', 0.0).grade([], []))
+  assert judge == [[], []]
+
+
+@pytest.mark.slow
+def test_two_hosts_are_judged_as_one(place, server):
+  """Two processes of two devices each: the same records on both, and each question asked once."""
+  server.script = lambda prompt: f'VERDICT: {("CORRECT", "INCORRECT", "NOT_ATTEMPTED")[sum(prompt.encode()) % 3]}'
+  flags = [f'--judge_url={server.url}', '--judge_model=v3']
+  with socket.create_server(('127.0.0.1', 0)) as free:
+    port = free.getsockname()[1]
+  args = [*command(place, 'hosts', 'simpleqa:standin,cluewsc:standin', *flags)[1:], '--mesh=data=4']
+  args.remove('--mesh=data=1')
+  env = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=2', 'JAX_NUM_PROCESSES': '2',
+         'JAX_COORDINATOR_ADDRESS': f'127.0.0.1:{port}'}
+  both = [subprocess.Popen([sys.executable, '-m', 'r1jax.evaluate', *args], env={**env, 'JAX_PROCESS_ID': str(i)},
+                           text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for i in range(2)]
+  said = [process.communicate(timeout=550)[0] for process in both]
+  assert [process.returncode for process in both] == [0, 0], '\n'.join(said)[-3000:]
+  assert server.asked and len(server.asked) == len(set(server.asked))
+  for name in ('simpleqa_standin', 'cluewsc_standin'):
+    here, there = (place / 'hosts' / host / 'eval' / name for host in ('.', 'hosts/1'))
+    assert (here / 'samples.jsonl').read_bytes() == (there / 'samples.jsonl').read_bytes()
+    assert json.loads((here / 'scores.json').read_text()) == json.loads((there / 'scores.json').read_text())
+  assert list((place / 'hosts/judged').glob('*.jsonl')) and not (place / 'hosts/hosts/1/judged').exists()
 
 
 def test_a_checkpoint_is_to_be_served(tmp_path):

@@ -15,6 +15,7 @@ from r1jax.data import scenarios
 from r1jax.engine import mesh as mesh_lib
 from r1jax.rewards import Score
 from r1jax.stages import judging
+from r1jax.stages import second
 from r1jax.stages import monitor
 from r1jax.stages import statistics
 from r1jax.types import Completion, RunStopped, UserError
@@ -271,7 +272,7 @@ def test_a_second_grader_reports_what_it_sees_otherwise(scorer_of):
   judged = judge(scorer, ROW, [RIGHT, WRONG, ' <answer> 1+1 </answer>', ' <answer> ? </answer>'])
   assert judged.second == {'rewards/disagreement': pytest.approx(1 / 3), 'rewards/overpaid': 0.0}
   first = [[1.0, 'correct']] * 4  # of a grader that pays for all
-  broken = judging._again(scorer.pool, first, [ROW] * 4, [RIGHT, WRONG, WRONG, RIGHT])
+  broken = second.again(scorer.pool, first, [ROW] * 4, [RIGHT, WRONG, WRONG, RIGHT])
   assert broken == {'rewards/disagreement': 0.5, 'rewards/overpaid': 0.5}
   row = {**ROW, 'answer': r'\{1, 2\}', 'answer_type': 'set'}  # to math-verify, which accepts a repeated element
   judged = judge(scorer, row, [r' <answer> \{2, 1\} </answer>', r' <answer> \{1, 2, 1\} </answer>'], number=1)

@@ -31,8 +31,8 @@ def _workdir(tmp_path):
   write(of('math_500'), task='math_500', n_questions=100, n_samples=16, **{'pass@1': 0.75})
   write(of('codeforces'), task='codeforces', n_questions=60, n_samples=4, rating=954.4, percentile=0.203)
   write(of('drop'), task='drop', n_questions=9536, n_samples=1, f1=0.881, f1_stderr=0.002)
-  write(run / 'eval/mmlu/model/results_2026-01-01.json', results={'mmlu_generative': {
-      'exact_match,get_response': 0.61, 'exact_match_stderr,get_response': 0.01}})
+  write(run / 'eval/mmlu_redux/model/results_2026-01-01.json', results={'mmlu_redux_generative': {
+      'exact_match,default': 0.61, 'exact_match_stderr,default': 0.01}})
   write(run / 'eval/simpleqa/log.json', results={'scores': [{'name': 's', 'metrics': {'correct': {'value': 0.25}}}]})
   write(run / 'eval/gpqa_diamond/not_run.json', task='gpqa_diamond', reason='no data here')
   write(of('livecodebench_standin'), task='livecodebench_standin', n_questions=10, n_samples=2, **{'pass@1': 1.0})
@@ -57,7 +57,7 @@ def test_ours_stand_beside_the_papers(workdir):
   assert table.notes[10, 0] == 's.e. 6.1, 64 samples a question'
   row, _ = cells(workdir, 'table4')
   assert row['Codeforces (Percentile)'] == pytest.approx(20.3) and row['DROP (3-shot F1)'] == pytest.approx(88.1)
-  assert row['MMLU (Pass@1)'] == pytest.approx(61) and row['SimpleQA (Correct)'] == 25
+  assert row['MMLU-Redux (EM)'] == pytest.approx(61) and row['SimpleQA (Correct)'] == 25
   assert 'judged by GPT-4-Turbo-1106' in row['ArenaHard (GPT-4-1106)']
 
 
@@ -69,11 +69,11 @@ def test_a_vote_of_fewer_samples_is_shown_as_such(tmp_path):
 
 
 def test_what_came_later_counts_for_more_than_a_reason(tmp_path):
-  write(tmp_path / 'eval/mmlu/not_run.json', task='mmlu', reason='it is run by lm-eval')
-  assert cells(tmp_path, 'table4')[0]['MMLU (Pass@1)'] == 'NOT RUN: it is run by lm-eval'
+  write(tmp_path / 'eval/mmlu_redux/not_run.json', task='mmlu_redux', reason='it is run by lm-eval')
+  assert cells(tmp_path, 'table4')[0]['MMLU-Redux (EM)'] == 'NOT RUN: it is run by lm-eval'
   for time, value in (('T1', 0.5), ('T2', 0.75)):
-    write(tmp_path / f'eval/mmlu/m/results_{time}.json', results={'mmlu_generative': {'exact_match,x': value}})
-  assert cells(tmp_path, 'table4')[0]['MMLU (Pass@1)'] == 75
+    write(tmp_path / f'eval/mmlu_redux/m/results_{time}.json', results={'mmlu_redux_generative': {'exact_match,x': value}})
+  assert cells(tmp_path, 'table4')[0]['MMLU-Redux (EM)'] == 75
 
 
 @pytest.mark.parametrize('said', [{'pass@1': None}, {'pass@1': 'a'}, {'pass@1': float('nan')}, {'pass@1': True}, {}])

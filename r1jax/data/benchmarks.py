@@ -64,7 +64,8 @@ def found(benchmark: Benchmark, path: str = '') -> str:
       return there
   if benchmark.source.startswith('hf:') or benchmark.name in PACKAGE:
     return benchmark.name if benchmark.name in PACKAGE else benchmark.source
-  raise UserError(f'{benchmark.name} has no data here: --tasks={benchmark.name}:FILE, or {benchmark.name}.jsonl in '
+  named = f'FILE, {benchmark.file}' if benchmark.file else 'FILE'
+  raise UserError(f'{benchmark.name} has no data here: --tasks={benchmark.name}:{named}, or {benchmark.name}.jsonl in '
                   f'${benchmarks.DATA} (docs/benchmarks.md says of what layout)')
 
 

@@ -112,6 +112,25 @@ def render(template: str, question: str, prefill: str = '') -> str:
   return TEMPLATES[template].replace('{question}', question) + prefill
 
 
+def talk(tokenizer, template: str, turns: list[dict], *, system: str = '', prefill: str = '', way_out: str = '') -> str:
+  """The prompt's text of a chat, each turn {'role', 'content'}, up to where the model begins to answer.
+
+  Args:
+    system: of a chat template, for a talk that does not begin with a system prompt of its own.
+    way_out: behind the error, what helps where turns have no place.
+
+  Raises:
+    UserError: turns for which a template of one question has no place; as `render`, chat.render_messages.
+  """
+  if template == CHAT:
+    return chat.render_messages(tokenizer, list(turns), system) + prefill
+  roles = [turn['role'] for turn in turns]
+  if roles != ['user']:
+    raise UserError(f'asked by template {template!r}, which has a place for one message of a user, not for '
+                    f'{", ".join(roles[:8])}{way_out}')
+  return render(template, turns[0]['content'], prefill)
+
+
 def check(template: str) -> None:
   """Raises UserError for a template that there is not."""
   if template != CHAT:

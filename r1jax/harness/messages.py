@@ -3,7 +3,6 @@
 from typing import Sequence
 
 from r1jax import api
-from r1jax.data import chat
 from r1jax.data import formats
 from r1jax.data import prompts
 from r1jax.exceptions import UserError
@@ -30,12 +29,10 @@ def text(model: api.Model, talk: Sequence[dict], *, turns: str = 'refuse') -> st
   if not roles or roles[-1] != 'user':
     last = f'of role {roles[-1]!r}' if roles else 'none'
     raise UserError(f'the last message is {last}: only a user is answered')
-  if model.template == prompts.CHAT:
-    return chat.render_messages(model.tokenizer, list(talk), model.system) + model.prefill
-  if roles != ['user'] and turns == 'refuse':
-    raise UserError(f'template {model.template!r} has a place for one question, and the talk is of '
-                    f"{', '.join(roles)}: turns=join puts them together, template=chat takes the tokenizer's own")
-  return prompts.render(model.template, '\n\n'.join(turn['content'] for turn in talk), model.prefill)
+  if turns == 'join' and model.template != prompts.CHAT:
+    talk = [{'role': 'user', 'content': '\n\n'.join(turn['content'] for turn in talk)}]
+  return prompts.talk(model.tokenizer, model.template, talk, system=model.system, prefill=model.prefill,
+                      way_out=": turns=join puts them together, template=chat takes the tokenizer's own")
 
 
 def form(model: api.Model) -> formats.Tagged | formats.Marked | formats.Opened:

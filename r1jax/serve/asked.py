@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from r1jax.data import chat
 from r1jax.data import formats
 from r1jax.data import prompts
 from r1jax.exceptions import UserError
@@ -49,12 +48,8 @@ class Asked:
       Refused: 400, where the model's template has no place for them.
     """
     try:
-      if self._template == prompts.CHAT:
-        return self._ids(chat.render_messages(self.tokenizer, messages, self._system) + self._prefill, 'messages')
-      if len(messages) != 1:
-        raise Refused(400, f'messages: this model is asked by template {self._template!r}, which has a place for one '
-                      f'message of a user, not for {", ".join(m["role"] for m in messages[:8])}', param='messages')
-      return self._ids(prompts.render(self._template, messages[0]['content'], self._prefill), 'messages')
+      return self._ids(prompts.talk(self.tokenizer, self._template, messages, system=self._system,
+                                    prefill=self._prefill), 'messages')
     except UserError as e:
       raise Refused(400, f'messages: {e}', param='messages') from e
 

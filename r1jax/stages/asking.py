@@ -3,8 +3,7 @@
 A directory eval/TASK of an evaluation holds
   settings.json    samples, temperature, top_p, max_tokens: how it is asked
   questions.jsonl  the rows that are asked, with what grades them
-  samples.jsonl    a record a question, appended as its last sample is judged, in order once all are there: the source
-                   of truth, from which scores.json can be made again (rescore.py)
+  samples.jsonl    a record a question, appended as it is judged, in order once all are there: what rescore.py reads
   scores.json      written last: where it stands the task is finished
 """
 
@@ -261,7 +260,8 @@ class Evaluation:
     with (pool.Pool(workers=os.cpu_count() or 2) as judges, contextlib.closing(progress.start(done)),
           futures.ThreadPoolExecutor(1, thread_name_prefix='grading') as thread,
           contextlib.closing(grading.Together(lambda asked: grading.records(judges_lib.Pool(judges, self._judge), [
-              (row, grading.as_said(self._tokenizer, completions)) for row, completions in asked]))) as judged):
+              (row, grading.as_said(self._tokenizer, completions)) for row, completions in asked]))) as together_):
+      judged = judges_lib.Shared(together_)
 
       def graded(row, completions) -> futures.Future:
         if judge_lib.needed(row):
@@ -269,20 +269,19 @@ class Evaluation:
         return thread.submit(self._graded, judges, row, completions)
 
       for some in together.values():
-        yield from self._sampled(params, some, graded, lambda: _show(progress, open_))
+        yield from self._sampled(params, some, graded, judged.share, lambda: _show(progress, open_))
 
   def _records(self, task: Task) -> Records:
-    keys = {key: self._settings[key] for key in ('temperature', 'top_p')}
-    judge = {'judge_model': self._judge_model} if any(map(judge_lib.needed, task.rows)) else {}
-    settings = {**keys, 'max_tokens': task.max_tokens, **judge}
+    settings = {key: self._settings[key] for key in ('temperature', 'top_p')} | {'max_tokens': task.max_tokens}
+    settings |= {'judge_model': self._judge_model} if any(map(judge_lib.needed, task.rows)) else {}
     os.makedirs(task.directory, exist_ok=True)
     path = os.path.join(task.directory, SETTINGS)
     if not os.path.exists(path):
       checkpoint.write_json(path, {'samples': task.samples, **settings, 'template': task.template}, every_host=True)
     return Records(task, {'n_samples': task.samples, **settings})
 
-  def _sampled(self, params: Callable, open_: list[Records], graded: Callable, shown: Callable):
-    """Tasks that are asked by one sampler; graded: (row, completions) -> the record, a Future."""
+  def _sampled(self, params: Callable, open_: list[Records], graded: Callable, share: Callable, shown: Callable):
+    """Tasks asked by one sampler; graded: (row, completions) -> the record, a Future; share: of judges.Shared."""
     for records in open_:
       if records.whole:  # ended between its last sample and its scores
         yield records.task, records.finish(slot_use=None)
@@ -326,18 +325,19 @@ class Evaluation:
       for ended, (group, completions) in enumerate(run, 1):
         self._steps, self._live = begun[0] + run.steps, begun[1] + run.live
         records, number = of[group]
-        row = records.task.rows[number]
-        waiting.append((records, number, graded(row, completions)))
+        waiting.append((records, number, graded(records.task.rows[number], completions)))
+        share()
         yield from recorded(wait=False)
         if ended < len(requests) and hosts.stop_asked():
           raise checkpoint.Stopped(f'{self._name} stopped between two questions')
       if run.interrupted:
         raise checkpoint.Stopped(f'{self._name} stopped within questions, which are sampled again')
     except checkpoint.Stopped:
-      for _ in recorded(wait=True):
-        pass
+      share(wait=True)
+      collections.deque(recorded(wait=True), maxlen=0)
       raise
     self._steps, self._live = begun[0] + run.steps, begun[1] + run.live
+    share(wait=True)
     yield from recorded(wait=True)
 
   def _graded(self, judges, row: dict, completions) -> dict:

@@ -192,7 +192,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   place, questions = common.host_directory(workdir), sum(len(rows) for _, rows in asked)
   judge, needing = None, sum(judge_lib.needed(row) for _, rows in asked for row in rows)
   if needing:
-    judge = judges_lib.create(config, c.judge, mesh, workdir)
+    judge = judges_lib.for_evaluation(c.judge.to_dict(), workdir, config.checkpoints.grace)
     judges_lib.say(judge, c.judge, name, needing, questions)
   runs = [(label, path, '') for label, path in inputs.items()]
   runs += [(f'{label}_worked', inputs[label], prefill) for label, prefill in c.prefill.items() if label in inputs]

@@ -1,5 +1,6 @@
 """The generative judge of a stage: an endpoint, or a checkpoint that answers in this process (../rewards/judge)."""
 
+from concurrent import futures
 import json
 import logging
 import os
@@ -9,7 +10,7 @@ from r1jax import rewards
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
-from r1jax.exceptions import RunStopped, UserError, about
+from r1jax.exceptions import InputError, RunStopped, UserError, about
 from r1jax.rewards import judge as judge_lib
 from r1jax.stages import common
 from r1jax.stages import sampling
@@ -66,11 +67,85 @@ def none_for_evaluation(kind: str, way: str) -> str:
 
   kind: of the judge that is given. way: how to give one.
   """
-  if kind != 'endpoint':
-    return f'needs a judge: {way}'
-  if mesh_lib.processes() > 1:
-    return f'needs a judge, which an evaluation on {mesh_lib.processes()} hosts does not ask: evaluate it on one host'
-  return ''
+  return '' if kind == 'endpoint' else f'needs a judge: {way}'
+
+
+def for_evaluation(c: dict, directory: str, grace: float) -> judge_lib.Judge:
+  """The endpoint of the part `c` of a config beside a sampler: the first host asks it, and `Shared` tells the others.
+  """
+  return judge_lib.Judge(together=endpoint(c, directory, grace) if mesh_lib.first_process() else _elsewhere)
+
+
+def _elsewhere(prompts_: list[str]) -> list[str]:
+  raise AssertionError(f'{len(prompts_)} prompts for a judge, which the first host alone asks')
+
+
+def look(c: dict) -> None:
+  """Whether somebody is there, seen from the first host, which alone asks.
+
+  Raises:
+    UserError: on all hosts, nobody is.
+  """
+  if mesh_lib.processes() == 1:
+    return judge_lib.connect(c).look()
+  why = ''
+  if mesh_lib.first_process():
+    try:
+      judge_lib.connect(c).look()
+    except UserError as e:
+      why = str(e)
+  if why := mesh_lib.from_first(why.encode()).decode():
+    raise InputError(why)
+
+
+class Shared:
+  """Records of questions for a judge, on every host of an evaluation: the first one's judge is asked, once for all.
+
+  Hosts call `submit` and `share` together and in the same order. What the first one has found goes to the others in
+  `share`, not when it is found: its judge answers in a thread, and hosts may meet in none but their main one.
+  """
+
+  def __init__(self, together):
+    """together: a grading.Together."""
+    self._together, self._alone = together, mesh_lib.processes() == 1
+    self._waiting: list[tuple[futures.Future, futures.Future | None]] = []  # the record, and on the first host its own
+
+  def submit(self, row: dict, said) -> futures.Future:
+    """The record, once it is judged; on several hosts once it is shared."""
+    mine = self._together.submit(row, said) if mesh_lib.first_process() else None
+    if self._alone:
+      return mine
+    self._waiting.append((futures.Future(), mine))
+    return self._waiting[-1][0]
+
+  def share(self, wait: bool = False) -> None:
+    """Those that are judged go to all hosts; wait: until all are. What the judge has raised is then every host's."""
+    while self._waiting:
+      found, failure = json.loads(mesh_lib.from_first(json.dumps(self._found(wait)).encode()))
+      for place, record in found:
+        self._waiting[place][0].set_result(record)
+      gone = {place for place, _ in found}
+      self._waiting = [each for place, each in enumerate(self._waiting) if place not in gone]
+      if failure:
+        kind, text = failure
+        for record, _ in self._waiting:
+          record.set_exception(_FAILURES[kind](text))
+        self._waiting = []
+      if not wait:
+        return
+
+  def _found(self, wait: bool) -> tuple[list, tuple | None]:
+    """([(place, record)], (kind, text) of what was raised or None), of the first host."""
+    jobs = [mine for _, mine in self._waiting]
+    if jobs[0] is None:
+      return [], None
+    if wait:
+      futures.wait(jobs, return_when=futures.FIRST_COMPLETED)
+    done = [(place, job) for place, job in enumerate(jobs) if job.done()]
+    raised = next((job.exception() for _, job in done if job.exception()), None)
+    kind = raised and next((name for name, known in _FAILURES.items() if isinstance(raised, known)), UserError.__name__)
+    return ([(place, job.result()) for place, job in done if not job.exception()],
+            (kind, str(raised) or type(raised).__name__) if raised else None)
 
 
 def say(judge, c, name: str, needing: int, of: int) -> None:

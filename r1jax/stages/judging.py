@@ -6,7 +6,6 @@ import glob
 import hashlib
 import json
 import logging
-import math
 import os
 import queue
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from r1jax.rewards import language
 from r1jax.rewards import pool as pool_lib
 from r1jax.exceptions import about
 from r1jax.stages import monitor
+from r1jax.stages import second
 from r1jax.types import Completion, RunStopped, UserError
 
 log = logging.getLogger('r1jax')
@@ -50,7 +50,7 @@ class Judged(NamedTuple):
   by_name: dict[str, np.ndarray]  # reward name -> [B] values, unweighted; NaN where it does not speak of a completion
   reasons: dict[str, dict[int, str]]  # reward name -> completion -> reason, of this host's completions
   errors: int  # verdicts that are no verdict
-  second: dict[str, float]  # what the second grader found, see _again
+  second: dict[str, float]  # what the second grader found, see second.py
 
 
 class Scorer:
@@ -195,7 +195,7 @@ class Verdicts:
     shared = {'errors': float(len(errors)), **again}
     shared, hosts = (mesh_lib.mean_over_hosts(shared), mesh_lib.processes()) if self._divided else (shared, 1)
     return Judged(total.astype(np.float32), {name: values[:, j] for j, name in enumerate(names)}, reasons,
-                  round(shared.pop('errors') * hosts), {**_NOTHING, **shared})
+                  round(shared.pop('errors') * hosts), {**second.NOTHING, **shared})
 
   def look(self, groups: list[int], measured: dict[str, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(total_B, accuracy_B) of some of the rollout's groups while others are to come, on every host; NaN where nothing
@@ -240,7 +240,7 @@ class Verdicts:
           verdicts.append(self._found[group, g][0])
           rows.append(self._scorer.complete(self._rows[group], completions[b]))
           texts.append(self.texts[group][g])
-      self._again = _again(self._scorer.pool, verdicts or None, rows, texts)
+      self._again = second.again(self._scorer.pool, verdicts or None, rows, texts)
       timed = any(module('accuracy', row) != 'math' or row.get('answer_type') not in _NO_CLOCK for row in rows)
       if timed:
         kept = {self._digest(i): [self._found[i, g] for g in range(G)] for i in sorted(self.texts)}
@@ -358,33 +358,3 @@ def _check_ideal(weights: dict[str, float], row: dict) -> None:
     if score.value != want:
       raise UserError(f'an ideal answer to row {row["id"]} scores {score.value} ({score.reason}) for reward {name!r}, '
                       f'not {want}')
-
-
-_NOTHING = {'rewards/disagreement': math.nan, 'rewards/overpaid': math.nan}  # the same names on every host
-
-
-def _again(pool, kept: list | None, rows: list[dict], texts: list[str], sample: int = 32) -> dict[str, float]:
-  """A second, independent grader on verdicts spread evenly over the batch: shares of those that it could judge, too.
-
-  'rewards/disagreement': the two differ; 'rewards/overpaid': of all, right by the first and wrong by the second, the
-  kind that a policy would learn to make.
-  """
-  if kept is None:
-    return _NOTHING
-  asked = []  # (verdict, whether the second agrees or an item to ask)
-  for b in range(0, len(texts), max(1, len(texts) // sample)):
-    if module('accuracy', rows[b]) == 'math':
-      verdict = kept[b][0] == 1.0
-      asked.append((verdict, rewards.get('math').second(verdict, texts[b], rows[b])))
-  found = iter(pool.score([item for _, item in asked if isinstance(item, tuple)], count_errors=False))
-  judged = []
-  for verdict, answer in asked:
-    if isinstance(answer, tuple):
-      score = next(found)
-      answer = (score.value == 1.0) == verdict if score.reason in ('correct', 'wrong') else None
-    if answer is not None:
-      judged.append((verdict, answer))
-  if not judged:
-    return _NOTHING
-  return {'rewards/disagreement': sum(not agrees for _, agrees in judged) / len(judged),
-          'rewards/overpaid': sum(verdict and not agrees for verdict, agrees in judged) / len(judged)}
