@@ -17,8 +17,11 @@ from r1jax.engine import slots as slots_lib
 from r1jax.engine import update
 from r1jax.models import moe
 from r1jax.models import zoo
-from r1jax.types import Prompts, Request, UserError
+from r1jax.stages import rl
+from r1jax.types import Prompts, Request, RunStopped, UserError
 
+import interrupted_test
+import policy_test
 import update_test
 
 LENGTHS, G, T, P = (5, 3, 4, 5), 2, 12, 6
@@ -272,3 +275,59 @@ def test_a_dense_model_is_refused():
   with pytest.raises(UserError, match="rl.moe_replay=True .* family 'dense' has none"):
     objective.replayed(config(), model)
   assert objective.replayed(types.SimpleNamespace(get=lambda key: False), model) is None
+
+
+# --- a stage
+
+
+@pytest.fixture(scope='module')
+def base(tmp_path_factory):
+  return policy_test.untrained(tmp_path_factory.mktemp('base'), *nano())
+
+
+@pytest.fixture
+def stage(base, monkeypatch, one_device):
+  """Trains in a directory; its sampler has another bias, so that its experts are others."""
+  call = rollout.Sampler.__call__
+  monkeypatch.setattr(rollout.Sampler, '__call__', lambda self, params, *args, **kw: call(
+      self, other_bias(params), *args, **kw))
+  monkeypatch.setattr(rl.policy, 'Policy', interrupted_test.made_once)
+  return lambda workdir, **kw: interrupted_test.train(workdir, base, **{
+      'rl.steps': 6, 'rl.max_tokens': 16, 'rl.micro_tokens': 64, 'rl.moe_replay': True, 'checkpoints.every': 2,
+      'rl.kl_coef': 0.0, 'rl.ref_every': 0, **kw})
+
+
+def test_the_gate_sees_what_the_update_sees(stage, tmp_path):
+  """A sampler whose experts are others is no other policy to a trainer that replays them, and one to any other."""
+  stage(tmp_path / 'on', **{'rl.steps': 2, 'rl.old_logps': 'trainer', 'rl.kl_coef': 0.1})
+  first = interrupted_test.rows(tmp_path / 'on')[0]
+  assert first['mismatch/routed_otherwise'] > 0.2 and first['mismatch/kl_nats_per_token'] < 1e-8
+  assert first['kl/nats_per_token'] > 1e-6  # the reference is a policy of its own, whose router chooses
+  with pytest.raises(RunStopped, match='do not run the same model'):
+    stage(tmp_path / 'off', **{'rl.moe_replay': False})
+
+
+@pytest.mark.parametrize('carry', [0, 1])
+def test_choices_survive_a_kill(stage, tmp_path, monkeypatch, carry):
+  """Bit for bit: those of whole rollouts in the journal, those of groups that were carried over beside a checkpoint."""
+  stage(tmp_path / 'whole', **{'rl.carry': carry})
+  real = rl._learn
+
+  def dies(actor, state, minibatches, advantages, rollout_, *args):
+    if rollout_.number == 2:
+      raise KeyboardInterrupt
+    return real(actor, state, minibatches, advantages, rollout_, *args)
+
+  monkeypatch.setattr(rl, '_learn', dies)
+  with pytest.raises(KeyboardInterrupt):
+    stage(tmp_path / 'killed', **{'rl.carry': carry})
+  monkeypatch.setattr(rl, '_learn', real)
+  with np.load(tmp_path / 'killed' / 'rollouts' / '00000002.npz') as kept:
+    assert len(kept['choices']) == len(kept['tokens']) and len(kept['prompt_choices']) == len(kept['prompts'])
+  sampled = []
+  monkeypatch.setattr(rollout.Rollout, '_collect', lambda run, *args: sampled.append(run))
+  stage(tmp_path / 'killed', **{'rl.carry': carry})
+  assert not sampled  # it is all in the journal
+  assert interrupted_test.rows(tmp_path / 'killed') == interrupted_test.rows(tmp_path / 'whole')
+  for x, y in zip(interrupted_test.weights(tmp_path / 'whole'), interrupted_test.weights(tmp_path / 'killed')):
+    np.testing.assert_array_equal(x, y)
