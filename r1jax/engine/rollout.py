@@ -244,8 +244,7 @@ class Rollout:
     self.steps = self.live = 0
     self.unfinished: list[Request] = []
     self.choices = {r.group: r.choices for r in requests if r.choices is not None}
-    self._prompt_length = {r.group: len(r.prompt) for r in requests}
-    self._prefilled = []  # (groups of the rows of a prefill that are new, their choices on the devices)
+    self._prefilled = []  # (what was prefilled since the last chunk, its choices on the devices)
 
   @property
   def slot_use(self) -> float:
@@ -319,12 +318,23 @@ class Rollout:
       yield width, batch
 
   def _so_far(self, row: _Row) -> tuple[np.ndarray, np.ndarray | None]:
-    """(Tokens of a prompt and the beginning behind it, their choices where they are kept.)"""
+    """(Tokens of a prompt and the beginning behind it, and where they are kept the choices of all but the last, which
+    nothing has followed yet: it may have none, where a limit that was lower has cut it off.)"""
     request, parts = self._requests[row.number], self._parts[row.number][row.member]
     tokens = np.concatenate([request.prompt, *(t for t, *_ in parts)])
     if not self._sampler.choices:
       return tokens, None
-    return tokens, np.concatenate([request.choices, *(chosen for *_, chosen in parts)])
+    return tokens, np.concatenate([request.choices, *(chosen for *_, chosen in parts)])[:-1]
+
+  def _note(self, batch: list[tuple], chosen: np.ndarray) -> None:
+    """What a prefill chose (Sampler.prefill): of prompts, and of the last token of each beginning."""
+    for (ids, rows, _), of in zip(batch, chosen):
+      number, parts = rows[0].number, self._parts[rows[0].number][rows[0].member]
+      if parts:
+        tokens, logps, choices = parts[-1]
+        parts[-1] = tokens, logps, np.concatenate([choices[:-1], of[len(ids) - 1:len(ids)]])
+      elif self._requests[number].choices is None:
+        self.choices[self._requests[number].group] = of[:len(ids)].copy()
 
   # --- one chunk
 
@@ -335,7 +345,7 @@ class Rollout:
         width, batch = self._waiting.popleft()
         self._prefix, chosen = self._sampler.prefill(self._params, batch, width)
         if chosen is not None:
-          self._prefilled.append(([self._requests[rows[0].number].group for _, rows, _ in batch], chosen))
+          self._prefilled.append((batch, chosen))
         self._left = collections.deque((n, row) for n, (_, rows, _) in enumerate(batch) for row in rows)
       width, lengths, prefix = self._prefix
       free = [s for s, row in enumerate(self._rows) if row is None]
@@ -375,10 +385,8 @@ class Rollout:
     """Reads a chunk, and of the prompts prefilled before it their choices; the numbers of requests whose last member
     has ended."""
     ended = []
-    for groups, chosen in prefilled:
-      for group, of in zip(groups, jax.device_get(chosen)):
-        if group not in self.choices:
-          self.choices[group] = of[:self._prompt_length[group]].copy()
+    for batch, chosen in prefilled:
+      self._note(batch, jax.device_get(chosen))
     tokens, logps, count, done, steps, choices = jax.device_get(tuple(chunk))
     self.steps += int(steps)
     self.live += int(count.sum())
