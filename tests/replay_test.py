@@ -165,7 +165,8 @@ def test_what_is_kept_does_not_depend_on_slots():
     np.testing.assert_array_equal(a.choices, b.choices)
 
 
-@pytest.mark.parametrize('shape', [{'fsdp': 2, 'expert': 2}, {'data': 2, 'tensor': 2}])
+@pytest.mark.parametrize('shape', [{'fsdp': 2, 'expert': 2},
+                                   pytest.param({'data': 2, 'tensor': 2}, marks=pytest.mark.slow)])
 def test_on_a_mesh_they_go_there_too(shape):
   model, params = nano()
   prompts, (rows,) = batch(other(), model.choices())
