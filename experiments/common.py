@@ -113,6 +113,8 @@ def defaults() -> ConfigDict:
   rl.old_logps = 'sampler'  # 'trainer': recomputed, one more forward pass a rollout
   rl.is_cap = 0.0  # > 0: importance sampling, needs old_logps = 'trainer'
   rl.is_kind = 'truncate'  # weights over the cap become the cap; 'mask': those beyond it or below 1 / cap become 0
+  # Mixtures of experts: the trainer sends each token to the experts that the sampler chose (R3, arXiv 2510.11370).
+  rl.moe_replay = False
   # Nats of KL a token between sampler and trainer before the first rollout; 0: by dtype (5e-4, 5e-3).
   rl.mismatch_limit = 0.0
   rl.bad_steps = 3  # updates in a row that are skipped as not finite, before the run stops itself

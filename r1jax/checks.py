@@ -67,6 +67,7 @@ def run(config, *, files: bool = True, standing: dict[str, str] | None = None, e
     with _of_stage(spec):
       module(spec).check(config, part_of(spec))
       _check_tokens(config, spec)
+  _check_mixtures(config, to_run, Models(config, files=False, later=files))
   _check_rows(config, to_run, even)
   if files:
     try:
@@ -74,6 +75,7 @@ def run(config, *, files: bool = True, standing: dict[str, str] | None = None, e
     except UserError as e:
       raise InputError(str(e)) from e
     _check_positions(config, to_run, models)
+    _check_mixtures(config, to_run, models)
 
 
 def _check_files(config, standing: dict[str, str]) -> 'Models':
@@ -280,6 +282,17 @@ def _check_positions(config, specs: list[dict], models: Models) -> None:
         model = models.of(source)
         if model is not None and needed > model.config.max_length:
           raise UserError(_too_long(f'stage {spec["name"]}', config[key], key, keys.split(), needed, model))
+
+
+def _check_mixtures(config, specs: list[dict], models: Models) -> None:
+  """Stages that replay experts of a model that has none."""
+  for spec in specs:
+    key = part_of(spec)
+    if spec['run'] == 'rl' and key in config and config[key].get('moe_replay'):
+      model = models.of(spec['name'])
+      if model is not None and not zoo.build(model.config).mixture:
+        raise UserError(f'{key}.moe_replay=True replays which experts the sampler chose, and {model.said} (family '
+                        f'{model.config.family!r}) has none: set {key}.moe_replay=False')
 
 
 def _too_long(stage: str, c, key: str, names: list[str], needed: int, model: Model) -> str:

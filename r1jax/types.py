@@ -24,6 +24,7 @@ class Prompts(NamedTuple):
   """Token ids of N prompts, padded on the right."""
   tokens_NxP: jax.Array  # int32
   lengths_N: jax.Array  # int32, tokens that are not padding; at least 1
+  choices_NxPxLxk: jax.Array | None = None  # experts that tokens are sent to (models/moe.replaying); None: the router's
 
 
 class Completion(NamedTuple):
@@ -31,6 +32,7 @@ class Completion(NamedTuple):
   tokens: np.ndarray  # int32; the end-of-sequence token is kept, it is an action
   logps: np.ndarray  # float32, nats, of the distribution sampled from
   stopped: bool  # ended by itself; False: cut off at the limit
+  choices: np.ndarray | None = None  # [n, L, k], the experts that each token was sent to, where they are kept
 
 
 class Request(NamedTuple):
@@ -40,6 +42,7 @@ class Request(NamedTuple):
   samples: tuple[int, ...]  # a number each, its own in the whole stage: its randomness comes from it
   begun: tuple[Completion | None, ...] | None = None  # what each has said already, in an earlier rollout
   limits: tuple[int, ...] | None = None  # tokens that each may say at most, where that is less than the sampler's limit
+  choices: np.ndarray | None = None  # [n, L, k], the experts of the prompt's tokens, where it was computed before
 
 
 class Finished(NamedTuple):

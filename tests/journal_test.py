@@ -7,18 +7,26 @@ from r1jax.stages import journal
 from r1jax.types import Completion, Request
 
 
-def drawn(seed, groups=5, given=3, samples=3):
-  """Requests whose samples have said anything: nothing at all, one token, many."""
+EXPERTS = (2, 3), np.uint8
+
+
+def drawn(seed, groups=5, given=3, samples=3, experts=False):
+  """Requests whose samples have said anything: nothing at all, one token, many; experts: with the choices of some."""
   rng = np.random.default_rng(seed)
+
+  def chosen(n):
+    return rng.integers(0, 256, (n, *EXPERTS[0])).astype(EXPERTS[1]) if experts else None
 
   def completion():
     n = int(rng.choice([0, 1, 2, 40]))
     return Completion(rng.integers(0, 1 << 20, n).astype(np.int32), rng.normal(size=n).astype(np.float32),
-                      bool(rng.integers(2))) if n else None
+                      bool(rng.integers(2)), chosen(n)) if n else None
 
   requests = [Request(10 * g + seed, rng.integers(0, 99, 1 + g).astype(np.int32),
                       tuple(range(g * samples, (g + 1) * samples)), tuple(completion() for _ in range(samples)))
               for g in range(groups)]
+  if experts:  # the last one's prompt was not computed yet
+    requests = [r._replace(choices=chosen(len(r.prompt))) for r in requests[:-1]] + requests[-1:]
   return journal.Said(requests[:given], requests[given:], 0.25 * seed, 7 + seed, given == groups)
 
 
@@ -28,11 +36,14 @@ def same(a, b):
     assert [(r.group, r.samples) for r in mine] == [(r.group, r.samples) for r in theirs]
     for x, y in zip(mine, theirs):
       np.testing.assert_array_equal(x.prompt, y.prompt)
+      np.testing.assert_equal(x.choices, y.choices)
       for c, d in zip(x.begun, y.begun):
         assert (c is None) == (d is None)
         if c is not None:
           assert c.tokens.dtype == d.tokens.dtype and c.logps.tobytes() == d.logps.tobytes() and c.stopped == d.stopped
           np.testing.assert_array_equal(c.tokens, d.tokens)
+          np.testing.assert_equal(c.choices, d.choices)
+          assert c.choices is None or c.choices.dtype == d.choices.dtype
 
 
 @pytest.mark.parametrize('seed', range(8))
@@ -43,6 +54,21 @@ def test_what_is_written_is_read_again(tmp_path, seed, given):
   again = journal.Journal(str(tmp_path))  # one that was opened before looks for nothing new
   same(said, again.read(seed, said.given + said.unfinished))
   assert again.read(seed + 1, []) is None
+
+
+@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('given', [0, 3])
+def test_choices_of_experts_are_read_again(tmp_path, seed, given, caplog):
+  """And what has none, or those of another model, is not taken where they are replayed."""
+  said = drawn(seed, given=given, experts=True)
+  kept = journal.Journal(str(tmp_path))
+  kept.write(seed, said)
+  kept.write(seed + 1, drawn(seed, given=given))
+  again, asked = journal.Journal(str(tmp_path)), said.given + said.unfinished
+  same(said, again.read(seed, asked, EXPERTS))
+  assert again.read(seed, asked, ((2, 4), np.uint8)) is None
+  assert again.read(seed + 1, asked, EXPERTS) is None
+  assert caplog.text.count('the experts of its tokens are not in it') == 2
 
 
 @pytest.mark.parametrize('seed', range(20))

@@ -56,6 +56,7 @@ CASES = {
                                       head_dim=16)),
     'r1-distill-qwen': ('Qwen2', DENSE, dict(tie_word_embeddings=False, rope_parameters={
         'rope_type': 'default', 'rope_theta': 1e4})),
+    'r1-distill-llama': ('Llama', DENSE, dict(tie_word_embeddings=False, rope_parameters=LLAMA3, rms_norm_eps=1e-5)),
     'qwen3': ('Qwen3', DENSE, dict(head_dim=12)),
     'qwen3-tied-mqa': ('Qwen3', DENSE, dict(head_dim=16, tie_word_embeddings=True, num_key_value_heads=1)),
     'deepseek': ('DeepseekV3', MLA, {}),
@@ -119,7 +120,7 @@ def test_greedy_text_equals_transformers(tmp_path, case):
 
 
 @pytest.mark.parametrize('case', ['llama-scaled', 'llama-tied-mqa', 'llama3.2', 'qwen', 'qwen3',
-                                  'qwen3-tied-mqa', 'deepseek-yarn'])
+                                  'qwen3-tied-mqa', 'r1-distill-qwen', 'r1-distill-llama', 'deepseek-yarn'])
 def test_import_export_import_is_the_identity_and_transformers_reads_it(tmp_path, case):
   torch, transformers = parity()
   theirs, model, params = their_model(tmp_path / 'theirs', case, 1)

@@ -176,6 +176,31 @@ def test_what_waits_beside_a_program_is_counted(one_device):
   assert kl.params == params  # there is no reference
 
 
+def test_choices_that_are_replayed_are_counted(one_device):
+  """Two layers that are mixtures, two experts of each: four bytes a token, of 512 outputs and 32 prompts."""
+  model, mesh = zoo.build(zoo.get('nano-deepseek')), mesh_lib.create({'data': 1})
+  config = runs.experiment('r1_zero', 'tiny')
+
+  def held(**values):
+    config.rl.update(values)
+    training = memory.training_of(config, config.rl, 'rl', model, mesh)
+    return memory.of_update(config.rl, 'rl', training, 0), memory.replay_of(config.rl, training)
+
+  (plain, none), (more, replay) = held(), held(moe_replay=True)
+  whole = 4 * (512 * 48 + 32 * config.rl.max_prompt)
+  assert none is None and replay == (4, whole, whole)
+  assert [b.beside - a.beside for a, b in zip(plain.parts, more.parts)] == [whole] * 3
+  entry = dict(stage='rl', phase='update', hbm_bytes=dict.fromkeys(
+      ('params', 'optimizer', 'gradients', 'activations', 'cache', 'total', 'available'), 0), fits=True, flops=1.0,
+               roofline_seconds=1.0, bound='hbm', tokens_per_second=1.0, mfu_bound=0.1)
+  printed = lambda **more: command.table('r1_zero', chips.topology('cpu:1'), [{**entry, **more}]).splitlines()
+  kept = dict(token=464, device=3 << 30, host=24 << 30)
+  assert printed(replay_bytes=kept)[-1] == (
+      'rl.moe_replay keeps 464 bytes a token: 3.00 GiB of the total, and 24.00 GiB on every host, if all are as long as '
+      'may be')
+  assert printed(replay_bytes=kept)[:-1] == printed()
+
+
 def test_a_run_is_printed_and_stands_in_the_json():
   args = ['--config=experiments/r1_zero.py:tiny', '--config.base.model=nano', '--only=rl/run', '--lengths=20:0.5']
   shown = run(*args)

@@ -38,9 +38,12 @@ def small_config(**overrides):
 
 @pytest.fixture(scope='module')
 def base(tmp_path_factory, nano):
+  return untrained(tmp_path_factory.mktemp('base'), *nano)
+
+
+def untrained(path, model, params):
   """What a stage leaves, of a model that was never trained; many a token ends its answers, so that lengths differ."""
-  path = tmp_path_factory.mktemp('base')
-  config, (model, params) = small_config(), nano
+  config = small_config()
   texts = [row['question'] for row in tasks.load(
       config.rl.task.source, size=64, seed=1, split='train', params=config.rl.task.params.to_dict())]
   pieces = prompts.fixed_parts(config.rl.template) + corpus.whole_pieces()

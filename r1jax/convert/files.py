@@ -17,6 +17,14 @@ def is_pointer(path: str) -> bool:
     return False
 
 
+def again(path: str) -> str:
+  """The way out of a file that is torn. One in a hub's cache stands for what was fetched until it is removed."""
+  blob = os.path.realpath(path)
+  if os.path.islink(path) and os.path.basename(os.path.dirname(blob)) == 'blobs':
+    return f'remove {blob}, so that it is downloaded again'
+  return 'fetch it again'
+
+
 def read_text(path: str) -> str:
   """Raises UserError for what is not there, not UTF-8, or a git-lfs pointer."""
   if is_pointer(path):
@@ -25,7 +33,7 @@ def read_text(path: str) -> str:
     with open(path, encoding='utf-8-sig') as f:
       return f.read()
   except (OSError, ValueError) as e:
-    raise UserError(f'{path} cannot be read: {e}; fetch it again') from e
+    raise UserError(f'{path} cannot be read: {e}; {again(path)}') from e
 
 
 def read_json(directory: str, name: str, needed: bool = True) -> dict:
@@ -36,7 +44,7 @@ def read_json(directory: str, name: str, needed: bool = True) -> dict:
   try:
     found = json.loads(read_text(path))
   except ValueError as e:
-    raise UserError(f'{path} cannot be read: {e}; fetch it again') from e
+    raise UserError(f'{path} cannot be read: {e}; {again(path)}') from e
   if not isinstance(found, dict):
-    raise UserError(f'{path} holds {type(found).__name__}, not a JSON object; fetch it again')
+    raise UserError(f'{path} holds {type(found).__name__}, not a JSON object; {again(path)}')
   return found

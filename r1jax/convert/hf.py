@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 
 from r1jax.convert import tokenizer_files
-from r1jax.convert.files import is_pointer, read_json
+from r1jax.convert.files import again, is_pointer, read_json
 from r1jax.convert.hf_config import BLOCK, sizes_of
 from r1jax.convert.source import Source
 from r1jax.exceptions import UserError
@@ -39,11 +39,14 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
     try:
       with safetensors.safe_open(file, framework='numpy') as f:
         for name in f.keys():
+          if name in files and _digest_of(files[name][0], name) != _digest_of(file, name):
+            raise UserError(f'{directory}: tensor {name} lies in {os.path.basename(files[name][0])} and, otherwise, in '
+                            f'{os.path.basename(file)}: fetch both again')
           part = f.get_slice(name)
           files[name], kinds[name] = (file, tuple(part.get_shape())), part.get_dtype()
     except (safetensors.SafetensorError, OSError) as e:
       why = 'it is a git-lfs pointer, not the file: run `git lfs pull` there, or' if is_pointer(file) else f'{e};'
-      raise UserError(f'{file} cannot be read as safetensors: {why} fetch it again') from e
+      raise UserError(f'{file} cannot be read as safetensors: {why} {again(file)}') from e
   scales = {name for name in files if name.endswith('_scale_inv')}
   extra = _beyond(directory, files, sizes, facts)
   left_out = scales | extra | {name for name in files if name.endswith('rotary_emb.inv_freq')}
@@ -85,6 +88,9 @@ def _shards(directory: str) -> list[str]:
       raise UserError(f'{directory}/model.safetensors.index.json has no weight_map of tensors to files: fetch it again')
     found = sorted({os.path.join(directory, name) for name in weight_map.values()})
     for file in found:
+      if not os.path.abspath(file).startswith(os.path.join(os.path.abspath(directory), '')):
+        raise UserError(f'{directory}/model.safetensors.index.json names {os.path.relpath(file, directory)}, which is '
+                        'not in that directory: put its files there')
       if not os.path.exists(file):
         raise UserError(f'{directory}/model.safetensors.index.json names {os.path.basename(file)}, which is not there: '
                         'fetch it')

@@ -56,6 +56,10 @@ def sizes_of(directory: str, facts: dict) -> dict:
       'quant_method': (quantised.get('quant_method'), (None, 'fp8')),
       'weight_block_size': (quantised.get('weight_block_size', [BLOCK] * 2), ([BLOCK] * 2,)),
       'rope_scaling.attention_factor': (scaling.get('attention_factor'), (None,)),
+      'partial_rotary_factor': (next((of['partial_rotary_factor'] for of in (given, facts)
+                                      if of.get('partial_rotary_factor') is not None), 1), (1,)),
+      'layer_types': (next((kind for kind in facts.get('layer_types') or () if kind != 'full_attention'),
+                           'full_attention'), ('full_attention',)),
       'rope_scaling.truncate': (scaling.get('truncate', True), (True,)),
       **{key: (bool(facts.get(key)), (False,)) for key in ('attention_bias', 'mlp_bias', 'use_sliding_window')}}
   if family == 'deepseek_v3':
@@ -77,7 +81,10 @@ def sizes_of(directory: str, facts: dict) -> dict:
   except KeyError as e:
     raise UserError(f'{directory}/config.json has no {e}') from e
   for ours, theirs in names.items():
-    if isinstance(sizes[ours], bool) and theirs in _FLAGS:
+    if theirs in _FLAGS:
+      if not isinstance(sizes[ours], bool):
+        raise UserError(f'{directory}/config.json has {theirs}={json.dumps(sizes[ours])[:80]}: supported is true or '
+                        'false')
       continue
     whole = theirs not in _FRACTIONS
     sizes[ours] = _number(directory, theirs, sizes[ours], whole=whole, least=0 if theirs in _MAY_BE_ZERO else 1 if whole

@@ -58,7 +58,8 @@ def named(source: str) -> Named | None:
 
 def origin(source: str, path: str) -> tuple[str, str]:
   """(OWNER/NAME, commit) of a source that lies in a hub's cache at `path`, or came from there; '' where unknown."""
-  found = _COMMIT.search(os.path.abspath(path))
+  # As it is named first: a file's link in a snapshot leads to a blob, which knows no commit.
+  found = _COMMIT.search(os.path.abspath(path)) or _COMMIT.search(os.path.realpath(path))
   if found:
     return f'{found[1]}/{found[2]}', found[3]
   asked = named(source)

@@ -30,6 +30,7 @@ class Outputs(NamedTuple):
   ref_RxT: Any  # float32; None when kl_coef == 0
   advantages_R: Any  # float32
   counts_R: Any = None  # float32, 0: left out of the loss, not of what is said of completions; None: none is
+  choices_RxTxLxk: Any = None  # experts that the sampler sent each token to; None: the router chooses (rl.moe_replay)
 
 
 def completion_hidden(apply, params, prefix: Prefix, tokens_RxT, lengths_R, prompt_R):
@@ -62,7 +63,8 @@ def grpo_loss(apply, c, *, chunk: int = 128, experts: bool = False):
   takes its mean; c: a stage's part of the config."""
 
   def loss_fn(params, prefix, rows: Outputs):
-    recorded, seen = moe.recording(apply) if experts else (apply, [])
+    replayed = moe.replaying(apply, rows.choices_RxTxLxk)
+    recorded, seen = moe.recording(replayed) if experts else (apply, [])
     logps, entropy = completion_logps(recorded, params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R,
                                       temperature=c.temperature, chunk=chunk, entropy_gradient=c.entropy_coef > 0)
     mask = losses.length_mask(rows.lengths_R, rows.tokens_RxT.shape[1])
@@ -78,7 +80,7 @@ def grpo_loss(apply, c, *, chunk: int = 128, experts: bool = False):
     count = jnp.sum(mask)
     metrics = {**metrics, **gap_metrics(jax.lax.stop_gradient(logps), rows.sampler_RxT, mask),
                'entropy/nats_per_token': (losses.masked_sum(jax.lax.stop_gradient(entropy), mask), count)}
-    return numerator, denominator, metrics | _expert_load(seen)
+    return numerator, denominator, metrics | _expert_load(seen) | _routed_otherwise(seen, rows.choices_RxTxLxk)
 
   return loss_fn
 
@@ -188,6 +190,15 @@ def _expert_load(seen) -> dict:
   return {'experts/load': Sum(sum(s['load'] for s in seen))} if seen else {}
 
 
+def _routed_otherwise(seen, choices_RxTxLxk) -> dict:
+  """Under a replay, the share of tokens, a layer each, whose experts the trainer's router would not have chosen."""
+  if not seen or choices_RxTxLxk is None:
+    return {}
+  k = choices_RxTxLxk.shape[-1]
+  return {'mismatch/routed_otherwise': (sum(jnp.sum(s['otherwise']) for s in seen),
+                                        sum(jnp.sum(s['load']) for s in seen) / k)}
+
+
 def move_router_bias(rate: float):
   """update.apply's `after` for a mixture of experts: the router's bias moves by load (moe.balance)."""
 
@@ -266,9 +277,10 @@ def leaves_out(c) -> bool:
 
 
 class LogProbs(NamedTuple):
-  """The forward passes of a policy's log-probs, or of the reference's, whose weights may be kept in another dtype."""
+  """The forward passes of a policy's log-probs, or of the reference's, whose weights may be kept in another dtype and
+  whose experts are its own router's choice."""
   prefix: mesh_lib.Program  # (params, prompts) -> what rows need of them
-  rows: dict[int, mesh_lib.Program]  # T -> (params, prefix, tokens, lengths, prompt_R) -> log-probs [R, T]
+  rows: dict[int, mesh_lib.Program]  # T -> (params, prefix, tokens, lengths, prompt_R[, choices]) -> log-probs [R, T]
 
 
 class RL(NamedTuple):
@@ -278,6 +290,7 @@ class RL(NamedTuple):
   logps: LogProbs
   reference: LogProbs | None  # None without one; `logps` itself where its weights are as the policy's
   prompts: tuple[int, int]
+  choices: tuple | None = None  # the model's choices(), where they are replayed
 
 
 def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
@@ -288,34 +301,63 @@ def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
   reference = c.ref_dtype if c.kl_coef > 0 else None
   chunk = chunk_for(config, model, max(s.rows for s in shapes.values()))
   none = (*(() if reference else ('ref_RxT',)), *(() if leaves_out(c) else ('counts_R',)))
-  rows = {T: _arrays(Outputs, shape, mesh, none=none) for T, shape in shapes.items()}
+  choices = replayed(c, model)
+  rows = {T: _arrays(Outputs, shape, mesh, none=(*none, 'choices_RxTxLxk')) for T, shape in shapes.items()}
+  if choices:
+    rows = {T: of._replace(choices_RxTxLxk=jax.ShapeDtypeStruct(
+        (*shapes[T], *choices[0]), choices[1], sharding=mesh_lib.batch_sharding(mesh))) for T, of in rows.items()}
   training = _training(config, c, model, mesh, grpo_loss(model.apply, c, chunk=chunk, experts=model.mixture), rows,
                        rate={'learning_rate': c.learning_rate}, prompts=prompts, reference=reference,
-                       ref_memory=c.ref_memory)
-  forward = jax.jit(lambda params, prefix, *rows: completion_logps(
-      model.apply, params, prefix, *rows, temperature=c.temperature, chunk=chunk)[0],
-                    out_shardings=mesh_lib.batch_sharding(mesh))
+                       ref_memory=c.ref_memory, choices=choices)
+  forward = jax.jit(lambda params, prefix, tokens, lengths, prompt, chosen=None: completion_logps(
+      moe.replaying(model.apply, chosen), params, prefix, tokens, lengths, prompt, temperature=c.temperature,
+      chunk=chunk)[0], out_shardings=mesh_lib.batch_sharding(mesh))
   before = training.prefix_shapes()
 
-  def log_probs(params) -> LogProbs:
-    return LogProbs(training.program('prefix', params=params), {
-        T: mesh_lib.Program(forward, (params, before, *rows[T][:3]), mesh, mesh_lib.RULES) for T in shapes})
+  def log_probs(params, replay: bool) -> LogProbs:
+    each = {T: (*rows[T][:3], *([rows[T].choices_RxTxLxk] if replay else [])) for T in shapes}
+    return LogProbs(training.program('prefix', params=params, replay=replay), {
+        T: mesh_lib.Program(forward, (params, before, *each[T]), mesh, mesh_lib.RULES) for T in shapes})
 
-  logps = log_probs(training.state.params)
+  logps = log_probs(training.state.params, bool(choices))
   others = None if reference is None else logps
-  if reference not in (None, 'float32'):
-    others = log_probs(mesh_lib.with_shardings(training.state.ref_params, training.shardings.params))
-  return RL(training, shapes, logps, others, prompts)
+  if reference is not None and (reference != 'float32' or choices):
+    others = log_probs(mesh_lib.with_shardings(training.state.ref_params, training.shardings.params), False)
+  return RL(training, shapes, logps, others, prompts, choices)
+
+
+def replayed(c, model) -> tuple | None:
+  """The model's choices(), where a stage replays the sampler's (c.moe_replay).
+
+  Raises:
+    UserError: there are none, in a dense model.
+  """
+  if not c.get('moe_replay'):
+    return None
+  if not model.mixture:
+    raise UserError(f'rl.moe_replay=True replays which experts the sampler chose, and family {model.config.family!r} '
+                    'has none: set it to False')
+  return model.choices()
+
+
+def chosen(arrays: list, shape: tuple[int, int], choices: tuple) -> np.ndarray:
+  """[*shape, L, k] on the host: the choices [n, L, k] of each row, 0 behind them; choices: a model's."""
+  out = np.zeros((*shape, *choices[0]), choices[1])
+  for row, array in zip(out, arrays):
+    row[:len(array)] = array
+  return out
 
 
 def outputs(completions: list[Completion], prompt_of: list[int], advantages, shape: packing.Shape, pad_id: int, *,
-            reference: bool) -> Outputs:
-  """A micro-batch on the host; old log-probs are the sampler's, the reference's are to be put in."""
+            reference: bool, choices: tuple | None = None) -> Outputs:
+  """A micro-batch on the host; old log-probs are the sampler's, the reference's are to be put in. choices: the model's,
+  where they are replayed."""
   some = lambda values, dtype: packing.padded([np.asarray(values, dtype)], packing.Shape(1, shape.rows))[0]
   sampler = packing.padded([c.logps for c in completions], shape, np.float32(0))
   return Outputs(packing.padded([c.tokens for c in completions], shape, pad_id),
                  some([len(c.tokens) for c in completions], np.int32), some(prompt_of, np.int32), sampler, sampler,
-                 sampler if reference else None, some(advantages, np.float32))
+                 sampler if reference else None, some(advantages, np.float32), None,
+                 chosen([c.choices for c in completions], shape, choices) if choices else None)
 
 
 def cut(training: update.Training, batch, lengths, *, each: int = 1) -> list[tuple[int, Any]]:

@@ -20,7 +20,7 @@ from r1jax import metrics
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
 from r1jax.engine.packing import buckets
-from r1jax.engine.slots import Chunk, Slots, admit, decode, padded, prefill
+from r1jax.engine.slots import Chunk, Slots, admit, decode, padded, prefill, prefill_choosing
 from r1jax.models.decoder import Cache, Prefix
 from r1jax.types import Completion, Finished, Prompts, Request
 
@@ -30,7 +30,7 @@ class Sampler:
 
   def __init__(self, model, mesh, *, slots: int, samples: int, max_prompt: int, max_tokens: int,
                eos_ids: tuple[int, ...], pad_id: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
-               steps: int = 16, resume: bool = False, longest: int = 0):
+               steps: int = 16, resume: bool = False, longest: int = 0, choices: bool = False):
     """
     Args:
       slots: S, rows decoded at a time.
@@ -40,6 +40,7 @@ class Sampler:
       steps: of one chunk, at most.
       resume: completions that were begun elsewhere may be asked for (rl.carry).
       longest: of a prompt with its completion, where the requests' own limits keep that under P and the limit together.
+      choices: the experts that tokens are sent to are kept (rl.moe_replay); a mixture of experts alone has some.
 
     Raises:
       ValueError: no eos_ids.
@@ -53,14 +54,18 @@ class Sampler:
     self.prompts = up(max(-(-self.slots // samples), min(4, -(-self.slots // 4))))
     self._apart = mesh_lib.platform(mesh) != 'tpu'
     self._turn = params_lib.turns(mesh, self.slots)
+    self.choices = model.choices() if choices else None
     self._model, self._settings = model, dict(
-        steps=steps, eos_ids=self.eos_ids, pad_id=pad_id, temperature=temperature, top_k=top_k, top_p=top_p)
+        steps=steps, eos_ids=self.eos_ids, pad_id=pad_id, experts=self.choices, temperature=temperature, top_k=top_k,
+        top_p=top_p)
     # On TPU a kernel reads what is filled, in blocks; elsewhere a step reads all that is allocated.
     multiple, ratio = {'cpu': (16, 1.5), 'gpu': (128, 1.5)}.get(mesh_lib.platform(mesh), (128, 2.0))
     most = (longest or max_prompt + max_tokens) + steps
     first = max_prompt + steps
     self.buckets = buckets(first, most, multiple=multiple, ratio=max(ratio, (most / first)**(1 / 7)))
     self.widths = tuple(sorted({max_prompt, *self.buckets})) if resume else (max_prompt,)  # of what is prefilled
+    # Of the choices of prompts that may have been computed before, -1 for others: beginnings go on as they began.
+    self._known = np.promote_types(self.choices[1], np.int16) if self.choices and resume else None
     self._compiled, self._arrange = {}, None
     # Traced once each, asked for by every program.
     self.params_shapes, self.prefix_shapes = functools.cache(self.params_shapes), functools.cache(self.prefix_shapes)
@@ -100,7 +105,9 @@ class Sampler:
     return Prefix(kv, self._rows(shapes.hidden_NxD.shape, shapes.hidden_NxD.dtype), self._rows(shapes.lengths_N.shape))
 
   def _prompts_shapes(self, width: int) -> Prompts:
-    return Prompts(self._rows((self.prompts, width)), self._rows((self.prompts,)))
+    shape = (self.prompts, width)
+    known = self._rows((*shape, *self.choices[0]), self._known) if self._known else None
+    return Prompts(self._rows(shape), self._rows(shape[:1]), known)
 
   def _empty_recent(self):
     """Where a chunk's keys are kept: a small cache of its own."""
@@ -114,8 +121,10 @@ class Sampler:
     whole = mesh_lib.replicated(self.mesh)
     rows = self._rows((self.slots,))
     if name == 'prefill':
-      return make(functools.partial(prefill, self._model.apply), (self.params_shapes(), self._prompts_shapes(*sizes)),
-                  out_shardings=where(self.prefix_shapes(*sizes)))
+      args, out = (self.params_shapes(), self._prompts_shapes(*sizes)), where(self.prefix_shapes(*sizes))
+      if self.choices:
+        return make(functools.partial(prefill_choosing, self._model.apply), args, out_shardings=(out, whole))
+      return make(functools.partial(prefill, self._model.apply), args, out_shardings=out)
     if name == 'empty':
       shapes = self.slots_shapes(*sizes)
 
@@ -173,6 +182,22 @@ class Sampler:
     """Begins a rollout; see Rollout. params: as `arrange` takes them."""
     return Rollout(self, self.arrange(params), requests, key, **limits)
 
+  def prefill(self, params, batch: list[tuple], width: int):
+    """((width, the prompts' lengths, their Prefix), their choices on the devices or None).
+
+    batch: (token ids, rows that follow them, choices [n, L, k] or None) of each.
+    """
+    tokens, lengths = padded([ids for ids, *_ in batch], self.prompts, width, self.pad_id)
+    known = None
+    if self._known:
+      known = np.full((*tokens.shape, *self.choices[0]), -1, self._known)
+      for row, (*_, choices) in zip(known, batch):
+        if choices is not None:
+          row[:len(choices)] = choices
+    found = self.run(('prefill', width), params, mesh_lib.put(Prompts(tokens, lengths, known), self.mesh))
+    prefix, chosen = found if self.choices else (found, None)
+    return (width, lengths, prefix), chosen
+
   def run(self, what: tuple, *args):
     if what not in self._compiled:
       raise KeyError(f'{what} was not compiled: call compile() first')
@@ -192,6 +217,7 @@ class Rollout:
     steps, live: decode steps that ran, and live rows summed over them: slot_use = live / (steps * slots).
     unfinished: after the end, with `groups`: the requests that were not finished, with what they have so far.
     interrupted: `stop` has ended it.
+    choices: request's group -> the experts [n, L, k] of its prompt's tokens, where the sampler keeps them.
   """
 
   def __init__(self, sampler: Sampler, params, requests: list[Request], key, *, groups: int | None = None,
@@ -208,7 +234,8 @@ class Rollout:
     self._clock, self._stop, self.interrupted, self._given = clock or metrics.Clock(), stop, False, set()
     self._sampler, self._params, self._key, self._requests = sampler, params, key, requests
     self._groups, self._most = len(requests) if groups is None else min(groups, len(requests)), most_steps
-    self._parts = [[[(c.tokens, c.logps)] if c else [] for c in r.begun or [None] * len(r.samples)] for r in requests]
+    self._parts = [[[(c.tokens, c.logps, c.choices)] if c else [] for c in r.begun or [None] * len(r.samples)]
+                   for r in requests]
     self._open = [sum(not self._over(i, m) for m in range(len(r.samples))) for i, r in enumerate(requests)]
     self._waiting = collections.deque(self._in_batches())
     self._rows: list[_Row | None] = [None] * sampler.slots
@@ -217,6 +244,8 @@ class Rollout:
     self._bucket, self._slots = 0, None
     self.steps = self.live = 0
     self.unfinished: list[Request] = []
+    self.choices = {r.group: r.choices for r in requests if r.choices is not None}
+    self._prefilled = []  # (what was prefilled since the last chunk, its choices on the devices)
 
   @property
   def slot_use(self) -> float:
@@ -261,7 +290,7 @@ class Rollout:
   def _over(self, number: int, member: int) -> bool:
     """Whether a member that was begun elsewhere has ended there."""
     parts = self._parts[number][member]
-    return bool(parts) and self._ends(parts[-1][0], sum(len(t) for t, _ in parts), self._limit(number, member))
+    return bool(parts) and self._ends(parts[-1][0], sum(len(t) for t, *_ in parts), self._limit(number, member))
 
   def _limit(self, number: int, member: int) -> int:
     limits = self._requests[number].limits
@@ -271,24 +300,42 @@ class Rollout:
     return length >= limit or (len(tokens) > 0 and int(tokens[-1]) in self._sampler.eos_ids)
 
   def _in_batches(self):
-    """(ids of a prompt, the rows that follow it), as many as are prefilled at a time and of one width."""
+    """(ids of a prompt, the rows that follow it, its choices or None), as many as are prefilled at a time and of one
+    width."""
     batch, width = [], 0
     for number, request in enumerate(self._requests):
       fresh = [_Row(number, m) for m in range(len(request.samples)) if not self._parts[number][m]]
       begun = [_Row(number, m) for m in range(len(request.samples))
                if self._parts[number][m] and not self._over(number, m)]
-      for rows, ids in [(fresh, request.prompt)] * bool(fresh) + [([r], self._so_far(r)) for r in begun]:
+      for rows, ids, choices in ([(fresh, request.prompt, request.choices)] * bool(fresh)
+                                 + [([r], *self._so_far(r)) for r in begun]):
         needed = next(w for w in self._sampler.widths if w >= len(ids))
         if batch and (needed != width or len(batch) == self._sampler.prompts):
           yield width, batch
           batch = []
         width = needed
-        batch.append((ids, rows))
+        batch.append((ids, rows, choices))
     if batch:
       yield width, batch
 
-  def _so_far(self, row: _Row) -> np.ndarray:
-    return np.concatenate([self._requests[row.number].prompt, *(t for t, _ in self._parts[row.number][row.member])])
+  def _so_far(self, row: _Row) -> tuple[np.ndarray, np.ndarray | None]:
+    """(Tokens of a prompt and the beginning behind it, and where they are kept the choices of all but the last, which
+    nothing has followed yet: it may have none, where a limit that was lower has cut it off.)"""
+    request, parts = self._requests[row.number], self._parts[row.number][row.member]
+    tokens = np.concatenate([request.prompt, *(t for t, *_ in parts)])
+    if not self._sampler.choices:
+      return tokens, None
+    return tokens, np.concatenate([request.choices, *(chosen for *_, chosen in parts)])[:-1]
+
+  def _note(self, batch: list[tuple], chosen: np.ndarray) -> None:
+    """What a prefill chose (Sampler.prefill): of prompts, and of the last token of each beginning."""
+    for (ids, rows, _), of in zip(batch, chosen):
+      number, parts = rows[0].number, self._parts[rows[0].number][rows[0].member]
+      if parts:
+        tokens, logps, choices = parts[-1]
+        parts[-1] = tokens, logps, np.concatenate([choices[:-1], of[len(ids) - 1:len(ids)]])
+      elif self._requests[number].choices is None:
+        self.choices[self._requests[number].group] = of[:len(ids)].copy()
 
   # --- one chunk
 
@@ -297,10 +344,10 @@ class Rollout:
     while (self._left or self._waiting) and None in self._rows:
       if not self._left:
         width, batch = self._waiting.popleft()
-        tokens, lengths = padded([ids for ids, _ in batch], self._sampler.prompts, width, self._sampler.pad_id)
-        put = mesh_lib.put(Prompts(tokens, lengths), self._sampler.mesh)
-        self._prefix = (width, lengths, self._sampler.run(('prefill', width), self._params, put))
-        self._left = collections.deque((n, row) for n, (_, rows) in enumerate(batch) for row in rows)
+        self._prefix, chosen = self._sampler.prefill(self._params, batch, width)
+        if chosen is not None:
+          self._prefilled.append((batch, chosen))
+        self._left = collections.deque((n, row) for n, (_, rows, _) in enumerate(batch) for row in rows)
       width, lengths, prefix = self._prefix
       free = [s for s, row in enumerate(self._rows) if row is None]
       source = np.full(self._sampler.slots, -1, np.int32)
@@ -309,7 +356,7 @@ class Rollout:
         n, row = self._left.popleft()
         self._rows[s], source[s], self._columns[s] = row, n, lengths[n]
         sample[s] = self._requests[row.number].samples[row.member]
-        length[s] = sum(len(t) for t, _ in self._parts[row.number][row.member])
+        length[s] = sum(len(t) for t, *_ in self._parts[row.number][row.member])
         limit[s] = self._limit(row.number, row.member)
       self._resize(flying)
       bucket = self._sampler.buckets[self._bucket]
@@ -332,18 +379,23 @@ class Rollout:
     enough = max(1, self._sampler.slots // 8) if self._left or self._waiting else self._sampler.slots + 1
     what = ('decode', self._sampler.buckets[self._bucket])
     self._slots, chunk = self._sampler.run(what, self._params, self._slots, self._key, np.int32(enough))
-    return chunk, list(self._rows)
+    prefilled, self._prefilled = self._prefilled, []
+    return chunk, list(self._rows), prefilled
 
-  def _collect(self, chunk: Chunk, rows: list[_Row | None]) -> list[int]:
-    """Reads a chunk; the numbers of requests whose last member has ended."""
+  def _collect(self, chunk: Chunk, rows: list[_Row | None], prefilled: list) -> list[int]:
+    """Reads a chunk, and of the prompts prefilled before it their choices; the numbers of requests whose last member
+    has ended."""
     ended = []
-    tokens, logps, count, done, steps = jax.device_get(tuple(chunk))
+    for batch, chosen in prefilled:
+      self._note(batch, jax.device_get(chosen))
+    tokens, logps, count, done, steps, choices = jax.device_get(tuple(chunk))
     self.steps += int(steps)
     self.live += int(count.sum())
     for s, row in enumerate(rows):
       if row is None or not count[s]:
         continue
-      self._parts[row.number][row.member].append((tokens[s, :count[s]].copy(), logps[s, :count[s]].copy()))
+      self._parts[row.number][row.member].append((tokens[s, :count[s]].copy(), logps[s, :count[s]].copy(),
+                                                  None if choices is None else choices[s, :count[s]].copy()))
       self._columns[s] += count[s]
       if done[s]:
         self._rows[s] = None
@@ -357,9 +409,11 @@ class Rollout:
   def _completion(self, number: int, member: int) -> Completion:
     parts = self._parts[number][member]
     join = lambda arrays, dtype: np.concatenate([np.zeros(0, dtype), *arrays])
-    tokens = join([t for t, _ in parts], np.int32)
+    tokens = join([t for t, *_ in parts], np.int32)
     stopped = bool(len(tokens)) and int(tokens[-1]) in self._sampler.eos_ids
-    return Completion(tokens, join([l for _, l in parts], np.float32), stopped)
+    kept = self._sampler.choices
+    choices = np.concatenate([np.zeros((0, *kept[0]), kept[1]), *(c for *_, c in parts)]) if kept else None
+    return Completion(tokens, join([l for _, l, _ in parts], np.float32), stopped, choices)
 
   def _finished(self, number: int) -> Finished:
     request = self._requests[number]
@@ -367,4 +421,6 @@ class Rollout:
 
   def _begun(self, number: int) -> Request:
     completions = [self._completion(number, m) for m in range(len(self._requests[number].samples))]
-    return self._requests[number]._replace(begun=tuple(c if len(c.tokens) else None for c in completions))
+    request = self._requests[number]
+    return request._replace(begun=tuple(c if len(c.tokens) else None for c in completions),
+                            choices=self.choices.get(request.group))

@@ -15,6 +15,7 @@ import numpy as np
 
 from r1jax.engine import choose as choose_lib
 from r1jax.models import attention
+from r1jax.models import moe
 from r1jax.models.decoder import Cache, Prefix
 from r1jax.types import NOWHERE, Prompts
 
@@ -36,6 +37,7 @@ class Chunk(NamedTuple):
   count_S: jax.Array  # int32, tokens of each row
   done_S: jax.Array  # bool
   steps: jax.Array  # int32, decode steps that ran
+  choices_SxnxLxk: jax.Array | None = None  # the experts that each was sent to, where they are kept; 0 of a row's last
 
 
 def prompt_positions(prompts: Prompts) -> jax.Array:
@@ -46,10 +48,17 @@ def prompt_positions(prompts: Prompts) -> jax.Array:
 
 def prefill(apply, params, prompts: Prompts) -> Prefix:
   """Each prompt, computed once."""
+  apply = moe.replaying(apply, prompts.choices_NxPxLxk)
   with jax.named_scope('prefill'):
     hidden_NxPxD, kv = apply({'params': params}, prompts.tokens_NxP, prompt_positions(prompts), method='hidden')
   last = jnp.take_along_axis(hidden_NxPxD, (prompts.lengths_N - 1)[:, None, None], axis=1)[:, 0]
   return Prefix(kv, last, prompts.lengths_N)
+
+
+def prefill_choosing(apply, params, prompts: Prompts) -> tuple[Prefix, jax.Array]:
+  """`prefill`, and the experts [N, P, L, k] that tokens were sent to."""
+  call, seen = moe.choosing(apply)
+  return prefill(call, params, prompts), seen[0]
 
 
 def admit(slots: Slots, prefix: Prefix, source_S, sample_S, length_S, limit_S) -> Slots:
@@ -94,21 +103,22 @@ def _put_rows(stored, kept_LxNx, source_S):
 
 
 def decode(apply, empty_recent, params, slots: Slots, key, enough, *, steps: int, eos_ids, pad_id: int,
-           **choice) -> tuple[Slots, Chunk]:
+           experts=None, **choice) -> tuple[Slots, Chunk]:
   """Up to `steps` tokens for every row that has not ended; less when `enough` rows have ended meanwhile, or all.
 
   Args:
     empty_recent: () -> where the keys of these tokens are kept until the end of the chunk.
+    experts: a model's choices(): they are kept; None: they are not.
     choice: temperature, top_k, top_p.
   """
   choose = functools.partial(choose_lib.choose, **choice)
-  slots, chunk, _ = decode_by(choose, apply, empty_recent, params, slots, key, enough, steps, columns=steps,
-                              eos_ids=eos_ids, pad_id=pad_id)
-  return slots, chunk
+  slots, chunk, kept = decode_by(choose, apply, empty_recent, params, slots, key, enough, steps, columns=steps,
+                                 eos_ids=eos_ids, pad_id=pad_id, experts=experts)
+  return slots, chunk if experts is None else chunk._replace(choices_SxnxLxk=kept[-1])
 
 
 def decode_by(choose, apply, empty_recent, params, slots: Slots, key, enough, steps, *, columns: int, eos_ids,
-              pad_id: int, beside=()) -> tuple[Slots, Chunk, tuple]:
+              pad_id: int, beside=(), experts=None) -> tuple[Slots, Chunk, tuple]:
   """`decode` with a choice of one's own.
 
   Args:
@@ -117,10 +127,13 @@ def decode_by(choose, apply, empty_recent, params, slots: Slots, key, enough, st
     steps: at most; may be known when it runs only.
     columns: of what is given back and of empty_recent, at least `steps`.
     beside: (shape, dtype) of a row, for each array that `choose` gives beside.
+    experts: as of decode; they are the last of what is kept beside.
 
   Returns:
     slots, chunk, and a tuple of [S, columns, *shape].
   """
+  recorded, seen = (apply, []) if experts is None else moe.choosing(apply)
+  beside = (*beside, *([] if experts is None else [experts]))
   weights, eos, done_before = {'params': params}, jnp.asarray(eos_ids, jnp.int32), jnp.sum(slots.done_S)
   row_keys = jax.vmap(jax.random.fold_in, (0 if key.ndim else None, 0))(key, slots.sample_S)
   columns_S, first_S = slots.cache.columns_S, slots.length_S
@@ -135,13 +148,15 @@ def decode_by(choose, apply, empty_recent, params, slots: Slots, key, enough, st
       keys_S = jax.vmap(jax.random.fold_in)(row_keys, length_S)
       token_S, *more = choose(apply(weights, hidden_SxD, method='unembed'), keys_S)
     token_S = jnp.where(done_S, pad_id, token_S)
-    said = [jax.lax.dynamic_update_slice_in_dim(kept, new[:, None].astype(kept.dtype), i, axis=1)
-            for kept, new in zip(said, (token_S, *more), strict=True)]
     length_S = length_S + ~done_S
     done_S = done_S | jnp.any(token_S[:, None] == eos, axis=-1) | (length_S >= slots.limit_S)
     with jax.named_scope('decode'):
-      hidden_SxD, recent = apply(weights, token_S, columns_S + i, slots.cache, recent,
-                                 attention.Step(columns_S, i, ~done_S), method='decode')
+      hidden_SxD, recent = recorded(weights, token_S, columns_S + i, slots.cache, recent,
+                                    attention.Step(columns_S, i, ~done_S), method='decode')
+    if seen:  # nothing follows a row's last token: what it was sent to is never asked for
+      more = [*more, jnp.where(done_S[:, None, None], 0, seen.pop()[:, 0])]
+    said = [jax.lax.dynamic_update_slice_in_dim(kept, new[:, None].astype(kept.dtype), i, axis=1)
+            for kept, new in zip(said, (token_S, *more), strict=True)]
     return i + 1, hidden_SxD, recent, length_S, done_S, *said
 
   rows = slots.done_S.shape[0]

@@ -127,13 +127,14 @@ class Training:
 
   def __init__(self, model, mesh, optimizer, loss_fn: Callable, rows: dict[int, Any], *, seed: int,
                prompts: tuple[int, int] | None = None, reference: str | None = None, ref_memory: str = 'device',
-               after=None):
+               after=None, choices=None):
     """
     Args:
       rows: T -> the shapes of a micro-batch of rows of T tokens, with shardings.
       prompts: (N, P) of the minibatch's prompts, where rows follow prompts.
       reference: dtype of the reference policy; None: there is none.
       ref_memory: 'device' or 'host': where the reference lies between its passes.
+      choices: a model's choices(), where prompts come with the experts of their tokens.
     """
     boxed = params_lib.abstract(model)
     self.mesh, self.model, self.rows = mesh, model, rows
@@ -143,8 +144,9 @@ class Training:
     self.state = mesh_lib.with_shardings(jax.eval_shape(fresh_, mesh_lib.unbox(boxed)), self.shardings)
     self.fresh = jax.jit(fresh_, out_shardings=self.shardings, donate_argnums=0)
     dealt = mesh_lib.batch_sharding(mesh)
+    known = choices and jax.ShapeDtypeStruct((*prompts, *choices[0]), choices[1], sharding=dealt)
     self._prompts = prompts and Prompts(jax.ShapeDtypeStruct(prompts, jnp.int32, sharding=dealt),
-                                        jax.ShapeDtypeStruct(prompts[:1], jnp.int32, sharding=dealt))
+                                        jax.ShapeDtypeStruct(prompts[:1], jnp.int32, sharding=dealt), known)
     self._compiled = {}
 
   def prefix_shapes(self):
@@ -168,14 +170,15 @@ class Training:
                                                        hidden_NxD=wide(prefix.hidden_NxD))
     return Sums(self.state.params, back, scalar(numerator), scalar(denominator), jax.tree.map(scalar, metrics))
 
-  def program(self, name: str, T: int = 0, params=None) -> mesh_lib.Program:
+  def program(self, name: str, T: int = 0, params=None, *, replay: bool = True) -> mesh_lib.Program:
     """'empty', 'prefix', 'gradient' (T), 'prompt_gradient', 'apply'. params: shapes of the weights of a 'prefix', where
-    they are not the policy's."""
+    they are not the policy's; replay: it takes the prompts' choices, where they come with some."""
     where = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
     make = lambda f, args, **kw: mesh_lib.Program(jax.jit(f, keep_unused=True, **kw), args, self.mesh, mesh_lib.RULES)
     state = self.state
     if name == 'prefix':
-      return make(lambda p, q: prefill(self.model.apply, p, q), (params or state.params, self._prompts),
+      prompts = self._prompts if replay else self._prompts._replace(choices_NxPxLxk=None)
+      return make(lambda p, q: prefill(self.model.apply, p, q), (params or state.params, prompts),
                   out_shardings=where(self.prefix_shapes()))
     sums = self.sums_shapes()
     out = where(sums)

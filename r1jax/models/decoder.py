@@ -68,8 +68,9 @@ class Decoder(nn.Module):
       if c.remat != 'none':
         policy = {'full': None, 'dots': jax.checkpoint_policies.save_only_these_names(PRODUCT)}[c.remat]
         block = nn.remat(block, policy=policy, prevent_cse=False)
-      stacked = nn.scan(block, variable_axes={'params': 0, 'experts': 0}, split_rngs={'params': True}, length=length,
-                        unroll=min(c.unroll, length), in_axes=(0, 0, nn.broadcast, nn.broadcast),
+      stacked = nn.scan(block, variable_axes={'params': 0, 'experts': 0, 'choices': 0, 'replay': 0},
+                        split_rngs={'params': True}, length=length, unroll=min(c.unroll, length),
+                        in_axes=(0, 0, nn.broadcast, nn.broadcast),
                         metadata_params={nn.PARTITION_NAME: 'layers'})
       setattr(self, name, stacked(c))
     self.final_norm = RMSNorm(c.norm_eps)
@@ -84,6 +85,11 @@ class Decoder(nn.Module):
   def turned(self) -> dict[str, int]:
     """Kernels that may be held Turned, by name: how many of their first axes are inputs."""
     return {}
+
+  @nn.nowrap
+  def choices(self) -> tuple[tuple[int, int], Any] | None:
+    """((L, k), dtype) of the experts that a token is sent to, L the layers that are mixtures; None: a dense model."""
+    return None
 
   def cache_dims(self) -> tuple[tuple[int, int], ...]:
     """(key heads, width) of each array that the cache keeps."""
@@ -120,6 +126,15 @@ class Decoder(nn.Module):
     found = self.variables.get('params', {}).get(name)
     return found if isinstance(found, tuple) else None
 
+  def _layer(self, block, params, replayed, *args):
+    """(What a layer applied by itself gives, the ids [B, T, k] of the experts that it used where they are asked
+    for and it has some, else None); replayed: its part of the collection 'replay', or None."""
+    variables = {'params': params} if replayed is None else {'params': params, 'replay': replayed}
+    if not self.is_mutable_collection('choices'):
+      return block.apply(variables, *args), None
+    out, sown = block.apply(variables, *args, mutable=['choices'])
+    return out, sown['choices']['moe']['ids'][0] if 'choices' in sown else None
+
   def hidden(self, tokens_BxT, positions_BxT=None, segment_ids_BxT=None, prefix: Prefix | None = None, prompt_B=None):
     """Last hidden states [B, T, D] after the final norm, and these tokens' keys and values.
 
@@ -138,7 +153,7 @@ class Decoder(nn.Module):
     x_BxTxD, behind = self._embed(tokens_BxT), prefix is not None
     where = attention.where(c.attention, positions_BxT, segment_ids_BxT, prefix.lengths_N if behind else None, prompt_B,
                             prefix.kv_LxNx[0].shape[3] if behind else 0)
-    cos_sin, first, kept = self._rope(positions_BxT), 0, []
+    cos_sin, first, kept, chosen = self._rope(positions_BxT), 0, [], []
     for name, block, length in self.stacks():
       part = slice(first, first + length)
       shared = tuple(kv[part] for kv in prefix.kv_LxNx) if behind else None
@@ -146,13 +161,17 @@ class Decoder(nn.Module):
       if apart is None:
         x_BxTxD, new_kv = getattr(self, name)(x_BxTxD, jnp.arange(part.start, part.stop), shared, cos_sin, where)
       else:
-        each = []
+        each, replayed = [], self.variables.get('replay', {}).get(name)
         for i, params in enumerate(apart):
-          x_BxTxD, kv = block(c, parent=None).apply({'params': params}, x_BxTxD, first + i,
-                                                    jax.tree.map(lambda s, i=i: s[i], shared), cos_sin, where)
+          at = lambda tree, i=i: jax.tree.map(lambda s: s[i], tree)
+          (x_BxTxD, kv), ids = self._layer(block(c, parent=None), params, at(replayed), x_BxTxD, first + i, at(shared),
+                                           cos_sin, where)
           each.append(kv)
+          chosen += [] if ids is None else [ids[None]]
         new_kv = tuple(jnp.stack(parts) for parts in zip(*each))
       first, kept = part.stop, kept + [new_kv]
+    if chosen:
+      self.sow('choices', 'ids', jnp.concatenate(chosen))
     kv = kept[0] if len(kept) == 1 else tuple(jnp.concatenate(parts) for parts in zip(*kept))
     return self.final_norm(x_BxTxD), kv
 
@@ -164,7 +183,7 @@ class Decoder(nn.Module):
     """
     c = self.config
     x_Sx1xD, cos_sin = self._embed(token_S[:, None]), self._rope(position_S[:, None])
-    first, kept, held_apart = 0, [], isinstance(cache.kv[0], tuple)
+    first, kept, chosen, held_apart = 0, [], [], isinstance(cache.kv[0], tuple)
     for name, block, length in self.stacks():
       part, params = slice(first, first + length), self.variables['params'][name]
       block = block(c, parent=None)
@@ -173,18 +192,24 @@ class Decoder(nn.Module):
         for i in range(length):
           at = lambda parts, i=first + i: tuple(x[i] for x in parts)
           here = params[i] if isinstance(params, tuple) else jax.tree.map(lambda x, i=i: x[i], params)
-          x_Sx1xD, out = block.apply({'params': here}, x_Sx1xD, None, None, cos_sin, step, at(cache.kv), at(recent))
+          (x_Sx1xD, out), ids = self._layer(block, here, None, x_Sx1xD, None, None, cos_sin, step, at(cache.kv),
+                                            at(recent))
           new.append(out)
+          chosen += [] if ids is None else [ids[None]]
         kept.append(tuple(zip(*new)))
       else:
         def one(x, at):
           params, layer, recent = at
-          return block.apply({'params': params}, x, layer, None, cos_sin, step, cache.kv, recent)
+          (x, recent), ids = self._layer(block, params, None, x, layer, None, cos_sin, step, cache.kv, recent)
+          return x, (recent, ids)
 
         layers = (params, jnp.arange(part.start, part.stop), tuple(r[part] for r in recent))
-        x_Sx1xD, new = jax.lax.scan(one, x_Sx1xD, layers)
+        x_Sx1xD, (new, ids) = jax.lax.scan(one, x_Sx1xD, layers)
         kept.append(new)
+        chosen += [] if ids is None else [ids]
       first = part.stop
+    if chosen:
+      self.sow('choices', 'ids', jnp.concatenate(chosen))
     join = (lambda parts: sum(parts, ())) if held_apart else jnp.concatenate
     recent = kept[0] if len(kept) == 1 else tuple(join(parts) for parts in zip(*kept))
     return self.final_norm(x_Sx1xD)[:, 0], recent

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from r1jax.models import attention
 from r1jax.models.decoder import Decoder
 from r1jax.models.layers import RMSNorm, RopeScaling, SwiGLU, constrain, matmul, rotate, weight
-from r1jax.models.moe import MoE
+from r1jax.models.moe import MoE, id_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,6 +194,11 @@ class Model(Decoder):
   def stacks(self):
     return [('dense_blocks', DenseBlock, self.config.dense_layers),
             ('moe_blocks', MoEBlock, self.config.layers - self.config.dense_layers)]
+
+  @nn.nowrap
+  def choices(self):
+    c = self.config
+    return (c.layers - c.dense_layers, c.experts_per_token), id_dtype(c.experts)
 
   @nn.nowrap
   def cache_dims(self):

@@ -2,6 +2,9 @@
 
 The router runs in float32. The bias enters the choice of experts only; weights are the unbiased scores. It is moved
 by load after each update (`balance`), not by a gradient. Dispatch drops nothing, so that sampler and trainer agree.
+
+Choices can be replayed (R3, "Rollout Routing Replay", arXiv 2510.11370): `choosing` notes which experts each token of
+a pass went to, `replaying` sends it to those again, weighed by the scores that the router gives them now.
 """
 
 import functools
@@ -10,6 +13,7 @@ import math
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from r1jax.models.layers import SwiGLU, spec_for, weight
 
@@ -22,6 +26,12 @@ def route(scores_SxE: jax.Array, bias_E: jax.Array, *, top_k: int, groups: int, 
 
   A group's score is the sum of its two best biased scores; experts outside the `groups_kept` best groups are out.
   """
+  ids_Sxk = choose(scores_SxE, bias_E, top_k=top_k, groups=groups, groups_kept=groups_kept)
+  return weigh(scores_SxE, ids_Sxk, scaling=scaling, normalise=normalise), ids_Sxk
+
+
+def choose(scores_SxE: jax.Array, bias_E: jax.Array, *, top_k: int, groups: int, groups_kept: int) -> jax.Array:
+  """ids_Sxk of `route`, int32; without a gradient."""
   S, E = scores_SxE.shape
   biased = jax.lax.stop_gradient(scores_SxE + bias_E)
   if groups > 1:
@@ -29,11 +39,15 @@ def route(scores_SxE: jax.Array, bias_E: jax.Array, *, top_k: int, groups: int, 
     kept = jax.lax.top_k(best_two, groups_kept)[1]
     open_SxG = jnp.any(kept[:, :, None] == jnp.arange(groups), axis=1)
     biased = jnp.where(jnp.repeat(open_SxG, E // groups, axis=1), biased, -jnp.inf)
-  ids_Sxk = jax.lax.top_k(biased, top_k)[1]
+  return jax.lax.top_k(biased, top_k)[1]
+
+
+def weigh(scores_SxE: jax.Array, ids_Sxk: jax.Array, *, scaling: float, normalise: bool) -> jax.Array:
+  """weights_Sxk of `route`, whoever chose the experts."""
   weights_Sxk = jnp.take_along_axis(scores_SxE, ids_Sxk, axis=-1)
   if normalise:
     weights_Sxk = weights_Sxk / (jnp.sum(weights_Sxk, axis=-1, keepdims=True) + 1e-20)
-  return weights_Sxk * scaling, ids_Sxk
+  return weights_Sxk * scaling
 
 
 def sequence_balance(scores_BxTxE: jax.Array, ids_BxTxk: jax.Array, real_BxT: jax.Array) -> jax.Array:
@@ -50,7 +64,10 @@ def sequence_balance(scores_BxTxE: jax.Array, ids_BxTxk: jax.Array, real_BxT: ja
 class MoE(nn.Module):
   """Shared expert + weighted sum of each token's top-k experts.
 
-  Sows into 'experts': load [E] (tokens sent to each expert) and balance [B] (`sequence_balance`).
+  Sows into 'experts': load [E] (tokens that the router sends to each expert) and balance [B] (`sequence_balance`), of
+  the router's own choices, which are what its bias can change, whatever is replayed; with a replay also otherwise, the
+  number of tokens whose experts it would not have chosen. Into 'choices': the ids [B, T, k] that were used. In 'replay'
+  it looks for ids [B, T, k] to be used; where they are negative its own are.
   """
   config: object  # deepseek_v3.Config
 
@@ -67,15 +84,30 @@ class MoE(nn.Module):
     with jax.named_scope('router'):
       logits = jnp.einsum('btd,de->bte', x_BxTxD.astype(jnp.float32), router, precision=jax.lax.Precision.HIGHEST)
       scores = jax.nn.sigmoid(logits)
-      weights, ids = route(scores.reshape(-1, E), jax.lax.stop_gradient(bias_E), top_k=k, groups=c.groups,
-                           groups_kept=c.groups_kept, scaling=c.routed_scaling, normalise=c.normalise_top_k)
-      weights, ids = weights.reshape(B, T, k), ids.reshape(B, T, k)
+      own = choose(scores.reshape(-1, E), jax.lax.stop_gradient(bias_E), top_k=k, groups=c.groups,
+                   groups_kept=c.groups_kept).reshape(B, T, k)
+      ids = self._used(own, real_BxT)
+      weights = weigh(scores.reshape(-1, E), ids.reshape(-1, k), scaling=c.routed_scaling,
+                      normalise=c.normalise_top_k).reshape(B, T, k)
     real_BxTx1 = real_BxT[..., None]
-    self.sow('experts', 'load', jnp.zeros(E).at[ids].add(jnp.broadcast_to(real_BxTx1, ids.shape).astype(jnp.float32)))
-    self.sow('experts', 'balance', sequence_balance(scores, ids, real_BxT))
+    self.sow('experts', 'load', jnp.zeros(E).at[own].add(jnp.broadcast_to(real_BxTx1, own.shape).astype(jnp.float32)))
+    self.sow('experts', 'balance', sequence_balance(scores, own, real_BxT))
+    self.sow('choices', 'ids', ids.astype(id_dtype(E)))
     with jax.named_scope('experts'):
       out = experts(x_BxTxD, ids, weights, *(w.astype(x_BxTxD.dtype) for w in (gate, up, down)), path=c.attention)
     return out + SwiGLU(F * c.shared_experts, out_scale, name='shared')(x_BxTxD)
+
+  def _used(self, own_BxTxk, real_BxT):
+    """The ids to be used: those of 'replay', where there are any."""
+    given = self.get_variable('replay', 'ids')
+    if given is None:
+      return own_BxTxk
+    ids = given.astype(own_BxTxk.dtype)
+    if jnp.issubdtype(given.dtype, jnp.signedinteger):
+      ids = jnp.where(ids < 0, own_BxTxk, ids)
+    differs = jnp.any(jnp.sort(ids, axis=-1) != jnp.sort(own_BxTxk, axis=-1), axis=-1)
+    self.sow('experts', 'otherwise', jnp.sum((differs & real_BxT).astype(jnp.float32)))
+    return ids
 
 
 def experts(x_BxTxD, ids_BxTxk, weights_BxTxk, gate_ExDxF, up_ExDxF, down_ExFxD, *, path: str = 'xla') -> jax.Array:
@@ -170,3 +202,43 @@ def recording(apply):
     return out
 
   return call, seen
+
+
+# --- choices that are kept and replayed
+
+
+def id_dtype(experts: int) -> np.dtype:
+  """Of a kept choice: a byte for up to 256 experts."""
+  return np.dtype(np.uint8 if experts <= 256 else np.uint16)
+
+
+def choosing(apply):
+  """(apply, seen): an apply that also appends to `seen` the experts [B, T, L, k] that each pass sent its tokens to, L
+  the layers that are mixtures."""
+  seen = []
+
+  def call(variables, *args, **kwargs):
+    if kwargs.get('method') not in ('hidden', 'decode'):
+      return apply(variables, *args, **kwargs)
+    out, sown = apply(variables, *args, mutable=['choices'], **kwargs)
+    sown = sown['choices']
+    (ids_LxBxTxk,) = sown['ids'] if 'ids' in sown else sown['moe_blocks']['moe']['ids']
+    seen.append(jnp.moveaxis(ids_LxBxTxk, 0, 2))
+    return out
+
+  return call, seen
+
+
+def replaying(apply, choices_BxTxLxk):
+  """An apply whose passes over hidden states send tokens to these experts (integers; of a signed type where some may be
+  negative, which stands for the router's own choice); None: `apply` itself."""
+  if choices_BxTxLxk is None:
+    return apply
+
+  def call(variables, *args, **kwargs):
+    if kwargs.get('method') == 'hidden':
+      ids_LxBxTxk = jnp.moveaxis(choices_BxTxLxk, 2, 0)
+      variables = {**variables, 'replay': {'moe_blocks': {'moe': {'ids': ids_LxBxTxk}}}}
+    return apply(variables, *args, **kwargs)
+
+  return call

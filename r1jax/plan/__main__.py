@@ -186,6 +186,10 @@ def table(name: str, where, found: list[dict]) -> str:
         + f'  of {gib(hbm["available"]):>8}  {"yes " if e["fits"] else "NO  "}  {e["flops"]:9.2e} '
         f'{_seconds(e["roofline_seconds"]):>10} {e["bound"]:>13} {e["tokens_per_second"]:>10.3g} '
         f'{e["mfu_bound"]:>11.1%}')
+  for e in found:
+    if replay := e.get('replay_bytes'):
+      lines.append(f'{e["stage"]}.moe_replay keeps {replay["token"]} bytes a token: {gib(replay["device"])} GiB of the '
+                   f'total, and {gib(replay["host"])} GiB on every host, if all are as long as may be')
   return '\n'.join(lines)
 
 

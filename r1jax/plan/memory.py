@@ -69,7 +69,8 @@ def sampler_of(c, run: str, model, mesh) -> rollout.Sampler:
   if run == 'rl':  # stages/policy.py
     slots = min(c.slots or 512, c.groups * c.minibatches * c.samples)
     return rollout.Sampler(model, mesh, slots=slots, samples=c.samples, max_prompt=c.max_prompt,
-                           max_tokens=limits.longest(c.max_tokens), resume=c.carry > 0, **shared)
+                           max_tokens=limits.longest(c.max_tokens), resume=c.carry > 0,
+                           choices=objective.replayed(c, model) is not None, **shared)
   if run == 'search' and c.kind != 'rerank':  # stages/search.py: prefixes of any length are extended by one step
     samples = c.samples // c.keep if c.kind == 'beam' else c.expand
     return rollout.Sampler(model, mesh, slots=c.slots or c.batch * samples, samples=samples,
@@ -80,6 +81,25 @@ def sampler_of(c, run: str, model, mesh) -> rollout.Sampler:
   batch = c.sample_batch if run in ('preference', 'process') else c.batch  # stages/sampling.py
   return rollout.Sampler(model, mesh, slots=c.slots or batch * c.samples, samples=c.samples, max_prompt=c.max_prompt,
                          max_tokens=c.max_tokens, **shared)
+
+
+class Replay(NamedTuple):
+  """Bytes of the experts that rl.moe_replay keeps, were every prompt and output as long as may be."""
+  token: int
+  device: int  # of all micro-batches and prompts of a rollout, dealt out over the devices
+  host: int  # of every host
+
+
+def replay_of(c, training) -> Replay | None:
+  """None where a stage replays nothing."""
+  rows = training.rows[max(training.rows)]
+  choices = getattr(rows, 'choices_RxTxLxk', None)
+  if choices is None:
+    return None
+  token = math.prod(choices.shape[2:]) * choices.dtype.itemsize
+  groups = c.groups * c.minibatches
+  whole = token * groups * (c.samples * limits.longest(c.max_tokens) + c.max_prompt)
+  return Replay(token, whole // mesh_lib.batch_shards(training.mesh), whole)
 
 
 def of_update(c, run: str, training, judges: int) -> Held:
@@ -100,6 +120,7 @@ def of_update(c, run: str, training, judges: int) -> Held:
   if run == 'rl':  # all micro-batches of a rollout wait on the devices: four arrays of a number a token
     outputs = c.groups * c.samples * c.minibatches
     kept += 16 * outputs * limits.longest(c.max_tokens) // mesh_lib.batch_shards(training.mesh)
+    kept += replay.device if (replay := replay_of(c, training)) else 0
   parts = [Part('gradient', training.program('gradient', longest), moments + reference + kept)]
   if run == 'rl':
     parts.append(Part('prompt_gradient', training.program('prompt_gradient'), moments + reference + prefix + kept))

@@ -124,10 +124,10 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '', length
   mesh = mesh_lib.create(config.mesh, devices_of(where))
   model = model_on(config, phase.stage, phase.phase, mesh)
   sizes = roofline.sizes_of(model.config, dict(mesh.shape))
-  judges = memory.judges_of(spec['inputs'], model, mesh) if run in ('rl', 'search') else 0
+  judges, replay = memory.judges_of(spec['inputs'], model, mesh) if run in ('rl', 'search') else 0, None
   if phase.phase == 'update':
     training = memory.training_of(config, c, run, model, mesh)
-    held = memory.of_update(c, run, training, judges)
+    held, replay = memory.of_update(c, run, training, judges), memory.replay_of(c, training)
     work, tokens = _update_work(config, c, run, training, sizes, lengths)
   else:
     sampler = memory.sampler_of(c, run, model, mesh)
@@ -138,7 +138,8 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '', length
     work, tokens = ((roofline.prefill(sizes, sampler.prompts, width), sampler.prompts * width)
                     if phase.phase == 'prefill' else
                     (roofline.decode(sizes, sampler.slots, width, sampler.max_tokens), sampler.slots))
-  return {'stage': phase.stage, 'phase': phase.phase, **_entry(held, memory.largest(held, known), work, tokens, where)}
+  return {'stage': phase.stage, 'phase': phase.phase, **_entry(held, memory.largest(held, known), work, tokens, where),
+          **({'replay_bytes': replay._asdict()} if replay else {})}
 
 
 def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: float) -> dict:

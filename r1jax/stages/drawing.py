@@ -44,6 +44,7 @@ class _Group(NamedTuple):
   completions: list[Completion]
   measured: dict[str, np.ndarray]  # by reward models, [G]
   signal: bool  # rewards are not all equal
+  choices: np.ndarray | None = None  # the experts of its prompt's tokens, where they are replayed
 
 
 class Drawing:
@@ -198,13 +199,16 @@ class Drawing:
     left = stands.get('left', ())
     if not left:
       return []
-    found = self._actor.journal.groups(self._draws - 1, [self._actor.request(group, row) for group, row in left])
-    return [_Group(r.group, row, r.prompt, list(r.begun), {}, True) for r, (_, row) in zip(found or (), left)]
+    asked = [self._actor.request(group, row) for group, row in left]
+    found = self._actor.journal.groups(self._draws - 1, asked, self._actor.choices)
+    return [_Group(r.group, row, r.prompt, list(r.begun), {}, True, r.choices)
+            for r, (_, row) in zip(found or (), left)]
 
 
 def _groups_of(batch: policy.Batch, samples: int) -> list[_Group]:
-  return [_Group(number, row, prompt, batch.completions[i * samples:(i + 1) * samples], {}, False)
-          for i, (number, row, prompt) in enumerate(zip(batch.groups, batch.rows, batch.prompts))]
+  experts = batch.choices or [None] * len(batch.groups)
+  return [_Group(number, row, prompt, batch.completions[i * samples:(i + 1) * samples], {}, False, choices)
+          for i, (number, row, prompt, choices) in enumerate(zip(batch.groups, batch.rows, batch.prompts, experts))]
 
 
 def _batch_of(groups: list[_Group], draws: list[policy.Batch]) -> policy.Batch:
@@ -212,7 +216,7 @@ def _batch_of(groups: list[_Group], draws: list[policy.Batch]) -> policy.Batch:
   steps = sum(draw.steps for draw in draws)
   used = sum(draw.slot_use * draw.steps for draw in draws) / max(steps, 1)
   return policy.Batch([g.number for g in groups], [g.row for g in groups], [g.prompt for g in groups],
-                      [x for g in groups for x in g.completions], used, steps)
+                      [x for g in groups for x in g.completions], used, steps, [g.choices for g in groups])
 
 
 def _joined(groups: list[_Group]) -> dict[str, np.ndarray]:

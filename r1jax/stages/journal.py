@@ -55,14 +55,18 @@ class Journal:
         prompt_lengths=[len(r.prompt) for r in requests], samples=[r.samples for r in requests],
         lengths=[len(c.tokens) for c in members], stopped=[c.stopped for c in members],
         tokens=joined([c.tokens for c in members], np.int32), logps=joined([c.logps for c in members], np.float32),
-        counts=[len(said.given), said.steps, said.whole], slot_use=said.slot_use)
+        counts=[len(said.given), said.steps, said.whole], slot_use=said.slot_use,
+        **_choices([c.choices for c in members], [r.choices for r in requests]))
 
-  def read(self, number: int, requests: list[Request]) -> Said | None:
+  def read(self, number: int, requests: list[Request], choices: tuple | None = None) -> Said | None:
     """What stands of rollout `number`, if it asked the same; None: nothing, and it is to be sampled. On all hosts the
-    same."""
+    same.
+
+    choices: a model's choices(), where experts are replayed: what has none of that shape is not taken.
+    """
     if number > self._last:
       return None
-    said, why = self._read(number)
+    said, why = self._read(number, choices)
     if said is not None and _asked(said.given + said.unfinished) != _asked(requests):
       said, why = None, 'it asked other questions'
     if mesh_lib.any_process(said is None):
@@ -74,10 +78,10 @@ class Journal:
              '' if said.whole else f', {len(said.unfinished)} go on from what they had said')
     return said
 
-  def groups(self, number: int, requests: list[Request]) -> list[Request] | None:
+  def groups(self, number: int, requests: list[Request], choices: tuple | None = None) -> list[Request] | None:
     """These of the groups that rollout `number` has finished, with what they said; None where one is not there. On all
     hosts the same."""
-    said, why = self._read(number)
+    said, why = self._read(number, choices)
     found = {r.group: r for r in said.given} if said else {}
     chosen = [found[r.group] for r in requests if r.group in found]
     if mesh_lib.any_process(_asked(chosen) != _asked(requests)):
@@ -86,18 +90,24 @@ class Journal:
       return None
     return chosen
 
-  def _read(self, number: int) -> tuple[Said | None, str]:
+  def _read(self, number: int, choices: tuple | None) -> tuple[Said | None, str]:
     try:
       with np.load(self._path(number), allow_pickle=False) as file:
         x = {name: file[name] for name in file.files}
+      if choices and x.get('choices', np.zeros(0)).shape[1:] != choices[0]:
+        return None, 'the experts of its tokens are not in it'
       ends, prompt_ends = np.cumsum(x['lengths']), np.cumsum(x['prompt_lengths'])
       cut = lambda of, stops: [of[a:b].copy() for a, b in zip([0, *stops.tolist()], stops.tolist())]
+      experts = cut(x['choices'], ends) if choices else [None] * len(ends)
       said = [Completion(*each) if len(each[0]) else None for each in zip(
-          cut(x['tokens'], ends), cut(x['logps'], ends), map(bool, x['stopped']))]
+          cut(x['tokens'], ends), cut(x['logps'], ends), map(bool, x['stopped']), experts)]
       G = x['samples'].shape[1] if len(x['groups']) else 0
       requests = [Request(int(group), prompt, tuple(map(int, samples)), tuple(said[i * G:i * G + G]))
                   for i, (group, prompt, samples) in enumerate(zip(
                       x['groups'], cut(x['prompts'], prompt_ends), x['samples']))]
+      if choices:
+        of_prompts = cut(x['prompt_choices'], np.cumsum(x['prompt_chosen']))
+        requests = [r._replace(choices=each if len(each) else None) for r, each in zip(requests, of_prompts)]
       given, steps, whole = map(int, x['counts'])
       return Said(requests[:given], requests[given:], float(x['slot_use']), steps, bool(whole)), ''
     except Exception as e:  # pylint: disable=broad-except  what a torn file raises depends on where it is torn
@@ -109,6 +119,18 @@ class Journal:
       for path in glob.glob(os.path.join(glob.escape(self._directory), '*.npz')):
         if int(os.path.basename(path)[:-4]) < before:
           os.remove(path)
+
+
+def _choices(members: list, prompts: list) -> dict:
+  """The arrays of the experts of completions and of prompts that were computed; {} where none are kept."""
+  kept = [x for x in members if x is not None]
+  if not kept:
+    return {}
+  # One that has said nothing has none, nor has a prompt that was not computed yet.
+  none = np.zeros((0, *kept[0].shape[1:]), kept[0].dtype)
+  joined = lambda arrays: np.concatenate([none, *(x for x in arrays if x is not None)])
+  return {'choices': joined(members), 'prompt_choices': joined(prompts),
+          'prompt_chosen': [0 if x is None else len(x) for x in prompts]}
 
 
 def _asked(requests: list[Request]) -> dict:

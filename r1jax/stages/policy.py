@@ -1,5 +1,6 @@
 """What an RL stage does on the devices: samples from the policy, and learns from what it said."""
 
+import base64
 import glob
 import json
 import logging
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
   completions: list[Completion]  # N * G
   slot_use: float  # live rows / rows, over the decode steps that ran
   steps: int
+  choices: list[np.ndarray | None] = []  # of each group, the experts of its prompt's tokens, where they are replayed
 
 
 class Minibatch(NamedTuple):
@@ -67,10 +69,11 @@ class Policy:
     # What a sampler freed, glibc keeps: of SmolLM2 1 GB, which the update then has no room for (a tenth of a second).
     self._gives_back = mesh_lib.platform(mesh) == 'cpu' and not config.keep_freed_memory
     self._key = common.key(config.seed, name)
+    self.choices = objective.replayed(c, model)
     self._new_sampler = lambda resume: rollout.Sampler(
         model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width,
         max_tokens=self._longest, eos_ids=prompts.eos_ids(tokenizer, c.template), pad_id=tokenizer.pad_id,
-        temperature=c.temperature, resume=resume).compile()
+        temperature=c.temperature, resume=resume, choices=self.choices is not None).compile()
     self._sampler = self._new_sampler(c.carry > 0)
     built = objective.rl(config, c, model, mesh, max_prompt=width)
     self.training, self._shapes, self._prompts_shape = built.training.compile(), built.shapes, built.prompts
@@ -140,7 +143,7 @@ class Policy:
 
     None: the run was asked to stop, and the journal has what was said so far.
     """
-    said = self.journal and self.journal.read(number, requests)
+    said = self.journal and self.journal.read(number, requests, self.choices)
     if said is None or not said.whole:
       said = self._said(state, requests, said, verdicts, clock, number)
       if self.journal:
@@ -155,7 +158,7 @@ class Policy:
     given = sorted(said.given, key=lambda r: r.group)
     rows = [self._row_of.pop(r.group) for r in given]
     return Batch([r.group for r in given], rows, [r.prompt for r in given], [x for r in given for x in r.begun],
-                 said.slot_use, said.steps)
+                 said.slot_use, said.steps, [r.choices for r in given])
 
   def _said(self, state, requests: list[Request], before: journal.Said | None, verdicts, clock: metrics.Clock,
             number: int) -> journal.Said:
@@ -179,7 +182,7 @@ class Policy:
       run = sampler(state.params, requests, self._key, groups=self._per_rollout, clock=clock,
                     stop=stop if self.journal else None)
     for group, completions in run:
-      given.append(asked[group]._replace(begun=tuple(completions)))
+      given.append(asked[group]._replace(begun=tuple(completions), choices=run.choices.get(group)))
       self._ended(given[-1], verdicts)
     said = journal.Said(given, run.unfinished, run.slot_use, run.steps, not run.interrupted)
     if self._gives_back:
@@ -207,8 +210,7 @@ class Policy:
       reference = self._device_reference(state)
       for place, part in enumerate(np.split(shuffled, c.minibatches)):
         asked = [batch.prompts[i] for i in part]
-        tokens, lengths = slots_lib.padded(asked, *self._prompts_shape, self._tokenizer.pad_id)
-        prompts = mesh_lib.put(Prompts(tokens, lengths), self._mesh)
+        prompts = self._prompts(asked, [batch.choices[i] for i in part] if self.choices else [])
         members = [(k, i * G + g) for k, i in enumerate(part) for g in range(G)]
         cut = packing.micro_batches([len(batch.completions[b].tokens) for _, b in members], self._shapes)
         micro_batches = []
@@ -220,7 +222,7 @@ class Policy:
           micro_batches = self._with_logps(state.params, prompts, micro_batches, 'old_RxT')
         if self._reference and micro_batches:
           micro_batches = self._with_logps(reference, prompts, micro_batches, 'ref_RxT')
-        positions = tokens.size + sum(self._shapes[T].rows * T for T, _ in cut)
+        positions = prompts.tokens_NxP.size + sum(self._shapes[T].rows * T for T, _ in cut)
         real = sum(map(len, asked)) + sum(len(batch.completions[b].tokens) for _, b in members)
         out.append(Minibatch(prompts, micro_batches, ended_B, positions, real))
     return [out[place] for place in places]
@@ -233,16 +235,24 @@ class Policy:
 
   def _with_logps(self, params, prompts: Prompts, micro_batches, field: str):
     before, logps = self._logps[field]
-    prefix, out = before(params, prompts), []
+    replay = bool(self.choices) and field == 'old_RxT'
+    prefix, out = before(params, prompts if replay else prompts._replace(choices_NxPxLxk=None)), []
     for T, rows, numbers in micro_batches:
-      found = logps[T](params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R)
+      chosen = [rows.choices_RxTxLxk] if replay else []
+      found = logps[T](params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R, *chosen)
       out.append((T, rows._replace(**{field: found}), numbers))
     return out
 
   def _outputs(self, completions: list[Completion], prompt_of: list[int], T: int, reference: bool) -> objective.Outputs:
     """On the host; advantages are to be put in."""
     return objective.outputs(completions, prompt_of, [0.0] * len(completions), self._shapes[T], self._tokenizer.pad_id,
-                             reference=reference)
+                             reference=reference, choices=self.choices)
+
+  def _prompts(self, asked: list[np.ndarray], choices: list[np.ndarray]) -> Prompts:
+    """On the devices; choices: of each, where they are replayed."""
+    tokens, lengths = slots_lib.padded(asked, *self._prompts_shape, self._tokenizer.pad_id)
+    chosen = objective.chosen(choices, tokens.shape, self.choices) if self.choices else None
+    return mesh_lib.put(Prompts(tokens, lengths, chosen), self._mesh)
 
   def learn(self, state, minibatches: list[Minibatch], advantages_NxG: np.ndarray, clock: metrics.Clock
             ) -> Iterator[tuple[Any, dict]]:
@@ -315,11 +325,12 @@ class Policy:
     groups = min(self._prompts_shape[0], most // some, len(self._encoded))
     requests = [Request(i, self._encoded[i], tuple(range(i * some, (i + 1) * some))) for i in range(groups)]
     key = jax.random.fold_in(self._key, 1 << 30)  # not the numbers of the first rollout
-    said = dict(self._sampler(state.params, requests, key, most_steps=min(tokens, T)))
-    completions = [Completion(x.tokens[:T], x.logps[:T], x.stopped) for i in range(groups) for x in said[i]]
+    run = self._sampler(state.params, requests, key, most_steps=min(tokens, T))
+    said = dict(run)
+    completions = [Completion(x.tokens[:T], x.logps[:T], x.stopped, None if x.choices is None else x.choices[:T])
+                   for i in range(groups) for x in said[i]]
     rows = self._outputs(completions, [i for i in range(groups) for _ in range(some)], T, False)
-    tokens_, lengths = slots_lib.padded(self._encoded[:groups], *self._prompts_shape, self._tokenizer.pad_id)
-    prompts = mesh_lib.put(Prompts(tokens_, lengths), self._mesh)
+    prompts = self._prompts(self._encoded[:groups], [run.choices.get(i) for i in range(groups)])
     (_, rows_, _), = self._with_logps(state.params, prompts, [(T, mesh_lib.put(rows, self._mesh), [])], 'old_RxT')
     mask = (np.arange(T) < rows.lengths_R[:, None]).astype(np.float32)
     found = {name: float(update.value(m)) for name, m in objective.gap_metrics(
@@ -336,9 +347,9 @@ class Policy:
     if not mesh_lib.first_process():
       return
     carried, row_of, lengths, drawing = (self._begun.get(number) or self._now()).values()
-    plain = lambda x: None if x is None else [x.tokens.tolist(), x.logps.tolist(), x.stopped]
-    listed = [{'group': r.group, 'row': row_of[r.group], 'samples': r.samples,
-               'begun': [plain(x) for x in r.begun]} for r in carried]
+    plain = lambda x: None if x is None else [x.tokens.tolist(), x.logps.tolist(), x.stopped, _text(x.choices)]
+    listed = [{'group': r.group, 'row': row_of[r.group], 'samples': r.samples, 'begun': [plain(x) for x in r.begun],
+               'choices': _text(r.choices)} for r in carried]
     text = {'requests': listed, 'lengths': {str(k): v for k, v in lengths.items()},
             **({'drawing': drawing} if drawing else {})}
     metrics.replace_file(os.path.join(directory, f'{number:08d}.json'), json.dumps(text).encode())
@@ -356,12 +367,21 @@ class Policy:
       return
     with open(path, encoding='utf-8') as f:
       kept = json.load(f)
-    begun = lambda x: None if x is None else Completion(np.asarray(x[0], np.int32), np.asarray(x[1], np.float32), x[2])
+    begun = lambda x: None if x is None else Completion(
+        np.asarray(x[0], np.int32), np.asarray(x[1], np.float32), x[2], self._experts(x[3] if len(x) > 3 else None))
     self._row_of = {r['group']: r['row'] for r in kept['requests']}
     self._carried = [Request(r['group'], self._encoded[r['row']], tuple(r['samples']),
-                             tuple(begun(x) for x in r['begun'])) for r in kept['requests']]
+                             tuple(begun(x) for x in r['begun']), choices=self._experts(r.get('choices')))
+                     for r in kept['requests']]
     self._lengths = {int(k): v for k, v in kept['lengths'].items()}
     self.drawing = kept.get('drawing', {})
+
+  def _experts(self, text: str | None) -> np.ndarray | None:
+    """What _text has written; None where nothing is replayed."""
+    if not self.choices or text is None:
+      return None
+    shape, dtype = self.choices
+    return np.frombuffer(base64.b64decode(text), dtype).reshape(-1, *shape)
 
 
 def in_epochs(minibatches: int, epochs: int, seed: list[int]) -> list[int]:
@@ -369,6 +389,10 @@ def in_epochs(minibatches: int, epochs: int, seed: list[int]) -> list[int]:
   """
   again = lambda epoch: np.random.default_rng([*seed, epoch]).permutation(minibatches).tolist()
   return [*range(minibatches), *(place for epoch in range(1, epochs) for place in again(epoch))]
+
+
+def _text(choices: np.ndarray | None) -> str | None:
+  return None if choices is None else base64.b64encode(choices.tobytes()).decode()
 
 
 def _cut_at(requests: list[Request], most: int | None) -> list[Request]:
