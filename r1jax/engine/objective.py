@@ -9,6 +9,7 @@ import numpy as np
 
 from r1jax import limits
 from r1jax.engine import grpo
+from r1jax.engine import lora as lora_lib
 from r1jax.engine import losses
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import optim
@@ -257,7 +258,8 @@ def _training(config, c, model, mesh, loss_fn, rows, **kw) -> update.Training:
   except ValueError as e:
     raise UserError(str(e)) from e
   after = move_router_bias(config.experts.bias_rate) if model.mixture else None
-  return update.Training(model, mesh, optimizer, loss_fn, rows, seed=config.seed, after=after, **kw)
+  return update.Training(model, mesh, optimizer, loss_fn, rows, seed=config.seed, after=after,
+                         lora=lora_lib.of(config, c, model), **kw)
 
 
 def leaves_out(c) -> bool:
@@ -301,7 +303,7 @@ def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
     return LogProbs(training.program('prefix', params=params), {
         T: mesh_lib.Program(forward, (params, before, *rows[T][:3]), mesh, mesh_lib.RULES) for T in shapes})
 
-  logps = log_probs(training.state.params)
+  logps = log_probs(training.params)
   others = None if reference is None else logps
   if reference not in (None, 'float32'):
     others = log_probs(mesh_lib.with_shardings(training.state.ref_params, training.shardings.params))

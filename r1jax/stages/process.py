@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from r1jax.engine import checkpoint
+from r1jax.engine import lora
 from r1jax.engine import params as params_lib
 from r1jax.exceptions import UserError
 from r1jax.stages import sampling
@@ -36,6 +37,7 @@ _EQUATION = re.compile(r'(-?\d+) ([+-]) (\d+) = (-?\d+)')
 
 
 FREE = ('micro_tokens', 'log_every', 'slots', 'sample_batch')  # keys that change nothing it makes
+READS = ('seed', 'dtype', 'experts', 'lora')
 
 
 def check(config, name: str) -> None:
@@ -87,7 +89,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
   head, params = reward_model.with_head(model, step_dir, mesh)
   common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'],
-                    prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]))
+                    prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]),
+                    lora=lora.of(config, c, head))
   encoded = encode(learned, c.length, tokenizer.pad_id)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   training = objective.process(config, c, head, mesh)
