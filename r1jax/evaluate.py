@@ -40,10 +40,10 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import precision
 from r1jax.exceptions import UserError
 from r1jax.rewards import judge as judge_lib
+from r1jax.stages import adapters
 from r1jax.stages import asking
 from r1jax.stages import benchmarks
 from r1jax.stages import checking
-from r1jax.stages import adapters
 from r1jax.stages import common
 from r1jax.stages import judges
 from r1jax.stages import rescore

@@ -6,8 +6,8 @@ Three trees, all with the model's paths:
   trained  {'a', 'b'} in the place of each adapted kernel, and the reward head of a model that has one
   joined   the two in one, kernels as layers.Adapted: what the losses are given. No number is computed for it.
 
-A sampler takes them merged (models/adapted.py): kernel + scale * a b, in its own dtype. b begins at zero, so that the policy begins as its base,
-bit for bit.
+A sampler takes them merged (models/adapted.py): kernel + scale * a b, in its own dtype. b begins at zero, so that the
+policy begins as its base, bit for bit.
 """
 
 import math
@@ -86,8 +86,8 @@ def check(s, model, *, bias_rate: float = 0.0) -> None:
   if s.base_dtype not in DTYPES:
     raise UserError(f"lora.base_dtype={s.base_dtype!r} is not one of {', '.join(map(repr, DTYPES))}")
   if model.mixture and bias_rate:
-    raise UserError(f'lora.rank={s.rank} leaves the router as it is, experts.bias_rate={bias_rate} moves its bias: give '
-                    '--config.experts.bias_rate=0')
+    raise UserError(f'lora.rank={s.rank} leaves the router as it is, experts.bias_rate={bias_rate} moves its bias: '
+                    'give --config.experts.bias_rate=0')
   boxed = traverse_util.flatten_dict(params_lib.abstract(model))
   for path, n in _adapted(boxed, model, names(s.targets, model)).items():
     shape = boxed[path].value.shape[1:]

@@ -79,8 +79,8 @@ def base_of(step_dir: str, found: dict) -> str:
   """
   there = _place(step_dir, found)
   if not os.path.isdir(os.path.join(there, 'params')):
-    raise UserError(f'{step_dir} holds adapters of {there}, which is not there: put it back, or write the path of where '
-                    f'it is now to {RECORD} of the stage')
+    raise UserError(f'{step_dir} holds adapters of {there}, which is not there: put it back, or write where it is now '
+                    f'to {RECORD} of the stage')
   wrong = mesh_lib.first_process() and digest(there) != found['digest']
   if mesh_lib.any_process(wrong):
     raise UserError(f'{step_dir} holds adapters of {there}, whose weights are others than when they were trained')

@@ -83,9 +83,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   place = common.host_directory(workdir)
   if 'checkpoint' in inputs:
     model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
+    known = tokenizer.vocab_size
     if c.get('format'):
       tokenizer = tokenizer_lib.add_special_tokens(tokenizer, list(formats.get(c.format).tokens), place,
                                                    limit=model.config.vocab_size)
+    if lora.section(config, c) and tokenizer.vocab_size > known:
+      log.warning('%s: %s.format=%r adds %d tokens, whose embeddings lora.rank=%d leaves as the base has them', name,
+                  name, c.format, tokenizer.vocab_size - known, lora.section(config, c).rank)
     begin = functools.partial(common.load_params, model, step_dir, mesh)
   else:
     tokenizer = _tokenizer(c, source, inputs, place)
@@ -211,7 +215,8 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
   with (mesh_lib.use_mesh(mesh), contextlib.closing(checkpoints), contextlib.closing(trace),
         contextlib.closing(metrics.Writer(place, name)) as writer, futures.ThreadPoolExecutor(1) as ahead):
     restored = checkpoints.restore(training.state, training.shardings)
-    state = training.fresh(params) if restored is None else training.resumed(restored[0], lambda: params)
+    state = training.fresh(params) if restored is None else training.resumed(
+        restored[0], lambda params=params: params)
     del params
     step = int(state.step)  # one batch a step: the position in the data is the step
     common.say_resumed(name, step, c.steps, workdir, restored is not None)
