@@ -212,7 +212,6 @@ def test_smollm2_s_adapters_and_what_a_plan_counts():
   for rank in (0, 8):
     config.lora.rank = rank
     held[rank] = memory.training_of(config, config.rl, 'rl', model, mesh)
-  size = lambda training, *trees: sum(memory.device_bytes(tree) for tree in trees)
   full, small = held[0], held[8]
   whole = memory.device_bytes(full.state.params)
   assert memory.device_bytes(small.state.params) / whole < 0.02
@@ -421,6 +420,6 @@ def test_transformers_and_peft_compute_what_the_adapters_do(name, tmp_path):
     plain = load(str(tmp_path / 'ours_hf'))
     without = logits(plain)
     beside = logits(peft.PeftModel.from_pretrained(plain, str(tmp_path / 'adapter')).eval())
-  assert np.abs(ours - without).max() > 1e-2
+  assert np.abs(ours - without).max() > 1e-3
   np.testing.assert_allclose(merged, ours, atol=1e-5)
   np.testing.assert_allclose(beside, ours, atol=1e-5)

@@ -90,12 +90,20 @@ class Adapted(struct.PyTreeNode):
 def project(x: jax.Array, kernel) -> jax.Array:
   """x [..., I] times a kernel whose first axes hold the I inputs, the others the O outputs: [..., O]; in x's dtype."""
   if isinstance(kernel, Adapted):  # no sum of kernel and change is ever made, nor the gradient of one
-    return project(x, kernel.kernel) + project(project(x, kernel.a) * kernel.scale, kernel.b)
+    frozen = project if isinstance(kernel.kernel, Int8) else _frozen_product
+    return frozen(x, kernel.kernel) + project(project(x, kernel.a) * kernel.scale, kernel.b)
   if isinstance(kernel, Int8):
     return _int8_matmul(x, kernel.values.reshape(x.shape[-1], -1), kernel.scale.reshape(-1))
   if not isinstance(kernel, Turned):
     return matmul(x, kernel.astype(x.dtype).reshape(x.shape[-1], -1))
   return turned_product(x, kernel.kernel_OxI.astype(x.dtype), x.dtype)
+
+
+def _frozen_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`project` without a gradient of the kernel's, for which matmul's own backward pass would hold a place."""
+  kernel, several = kernel.astype(x.dtype).reshape(x.shape[-1], -1), jax.sharding.get_abstract_mesh().size > 1
+  out = jnp.matmul(x if several else x.reshape(-1, x.shape[-1]), kernel, preferred_element_type=x.dtype)
+  return ad_checkpoint.checkpoint_name(out.reshape(*x.shape[:-1], -1), PRODUCT)
 
 
 def turned_product(x: jax.Array, kernel_OxI: jax.Array, dtype) -> jax.Array:
