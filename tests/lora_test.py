@@ -346,6 +346,19 @@ def test_adapters_on_adapters(tuned, tmp_path, one_device):
     peft_lib.export_adapter(again, str(tmp_path / 'out'))
 
 
+def test_what_peft_would_put_elsewhere_is_refused(tmp_path):
+  source = inputs.publish(str(tmp_path / 'hf'), str(tmp_path), 'nano-deepseek')
+  convert.import_model(source, out=str(tmp_path / 'ours'))
+  model, tokenizer, _ = common.load_model(str(tmp_path / 'ours'))
+  small = of(model, 'o,up')
+  common.save_model(str(tmp_path / 'tuned'), model, tokenizer, made_from=str(tmp_path / 'ours'), lora=small)
+  shapes = mesh_lib.unbox(lora.adapters(params_lib.abstract(model), model, small))
+  checkpoint.save_params(str(tmp_path / 'tuned'), moved(shapes), {})
+  with pytest.raises(UserError, match='has adapters on up of dense layers and shared experts, .* targets=attention'):
+    peft_lib.export_adapter(str(tmp_path / 'tuned'), str(tmp_path / 'out'))
+  assert not (tmp_path / 'out').exists()
+
+
 def test_another_base_or_none_is_one_line(base, tuned, tmp_path):
   record = json.loads(open(f'{tuned}/lora.json', encoding='utf-8').read())
   step_dir = checkpoint.find(tuned)[1]
@@ -404,7 +417,7 @@ def test_transformers_and_peft_compute_what_the_adapters_do(name, tmp_path):
   source = inputs.publish(str(tmp_path / 'hf'), str(tmp_path), name)
   convert.import_model(source, out=str(tmp_path / 'ours'))
   model, tokenizer, step_dir = common.load_model(str(tmp_path / 'ours'))
-  small = of(model)
+  small = of(model, 'attention' if model.mixture else 'all')  # of a mixture's others peft makes the experts'
   common.save_model(str(tmp_path / 'tuned'), model, tokenizer, made_from=str(tmp_path / 'ours'), lora=small)
   trained = moved(mesh_lib.unbox(lora.adapters(params_lib.abstract(model), model, small)))
   checkpoint.save_params(str(tmp_path / 'tuned'), trained, {})

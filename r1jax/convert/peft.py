@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from r1jax import paths
 from r1jax.convert import table
 from r1jax.engine import checkpoint
+from r1jax.engine import lora
 from r1jax.exceptions import UserError
 from r1jax.stages import adapters
 from r1jax.stages import common
@@ -61,11 +62,13 @@ def export_adapter(path: str, out: str):
   if adapters.read(there):
     raise UserError(f'{path} holds adapters of {there}, which holds adapters itself: peft puts one pair on whole '
                     'weights; export it merged, without --adapter')
+  if model.mixture and (lost := [name for name in found['targets'] if name in lora.FEED_FORWARD]):
+    raise UserError(f'{path} has adapters on {", ".join(lost)} of dense layers and shared experts, which peft takes for '
+                    'those of the routed experts: export it merged, without --adapter, or train '
+                    '--config.lora.targets=attention')
   checkpoint.intact(step_dir, below='params')
   modules = tensors(step_dir, found, model.config)
   names = sorted({name.rpartition('.')[2] for name in modules})
-  if model.mixture:  # by their whole names: routed experts have modules of the same last one
-    names = sorted(modules)
   origin = common.origin(tokenizer.directory)
   new = not os.path.exists(out)
   try:
