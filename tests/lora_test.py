@@ -201,6 +201,9 @@ def test_optimiser_and_checkpoint_hold_adapters_alone():
   state, whole = training.state, count(params_lib.abstract(training.model))
   assert count(state.opt_state) <= 2 * count(state.params) + 8 and count(state.params) < whole
   assert count(training.params) == whole + count(state.params)
+  base, training.base = training.base, None  # a later start: adapters are restored, their base is loaded again
+  assert training.resumed('restored', lambda: {**base, 'reward_head': 0}) == 'restored'
+  assert jax.tree.all(jax.tree.map(lambda a, b: a is b, training.base, base))
 
 
 def test_smollm2_s_adapters_and_what_a_plan_counts():
@@ -354,7 +357,7 @@ def test_what_peft_would_put_elsewhere_is_refused(tmp_path):
   common.save_model(str(tmp_path / 'tuned'), model, tokenizer, made_from=str(tmp_path / 'ours'), lora=small)
   shapes = mesh_lib.unbox(lora.adapters(params_lib.abstract(model), model, small))
   checkpoint.save_params(str(tmp_path / 'tuned'), moved(shapes), {})
-  with pytest.raises(UserError, match='has adapters on up of dense layers and shared experts, .* targets=attention'):
+  with pytest.raises(UserError, match='has adapters on up of dense layers and shared experts, .*lora.targets=attention'):
     peft_lib.export_adapter(str(tmp_path / 'tuned'), str(tmp_path / 'out'))
   assert not (tmp_path / 'out').exists()
 

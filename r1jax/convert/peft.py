@@ -63,8 +63,8 @@ def export_adapter(path: str, out: str):
     raise UserError(f'{path} holds adapters of {there}, which holds adapters itself: peft puts one pair on whole '
                     'weights; export it merged, without --adapter')
   if model.mixture and (lost := [name for name in found['targets'] if name in lora.FEED_FORWARD]):
-    raise UserError(f'{path} has adapters on {", ".join(lost)} of dense layers and shared experts, which peft takes for '
-                    'those of the routed experts: export it merged, without --adapter, or train '
+    raise UserError(f'{path} has adapters on {", ".join(lost)} of dense layers and shared experts, which peft takes '
+                    'for those of the routed experts: export it merged, without --adapter, or train '
                     '--config.lora.targets=attention')
   checkpoint.intact(step_dir, below='params')
   modules = tensors(step_dir, found, model.config)
