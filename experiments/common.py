@@ -70,6 +70,10 @@ def defaults() -> ConfigDict:
   # Mixture of experts: step of the router's bias towards equal load at each update, and the weight of the
   # sequence-wise balance loss in SFT. DeepSeek-V3's pre-training: 0.001 and 0.0001 (report, section 4.2).
   config.experts = dict(bias_rate=0.0, balance_loss=0.0)
+  # LoRA (docs/lora.md): rank 0 trains all weights; else adapters alone, in every stage that learns from a checkpoint. A
+  # stage's own part may have a section of this name. The change is alpha / rank times a b. targets: 'all', 'attention',
+  # 'mlp' or kernels by name, as 'q,v'. base_dtype: of the frozen weights; '': as config.dtype, 'int8': whole numbers.
+  config.lora = dict(rank=0, alpha=32.0, targets='all', base_dtype='')
   config.stages = ()
   config.expect = ()  # thresholds that the run looks at as it goes: r1jax/expect.py, recipes.py
   # What an import has otherwise than its source; 0, '' and (): as there. rope_theta=40000.0 is what people give

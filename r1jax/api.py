@@ -34,6 +34,7 @@ from r1jax.engine import slots as slots_lib
 from r1jax.exceptions import UserError
 from r1jax.models.decoder import Prefix
 from r1jax.rewards import pool
+from r1jax.stages import adapters
 from r1jax.stages import common
 from r1jax.stages import sampling
 
@@ -94,7 +95,7 @@ class Model:
     self.path, self._owner = path, owner
     self.mesh = mesh_lib.create(mesh or {'data': -1}, _devices(mesh))
     step_dir = checkpoint.find(path)[1]
-    self._dtype = dtype or str(checkpoint.kept_in(step_dir))
+    self._dtype = dtype or str(adapters.kept_in(step_dir))
     precision.use(self._dtype)
     self._model, self.tokenizer, self._step_dir = common.load_model(
         path, dtype=self._dtype, attention=common.attention_path('auto', self._dtype, self.mesh))

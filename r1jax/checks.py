@@ -21,6 +21,7 @@ from r1jax import values
 from r1jax import workdir as workdir_lib
 from r1jax.data import formats
 from r1jax.engine import checkpoint
+from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import InputError, UserError, about
 from r1jax.models import zoo
@@ -62,7 +63,9 @@ def run(config, *, files: bool = True, standing: dict[str, str] | None = None, e
   looking = [spec for spec in to_run if hasattr(module(spec), 'check')]
   for spec in looking:
     _check_inputs(config, spec)
-  _check_positions(config, to_run, Models(config, files=False, later=files))
+  models = Models(config, files=False, later=files)
+  _check_positions(config, to_run, models)
+  _check_adapters(config, to_run, models)
   for spec in looking:
     with _of_stage(spec):
       module(spec).check(config, part_of(spec))
@@ -76,6 +79,7 @@ def run(config, *, files: bool = True, standing: dict[str, str] | None = None, e
       raise InputError(str(e)) from e
     _check_positions(config, to_run, models)
     _check_mixtures(config, to_run, models)
+    _check_adapters(config, to_run, models)
 
 
 def _check_files(config, standing: dict[str, str]) -> 'Models':
@@ -154,6 +158,7 @@ def _check_order(config) -> None:
     earlier.add(spec['name'])
 
 
+LEARN = ('rl', 'sft', 'preference', 'process')  # stages that train a model
 _NEEDS = {'rl': ('checkpoint',), 'reject': ('checkpoint',), 'preference': ('checkpoint',), 'process': ('checkpoint',),
           'search': ('checkpoint', 'steps')}
 
@@ -293,6 +298,16 @@ def _check_mixtures(config, specs: list[dict], models: Models) -> None:
       if model is not None and not zoo.build(model.config).mixture:
         raise UserError(f'{key}.moe_replay=True replays which experts the sampler chose, and {model.said} (family '
                         f'{model.config.family!r}) has none: set {key}.moe_replay=False')
+
+
+def _check_adapters(config, specs: list[dict], models: Models) -> None:
+  """Adapters that the model of a stage cannot have."""
+  for spec in specs:
+    c = config[part_of(spec)] if part_of(spec) in config else {}
+    model = models.of(spec['name']) if spec['run'] in LEARN and lora.section(config, c) else None
+    if model is not None:
+      with _of_stage(spec):
+        lora.of(config, c, zoo.build(model.config))
 
 
 def _too_long(stage: str, c, key: str, names: list[str], needed: int, model: Model) -> str:

@@ -40,6 +40,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import precision
 from r1jax.exceptions import UserError
 from r1jax.rewards import judge as judge_lib
+from r1jax.stages import adapters
 from r1jax.stages import asking
 from r1jax.stages import benchmarks
 from r1jax.stages import checking
@@ -152,7 +153,7 @@ def results(a) -> Iterator[dict]:
     with workdir_lib.made(workdir), workdir_lib.held(workdir):
       a.checkpoint = convert.as_checkpoint(a.checkpoint, os.path.join(workdir, 'imported'))
   model, tokenizer, step_dir = common.load_model(a.checkpoint)
-  a.dtype = a.dtype or str(checkpoint.kept_in(step_dir))
+  a.dtype = a.dtype or str(adapters.kept_in(step_dir))
   precision.use(a.dtype)
   _fit(a, model.config.max_length, prompts.trained_with(tokenizer.directory) or {})
   model, tokenizer, step_dir = common.load_model(

@@ -17,7 +17,7 @@ from r1jax.exceptions import UserError
 log = logging.getLogger('r1jax')
 
 # What goes with weights.
-SMALL_FILES = ('model.json', 'reward_model.json', 'prompt.json', 'tokenizer.model', 'tokenizer.json',
+SMALL_FILES = ('model.json', 'lora.json', 'reward_model.json', 'prompt.json', 'tokenizer.model', 'tokenizer.json',
                'tokenizer_r1jax.json')
 
 

@@ -16,7 +16,7 @@ _CHOICES = {
     'kl': ('k1', 'k2', 'k3'), 'is_kind': ('truncate', 'mask'),
     'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
     'batch_of': ('documents', 'rows'), 'mode': ('', 'drop_solved', 'prioritized', 'easy_first'),
-    'estimate': ('soft', 'hard'), 'combine': ('product', 'min'),
+    'estimate': ('soft', 'hard'), 'combine': ('product', 'min'), 'base_dtype': ('', 'float32', 'bfloat16', 'int8'),
 }
 # Key -> (least, largest, whether the least itself will do). What is not here may be any number of its kind.
 _ONE, _ZERO, _SHARE = (1, math.inf, True), (0, math.inf, True), (0, 1, True)
@@ -30,12 +30,13 @@ _RANGES = {
                      'temperature', 'dynamic_tries',
                      'weight_decay', 'seed', 'bad_steps', 'minutes', 'grace', 'bias_rate', 'balance_loss', 'max_length',
                      'rope_theta', 'spare_tokens', 'questions', 'shots', 'paragraph', 'pairs', 'reasoning', 'count',
-                     'from_step', 'explore', 'factor', 'original_length', 'max_calls', 'max_tokens_total'),
+                     'from_step', 'explore', 'rank', 'factor', 'original_length', 'max_calls', 'max_tokens_total'),
                     _ZERO),
     'rollouts': _ZERO, 'rollout_temperature': _ZERO, 'least_auc': _SHARE,  # of a model of steps
     **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2', 'language', 'false', 'harm', 'low',
                      'high', 'lag'), _SHARE),
     'timeout': (0, math.inf, False), 'parallel': _ONE, 'tries': _ONE,  # of a judge
+    'alpha': (0, math.inf, False),  # of adapters
     'learning_rate': (0, math.inf, False), 'clip_norm': (0, math.inf, False), 'top_p': (0, 1, False),
 }
 _MOST = (1 << 31) - 1  # what an index on a device holds
@@ -63,7 +64,7 @@ def check(config) -> None:
       raise UserError(f"topology={value!r}: wants KIND:AxBxC, as 'cpu:1', 'v5p:4x4x8', 'h100:1x8' (r1jax plan)")
     elif key in parts or key == 'evaluate' or not hasattr(value, 'items'):
       _look(key, value, parts.get(key, ''))
-    elif key in ('checkpoints', 'experts', 'model', 'rewards'):
+    elif key in ('checkpoints', 'experts', 'model', 'rewards', 'lora'):
       _look(key, value, '')
   for spec in config.stages:
     part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}

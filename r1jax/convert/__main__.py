@@ -10,6 +10,7 @@ from r1jax import errors
 from r1jax import paths
 from r1jax import terminal
 from r1jax.convert import find
+from r1jax.convert import peft
 from r1jax.convert import push
 from r1jax.exceptions import UserError
 
@@ -37,6 +38,8 @@ def main(argv: list[str]) -> int:
   flags.add_argument('--out', help='directory to write, new or empty; may be left out with --push')
   flags.add_argument('--dtype', choices=('float32', 'bfloat16', 'float16'),
                      help="of the weights; default: the source's, where it had one, else as they are kept")
+  flags.add_argument('--adapter', action='store_true', help='of a checkpoint that holds adapters: these alone, as the '
+                     'package peft keeps them; else they are merged')
   flags.add_argument('--check', action='store_true', help='transformers, and vLLM where it is installed, load what '
                      'was written, and are compared with the checkpoint')
   flags.add_argument('--push', default='', metavar='OWNER/NAME', help='upload it to the hub, with the login of '
@@ -66,6 +69,12 @@ def _export(args) -> None:
     raise UserError('export wants --out=DIR, --push=OWNER/NAME, or both')
   if args.public and not args.push:
     raise UserError('--public goes with --push=OWNER/NAME')
+  if args.adapter:
+    if args.push or args.check or args.dtype or not args.out:
+      raise UserError('--adapter writes to --out=DIR alone: without --push, --check and --dtype')
+    peft.export_adapter(args.checkpoint, args.out)
+    print(f'{args.checkpoint}: its adapters -> {args.out}')
+    return
   if args.push:
     push.ready(args.push)
   beside = os.path.dirname(os.path.abspath(paths.local(args.out, '--out'))) if args.out else ''

@@ -21,6 +21,7 @@ from r1jax.data.tokenizer import as_tokenizer_json
 from r1jax.engine import checkpoint
 from r1jax.exceptions import UserError
 from r1jax.metrics import replace_file
+from r1jax.stages import adapters
 from r1jax.stages import common
 
 log = logging.getLogger('r1jax')
@@ -52,7 +53,8 @@ def export_model(path: str, out: str, *, dtype: str | None = None, look: bool = 
   if model.config.reward_head:
     raise UserError(f'{path} is a reward model, whose head no program that reads a Llama or Qwen has a place for: '
                     'export a stage that answers')
-  leaves = checkpoint.open_leaves(step_dir)
+  parts = adapters.Parts(step_dir)
+  leaves = parts.leaves
   shapes = table.shapes(model.config)
   for name, shape in shapes.items():
     if name not in leaves or leaves[name].shape != shape:
@@ -69,9 +71,9 @@ def export_model(path: str, out: str, *, dtype: str | None = None, look: bool = 
                    name=name or os.path.basename(os.path.normpath(out)))
   try:
     with concurrent.futures.ThreadPoolExecutor(1) as pool, terminal.doing(f'writing {out}'):
-      whole = pool.submit(checkpoint.intact, step_dir, below='params')  # beside the writing, which takes longer
+      whole = pool.submit(_intact, parts.steps)  # beside the writing, which takes longer
       try:
-        write_hf(out, model.config, checkpoint.Parts(leaves), tokenizer, dtype=dtype, prompt=prompt, said=said)
+        write_hf(out, model.config, parts, tokenizer, dtype=dtype, prompt=prompt, said=said)
       finally:
         whole.result()  # that it is torn says more than what came of it
     if look:
@@ -85,6 +87,11 @@ def export_model(path: str, out: str, *, dtype: str | None = None, look: bool = 
       os.makedirs(out, exist_ok=True)
     raise
   return model.config
+
+
+def _intact(step_dirs: list[str]) -> None:
+  for step_dir in step_dirs:
+    checkpoint.intact(step_dir, below='params')
 
 
 def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | None = None, said: str = '',

@@ -9,6 +9,7 @@ import numpy as np
 
 from r1jax import limits
 from r1jax.engine import grpo
+from r1jax.engine import lora as lora_lib
 from r1jax.engine import losses
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import optim
@@ -268,7 +269,8 @@ def _training(config, c, model, mesh, loss_fn, rows, **kw) -> update.Training:
   except ValueError as e:
     raise UserError(str(e)) from e
   after = move_router_bias(config.experts.bias_rate) if model.mixture else None
-  return update.Training(model, mesh, optimizer, loss_fn, rows, seed=config.seed, after=after, **kw)
+  return update.Training(model, mesh, optimizer, loss_fn, rows, seed=config.seed, after=after,
+                         lora=lora_lib.of(config, c, model), **kw)
 
 
 def leaves_out(c) -> bool:
@@ -319,10 +321,11 @@ def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
     return LogProbs(training.program('prefix', params=params, replay=replay), {
         T: mesh_lib.Program(forward, (params, before, *each[T]), mesh, mesh_lib.RULES) for T in shapes})
 
-  logps = log_probs(training.state.params, bool(choices))
+  logps = log_probs(training.params, bool(choices))
   others = None if reference is None else logps
   if reference is not None and (reference != 'float32' or choices):
-    others = log_probs(mesh_lib.with_shardings(training.state.ref_params, training.shardings.params), False)
+    others = log_probs(training.params if training.lora else mesh_lib.with_shardings(
+        training.state.ref_params, training.shardings.params), False)
   return RL(training, shapes, logps, others, prompts, choices)
 
 

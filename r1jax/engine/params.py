@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from r1jax.engine import mesh as mesh_lib
+from r1jax.models import adapted
 from r1jax.models.decoder import split_layers
 from r1jax.models.layers import FEW_ROWS
 
@@ -75,13 +76,15 @@ def as_trained(model, mesh) -> bool:
 
 
 def to_sampling(model, mesh, *, apart: bool = False, turn: bool = False):
-  """A function: params as they are trained -> as a sampler takes them; the identity where nothing changes."""
-  if not apart and as_trained(model, mesh):
-    return lambda params: params
+  """A function: params as they are trained -> as a sampler takes them, adapters merged; the identity where nothing
+  changes."""
+  same = not apart and as_trained(model, mesh)
   wanted = sampling_shapes(model, mesh, apart=apart, turn=turn)
 
   def cast(params):
+    params = adapted.merged(params)
     return jax.tree.map(lambda x, w: x.astype(w.dtype),
                         split_layers(model, params, turn=turn) if apart else params, wanted)
 
-  return jax.jit(cast, out_shardings=jax.tree.map(lambda w: w.sharding, wanted))
+  turned = jax.jit(cast, out_shardings=jax.tree.map(lambda w: w.sharding, wanted))
+  return turned if not same else lambda params: turned(params) if adapted.is_joined(params) else params

@@ -10,6 +10,7 @@ the end, for one more forward pass over the prompts.
 """
 
 from typing import Any, Callable, NamedTuple
+import zlib
 
 from flax import struct
 import jax
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from r1jax.engine import lora as lora_lib
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
 from r1jax.engine.slots import prefill
@@ -26,7 +28,7 @@ from r1jax.types import Max, Prompts, Sum
 class TrainState(struct.PyTreeNode):
   """All that a run needs to go on as if it had never stopped."""
   step: jax.Array  # int32, optimiser updates so far
-  params: dict  # float32
+  params: dict  # float32; with adapters: what is trained alone (lora.py)
   opt_state: tuple
   ref_params: dict | None  # the reference policy of eq. 2; None when kl_coef == 0
   key: jax.Array  # uint32[2], never advanced: what is random is keyed by fold_in(key, what, number)
@@ -77,10 +79,11 @@ def value(metric) -> jax.Array:
 
 
 def gradient(loss_fn: Callable, params, sums: Sums, prefix, rows) -> Sums:
-  """sums with one micro-batch added."""
-  wrapped = lambda p, before: (lambda n, d, m: (n, (d, m)))(*loss_fn(p, before, rows))
+  """sums with one micro-batch added; params as the loss takes them, of which adapters are learned alone."""
+  trained, whole = lora_lib.parted(params)
+  wrapped = lambda p, before: (lambda n, d, m: (n, (d, m)))(*loss_fn(whole(p), before, rows))
   both = jax.value_and_grad(wrapped, (0, 1), has_aux=True, allow_int=True)
-  (numerator, (denominator, metrics)), (grads, back) = both(params, prefix)
+  (numerator, (denominator, metrics)), (grads, back) = both(trained, prefix)
   floats = lambda acc, x: acc + x.astype(acc.dtype) if x.dtype != jax.dtypes.float0 else acc
   return Sums(jax.tree.map(jnp.add, sums.grads, grads), jax.tree.map(floats, sums.prefix, back),
               sums.numerator + numerator, sums.denominator + denominator,
@@ -89,7 +92,8 @@ def gradient(loss_fn: Callable, params, sums: Sums, prefix, rows) -> Sums:
 
 def prompt_gradient(apply: Callable, params, sums: Sums, prompts: Prompts) -> Sums:
   """sums with what the rows ask of their prompts carried back to the weights."""
-  prefix, back = jax.vjp(lambda p: prefill(apply, p, prompts)[:2], params)
+  trained, whole = lora_lib.parted(params)
+  prefix, back = jax.vjp(lambda p: prefill(apply, whole(p), prompts)[:2], trained)
   (grads,) = back(jax.tree.map(lambda x, g: g.astype(x.dtype), prefix, tuple(sums.prefix[:2])))
   return sums._replace(grads=jax.tree.map(jnp.add, sums.grads, grads))
 
@@ -122,12 +126,14 @@ class Training:
 
   Attributes:
     shardings, state: of the TrainState, and its shapes.
-    fresh: params -> TrainState at step 0; params are donated.
+    params: shapes of the weights as losses take them.
+    lora: what is adapted; None: all weights are trained.
+    base: with adapters, the frozen weights on the devices, from `fresh` or `resumed` on.
   """
 
   def __init__(self, model, mesh, optimizer, loss_fn: Callable, rows: dict[int, Any], *, seed: int,
                prompts: tuple[int, int] | None = None, reference: str | None = None, ref_memory: str = 'device',
-               after=None, choices=None):
+               after=None, choices=None, lora: lora_lib.Lora | None = None):
     """
     Args:
       rows: T -> the shapes of a micro-batch of rows of T tokens, with shardings.
@@ -136,25 +142,63 @@ class Training:
       ref_memory: 'device' or 'host': where the reference lies between its passes.
       choices: a model's choices(), where prompts come with the experts of their tokens.
     """
-    boxed = params_lib.abstract(model)
+    whole = params_lib.abstract(model)
+    boxed = whole if lora is None else lora_lib.adapters(whole, model, lora)
+    self.lora, self.base, self._seed = lora, None, seed
     self.mesh, self.model, self.rows = mesh, model, rows
     self._loss_fn, self._optimizer, self._after, self._ref_memory = loss_fn, optimizer, after, ref_memory
     self.shardings = state_shardings(boxed, optimizer, mesh, reference=reference, ref_memory=ref_memory)
     fresh_ = lambda p: fresh(p, optimizer, seed=seed, reference=reference)
     self.state = mesh_lib.with_shardings(jax.eval_shape(fresh_, mesh_lib.unbox(boxed)), self.shardings)
-    self.fresh = jax.jit(fresh_, out_shardings=self.shardings, donate_argnums=0)
+    self._fresh = jax.jit(fresh_, out_shardings=self.shardings, donate_argnums=0)
+    self.params = self.state.params
+    if lora is not None:
+      frozen = lora_lib.base(whole, model, lora)
+      self._base_shardings = mesh_lib.param_shardings(frozen, mesh)
+      self.params = self._joined(mesh_lib.with_shardings(mesh_lib.unbox(frozen), self._base_shardings),
+                                 self.state.params)
     dealt = mesh_lib.batch_sharding(mesh)
     known = choices and jax.ShapeDtypeStruct((*prompts, *choices[0]), choices[1], sharding=dealt)
     self._prompts = prompts and Prompts(jax.ShapeDtypeStruct(prompts, jnp.int32, sharding=dealt),
                                         jax.ShapeDtypeStruct(prompts[:1], jnp.int32, sharding=dealt), known)
     self._compiled = {}
 
+  def _joined(self, base, trained):
+    return lora_lib.joined(base, trained, self.lora.scale)
+
+  def fresh(self, params) -> TrainState:
+    """State at step 0; params are donated. With adapters they become the base, and a new pair stands beside it."""
+    if self.lora is None:
+      return self._fresh(params)
+    head = {name: params[name] for name in ('reward_head',) if name in params}
+    self._hold(params)
+    key = jax.random.fold_in(jax.random.key(self._seed), zlib.crc32(b'lora'))
+    begin = lambda key: lora_lib.init(self.state.params, key)
+    where = {name: s for name, s in self.shardings.params.items() if name != 'reward_head'}
+    return self._fresh(jax.jit(begin, out_shardings=where)(key) | head)
+
+  def resumed(self, state: TrainState, params: Callable) -> TrainState:
+    """A restored state; params() gives the weights that the stage began with, which adapters have as their base."""
+    if self.lora is not None:
+      self._hold(params())
+    return state
+
+  def _hold(self, params) -> None:
+    self.base = {name: x for name, x in params.items() if name != 'reward_head'}
+    if self.lora.base_dtype != 'float32':
+      kept = lambda params: lora_lib.kept(params, self.model, self.lora)
+      self.base = jax.jit(kept, out_shardings=self._base_shardings)(self.base)
+
+  def whole(self, trained):
+    """A state's params, or its reference's, as the losses and a sampler take them."""
+    return trained if self.lora is None else self._joined(self.base, trained)
+
   def prefix_shapes(self):
     """Of the prompts, as `prefix` gives them; None without prompts."""
     if self._prompts is None:
       return None
     with mesh_lib.use_mesh(self.mesh):
-      shapes = jax.eval_shape(lambda p, q: prefill(self.model.apply, p, q), self.state.params, self._prompts)
+      shapes = jax.eval_shape(lambda p, q: prefill(self.model.apply, p, q), self.params, self._prompts)
     axes = {5: ('layers', 'batch', 'kv_heads', None, None), 2: ('batch', None), 1: ('batch',)}
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.sharding(
         axes[len(x.shape)], x.shape, self.mesh)), shapes)
@@ -163,7 +207,7 @@ class Training:
     prefix, whole = self.prefix_shapes(), mesh_lib.replicated(self.mesh)
     rows = next(iter(self.rows.values()))
     with mesh_lib.use_mesh(self.mesh):
-      numerator, denominator, metrics = jax.eval_shape(self._loss_fn, self.state.params, prefix, rows)
+      numerator, denominator, metrics = jax.eval_shape(self._loss_fn, self.params, prefix, rows)
     scalar = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole)
     wide = lambda x: jax.ShapeDtypeStruct(x.shape, jnp.promote_types(x.dtype, jnp.float32), sharding=x.sharding)
     back = None if prefix is None else prefix._replace(kv_LxNx=jax.tree.map(wide, prefix.kv_LxNx),
@@ -178,7 +222,7 @@ class Training:
     state = self.state
     if name == 'prefix':
       prompts = self._prompts if replay else self._prompts._replace(choices_NxPxLxk=None)
-      return make(lambda p, q: prefill(self.model.apply, p, q), (params or state.params, prompts),
+      return make(lambda p, q: prefill(self.model.apply, p, q), (params or self.params, prompts),
                   out_shardings=where(self.prefix_shapes()))
     sums = self.sums_shapes()
     out = where(sums)
@@ -186,9 +230,9 @@ class Training:
       return make(lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), sums), (), out_shardings=out)
     if name == 'gradient':
       return make(lambda *args: gradient(self._loss_fn, *args),
-                  (state.params, sums, self.prefix_shapes(), self.rows[T]), donate_argnums=1, out_shardings=out)
+                  (self.params, sums, self.prefix_shapes(), self.rows[T]), donate_argnums=1, out_shardings=out)
     if name == 'prompt_gradient':
-      return make(lambda *args: prompt_gradient(self.model.apply, *args), (state.params, sums, self._prompts),
+      return make(lambda *args: prompt_gradient(self.model.apply, *args), (self.params, sums, self._prompts),
                   donate_argnums=1, out_shardings=out)
     bare = state.replace(ref_params=None)  # the optimiser has no business with the reference
     return make(lambda s, acc: apply(self._optimizer, s, acc, self._after), (bare, sums), donate_argnums=0,
@@ -214,15 +258,16 @@ class Training:
     stop: asked before each micro-batch, once the one before is done; where it is true the state stays as it was, and
       the step gives None.
     """
-    prefix, sums = self.prefix(state.params, prompts), self._compiled['empty',]()
+    params = self.whole(state.params)
+    prefix, sums = self.prefix(params, prompts), self._compiled['empty',]()
     for T, rows in micro_batches:
       if stop is not None:
         jax.block_until_ready(sums.numerator)  # or the devices would have all of them to finish first
         if stop():
           return None
-      sums = self._compiled['gradient', T](state.params, sums, prefix, rows)
+      sums = self._compiled['gradient', T](params, sums, prefix, rows)
     if prompts is not None:
-      sums = self._compiled['prompt_gradient',](state.params, sums, prompts)
+      sums = self._compiled['prompt_gradient',](params, sums, prompts)
     reference = state.ref_params
     state, means = self._compiled['apply',](state.replace(ref_params=None), sums)
     return state.replace(ref_params=reference), means

@@ -82,6 +82,10 @@ class Decoder(nn.Module):
   def stacks(self) -> list[tuple[str, type, int]]:
     raise NotImplementedError
 
+  def kernels(self) -> dict[str, int]:
+    """Kernels that may be held Adapted or Int8, by name: how many of their first axes are inputs."""
+    raise NotImplementedError
+
   def turned(self) -> dict[str, int]:
     """Kernels that may be held Turned, by name: how many of their first axes are inputs."""
     return {}

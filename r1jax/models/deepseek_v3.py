@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from r1jax.models import attention
 from r1jax.models.decoder import Decoder
-from r1jax.models.layers import RMSNorm, RopeScaling, SwiGLU, constrain, matmul, rotate, weight
+from r1jax.models.layers import RMSNorm, RopeScaling, SwiGLU, constrain, project, rotate, weight
 from r1jax.models.moe import MoE, id_dtype
 
 
@@ -121,24 +121,24 @@ class MLA(nn.Module):
     c, (B, T, _), dtype = self.config, y_BxTxD.shape, y_BxTxD.dtype
     H, C, nope = c.heads, c.kv_rank, c.nope_dim
     kernel = lambda name, shape, axes, fan_in, scale=1.0: weight(
-        self, name, shape, axes, fan_in=fan_in, scale=scale).astype(dtype)
+        self, name, shape, axes, fan_in=fan_in, scale=scale)
     q_a = kernel('q_a', (c.dim, c.q_rank), ('embed', None), c.dim)
     q_b = kernel('q_b', (c.q_rank, H, nope + c.rope_dim), ('embed', 'heads', 'head'), c.q_rank)
     kv_a = kernel('kv_a', (c.dim, C + c.rope_dim), ('embed', None), c.dim)
     kv_b = kernel('kv_b', (C, H, nope + c.value_dim), ('embed', 'heads', 'head'), C)
     o = kernel('o', (H, c.value_dim, c.dim), ('heads', 'head', 'embed'), H * c.value_dim, (2 * c.layers)**-0.5)
 
-    q = matmul(RMSNorm(c.norm_eps, name='q_norm')(matmul(y_BxTxD, q_a)), q_b.reshape(c.q_rank, -1))
+    q = project(RMSNorm(c.norm_eps, name='q_norm')(project(y_BxTxD, q_a)), q_b)
     q = constrain(q.reshape(B, T, H, -1).swapaxes(1, 2), 'batch', 'heads', None, None)
     q_nope, q_rope = q[..., :nope], rotate(q[..., nope:], *cos_sin)
-    kv = matmul(y_BxTxD, kv_a)
+    kv = project(y_BxTxD, kv_a)
     latent = RMSNorm(c.norm_eps, name='kv_norm')(kv[..., :C])[:, None]
     fill = jnp.zeros((B, 1, T, c.latent_dim - C - c.rope_dim), dtype)
     new_kv = (jnp.concatenate([latent, rotate(kv[:, None, :, C:], *cos_sin), fill], axis=-1),)
 
     if stored is None:
       def expand(latents_Bx1xSxC):
-        both = matmul(latents_Bx1xSxC[:, 0, :, :C], kv_b.reshape(C, -1))
+        both = project(latents_Bx1xSxC[:, 0, :, :C], kv_b)
         both = both.reshape(*both.shape[:2], H, -1).swapaxes(1, 2)
         both = constrain(both, 'batch', 'heads', None, None)
         turned = jnp.broadcast_to(latents_Bx1xSxC[..., C:C + c.rope_dim], (*both.shape[:3], c.rope_dim))
@@ -148,13 +148,14 @@ class MLA(nn.Module):
                              None if prefix_kv is None else expand(prefix_kv[0]), scale=c.softmax_scale,
                              path=c.attention)
     else:
+      kv_b = kv_b.astype(dtype)
       absorbed = jnp.einsum('bhtn,chn->bhtc', q_nope, kv_b[..., :nope])
       fill = jnp.zeros((*q_rope.shape[:3], fill.shape[-1]), dtype)
       queries = jnp.concatenate([absorbed, q_rope, fill], axis=-1)
       out, new_kv = attention.attend_cache(queries, new_kv, stored, layer, recent, where, scale=c.softmax_scale,
                                            path=c.attention, value_dim=C)
       out = jnp.einsum('bhtc,chv->bhtv', out, kv_b[..., nope:])
-    out = matmul(out.swapaxes(1, 2).reshape(B, T, -1), o.reshape(-1, c.dim))
+    out = project(out.swapaxes(1, 2).reshape(B, T, -1), o)
     return out, new_kv
 
 
@@ -199,6 +200,10 @@ class Model(Decoder):
   def choices(self):
     c = self.config
     return (c.layers - c.dense_layers, c.experts_per_token), id_dtype(c.experts)
+
+  @nn.nowrap
+  def kernels(self):  # of the routed experts none: their products are grouped (models/moe.py)
+    return {'q_a': 1, 'q_b': 1, 'kv_a': 1, 'kv_b': 1, 'o': 2, 'gate': 1, 'up': 1, 'down': 1}
 
   @nn.nowrap
   def cache_dims(self):

@@ -121,8 +121,12 @@ class Model(Decoder):
     return [('blocks', Block, self.config.layers)]
 
   @nn.nowrap
-  def turned(self):
+  def kernels(self):
     return {'q': 1, 'k': 1, 'v': 1, 'o': 2, 'gate': 1, 'up': 1, 'down': 1}
+
+  @nn.nowrap
+  def turned(self):
+    return self.kernels()
 
   @nn.nowrap
   def cache_dims(self):

@@ -3,9 +3,10 @@
 import dataclasses
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flax import linen as nn
+from flax import struct
 import jax
 from jax import ad_checkpoint
 import jax.numpy as jnp
@@ -39,8 +40,11 @@ def weight(module: nn.Module, name: str, shape, axes, *, fan_in: int, scale: flo
   Where it is used it is held to its layout once more: inside a scan over layers XLA would else gather the whole stack
   before the loop and leave the stack of gradients whole (DeepSeek-V3 on 512 chips: 84 GiB a chip, by the compiler).
   """
-  if isinstance(module.get_variable('params', name), Turned):
-    return module.get_variable('params', name)
+  held = module.get_variable('params', name)
+  if isinstance(held, Turned):
+    return held
+  if isinstance(held, (Adapted, Int8)):
+    return held.constrained(axes)
   init = nn.with_logical_partitioning(nn.initializers.normal(scale / fan_in**0.5), axes)
   return constrain(module.param(name, init, shape, jnp.float32), *axes)
 
@@ -56,11 +60,50 @@ class Turned(NamedTuple):
   kernel_OxI: jax.Array
 
 
+class Int8(NamedTuple):
+  """A frozen kernel in whole numbers, one scale for each of its outputs: it stands for values * scale."""
+  values: jax.Array  # int8, -127 .. 127
+  scale: jax.Array  # float32, of the kernel's output axes
+
+  def constrained(self, axes) -> 'Int8':
+    return Int8(constrain(self.values, *axes), constrain(self.scale, *axes[-self.scale.ndim:]))
+
+
+class Adapted(struct.PyTreeNode):
+  """A frozen kernel and what is learned beside it (LoRA, Hu et al. 2021): it stands for kernel + scale * a b.
+
+  a has the kernel's input axes and then the rank, b the rank and then the kernel's output axes, so that each lies on a
+  mesh as the kernel does.
+  """
+  kernel: Any  # an array, or Int8
+  a: jax.Array
+  b: jax.Array
+  scale: float = struct.field(pytree_node=False)
+
+  def constrained(self, axes) -> 'Adapted':
+    inputs = self.a.ndim - 1
+    kernel = self.kernel.constrained(axes) if isinstance(self.kernel, Int8) else constrain(self.kernel, *axes)
+    return self.replace(kernel=kernel, a=constrain(self.a, *axes[:inputs], None),
+                        b=constrain(self.b, None, *axes[inputs:]))
+
+
 def project(x: jax.Array, kernel) -> jax.Array:
   """x [..., I] times a kernel whose first axes hold the I inputs, the others the O outputs: [..., O]; in x's dtype."""
+  if isinstance(kernel, Adapted):  # no sum of kernel and change is ever made, nor the gradient of one
+    frozen = project if isinstance(kernel.kernel, Int8) else _frozen_product
+    return frozen(x, kernel.kernel) + project(project(x, kernel.a) * kernel.scale, kernel.b)
+  if isinstance(kernel, Int8):
+    return _int8_matmul(x, kernel.values.reshape(x.shape[-1], -1), kernel.scale.reshape(-1))
   if not isinstance(kernel, Turned):
     return matmul(x, kernel.astype(x.dtype).reshape(x.shape[-1], -1))
   return turned_product(x, kernel.kernel_OxI.astype(x.dtype), x.dtype)
+
+
+def _frozen_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  """`project` without a gradient of the kernel's, for which matmul's own backward pass would hold a place."""
+  kernel, several = kernel.astype(x.dtype).reshape(x.shape[-1], -1), jax.sharding.get_abstract_mesh().size > 1
+  out = jnp.matmul(x if several else x.reshape(-1, x.shape[-1]), kernel, preferred_element_type=x.dtype)
+  return ad_checkpoint.checkpoint_name(out.reshape(*x.shape[:-1], -1), PRODUCT)
 
 
 def turned_product(x: jax.Array, kernel_OxI: jax.Array, dtype) -> jax.Array:
@@ -107,6 +150,25 @@ def _matmul_bwd(dtype, saved, grad):
 
 
 _flat_matmul.defvjp(_matmul_fwd, _matmul_bwd)
+
+
+@jax.custom_vjp
+def _int8_matmul(x, values_IxO, scale_O):
+  """x @ (values * scale); the backward pass keeps the whole numbers alone, and has no gradient for them."""
+  out = jnp.matmul(x, values_IxO.astype(x.dtype), preferred_element_type=jnp.promote_types(x.dtype, jnp.float32))
+  return (out * scale_O).astype(x.dtype)
+
+
+def _int8_fwd(x, values_IxO, scale_O):
+  return _int8_matmul(x, values_IxO, scale_O), (values_IxO, scale_O)
+
+
+def _int8_bwd(saved, grad):
+  values_IxO, scale_O = saved
+  return (wide(grad) * scale_O).astype(grad.dtype) @ values_IxO.astype(grad.dtype).T, None, None
+
+
+_int8_matmul.defvjp(_int8_fwd, _int8_bwd)
 
 
 class RMSNorm(nn.Module):

@@ -113,7 +113,8 @@ def of_update(c, run: str, training, judges: int) -> Held:
     judges: bytes of reward models.
   """
   state, prefix = training.state, device_bytes(training.prefix_shapes())
-  params, moments = device_bytes(state.params), device_bytes(state.opt_state)
+  params, moments = device_bytes(training.params), device_bytes(state.opt_state)
+  frozen = params - device_bytes(state.params)  # below adapters
   reference = reference_bytes(c, state)
   longest = max(training.rows)
   kept = judges
@@ -124,24 +125,24 @@ def of_update(c, run: str, training, judges: int) -> Held:
   parts = [Part('gradient', training.program('gradient', longest), moments + reference + kept)]
   if run == 'rl':
     parts.append(Part('prompt_gradient', training.program('prompt_gradient'), moments + reference + prefix + kept))
-  parts.append(Part('apply', training.program('apply'), reference + prefix + kept))
+  parts.append(Part('apply', training.program('apply'), frozen + reference + prefix + kept))
   return Held(parts, params + reference + judges, moments, 0, 2 * device_bytes(training.sums_shapes().grads))
 
 
-def of_sampling(phase: str, sampler: rollout.Sampler, state, judges: int, reference: int = 0) -> Held:
+def of_sampling(phase: str, sampler: rollout.Sampler, training, judges: int, reference: int = 0) -> Held:
   """A rollout: `phase` is 'prefill', of the prompts that come next while the slots are full, or 'decode', with the
   copying of prompts into rows and of rows into a longer cache, which may need more than a chunk of decoding.
 
   Args:
-    state: of the policy that is trained meanwhile; None where nothing is.
+    training: of the policy that is trained meanwhile; None where nothing is.
     judges, reference: bytes of reward models, and of the policy's reference.
   """
   width, bucket = sampler.widths[-1], sampler.buckets[-1]
   weights, slots = device_bytes(sampler.params_shapes()), device_bytes(sampler.slots_shapes(bucket))
   prefix = device_bytes(sampler.prefix_shapes(width))
-  trained, moments = ((0, 0) if state is None else
-                      (device_bytes(state.params) + reference, device_bytes(state.opt_state)))
-  trained += judges - (weights if state is not None and _same(state.params, sampler.params_shapes()) else 0)
+  trained, moments = ((0, 0) if training is None else
+                      (device_bytes(training.params) + reference, device_bytes(training.state.opt_state)))
+  trained += judges - (weights if training is not None and _same(training.params, sampler.params_shapes()) else 0)
   beside = trained + moments
   if phase == 'prefill':  # the prompts before these are let go when these are computed
     parts = [Part('prefill', sampler.program('prefill', width), beside + slots + prefix)]

@@ -131,9 +131,9 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '', length
     work, tokens = _update_work(config, c, run, training, sizes, lengths)
   else:
     sampler = memory.sampler_of(c, run, model, mesh)
-    state = memory.training_of(config, c, run, model, mesh).state if run == 'rl' else None
-    held = memory.of_sampling(phase.phase, sampler, state, judges,
-                              0 if state is None else memory.reference_bytes(c, state))
+    training = memory.training_of(config, c, run, model, mesh) if run == 'rl' else None
+    held = memory.of_sampling(phase.phase, sampler, training, judges,
+                              0 if training is None else memory.reference_bytes(c, training.state))
     width = sampler.widths[0]
     work, tokens = ((roofline.prefill(sizes, sampler.prompts, width), sampler.prompts * width)
                     if phase.phase == 'prefill' else

@@ -23,6 +23,7 @@ from r1jax.models import attention
 from r1jax.models import zoo
 from r1jax.data import prompts
 from r1jax.data.tokenizer import Tokenizer
+from r1jax.stages import adapters
 
 
 log = logging.getLogger('r1jax')
@@ -78,16 +79,19 @@ def origin(directory: str) -> dict:
   return checkpoint.read_json(os.path.join(directory, ORIGIN), {})
 
 
-def save_model(directory: str, model, tokenizer, *, made_from: str | None = None, prompt: dict | None = None) -> None:
+def save_model(directory: str, model, tokenizer, *, made_from: str | None = None, prompt: dict | None = None,
+               lora=None) -> None:
   """Writes what load_model reads, weights aside. How it was computed here is nobody's business later.
 
   Args:
     made_from: a checkpoint whose weights this one began with: its origin goes along.
     prompt: what it is trained to be asked with (prompts.record).
+    lora: the adapters that its checkpoints hold beside those weights (engine/lora.py); None: they hold all.
   """
+  os.makedirs(directory, exist_ok=True)
+  adapters.save(directory, lora, made_from and checkpoint.find(made_from)[1])
   if jax.process_index():
     return
-  os.makedirs(directory, exist_ok=True)
   if made_from and (known := origin(checkpoint.find(made_from)[0])):
     checkpoint.write_json(os.path.join(directory, ORIGIN), known)
   record = os.path.join(directory, prompts.RECORD)
@@ -110,13 +114,13 @@ def check_length(model, needed: int, name: str) -> None:
 def load_params(model, step_dir: str, mesh):
   """A checkpoint's weights in float32, dealt out over the mesh as for training."""
   boxed = params_lib.abstract(model)
-  return checkpoint.load_params(step_dir, mesh_lib.unbox(boxed), mesh_lib.param_shardings(boxed, mesh))
+  shapes = mesh_lib.with_shardings(mesh_lib.unbox(boxed), mesh_lib.param_shardings(boxed, mesh))
+  return adapters.load(model, step_dir, shapes, mesh, mesh_lib.RULES)
 
 
 def load_sampling_params(model, step_dir: str, mesh):
   """A checkpoint's weights in the layout for sampling (engine/params.py)."""
-  shapes = params_lib.sampling_shapes(model, mesh)
-  return checkpoint.load_params(step_dir, shapes, jax.tree.map(lambda x: x.sharding, shapes))
+  return adapters.load(model, step_dir, params_lib.sampling_shapes(model, mesh), mesh, mesh_lib.DECODE_RULES)
 
 
 def key(seed: int, name: str) -> jax.Array:

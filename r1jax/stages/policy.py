@@ -179,7 +179,7 @@ class Policy:
       return hosts.stop_due(self._config.checkpoints.grace)
 
     with clock.span('weights'):  # their way to the sampler
-      run = sampler(state.params, requests, self._key, groups=self._per_rollout, clock=clock,
+      run = sampler(self.training.whole(state.params), requests, self._key, groups=self._per_rollout, clock=clock,
                     stop=stop if self.journal else None)
     for group, completions in run:
       given.append(asked[group]._replace(begun=tuple(completions), choices=run.choices.get(group)))
@@ -204,7 +204,7 @@ class Policy:
     micro-batches."""
     c, G = self._c, self._c.samples
     shuffled = np.random.default_rng([self._seed, number]).permutation(self._per_rollout)
-    out, ended_B = [], np.array([x.stopped for x in batch.completions])
+    out, ended_B, whole = [], np.array([x.stopped for x in batch.completions]), self.training.whole
     places = in_epochs(c.minibatches, c.epochs, [self._seed, number])
     with clock.span('reference'):
       reference = self._device_reference(state)
@@ -219,9 +219,9 @@ class Policy:
           rows = self._outputs([batch.completions[b] for _, b in some], [k for k, _ in some], T, self._reference)
           micro_batches.append((T, mesh_lib.put(rows, self._mesh), [b for _, b in some]))
         if c.old_logps == 'trainer' and micro_batches:
-          micro_batches = self._with_logps(state.params, prompts, micro_batches, 'old_RxT')
+          micro_batches = self._with_logps(whole(state.params), prompts, micro_batches, 'old_RxT')
         if self._reference and micro_batches:
-          micro_batches = self._with_logps(reference, prompts, micro_batches, 'ref_RxT')
+          micro_batches = self._with_logps(whole(reference), prompts, micro_batches, 'ref_RxT')
         positions = prompts.tokens_NxP.size + sum(self._shapes[T].rows * T for T, _ in cut)
         real = sum(map(len, asked)) + sum(len(batch.completions[b].tokens) for _, b in members)
         out.append(Minibatch(prompts, micro_batches, ended_B, positions, real))
@@ -325,13 +325,14 @@ class Policy:
     groups = min(self._prompts_shape[0], most // some, len(self._encoded))
     requests = [Request(i, self._encoded[i], tuple(range(i * some, (i + 1) * some))) for i in range(groups)]
     key = jax.random.fold_in(self._key, 1 << 30)  # not the numbers of the first rollout
-    run = self._sampler(state.params, requests, key, most_steps=min(tokens, T))
+    params = self.training.whole(state.params)
+    run = self._sampler(params, requests, key, most_steps=min(tokens, T))
     said = dict(run)
     completions = [Completion(x.tokens[:T], x.logps[:T], x.stopped, None if x.choices is None else x.choices[:T])
                    for i in range(groups) for x in said[i]]
     rows = self._outputs(completions, [i for i in range(groups) for _ in range(some)], T, False)
     prompts = self._prompts(self._encoded[:groups], [run.choices.get(i) for i in range(groups)])
-    (_, rows_, _), = self._with_logps(state.params, prompts, [(T, mesh_lib.put(rows, self._mesh), [])], 'old_RxT')
+    (_, rows_, _), = self._with_logps(params, prompts, [(T, mesh_lib.put(rows, self._mesh), [])], 'old_RxT')
     mask = (np.arange(T) < rows.lengths_R[:, None]).astype(np.float32)
     found = {name: float(update.value(m)) for name, m in objective.gap_metrics(
         mesh_lib.all_gather(rows_.old_RxT), rows.sampler_RxT, mask).items()}

@@ -17,6 +17,7 @@ import numpy as np
 
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
+from r1jax.engine import lora
 from r1jax.engine import params as params_lib
 from r1jax.exceptions import UserError, about
 from r1jax.stages import sampling
@@ -35,6 +36,7 @@ HELDOUT = 5  # every fifth question's preferences are not learned from
 
 
 FREE = ('micro_tokens', 'log_every', 'slots', 'sample_batch')  # keys that change nothing it makes
+READS = ('seed', 'dtype', 'experts', 'lora')
 
 
 def check(config, name: str) -> None:
@@ -91,7 +93,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   learned, heldout = _divided(found, name)
   head, params = reward_model.with_head(model, step_dir, mesh)
   common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'],
-                    prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]))
+                    prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]),
+                    lora=lora.of(config, c, head))
   encoded = _encode(learned, c, tokenizer)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   training = objective.preference(config, c, head, mesh)

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from r1jax.engine import checkpoint
+from r1jax.engine import lora
 from r1jax.engine import params as params_lib
 from r1jax.exceptions import RunStopped, UserError
 from r1jax.stages import sampling
@@ -47,6 +48,7 @@ _EQUATION = re.compile(r'(-?\d+) ([+-]) (\d+) = (-?\d+)')
 
 
 FREE = ('micro_tokens', 'log_every', 'slots', 'sample_batch', 'least_auc')  # keys that change nothing it makes
+READS = ('seed', 'dtype', 'experts', 'lora')
 
 
 def check(config, name: str) -> None:
@@ -102,7 +104,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
   head, params = reward_model.with_head(model, step_dir, mesh)
   common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'],
-                    prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]))
+                    prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]),
+                    lora=lora.of(config, c, head))
   share = right_share(learned)
   log.info('%s: %d answers, %d of them to learn from, of whose %d steps %.1f %% are right%s', name, len(rows),
            len(learned), sum(len(row['labels']) for row in learned), 100 * share,

@@ -24,6 +24,7 @@ from r1jax.data import questions
 from r1jax.data import tasks
 from r1jax.engine import grpo
 from r1jax.engine import hosts
+from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import profile
@@ -45,7 +46,7 @@ log = logging.getLogger('r1jax')
 
 def reads(c: dict) -> tuple[str, ...]:
   """What the stage's numbers depend on beside its own part (pipeline.py)."""
-  return ('seed', 'dtype', 'experts', *([] if c.get('rewards') else ['rewards']))
+  return ('seed', 'dtype', 'experts', 'lora', *([] if c.get('rewards') else ['rewards']))
 
 
 def free(c: dict) -> tuple[str, ...]:
@@ -79,6 +80,11 @@ def check(config, name: str) -> None:
                     f"{name}.old_logps must be 'sampler', not {c.old_logps!r}")
   weights = _weights(config, c)
   choices.check(c, name, weights)
+  for key, plain in (('ref_dtype', 'float32'), ('ref_memory', 'device')):
+    if lora.section(config, c) and c[key] != plain:
+      raise UserError(f"{name}.{key}={c[key]!r} is for a reference of its own; with lora.rank="
+                      f'{lora.section(config, c).rank} the base is the reference, kept once: give '
+                      f'--config.{name}.{key}={plain}')
   objective.check(c, mesh, limits.longest(c.max_tokens))
   prompts.render(c.template, '')
   given = next((spec['inputs'] for spec in config.stages if spec['name'] == name), {})
@@ -176,7 +182,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   common.check_length(model, c.max_prompt + limits.longest(c.max_tokens), name)
   prompts.warn_if_other(tokenizer, c.template, name)
-  common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=_asked_with(c))
+  common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=_asked_with(c),
+                    lora=lora.of(config, c, model))
   weights, per, named = _weights(config, c), drawing.steps_of(c), tasks.names_of(tasks.several(c.task))
   rows, general, order = _ordered(config, c, tokenizer, c.groups * c.minibatches)
   scorer = judging.Scorer(weights, place, rows, overlong_buffer=c.overlong_buffer)
@@ -237,7 +244,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       last, stop = step >= c.steps, hosts.stop_asked()
       if heldout and (last or _crossed(step, per, c.eval_every)):
         with clock.span('evaluate'):
-          rollout.means[-1] |= heldout(state.params)
+          rollout.means[-1] |= heldout(actor.training.whole(state.params))
       written.write(rollout, ema)
       if last or stop or _crossed(step, per, config.checkpoints.every) or checkpoints.due():
         keeper.save(state, number, clock)
@@ -253,13 +260,14 @@ def _look_before(name: str, actor, state, heldout, writer: metrics.Writer) -> No
     actor.stop_if_apart(state)
   if heldout:
     with terminal.doing(f'{name}: evaluating before the first step'):
-      writer.write(0, {'rollout': 0, **heldout(state.params)})
+      writer.write(0, {'rollout': 0, **heldout(actor.training.whole(state.params))})
 
 
 def _restored(checkpoints, actor, model, step_dir: str, mesh):
   """(The state to go on from, whether an earlier start has left it)."""
   found = checkpoints.restore(actor.training.state, actor.training.shardings)
-  state = found[0] if found else actor.training.fresh(common.load_params(model, step_dir, mesh))
+  begun = functools.partial(common.load_params, model, step_dir, mesh)
+  state = actor.training.resumed(found[0], begun) if found else actor.training.fresh(begun())
   common.release_memory()
   return state, bool(found)
 

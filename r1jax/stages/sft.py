@@ -16,6 +16,7 @@ import numpy as np
 from r1jax.engine import checkpoint
 from r1jax.engine import params as params_lib
 from r1jax.engine import hosts
+from r1jax.engine import lora
 from r1jax.data import corpus
 from r1jax.data import formats
 from r1jax.engine import mesh as mesh_lib
@@ -39,6 +40,11 @@ log = logging.getLogger('r1jax')
 
 
 FREE = ('micro_tokens', 'log_every')  # keys that change nothing it makes
+
+
+def reads(c: dict) -> tuple[str, ...]:
+  """What its numbers depend on beside its own part (pipeline.py): a model from scratch has no adapters."""
+  return ('seed', 'dtype', 'experts', *(() if 'model' in c else ('lora',)))
 
 
 def check(config, name: str) -> None:
@@ -77,9 +83,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   place = common.host_directory(workdir)
   if 'checkpoint' in inputs:
     model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
+    known = tokenizer.vocab_size
     if c.get('format'):
       tokenizer = tokenizer_lib.add_special_tokens(tokenizer, list(formats.get(c.format).tokens), place,
                                                    limit=model.config.vocab_size)
+    if lora.section(config, c) and tokenizer.vocab_size > known:
+      log.warning('%s: %s.format=%r adds %d tokens, whose embeddings lora.rank=%d leaves as the base has them', name,
+                  name, c.format, tokenizer.vocab_size - known, lora.section(config, c).rank)
     begin = functools.partial(common.load_params, model, step_dir, mesh)
   else:
     tokenizer = _tokenizer(c, source, inputs, place)
@@ -87,7 +97,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     model = zoo.build(zoo.get(c.model, vocab_size=rows, **common.computed(config, mesh)))
     begin = functools.partial(params_lib.init, model, config.seed)
   common.check_length(model, c.length, name)
-  common.save_model(workdir, model, tokenizer, made_from=inputs.get('checkpoint'), prompt=_asked_with(c, inputs))
+  common.save_model(workdir, model, tokenizer, made_from=inputs.get('checkpoint'), prompt=_asked_with(c, inputs),
+                    lora=lora.of(config, c, model))
   documents = tokenise.documents(source, tokenizer, workdir, name)
   del source  # generated documents hold what they are made of
   fitting = _fitting(documents.totals_N, c.length, name)
@@ -204,7 +215,8 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
   with (mesh_lib.use_mesh(mesh), contextlib.closing(checkpoints), contextlib.closing(trace),
         contextlib.closing(metrics.Writer(place, name)) as writer, futures.ThreadPoolExecutor(1) as ahead):
     restored = checkpoints.restore(training.state, training.shardings)
-    state = training.fresh(params) if restored is None else restored[0]
+    state = training.fresh(params) if restored is None else training.resumed(
+        restored[0], lambda params=params: params)
     del params
     step = int(state.step)  # one batch a step: the position in the data is the step
     common.say_resumed(name, step, c.steps, workdir, restored is not None)
@@ -239,7 +251,7 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
       if stop and not last:
         checkpoints.wait()
         raise checkpoint.Stopped(f'{name} stopped at step {step}')
-  return state.params
+  return training.whole(state.params)
 
 
 class _Log:
