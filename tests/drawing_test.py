@@ -130,7 +130,7 @@ class Actor:
 
   def __init__(self, drawing_=None, said=None):
     self.drawing, self.said, self.begun, self.asked, self.stops = drawing_ or {}, said or {}, [], [], False
-    self.journal = self
+    self.journal, self.choices = self, None
 
   def begin(self, number, oldest):
     self.begun.append((number, oldest, self.drawing))
@@ -155,7 +155,7 @@ class Actor:
     return policy.Batch([r.group for r in requests], [int(r.prompt[0]) for r in requests],
                         [r.prompt for r in requests], [said] * 8, 0.5 + 0.1 * number, 10)
 
-  def groups(self, number, requests):
+  def groups(self, number, requests, choices=None):
     return [self.said[number][r.group] for r in requests] if number in self.said else None
 
 

@@ -239,6 +239,7 @@ def test_with_the_samplers_own_weights_a_replay_changes_nothing():
   assert min(moved) > 1e-6  # the router learns through its weights
 
 
+@pytest.mark.slow  # half a minute of compiling
 def test_a_replay_does_not_depend_on_how_outputs_are_cut_up():
   model, params = nano()
   whole, cut = (step(model, params, other(), model.choices(), rows) for rows in (N * G, 2))
@@ -323,6 +324,7 @@ def stage(base, monkeypatch, one_device):
       'rl.kl_coef': 0.0, 'rl.ref_every': 0, **kw})
 
 
+@pytest.mark.slow  # half a minute of compiling
 def test_the_gate_sees_what_the_update_sees(stage, tmp_path):
   """A sampler whose experts are others is no other policy to a trainer that replays them; without a replay it is one,
   and a run would stop there."""
