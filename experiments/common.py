@@ -88,6 +88,22 @@ def defaults() -> ConfigDict:
   config.rewards.update(accuracy=1.0, format=1.0, language=0.0, truncated=0.0, overlong=0.0, repetition=0.0)
   config.rewards.update(helpful=0.0, harmless=0.0, process=0.0)  # by models: R1's last stage; section 4.2
 
+  config.rl = _rl()
+  config.evaluate = ConfigDict(dict(  # section 3
+      template='r1_zero',
+      templates={},  # model -> its template, where it is another
+      task=dict(_TASK, seed=2),
+      tasks=(),  # more of them, each {'source': .., ..}: asked beside it, over the same slots
+      general=dict(source='', size=0, samples=8, models=()),  # questions without a rule, and models that answer them
+      judge=dict(JUDGE, kind='auto'),
+      samples=64,
+      slots=0,  # completions decoded at once; 0: batch x samples
+      batch=16, max_prompt=1024, max_tokens=32768, temperature=0.6, top_p=0.95, prefill={}))
+  return config
+
+
+def _rl() -> ConfigDict:
+  """GRPO: how questions are asked, what is learned from."""
   rl = ConfigDict()
   rl.template = 'r1_zero'
   rl.task = dict(_TASK, seed=1)
@@ -128,16 +144,4 @@ def defaults() -> ConfigDict:
   rl.eval_questions = 64
   rl.eval_samples = 16
   rl.sample_groups = 2  # groups a rollout whose completions are written to samples/
-  config.rl = rl
-
-  config.evaluate = ConfigDict(dict(  # section 3
-      template='r1_zero',
-      templates={},  # model -> its template, where it is another
-      task=dict(_TASK, seed=2),
-      tasks=(),  # more of them, each {'source': .., ..}: asked beside it, over the same slots
-      general=dict(source='', size=0, samples=8, models=()),  # questions without a rule, and models that answer them
-      judge=dict(JUDGE, kind='auto'),
-      samples=64,
-      slots=0,  # completions decoded at once; 0: batch x samples
-      batch=16, max_prompt=1024, max_tokens=32768, temperature=0.6, top_p=0.95, prefill={}))
-  return config
+  return rl
