@@ -346,12 +346,13 @@ def json_lines(path: str) -> list[tuple[int, object]]:
 def _own(source: str, params: dict, columns: dict | None, strict: bool) -> list[dict]:
   """Rows that a user's function makes: called with the task's params, but for those that are fields of rows."""
   fields = {name: params.pop(name) for name in ('answer_type', 'reward') if name in params}
+  function = own.function(source)
   try:
-    made = list(own.function(source)(**params))
+    made = list(function(**params))
   except UserError:
     raise
-  except Exception as e:  # pylint: disable=broad-except  it is a user's
-    raise UserError(f'{source} with {params} failed ({type(e).__name__}: {e})') from e
+  except (Exception, SystemExit) as e:  # pylint: disable=broad-except  it is a user's
+    raise UserError(f'{source} with {params} failed ({own.told(e, function)})') from e
   if not made:
     raise UserError(f'{source} with {params} gives no rows')
   rows = [(number, f'{source}: row {number}', row) for number, row in enumerate(made, 1)]

@@ -10,6 +10,7 @@ from r1jax.data import tasks
 from r1jax.exceptions import UserError, about
 from r1jax.rewards import judge as judge_lib
 from r1jax.stages import judging
+from r1jax.stages import trial
 
 
 def task(c, key: str, *, sized: bool = True) -> None:
@@ -59,3 +60,4 @@ def graders(rows: list[dict], *, judged: bool = False) -> None:
         _there_is('judge')
       judge_lib.verdicts.kind_of(row)
   judging.start({row.get('reward', 'math') for row in rows}, rows)
+  trial.graders(rows)
