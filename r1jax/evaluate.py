@@ -162,7 +162,7 @@ def results(a) -> Iterator[dict]:
       model, tokenizer, mesh, asked, log_path=os.path.join(place, 'log.txt'), stream=sys.stderr,
       said=asked[0].name if len(asked) == 1 else f'{len(asked)} tasks', max_prompt=a.max_prompt,
       max_tokens=a.max_tokens, batch=a.batch, temperature=a.temperature, top_p=a.top_p, seed=a.seed, slots=a.slots,
-      grace=_GRACE, judge=judge, judge_model=a.judge_model)
+      grace=_GRACE, judge=judge, judge_model=a.judge_model, key='--max_prompt')
   with (workdir_lib.made(place), workdir_lib.held(workdir), mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES),
         metrics.Writer(place, 'evaluate') as writer):
     writer.truncate(-1)  # what stands is written again

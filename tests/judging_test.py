@@ -380,8 +380,9 @@ def test_facts_by_hand():
       'language/consistency': 0.75, 'language/words': 3.5, 'rewards/errors': 0.5, 'rewards/overpaid': 0.125}
   judged = judged._replace(total_B=np.array([1, 1, 1, 1], np.float32), by_name={})
   flat = statistics.facts(said, judged, np.zeros((2, 2)), text_Bxk, general=True)
-  assert (flat['groups/no_signal'], flat['groups/std_min'], flat['groups/all_correct_gradient']) == (1.0, 0.0, 0.0)
-  assert flat['accuracy/mean'] == 0.0 and not {'reward/accuracy', 'reward/helpful'} & flat.keys()
+  assert flat['groups/no_signal'] == 1.0  # of what nobody has measured there is no number, and 0 is one
+  assert all(math.isnan(flat[name]) for name in ('groups/std_min', 'groups/all_correct_gradient', 'accuracy/mean'))
+  assert not {'reward/accuracy', 'reward/helpful'} & flat.keys()
   # The same names on every host and in every rollout, though none of these questions was general.
   assert math.isnan(flat['monitor/helpful_by_rule']) and math.isnan(flat['monitor/harmless_by_rule'])
 
@@ -415,8 +416,8 @@ def test_sample_rows_are_json_and_belong_together():
   rows = statistics.sample_rows(6, 2, asked, {0: ['p', 'q'], 2: ['t', 'u']}, said, judged, advantages)
   assert [(r['id'], r['group'], r['sample'], r['completion'], r['tokens'], r['correct'])
           for r in json.loads(json.dumps(rows))] == [
-              ('a', 0, 0, 'p', 1, True), ('a', 0, 1, 'q', 2, False), ('g', 2, 0, 't', 5, False),
-              ('g', 2, 1, 'u', 6, False)]
+              ('a', 0, 0, 'p', 1, True), ('a', 0, 1, 'q', 2, False), ('g', 2, 0, 't', 5, None),
+              ('g', 2, 1, 'u', 6, None)]
   assert [r['finish'] for r in rows] == ['stop', 'length', 'stop', 'stop']
   assert [r['advantage'] for r in rows] == [1, -1, 0.5, -0.5] and [r['reward'] for r in rows] == [0, 1, 4, 5]
   assert [r['rewards'] for r in rows] == [{'accuracy': 1}, {'accuracy': 0}, {'helpful': 0.5}, {'helpful': 0.25}]

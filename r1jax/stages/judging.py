@@ -263,11 +263,11 @@ def questions(task, *, key: str = '', **asked) -> list[dict]:
     return [{**row, 'task': name} for i, (one, name) in enumerate(zip(several, tasks.names_of(several)))
             for row in questions(one, key=key and f'{key}[{i}]', **asked)]
   with about(key and f'{key}.source', task.source):
-    return _readable(task, **asked)
+    return _readable(task, key=key, **asked)
 
 
-def _readable(task, **asked) -> list[dict]:
-  rows = tasks.asked(task, **asked)
+def _readable(task, *, key: str, **asked) -> list[dict]:
+  rows = tasks.asked(task, key=key, **asked)
   if not tasks.is_file(task.source) or task.get('strict'):
     return rows  # `start` stops at the first that cannot be read
   ruled = [number for number, row in enumerate(rows) if row.get('grader') != 'judge']
@@ -285,8 +285,8 @@ def applies(name: str, row: dict) -> bool:
   """Whether a reward speaks of this row (section 2.3.4): rules of accuracy of questions that reason and need no judge,
   reward models of general ones ('scenario'), helpfulness not of those whose answer does harm; all others of all."""
   general = bool(row.get('scenario'))
-  return {'accuracy': not general and row.get('reward') != 'judge', 'process': not general, 'helpful': general and row.get('scenario') != 'harm',
-          'harmless': general}.get(name, True)
+  return {'accuracy': not general and row.get('reward') != 'judge', 'process': not general, 'harmless': general,
+          'helpful': general and row.get('scenario') != 'harm'}.get(name, True)
 
 
 def module(name: str, row: dict) -> str:

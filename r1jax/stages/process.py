@@ -51,11 +51,14 @@ def check(config, name: str) -> None:
   objective.check(c, mesh_lib.create(config.mesh), c.length)
 
 
-def check_files(config, name: str) -> None:
+def check_files(config, name: str) -> list[checking.Asked]:
   """Raises UserError for questions that cannot be read or judged on this machine."""
   c = config[name]
-  if c.source == 'policy':
-    checking.graders(_rows(c, name))
+  if c.source != 'policy':
+    return []
+  rows = _rows(c, name)
+  checking.graders(rows)
+  return [checking.asked(c, name, rows)]
 
 
 def _rows(c, name: str) -> list[dict]:
@@ -113,7 +116,7 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
   end, what they are."""
   asked = _rows(c, name)
   batches = common.Batches(common.host_directory(workdir), every_host=True)
-  asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt)
+  asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt, key=f'{name}.max_prompt')
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.sample_batch, temperature=c.temperature, top_p=1.0, seed=config.seed, slots=c.slots, name=name,
