@@ -26,9 +26,11 @@ from r1jax import Command
 from r1jax import convert
 from r1jax import environment
 from r1jax import errors
+from r1jax import files_read
 from r1jax import metrics
 from r1jax import terminal
 from r1jax import outputs
+from r1jax import own
 from r1jax import paths
 from r1jax import workdir as workdir_lib
 from r1jax.data import prompts
@@ -47,6 +49,7 @@ from r1jax.stages import common
 from r1jax.stages import judges
 from r1jax.stages import rescore
 from r1jax.stages import scoring
+from r1jax.stages import trial
 from r1jax.stages.scoring import majority, pass_at_k  # public here
 
 log = logging.getLogger('r1jax')
@@ -148,6 +151,7 @@ def results(a) -> Iterator[dict]:
   found = {name: tasks.named(source, answer_type=a.answer_type, columns=columns) for name, source in named.items()
            if name not in lacking}  # before a model is imported
   judge = _judge(a, {name: rows for name, (rows, _) in found.items()}, why, place)
+  trial.graders([row for rows, _ in found.values() for row in rows])
   if convert.find.is_foreign(a.checkpoint):
     with workdir_lib.made(workdir), workdir_lib.held(workdir):
       a.checkpoint = convert.as_checkpoint(a.checkpoint, os.path.join(workdir, 'imported'))
@@ -257,6 +261,10 @@ def _prepared(a, task: asking.Task, place: str, step_dir: str) -> None:
               'checkpoint': os.path.realpath(step_dir),
               'weights': outputs.look_at(outputs.below(os.path.join(step_dir, 'params')), step_dir),
               'questions': hashlib.sha256(json.dumps(rows, sort_keys=True, default=str).encode()).hexdigest()}
+  graders = {row['reward'] for row in rows if own.names(row.get('reward') or '')}
+  if graders:  # what they are, wherever they lie
+    settings['graders'] = sorted({entry['sha256'] for files in files_read.noted([dict.fromkeys(graders, 1)]).values()
+                                  for entry in files.values()})
   if not any(map(judge_lib.needed, rows)):
     settings.pop('judge_model')  # it says nothing of these
   path = os.path.join(directory, asking.SETTINGS)

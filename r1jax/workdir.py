@@ -47,12 +47,12 @@ def made(workdir: str):
 
 
 # The root of a repository has one of these, a work dir of ours one of those.
-_REPOSITORY, _RUN = ('.git', '.hg', '.svn'), ('pipeline.json', 'config.json', 'eval')
+_REPOSITORY, _RUN = ('.git', '.hg', '.svn'), ('pipeline.json', 'environment.json')
 
 
 def _check_not_sources(workdir: str) -> None:
   there = lambda names: next((name for name in names if os.path.lexists(os.path.join(workdir, name))), '')
-  if (found := there(_REPOSITORY)) and not (there(_RUN) and os.path.exists(os.path.join(workdir, 'environment.json'))):
+  if (found := there(_REPOSITORY)) and not there(_RUN):
     raise UserError(f'--workdir={workdir} is the root of a repository ({found} is there), and stages would be written '
                     f'among its files: take a folder of its own, as --workdir={os.path.join(workdir, "runs", "NAME")}')
 
