@@ -50,9 +50,14 @@ def changes(before: dict, now: dict) -> list[str]:
     was, is_ = _digests(before[text]), _digests(now[text])
     for name in sorted(was.keys() | is_.keys()) if was and is_ else ():
       if was.get(name) != is_.get(name):
-        said = lambda of, none: of[name][:12] if name in of else none
-        found[f'{name} has changed since: its sha256 was {said(was, "none")}, now {said(is_, "none")}'] = None
+        found[_clause(name, was.get(name), is_.get(name))] = None  # once, of a file with several functions
   return list(found)
+
+
+def _clause(name: str, was: str | None, is_: str | None) -> str:
+  if was and is_:
+    return f'{name} has changed since: its sha256 was {was[:12]}, now {is_[:12]}'
+  return f'{name} is read as well now' if is_ else f'{name} is read no more'
 
 
 def as_before(value, renamed: dict[str, str]):

@@ -195,7 +195,8 @@ def check_fit(rows: list[dict], tokenizer, *, template: str, max_prompt: int, ke
     some = [{**row, 'rendered': chat.render(tokenizer, row['question'], row.get('system', ''))} for row in some]
   lengths = [len(ids(tokenizer, template, row)) for row in some]
   if 2 * sum(length <= max_prompt for length in lengths) < len(some):
-    raise UserError(_too_long(some, lengths, max_prompt, key) + f', the longest has {max(lengths)}: raise {key}')
+    of_all = f' (of {len(rows)}, these were looked at)' if len(some) < len(rows) else ''
+    raise UserError(f'{_too_long(some, lengths, max_prompt, key)}{of_all}, the longest has {max(lengths)}: raise {key}')
 
 
 def _too_long(rows: list[dict], lengths: list[int], max_prompt: int, key: str) -> str:

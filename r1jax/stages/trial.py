@@ -70,7 +70,8 @@ def _lengths(text: str, stopped: bool, overlong_buffer: int) -> dict:
 def _look(name: str, row: dict, verdicts: list) -> None:
   for kind, verdict in zip(_KINDS, verdicts):
     if verdict.reason.startswith('error'):
-      raise UserError(f'{name}: {verdict.reason.removeprefix("error: ")}, when it was tried on {kind} to '
+      said = verdict.reason.removeprefix('error: ').removeprefix(f'{name} ')
+      raise UserError(f'{name}: {said}, when it was tried on {kind} to '
                       f'{pool_lib.where(row)}: mend it, or give it the weight 0')
   slow = [kind for kind, verdict in zip(_KINDS, verdicts) if verdict.reason == 'timeout']
   if not slow:
