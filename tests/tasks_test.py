@@ -3,6 +3,7 @@
 import collections
 import json
 import random
+import re
 
 from ml_collections import ConfigDict
 import numpy as np
@@ -327,3 +328,26 @@ def test_questions_that_two_files_share_are_found_by_ten_words():
   others = [row(f'Read this: {long.upper()} How many?'), row('what is 1 + 1'), row('What is 1 + 2?'), row('Another one.'),
             row('Natalia sold clips to 48 of her enemies in April, and then she sold half as few in May.')]
   assert tasks.shared(rows, others) == 2 and tasks.shared([], others) == 0
+
+
+@pytest.mark.parametrize('size, key, said', [
+    (3, 'evaluate.task', 'asks 3 of 5 questions of {path} (evaluate.task.size; 0: all)'), (0, 'evaluate.task', ''),
+    (5, 'evaluate.task', ''), (3, '', '')])
+def test_a_size_that_leaves_questions_unasked_is_said(tmp_path, caplog, size, key, said):
+  path = tmp_path / 'rows.jsonl'
+  path.write_text(''.join(json.dumps({'question': f'{i} + 1 =', 'answer': i + 1}) + '\n' for i in range(5)))
+  task = ConfigDict({**tasks.DEFAULTS, 'source': f'jsonl:{path}', 'size': size})
+  tasks._say.cache_clear()
+  with caplog.at_level('INFO'):
+    for _ in range(2):  # by the check, and by the stage
+      rows = tasks.asked(task, split='heldout', template='r1_zero', key=key)
+  assert len(rows) == (size or 5)
+  assert [line for line in caplog.messages if line.startswith('asks ')] == ([said.format(path=path)] if said else [])
+
+
+def test_a_size_of_general_questions_is_said(tmp_path, caplog):
+  path = tmp_path / 'general.jsonl'
+  path.write_text(''.join(json.dumps({'question': f'Why {i}?'}) + '\n' for i in range(60)))
+  with caplog.at_level('INFO'):
+    tasks.general(ConfigDict(dict(source=f'jsonl:{path}', size=2)), seed=0, split='base', template='r1', key='rl.general')
+  assert re.search(rf'asks 2 of \d+ questions of {path} \(rl.general.size; 0: all\)', caplog.text)
