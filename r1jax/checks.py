@@ -91,25 +91,25 @@ def _check_files(config, standing: dict[str, str]) -> 'Models':
           stage.check_standing(config, part_of(spec), standing[spec['name']])
       elif hasattr(stage, 'check_files'):
         found[spec['name']] = stage.check_files(config, part_of(spec))
-  imports = [spec['name'] for spec in config.stages if spec['run'] == 'convert']
+  imported = {spec['name']: found.pop(spec['name'], None) for spec in config.stages if spec['run'] == 'convert'}
+  imported = {name: model for name, model in imported.items() if model is not None}
   for spec in config.stages:
-    if spec['name'] in found and spec['name'] not in imports:
-      _check_prompts(config, spec, found[spec['name']] or (), standing)
-  return Models(config, standing=standing, imported={k: found[k] for k in imports if found.get(k) is not None})
+    _check_prompts(config, spec, found.get(spec['name']) or [], standing, imported)
+  return Models(config, standing=standing, imported=imported)
 
 
-def _check_prompts(config, spec: dict, asked: list, standing: dict[str, str]) -> None:
+def _check_prompts(config, spec: dict, asked: list, standing: dict[str, str], imported: dict) -> None:
   """UserError where most of a stage's questions are longer than it lets prompts be, as far as its models' tokenizers
   are there before the run."""
   for label, source in spec['inputs'].items() if asked else ():
     if source in models_of(spec):
-      with _tokenizer(config, source, standing) as tokenizer, _of_stage(spec):
+      with _tokenizer(config, source, standing, imported) as tokenizer, _of_stage(spec):
         for some in asked if tokenizer else ():
           some.check(label, tokenizer)
 
 
 @contextlib.contextmanager
-def _tokenizer(config, source: str, standing: dict[str, str]):
+def _tokenizer(config, source: str, standing: dict[str, str], imported: dict):
   """Of the model that a stage of this run, or 'from_run/STAGE', passes on; None where this run makes it, or may add
   tokens to it."""
   specs = {spec['name']: spec for spec in config.stages}
@@ -117,11 +117,11 @@ def _tokenizer(config, source: str, standing: dict[str, str]):
   spec = specs.get(source)
   if directory:
     yield Tokenizer(directory) if os.path.exists(os.path.join(directory, 'model.json')) else None
-  elif spec['run'] == 'convert':
+  elif spec['run'] == 'convert' and source in imported:
     with convert.tokenizer(config, config[part_of(spec)]) as found:
       yield found
   elif models_of(spec) and not config[part_of(spec)].get('format'):
-    with _tokenizer(config, models_of(spec)[0], standing) as found:
+    with _tokenizer(config, models_of(spec)[0], standing, imported) as found:
       yield found
   else:
     yield None
