@@ -144,5 +144,7 @@ def test_max_prompt_is_looked_at_before_a_run_that_has_its_tokenizer(stage, key)
 def test_a_grader_of_rows_is_tried_in_every_stage_that_asks(here):
   (here / 'grade.py').write_text('def f(completion, row):\n  return row["level"]\n')
   (here / 'rows.jsonl').write_text('{"question": "a", "answer": "1", "reward": "grade.py:f"}\n')
+  with pytest.raises(UserError, match="no reward 'graed'"):
+    trial.graders([{**ROW, 'reward': 'graed'}])
   with pytest.raises(UserError, match="grade.py:2: KeyError: 'level'"):
     checking.graders(tasks.load('jsonl:rows.jsonl', size=0, seed=0))

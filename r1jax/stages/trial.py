@@ -17,8 +17,11 @@ _KINDS = ('a right answer', 'an answer that is cut off')
 def graders(rows: list[dict]) -> None:
   """`rewards_of` what rows say that grades them, where that is a user's own."""
   pairs = ((row['reward'], row) for row in rows if row.get('reward'))
-  with pool_lib.Pool(workers=1) as pool:
-    rewards_of(pairs, pool, trained=False)
+  try:
+    with pool_lib.Pool(workers=1) as pool:
+      rewards_of(pairs, pool, trained=False)
+  except ValueError as e:  # no reward has that name
+    raise UserError(str(e)) from e
 
 
 def rewards_of(pairs: Iterable[tuple[str, dict]], pool: pool_lib.Pool, *, trained: bool = True,
