@@ -20,6 +20,7 @@ from r1jax import paths
 from r1jax import values
 from r1jax import workdir as workdir_lib
 from r1jax.data import formats
+from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
 from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
@@ -95,8 +96,41 @@ def _check_files(config, standing: dict[str, str]) -> 'Models':
         if hasattr(stage, 'check_standing'):
           stage.check_standing(config, part_of(spec), standing[spec['name']])
       elif hasattr(stage, 'check_files'):
-        found[spec['name']] = stage.check_files(config, part_of(spec))  # an import's is its model
-  return Models(config, standing=standing, imported={k: v for k, v in found.items() if v is not None})
+        found[spec['name']] = stage.check_files(config, part_of(spec))
+  imported = {spec['name']: found.pop(spec['name'], None) for spec in config.stages if spec['run'] == 'convert'}
+  imported = {name: model for name, model in imported.items() if model is not None}
+  for spec in config.stages:
+    _check_prompts(config, spec, found.get(spec['name']) or [], standing, imported)
+  return Models(config, standing=standing, imported=imported)
+
+
+def _check_prompts(config, spec: dict, asked: list, standing: dict[str, str], imported: dict) -> None:
+  """UserError where most of a stage's questions are longer than it lets prompts be, as far as its models' tokenizers
+  are there before the run."""
+  for label, source in spec['inputs'].items() if asked else ():
+    if source in models_of(spec):
+      with _tokenizer(config, source, standing, imported) as tokenizer, _of_stage(spec):
+        for some in asked if tokenizer else ():
+          some.check(label, tokenizer)
+
+
+@contextlib.contextmanager
+def _tokenizer(config, source: str, standing: dict[str, str], imported: dict):
+  """Of the model that a stage of this run, or 'from_run/STAGE', passes on; None where this run makes it, or may add
+  tokens to it."""
+  specs = {spec['name']: spec for spec in config.stages}
+  directory = standing.get(source) or (elsewhere(config, source) or {}).get('directory')
+  spec = specs.get(source)
+  if directory:
+    yield Tokenizer(directory) if os.path.exists(os.path.join(directory, 'model.json')) else None
+  elif spec['run'] == 'convert' and source in imported:
+    with convert.tokenizer(config, config[part_of(spec)]) as found:
+      yield found
+  elif models_of(spec) and not config[part_of(spec)].get('format'):
+    with _tokenizer(config, models_of(spec)[0], standing, imported) as found:
+      yield found
+  else:
+    yield None
 
 
 @contextlib.contextmanager

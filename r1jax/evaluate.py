@@ -26,9 +26,11 @@ from r1jax import Command
 from r1jax import convert
 from r1jax import environment
 from r1jax import errors
+from r1jax import files_read
 from r1jax import metrics
 from r1jax import terminal
 from r1jax import outputs
+from r1jax import own
 from r1jax import paths
 from r1jax import workdir as workdir_lib
 from r1jax.data import prompts
@@ -48,6 +50,7 @@ from r1jax.stages import common
 from r1jax.stages import judges
 from r1jax.stages import rescore
 from r1jax.stages import scoring
+from r1jax.stages import trial
 from r1jax.stages.scoring import majority, pass_at_k  # public here
 
 log = logging.getLogger('r1jax')
@@ -149,6 +152,7 @@ def results(a) -> Iterator[dict]:
   found = {name: _rows_of(source, answer_type=a.answer_type, columns=columns) for name, source in named.items()
            if name not in lacking}  # before a model is imported
   judge = _judge(a, {name: rows for name, (rows, _) in found.items()}, why, place)
+  trial.graders([row for rows, _ in found.values() for row in rows])
   if convert.find.is_foreign(a.checkpoint):
     with workdir_lib.made(workdir), workdir_lib.held(workdir):
       a.checkpoint = convert.as_checkpoint(a.checkpoint, os.path.join(workdir, 'imported'))
@@ -163,7 +167,7 @@ def results(a) -> Iterator[dict]:
       model, tokenizer, mesh, asked, log_path=os.path.join(place, 'log.txt'), stream=sys.stderr,
       said=asked[0].name if len(asked) == 1 else f'{len(asked)} tasks', max_prompt=a.max_prompt,
       max_tokens=a.max_tokens, batch=a.batch, temperature=a.temperature, top_p=a.top_p, seed=a.seed, slots=a.slots,
-      grace=_GRACE, judge=judge, judge_model=a.judge_model)
+      grace=_GRACE, judge=judge, judge_model=a.judge_model, key='--max_prompt')
   with (workdir_lib.made(place), workdir_lib.held(workdir), mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES),
         metrics.Writer(place, 'evaluate') as writer):
     writer.truncate(-1)  # what stands is written again
@@ -267,6 +271,10 @@ def _prepared(a, task: asking.Task, place: str, step_dir: str) -> None:
               'checkpoint': os.path.realpath(step_dir),
               'weights': outputs.look_at(outputs.below(os.path.join(step_dir, 'params')), step_dir),
               'questions': hashlib.sha256(json.dumps(rows, sort_keys=True, default=str).encode()).hexdigest()}
+  graders = {row['reward'] for row in rows if own.names(row.get('reward') or '')}
+  if graders:  # what they are, wherever they lie
+    settings['graders'] = sorted({entry['sha256'] for files in files_read.noted([dict.fromkeys(graders, 1)]).values()
+                                  for entry in files.values()})
   if not any(map(judge_lib.needed, rows)):
     settings.pop('judge_model')  # it says nothing of these
   path = os.path.join(directory, asking.SETTINGS)

@@ -6,10 +6,12 @@ import json
 import logging
 import os
 import time
+from typing import NamedTuple
 
 from r1jax import checks
 from r1jax import environment
 from r1jax import expect
+from r1jax import files_read
 from r1jax import metrics
 from r1jax import outputs
 from r1jax import paths
@@ -41,7 +43,8 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   already. With `verify` every stage's output is read and hashed again, else only where its files look other than
   recorded.
 
-  A stage whose own values have changed is made anew in the same way, and the log says which; where only `steps` has
+  A stage whose own values have changed, or what files that it read hold (files_read.py), is made anew in the same way,
+  and the log says which; where only `steps` has
   grown, and nothing in the stage depends on how many there are, it goes on.
 
   Each entry of config.stages is {name, run, inputs}: `run` names the module of r1jax.stages (or r1jax.convert) whose
@@ -61,7 +64,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
     if unknown := [name for name in rerun if name not in names]:
       raise UserError(f'--rerun={unknown[0]}: no such stage, there are {", ".join(names)}')
     done = {entry['name']: entry for entry in noted['stages']}
-    checks.run(config, standing=_standing(config, workdir, done, rerun))
+    checks.run(config, standing=_standing(config, workdir, done, rerun, verify))
     # Not before: a config with a mistake claims nothing.
     workdir_lib.claim(workdir, _plain(config))
     _set_aside(config, workdir, rerun)
@@ -112,7 +115,9 @@ class _Run:
   def _stage(self, number: int, spec: dict, directory: str) -> dict:
     """The stage's entry of pipeline.json, once its output stands."""
     name, inputs, passed = spec['name'], *self._inputs(spec)
-    changed, grown = _changed(self._config, name, directory)
+    changed, grown = _changed(self._config, name, directory, verify=self._verify)
+    if mesh_lib.any_process(bool(changed)) and not changed:
+      changed, grown = ['a file that it reads is another one on another host'], ''
     mesh_lib.barrier(f'{name} is compared')  # before the first process moves or writes what others still look at
     entry = self._done.get(name)
     if changed:
@@ -133,7 +138,8 @@ class _Run:
     if same and not os.path.isdir(os.path.join(directory, 'checkpoints')) and mesh_lib.first_process():
       move_aside(self._workdir, directory)  # somebody has changed its data or scores, which it would take for made
     self._note(number)  # without it: a run that starts from this one must not take it for finished
-    _begin(self._workdir, directory, passed, self._config)
+    _begin(self._workdir, directory, passed, self._config, _Bound.of(
+        checks.module(spec), spec.get('config', name), _plain(self._config)))
     start, before, facts = time.time(), _seconds(directory), None
     log.info('%s%s', self._said, f', begun before ({metrics.duration(before)})' if before else '')
     try:
@@ -170,37 +176,59 @@ def _plain(config) -> dict:
   return json.loads(json.dumps(config.to_dict()))
 
 
-def _changed(config, name: str, directory: str) -> tuple[list[str], str]:
-  """([each value that is another than the stage in `directory` was begun with, and changes what it makes], ''), or
-  ([], 'steps was 80, now 160') where that many more steps can follow those that are done."""
+class _Bound(NamedTuple):
+  """What of a config a stage depends on."""
+  part: str  # the key of its own part
+  own: dict  # that part, but for keys that change nothing it makes
+  beside: dict  # other keys
+
+  @classmethod
+  def of(cls, module, part: str, config: dict) -> '_Bound':
+    reads = module.reads(config[part]) if hasattr(module, 'reads') else getattr(module, 'READS', READS)
+    free = module.free(config[part]) if hasattr(module, 'free') else getattr(module, 'FREE', ())
+    return cls(part, {key: value for key, value in config[part].items() if key not in free},
+               {key: config[key] for key in reads if key in config} if part not in reads else {})
+
+  def files(self, before: dict | None = None, *, verify: bool = False) -> dict:
+    """files_read.noted of it."""
+    return files_read.noted([self.own, self.beside], before, verify=verify)
+
+
+def _changed(config, name: str, directory: str, *, verify: bool = False) -> tuple[list[str], str]:
+  """([each value, and each file, that is another than the stage in `directory` was begun with, and changes what it
+  makes], ''), or ([], 'steps was 80, now 160') where that many more steps can follow those that are done. verify: read
+  files whose sizes and times are as they were, too."""
   before = workdir_lib.read(os.path.join(directory, 'config.json'), None)
   spec = next((spec for spec in config.stages if spec['name'] == name), None)
   if before is None or spec is None:
     return [], ''
-  module, part, now = checks.module(spec), spec.get('config', name), _plain(config)
-  reads = module.reads(now[part]) if hasattr(module, 'reads') else getattr(module, 'READS', READS)
-  free = module.free(now[part]) if hasattr(module, 'free') else getattr(module, 'FREE', ())
-  own = lambda of: {key: value for key, value in of.get(part, {}).items() if key not in free}
-  found = list(workdir_lib.differences(own(before), own(now), f'{part}.'))
+  part, plain = spec.get('config', name), _plain(config)
+  now = _Bound.of(checks.module(spec), part, plain)
+  held = workdir_lib.read(os.path.join(directory, files_read.NOTE), {})
+  holds = now.files(held, verify=verify)
+  of_now = lambda value: files_read.as_before(value, files_read.moved(held, holds))
+  was_own = {key: value for key, value in before.get(part, {}).items() if key in now.own or key not in plain[part]}
+  found = list(workdir_lib.differences(was_own, of_now(now.own), f'{part}.'))
   found = [each for each in found if not judges.alike(*each)]
-  if part not in reads:
-    found += [each for key in reads if key in before and key in now for each in workdir_lib.differences(
-        {key: before[key]}, {key: now[key]})]
+  found += [each for key in now.beside if key in before for each in workdir_lib.differences(
+      {key: before[key]}, of_now({key: now.beside[key]}))]
   said = [f'{key} was {was!r}, now {is_!r}' for key, was, is_ in found]
+  if edited := files_read.changes(held, holds):
+    return said + edited, ''
   more = len(found) == 1 and found[0][0] == f'{part}.steps' and found[0][2] > found[0][1] and found[0][1]
-  if more and now[part].get('optimizer', {}).get('decay') == 'constant':
+  if more and plain[part].get('optimizer', {}).get('decay') == 'constant':
     return [], said[0]
   return said, ''
 
 
-def _standing(config, workdir: str, done: dict, rerun: tuple[str, ...]) -> dict[str, str]:
+def _standing(config, workdir: str, done: dict, rerun: tuple[str, ...], verify: bool) -> dict[str, str]:
   """Stages that are finished and will not run again by anything that the config says, each with its directory."""
   found = {}
   for spec in config.stages:
     entry = done.get(spec['name'])
     behind = all(source in found or source.startswith('from_run/') for source in spec['inputs'].values())
     if entry and behind and spec['name'] not in rerun and _changed(
-        config, spec['name'], os.path.join(workdir, entry['directory'])) == ([], ''):
+        config, spec['name'], os.path.join(workdir, entry['directory']), verify=verify) == ([], ''):
       found[spec['name']] = os.path.join(workdir, entry['directory'])
   return found
 
@@ -215,7 +243,7 @@ def _set_aside(config, workdir: str, names: tuple[str, ...]) -> None:
   mesh_lib.barrier('stages are set aside')
 
 
-def _begin(workdir: str, directory: str, passed: dict, config) -> None:
+def _begin(workdir: str, directory: str, passed: dict, config, bound: _Bound) -> None:
   """The stage's directory, as an interrupted start left it; but one begun with other inputs is no start of this one."""
   path = os.path.join(directory, 'inputs.json')
   if mesh_lib.first_process() and os.path.exists(path):
@@ -226,6 +254,9 @@ def _begin(workdir: str, directory: str, passed: dict, config) -> None:
   os.makedirs(directory, exist_ok=True)
   checkpoint.write_json(path, passed)
   checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
+  note = os.path.join(directory, files_read.NOTE)
+  if files := bound.files(workdir_lib.read(note, {})):
+    checkpoint.write_json(note, files)
 
 
 def _seconds(directory: str) -> float:

@@ -33,9 +33,10 @@ def made(workdir: str):
   """The directory is there; one that was made here goes again where nothing came into it, as of a refused start.
 
   Raises:
-    UserError: nothing can be written.
+    UserError: nothing can be written, or it is somebody's repository.
   """
   before = os.path.isdir(workdir)
+  _check_not_sources(workdir)
   _make(workdir)
   try:
     yield
@@ -43,6 +44,17 @@ def made(workdir: str):
     if not before:
       with contextlib.suppress(OSError):  # it is not empty: it stays
         os.rmdir(workdir)
+
+
+# The root of a repository has one of these, a work dir of ours one of those.
+_REPOSITORY, _RUN = ('.git', '.hg', '.svn'), ('pipeline.json', 'environment.json')
+
+
+def _check_not_sources(workdir: str) -> None:
+  there = lambda names: next((name for name in names if os.path.lexists(os.path.join(workdir, name))), '')
+  if (found := there(_REPOSITORY)) and not there(_RUN):
+    raise UserError(f'--workdir={workdir} is the root of a repository ({found} is there), and stages would be written '
+                    f'among its files: take a folder of its own, as --workdir={os.path.join(workdir, "runs", "NAME")}')
 
 
 def _make(workdir: str) -> None:

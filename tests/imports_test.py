@@ -19,7 +19,7 @@ LAYERS = {
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},
-    'weights': {'convert', 'workdir', 'outputs'},
+    'weights': {'convert', 'workdir', 'outputs', 'files_read'},
     'checks': {'checks', 'environment', 'summary'},
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},

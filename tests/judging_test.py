@@ -6,17 +6,20 @@ import logging
 import math
 import os
 import threading
+import types
 
 from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
+from r1jax import rewards
 from r1jax.data import scenarios
 from r1jax.engine import mesh as mesh_lib
 from r1jax.rewards import Score
 from r1jax.stages import judging
 from r1jax.stages import second
 from r1jax.stages import monitor
+from r1jax.stages import record
 from r1jax.stages import statistics
 from r1jax.types import Completion, RunStopped, UserError
 
@@ -398,8 +401,9 @@ def test_facts_by_hand():
       'language/consistency': 0.75, 'language/words': 3.5, 'rewards/errors': 0.5, 'rewards/overpaid': 0.125}
   judged = judged._replace(total_B=np.array([1, 1, 1, 1], np.float32), by_name={})
   flat = statistics.facts(said, judged, np.zeros((2, 2)), text_Bxk, general=True)
-  assert (flat['groups/no_signal'], flat['groups/std_min'], flat['groups/all_correct_gradient']) == (1.0, 0.0, 0.0)
-  assert flat['accuracy/mean'] == 0.0 and not {'reward/accuracy', 'reward/helpful'} & flat.keys()
+  assert flat['groups/no_signal'] == 1.0  # of what nobody has measured there is no number, and 0 is one
+  assert all(math.isnan(flat[name]) for name in ('groups/std_min', 'groups/all_correct_gradient', 'accuracy/mean'))
+  assert not {'reward/accuracy', 'reward/helpful'} & flat.keys()
   # The same names on every host and in every rollout, though none of these questions was general.
   assert math.isnan(flat['monitor/helpful_by_rule']) and math.isnan(flat['monitor/harmless_by_rule'])
 
@@ -433,8 +437,8 @@ def test_sample_rows_are_json_and_belong_together():
   rows = statistics.sample_rows(6, 2, asked, {0: ['p', 'q'], 2: ['t', 'u']}, said, judged, advantages)
   assert [(r['id'], r['group'], r['sample'], r['completion'], r['tokens'], r['correct'])
           for r in json.loads(json.dumps(rows))] == [
-              ('a', 0, 0, 'p', 1, True), ('a', 0, 1, 'q', 2, False), ('g', 2, 0, 't', 5, False),
-              ('g', 2, 1, 'u', 6, False)]
+              ('a', 0, 0, 'p', 1, True), ('a', 0, 1, 'q', 2, False), ('g', 2, 0, 't', 5, None),
+              ('g', 2, 1, 'u', 6, None)]
   assert [r['finish'] for r in rows] == ['stop', 'length', 'stop', 'stop']
   assert [r['advantage'] for r in rows] == [1, -1, 0.5, -0.5] and [r['reward'] for r in rows] == [0, 1, 4, 5]
   assert [r['rewards'] for r in rows] == [{'accuracy': 1}, {'accuracy': 0}, {'helpful': 0.5}, {'helpful': 0.25}]
@@ -503,3 +507,45 @@ def test_rare_success_is_warned_of(caplog):
     assert not caplog.records
     monitor.warn_if_rare(0.01, 30, 16)
   assert 'only the format is learned' in caplog.text
+
+
+@pytest.mark.parametrize('weights, row, measured', [
+    ({'format': 1.0}, ROW, True), ({'format': 1.0, 'accuracy': 0.0}, ROW, True), ({'accuracy': 1.0}, ROW, True),
+    ({'format': 1.0}, {**GENERAL, 'scenario': 'facts'}, False),  # no answer is right
+    ({'format': 1.0, 'accuracy': 0.0}, {**ROW, 'reward': 'judge'}, False),  # which is never asked in RL
+    ({'format': 1.0}, {**ROW, 'reward': 'gone'}, False)])
+def test_an_accuracy_that_earns_nothing_is_measured_where_it_can_be(scorer_of, caplog, monkeypatch, weights, row, measured):
+  """Where it cannot, it is no number: neither in metrics.jsonl nor in samples/, and nothing is warned of."""
+  def stop():
+    raise ValueError('nothing works here')
+
+  found = rewards.get
+  monkeypatch.setattr(rewards, 'get', lambda name: types.SimpleNamespace(start=stop) if name == 'gone' else found(name))
+  monkeypatch.setattr(judging.pool_lib, 'check_rows', lambda rows: None)
+  judging._say_once.cache_clear()
+  with caplog.at_level('INFO'):
+    judged = judge(scorer_of(weights, [row]), row, [RIGHT, WRONG])
+  paid = weights.get('accuracy', 0.0)
+  np.testing.assert_array_equal(judged.total_B, [1, paid == 0])  # both are in their format
+  assert ('measured' in caplog.text) == (not paid and row.get('reward') != 'judge' and 'scenario' not in row)
+  assert ('nothing works here' in caplog.text) == (row.get('reward') == 'gone')
+  _, said = of([RIGHT, WRONG])
+  facts = statistics.facts(said, judged, np.array([[1.0, -1.0]]), np.full((2, 5), np.nan))
+  sample, other = statistics.sample_rows(1, 0, [row], {0: [RIGHT, WRONG]}, said, judged, np.zeros((1, 2)))
+  if measured:
+    assert facts['accuracy/mean'] == facts['reward/accuracy'] == 0.5 and (sample['correct'], other['correct']) == (True, False)
+    assert facts['groups/all_correct_gradient'] == 0.0
+  else:
+    assert math.isnan(facts['accuracy/mean']) and math.isnan(facts['groups/all_correct_gradient'])
+    assert sample['correct'] is None and other['correct'] is None
+  caplog.clear()
+  ema, kept = -1.0, types.SimpleNamespace()
+  for number in range(20):
+    ema = record.Record.ema(kept, {'accuracy/mean': facts['accuracy/mean']}, ema)
+    monitor.warn_if_rare(ema, number + 1, 16)
+  assert ema == (pytest.approx(0.5) if measured else -1) and not caplog.messages
+
+
+def test_an_accuracy_that_pays_must_work(scorer_of):
+  with pytest.raises(UserError, match='questions for a judge'):
+    scorer_of({'accuracy': 1.0}, [{**ROW, 'reward': 'judge'}])

@@ -310,7 +310,7 @@ def test_the_gradient_from_groups_that_are_all_right():
   correct = np.array([1, 1, 1, 0], np.float32)
   assert statistics._all_correct_share(correct, np.array([[1.0, -1.0], [3.0, -3.0]])) == pytest.approx(0.25)
   assert statistics._all_correct_share(correct, np.zeros((2, 2))) == 0.0
-  assert statistics._all_correct_share(None, np.ones((2, 2))) == 0.0
+  assert np.isnan(statistics._all_correct_share(None, np.ones((2, 2))))  # nobody has graded them
 
 
 def test_the_monitor_warns_when_the_model_rises_and_the_rule_falls(caplog):

@@ -3,6 +3,7 @@
 import collections
 import json
 import random
+import re
 
 from ml_collections import ConfigDict
 import numpy as np
@@ -334,3 +335,26 @@ def test_words_in_which_all_questions_are_asked_are_no_question_that_two_files_s
   rows = [ask(i, i + 1, i + 2) for i in range(300)]
   assert tasks.shared(rows, [ask(i, i + 1, i + 3) for i in range(90)]) == 0  # the numbers differ
   assert tasks.shared(rows, [ask(4, 5, 6), ask(4, 5, 7), ask(299, 300, 301)]) == 2
+
+
+@pytest.mark.parametrize('size, key, said', [
+    (3, 'evaluate.task', 'asks 3 of 5 questions of {path} (evaluate.task.size; 0: all)'), (0, 'evaluate.task', ''),
+    (5, 'evaluate.task', ''), (3, '', '')])
+def test_a_size_that_leaves_questions_unasked_is_said(tmp_path, caplog, size, key, said):
+  path = tmp_path / 'rows.jsonl'
+  path.write_text(''.join(json.dumps({'question': f'{i} + 1 =', 'answer': i + 1}) + '\n' for i in range(5)))
+  task = ConfigDict({**tasks.DEFAULTS, 'source': f'jsonl:{path}', 'size': size})
+  tasks._say.cache_clear()
+  with caplog.at_level('INFO'):
+    for _ in range(2):  # by the check, and by the stage
+      rows = tasks.asked(task, split='heldout', template='r1_zero', key=key)
+  assert len(rows) == (size or 5)
+  assert [line for line in caplog.messages if line.startswith('asks ')] == ([said.format(path=path)] if said else [])
+
+
+def test_a_size_of_general_questions_is_said(tmp_path, caplog):
+  path = tmp_path / 'general.jsonl'
+  path.write_text(''.join(json.dumps({'question': f'Why {i}?'}) + '\n' for i in range(60)))
+  with caplog.at_level('INFO'):
+    tasks.general(ConfigDict(dict(source=f'jsonl:{path}', size=2)), seed=0, split='base', template='r1', key='rl.general')
+  assert re.search(rf'asks 2 of \d+ questions of {path} \(rl.general.size; 0: all\)', caplog.text)

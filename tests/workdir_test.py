@@ -96,6 +96,101 @@ def test_what_a_changed_value_makes_anew(stages, tmp_path, caplog, changes, agai
   assert ran == again  # now it stands
 
 
+EDITS = [  # file, what it then holds, stages that are made anew (the stand-in's weights are the same), said
+    ('mine.py', 'import helper\ndef f(completion, row):\n  return 2\n', ['rl'], 'stage rl: mine.py has changed since: its sha256 was '),
+    ('helper.py', 'X = 2\n', ['rl'], 'stage rl: helper.py has changed since'),
+    ('rows.jsonl', '{}\n{}\n', ['rl'], 'stage rl: rows.jsonl has changed since'),
+    ('asked.jsonl', '{}\n{}\n', ALL[2:], 'stage evaluate: asked.jsonl has changed since'),
+    ('rows.jsonl', '{}\n', [], ''), ('rows.jsonl', None, [], ''), ('unused.py', 'X = 2\n', [], '')]
+
+
+@pytest.fixture
+def with_files(stages, tmp_path, monkeypatch):
+  """The stages, with a reward and rows of a user's in files."""
+  config, ran = stages
+  monkeypatch.chdir(tmp_path)
+  for name, text in (('mine.py', 'import helper\ndef f(completion, row):\n  return 1\n'), ('helper.py', 'X = 1\n'),
+                     ('unused.py', ''), ('rows.jsonl', '{}\n'), ('asked.jsonl', '{}\n')):
+    (tmp_path / name).write_text(text)
+  with config.unlocked():
+    config.rewards = ConfigDict({'accuracy': 0.0, 'mine.py:f': 1.0, 'unused.py:f': 0.0}, allow_dotted_keys=True)
+    config.rl.task, config.evaluate.task = dict(source='jsonl:rows.jsonl'), dict(source='jsonl:asked.jsonl')
+  pipeline.run(config, 'run')
+  ran.clear()
+  return config, ran
+
+
+@pytest.mark.parametrize('name, text, again, said', EDITS)
+def test_what_an_edited_file_makes_anew(with_files, caplog, name, text, again, said):
+  config, ran = with_files
+  if text is None:
+    os.remove(name)  # what a finished stage has read may be gone
+  else:
+    pathlib.Path(name).write_text(text)
+  pipeline.run(config, 'run')
+  assert ran == again and said in caplog.text
+  assert sorted(os.listdir('run/set_aside') if again else []) == [f'{ALL.index(stage) + 1}_{stage}.1' for stage in again]
+  lines = [line for line in caplog.messages if 'has changed since' in line]
+  assert len(lines) == bool(again) and all('what it made is moved to set_aside/, made anew' in line for line in lines)
+  pipeline.run(config, 'run')
+  assert ran == again  # now it stands
+
+
+def test_moved_files_change_nothing_and_are_watched_where_they_are(with_files, caplog):
+  config, ran = with_files
+  os.mkdir('there')
+  for name in ('mine.py', 'helper.py', 'rows.jsonl'):
+    os.rename(name, f'there/{name}')
+  with config.unlocked():
+    config.rewards = ConfigDict({'accuracy': 0.0, 'there/mine.py:f': 1.0}, allow_dotted_keys=True)
+    config.rl.task.source = 'jsonl:there/rows.jsonl'
+  pipeline.run(config, 'run')
+  assert not ran and not os.path.exists('run/set_aside')
+  pathlib.Path('there/rows.jsonl').write_text('{}\n{}\n')
+  pipeline.run(config, 'run')  # other rows in another place are another source
+  assert ran == ALL[1:] and "rl.task.source was 'jsonl:rows.jsonl', now 'jsonl:there/rows.jsonl'" in caplog.text
+
+
+def test_a_stage_in_the_middle_goes_on_with_no_other_reward(with_files, caplog):
+  config, ran = with_files
+  noted = json.loads(pathlib.Path('run/pipeline.json').read_text())
+  noted['stages'] = noted['stages'][:1]  # RL was interrupted
+  pathlib.Path('run/pipeline.json').write_text(json.dumps(noted))
+  config.rl.steps = 16  # so many more might follow those that are done
+  pathlib.Path('mine.py').write_text('def f(completion, row):\n  return 3\n')
+  pipeline.run(config, 'run')
+  assert ran == ALL[1:] and os.path.isdir('run/set_aside/2_rl.1')
+  assert 'rl.steps was 8, now 16; helper.py is read no more; mine.py has changed since' in caplog.text
+
+
+def test_a_run_older_than_the_note_of_files_stands(with_files):
+  config, ran = with_files
+  for path in pathlib.Path('run').glob('*/files.json'):
+    path.unlink()
+  pathlib.Path('mine.py').write_text('X = 1\n')
+  pipeline.run(config, 'run')
+  assert not ran
+
+
+@pytest.mark.parametrize('there, refused', [
+    (['.git/'], '.git'), (['.git'], '.git'), (['.hg/', 'a.py'], '.hg'), (['.git/', 'pipeline.json'], ''),
+    (['.git/', 'environment.json'], ''), (['.git/', 'config.json'], '.git'), (['.gitignore'], ''), ([], '')])
+def test_the_root_of_a_repository_is_no_work_dir(tmp_path, there, refused):
+  for name in there:
+    (tmp_path / name).mkdir() if name.endswith('/') else (tmp_path / name).write_text('{}')
+  before = sorted(p.name for p in tmp_path.iterdir())
+  if refused:
+    with pytest.raises(UserError, match=rf'root of a repository \({refused} is there\).*--workdir={tmp_path}/runs/NAME'):
+      with workdir_lib.made(str(tmp_path)):
+        pass
+  else:
+    with workdir_lib.made(str(tmp_path)):
+      pass
+  assert sorted(p.name for p in tmp_path.iterdir()) == before
+  with workdir_lib.made(str(tmp_path / 'runs/x')):  # beneath it one may be
+    pass
+
+
 def test_a_run_older_than_a_key_stands(stages, tmp_path):
   config, ran = stages
   pipeline.run(config, str(tmp_path))

@@ -12,12 +12,14 @@ tensors go one at a time, so memory stays near the target and one tensor.
 """
 
 import collections
+import contextlib
 import errno
 import json
 import logging
 import os
 import re
 import shutil
+import tempfile
 
 from flax import traverse_util
 import jax
@@ -279,6 +281,14 @@ def told(config, c) -> dict:
     betas = {'low': 1.0, 'high': 32.0} if scaling['kind'] == 'yarn' else {}
     given['rope_scaling'] = {**betas, **scaling}
   return {'model': c.get('model') or None, 'changes': {k: v for k, v in given.items() if v}, 'stop': stop}
+
+
+@contextlib.contextmanager
+def tokenizer(config, c):
+  """The Tokenizer that an import will leave, before it is made."""
+  with tempfile.TemporaryDirectory() as directory:
+    open_source(c.source, told(config, c)['stop']).tokenizer().write(directory)
+    yield Tokenizer(directory)
 
 
 # What the stage's numbers depend on beside its own part, and keys of that part that change none (pipeline.py).

@@ -183,8 +183,8 @@ def fixed_parts(template: str) -> list[str]:
   return [part for part in TEMPLATES[template].split('{question}') if part]
 
 
-def encode(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> list[np.ndarray]:
-  """Rows -> the token ids of each one's prompt, int32.
+def encode(rows: list[dict], tokenizer, *, template: str, max_prompt: int, key: str = 'max_prompt') -> list[np.ndarray]:
+  """Rows -> the token ids of each one's prompt, int32. key: of max_prompt in the config, for errors.
 
   Raises:
     UserError: a prompt is longer than max_prompt; cutting it would change the question.
@@ -193,19 +193,40 @@ def encode(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> li
   for row in rows:
     found = ids(tokenizer, template, row)
     if len(found) > max_prompt:
-      raise UserError(f'the prompt of row {row["id"]} has {len(found)} tokens, the limit max_prompt={max_prompt}: '
-                      'raise max_prompt or leave the row out')
+      raise UserError(f'the prompt of row {row["id"]} has {len(found)} tokens, the limit {key}={max_prompt}: '
+                      f'raise {key} or leave the row out')
     out.append(np.asarray(found, np.int32))
   return out
 
 
-def ready(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> list[dict]:
+def ready(rows: list[dict], tokenizer, *, template: str, max_prompt: int, key: str = 'max_prompt') -> list[dict]:
   """`for_model`, and `fitting`: what a stage does with its questions once it has a model."""
-  return fitting(for_model(rows, tokenizer, template), tokenizer, template=template, max_prompt=max_prompt)
+  return fitting(for_model(rows, tokenizer, template), tokenizer, template=template, max_prompt=max_prompt, key=key)
 
 
-def fitting(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> list[dict]:
-  """Rows whose prompt has no more than max_prompt tokens; the log says how many are left out, and which.
+LOOKED = 1000  # questions whose prompts are looked at before a run
+
+
+def check_fit(rows: list[dict], tokenizer, *, template: str, max_prompt: int, key: str) -> None:
+  """Before a run, where its tokenizer is there: UserError as of `fitting`, by up to LOOKED rows, spread evenly."""
+  some = rows[::-(-len(rows) // LOOKED)] if rows else []
+  if template == CHAT:
+    some = [{**row, 'rendered': chat.render(tokenizer, row['question'], row.get('system', ''))} for row in some]
+  lengths = [len(ids(tokenizer, template, row)) for row in some]
+  if 2 * sum(length <= max_prompt for length in lengths) < len(some):
+    of_all = f' (of {len(rows)}, these were looked at)' if len(some) < len(rows) else ''
+    raise UserError(f'{_too_long(some, lengths, max_prompt, key)}{of_all}, the longest has {max(lengths)}: raise {key}')
+
+
+def _too_long(rows: list[dict], lengths: list[int], max_prompt: int, key: str) -> str:
+  longer = [row for row, length in zip(rows, lengths) if length > max_prompt]
+  first = [str(row.get('where') or f"row {row['id']}") for row in longer[:3]]
+  return f'{len(longer)} of {len(rows)} questions are longer than {key}={max_prompt} tokens ({", ".join(first)})'
+
+
+def fitting(rows: list[dict], tokenizer, *, template: str, max_prompt: int, key: str = 'max_prompt') -> list[dict]:
+  """Rows whose prompt has no more than max_prompt tokens; the log says how many are left out, and which. key: of
+  max_prompt in the config.
 
   Raises:
     UserError: fewer than half have, so that the limit is meant for other questions.
@@ -213,10 +234,8 @@ def fitting(rows: list[dict], tokenizer, *, template: str, max_prompt: int) -> l
   lengths = [len(ids(tokenizer, template, row)) for row in rows]
   kept = [row for row, length in zip(rows, lengths) if length <= max_prompt]
   if len(kept) < len(rows):
-    fits = {id(row) for row in kept}
-    first = [str(row.get('where') or f"row {row['id']}") for row in rows if id(row) not in fits][:3]
-    said = f'{len(rows) - len(kept)} of {len(rows)} questions are longer than {max_prompt=} tokens ({", ".join(first)})'
+    said = _too_long(rows, lengths, max_prompt, key)
     if 2 * len(kept) < len(rows):
-      raise UserError(f'{said}, the longest has {max(lengths)}: raise max_prompt')
+      raise UserError(f'{said}, the longest has {max(lengths)}: raise {key}')
     log.warning('%s: left out', said)
   return kept

@@ -80,7 +80,7 @@ def is_benchmark(source: str) -> bool:
 
 def load(source: str, *, size: int, seed: int, split: str | None = None, params: dict | None = None,
          prefill: str = '', chinese: float = 0.0, judged: bool = False, columns: dict | None = None,
-         strict: bool = False, holdout: float = 0.0) -> list[dict]:
+         strict: bool = False, holdout: float = 0.0, key: str = '') -> list[dict]:
   """`size` rows of a source (0: all that a file has), in an order that depends on nothing but these arguments.
 
   `params`: of a generated source its own; of a file, fields that its rows have unless they say otherwise (answer_type).
@@ -88,7 +88,8 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   that are asked in Chinese, always the same ones (all others, and all else, in English unless a row says). `judged`:
   rows with "grader": "judge", which no rule can grade, are among them; else they are left out. `columns`: of a file,
   the names of its question and answer. `strict`: a row that cannot be asked is an error; else it is left out, and the
-  log says how many and why. `holdout`: of a file, the share that split 'heldout' has, and 'train' has not.
+  log says how many and why. `holdout`: of a file, the share that split 'heldout' has, and 'train' has not. `key`: of
+  `size` in the config, for the line that says how many are not asked.
 
   Raises:
     UserError: unknown source or split, too few problems, an empty or corrupt file.
@@ -127,6 +128,9 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   elif size > len(rows):
     raise UserError(f'{source} has only {len(rows)} rows' + (f' in split {split!r}' if split else '')
                     + f', {size=} wanted')
+  if key and 0 < size < len(rows):
+    _say(logging.INFO, f'asks {size} of {len(rows)} questions of {name if kind in ("jsonl", "parquet") else source} '
+         f'({key}; 0: all)')
   rows = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
   return rows[:size] if size else rows
 
@@ -163,13 +167,15 @@ def _in_chinese(row: dict) -> dict:
   return {**row, 'question': f'请计算：{row["expression"]} =', 'language': 'zh'}
 
 
-def asked(task, *, split: str, template: str, size: int | None = None, judged: bool = False) -> list[dict]:
+def asked(task, *, split: str, template: str, size: int | None = None, judged: bool = False,
+          key: str = '') -> list[dict]:
   """The questions of a config's task, each with the format that answers in `template` have.
 
   Args:
     task: source, size, seed, params, and where it has them prefill, answer_type, chinese: what `load` takes.
     size: instead of the task's own.
     judged: rows with "grader": "judge", which no rule can grade, are among them; else they are left out.
+    key: of the task in the config: the log says where its size leaves some unasked.
   """
   params = task.params.to_dict()
   if task.get('answer_type', 'auto') not in ('auto', ''):
@@ -184,7 +190,7 @@ def asked(task, *, split: str, template: str, size: int | None = None, judged: b
   rows = load(task.source, size=task.size if size is None else size, seed=task.seed, split=split, params=params,
               prefill=task.get('prefill', ''), chinese=task.get('chinese', 0.0), judged=judged,
               columns={k: v for k, v in task.get('columns', {}).items() if v}, strict=task.get('strict', False),
-              holdout=holdout if is_file(task.source) else 0.0)
+              holdout=holdout if is_file(task.source) else 0.0, key=f'{key}.size' if key and size is None else '')
   told = {'system': task.system} if task.get('system') else {}
   return [{**told, **row, 'format': formats.of_template(template).name} for row in rows]
 
@@ -273,10 +279,10 @@ def general(c, *, seed: int, split: str, template: str, key: str = 'general') ->
   """
   check_general(c, key)
   with about(f'{key}.source', c.source):
-    return _general(c, seed=seed, split=split, template=template)
+    return _general(c, key, seed=seed, split=split, template=template)
 
 
-def _general(c, *, seed: int, split: str, template: str) -> list[dict]:
+def _general(c, key: str, *, seed: int, split: str, template: str) -> list[dict]:
   if c.source.startswith('jsonl:'):
     path = c.source.partition(':')[2]
     rows = []
@@ -286,6 +292,8 @@ def _general(c, *, seed: int, split: str, template: str) -> list[dict]:
       rows.append({'id': f'general-{number}', 'answer': '', 'answer_type': 'text', 'reward': 'scenario',
                    'scenario': 'general', **row})
     whole, rows = len(rows), [row for row in rows if split_of(row['question']) == split]
+    if 0 < c.size < len(rows):
+      _say(logging.INFO, f'asks {c.size} of {len(rows)} questions of {path} ({key}.size; 0: all)')
     if not rows or c.size > len(rows):
       raise UserError(f'{c.source} has {len(rows)} questions in split {split!r}, {c.size or "some"} wanted')
     _say(logging.INFO, f'{c.source}: {len(rows)} of {whole} questions are those of split {split!r}, as training and '
@@ -372,12 +380,13 @@ def json_lines(path: str) -> list[tuple[int, object]]:
 def _own(source: str, params: dict, columns: dict | None, strict: bool) -> list[dict]:
   """Rows that a user's function makes: called with the task's params, but for those that are fields of rows."""
   fields = {name: params.pop(name) for name in ('answer_type', 'reward') if name in params}
+  function = own.function(source)
   try:
-    made = list(own.function(source)(**params))
+    made = list(function(**params))
   except UserError:
     raise
-  except Exception as e:  # pylint: disable=broad-except  it is a user's
-    raise UserError(f'{source} with {params} failed ({type(e).__name__}: {e})') from e
+  except (Exception, SystemExit) as e:  # pylint: disable=broad-except  it is a user's
+    raise UserError(f'{source} with {params} failed ({own.told(e, function)})') from e
   if not made:
     raise UserError(f'{source} with {params} gives no rows')
   rows = [(number, f'{source}: row {number}', row) for number, row in enumerate(made, 1)]

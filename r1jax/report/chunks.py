@@ -164,7 +164,8 @@ def _sample(index: int, row: dict) -> dict:
   reasons = row.get('reasons') if isinstance(row.get('reasons'), dict) else {}
   facts = {'reward': row.get('reward'), **rewards, 'advantage': row.get('advantage'), 'rule': row.get('value'),
            'language share': row.get('language'), **{name: of for name, of in row.items() if name not in NAMED}}
-  unjudged = finite(row.get('value')) is not None or (rewards and 'accuracy' not in rewards)
+  unjudged = (finite(row.get('value')) is not None or (rewards and 'accuracy' not in rewards)
+              or ('correct' in row and row['correct'] is None))
   written, number = text(row.get('completion')), row.get('sample', index)
   return {'i': number if isinstance(number, int) else index, 'text': written,
           'right': None if unjudged else int(bool(row.get('correct'))),

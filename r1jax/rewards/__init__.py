@@ -61,7 +61,12 @@ def _own(name: str) -> types.SimpleNamespace:
     found = own.function(name)
 
   def score(completion: str, row: dict) -> Score:
-    said = found(completion, row)
+    try:
+      said = found(completion, row)
+    except MemoryError:  # a judge ends then, and another one takes its place
+      raise
+    except Exception as e:  # pylint: disable=broad-except  a user's may raise anything: where it did is what helps
+      return error(own.told(e, found))
     if isinstance(said, Score):
       value, reason = said.value, str(said.reason or 'measured')
     else:

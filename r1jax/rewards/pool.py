@@ -20,7 +20,9 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Iterable
 
+from r1jax import own as own_lib
 from r1jax import rewards
 from r1jax.data import long_numbers
 from r1jax.rewards import Score
@@ -44,8 +46,10 @@ class Worker:
   def __init__(self):
     self.process, self.checked = None, set()  # rewards whose canary was known in this batch
 
-  def ask(self, item: tuple[str, str, dict], seconds: float, *, load: bool = False) -> Score:
-    """The child's score; with `load`, right as soon as it has imported the reward.
+  def ask(self, item: tuple[str, str, dict], seconds: float, *, load: bool = False,
+          source: bytes | None = None) -> Score:
+    """The child's score; with `load`, right as soon as it has imported the reward: from `source`, where that is a
+    user's file.
 
     Raises:
       TimeoutError: after `seconds`; EOFError: the child died. It must be killed after either.
@@ -58,7 +62,8 @@ class Worker:
     name, completion, row = item
     stays = ('where',) if getattr(rewards.get(name), 'OWN', False) else STAYS  # a user's may read any column
     row = {k: v for k, v in row.items() if k not in stays}
-    request = {'name': name, 'completion': completion, 'row': row, 'seconds': seconds, 'load': load}
+    request = {'name': name, 'completion': completion, 'row': row, 'seconds': seconds, 'load': load,
+               **({'source': source.decode('latin-1')} if source is not None else {})}  # any bytes are some text
     with long_numbers.allowed():
       request = json.dumps(request, default=str)
     reply = self._exchange(request.encode() + b'\n', time.monotonic() + seconds)
@@ -113,6 +118,13 @@ class Pool:
     self.deadline, self.errors, self.timeouts = deadline, 0, 0
     self._workers = [Worker() for _ in range(workers)]
     self._lock = threading.Lock()  # callers may be threads; the workers are shared
+    self._sources: dict[str, bytes | None] = {}  # of users' rewards, as this pool has first seen them
+
+  def hold(self, names: Iterable[str]) -> None:
+    """Rewards of users' files stay what they are now: no worker that is started later reads a file that was edited."""
+    for name in names:
+      if name not in self._sources:
+        self._sources[name] = own_lib.source(name) if own_lib.names(name) else None
 
   def score(self, batch: list[tuple[str, str, dict]], *, count_errors: bool = True) -> list[Score]:
     """Scores of (reward's name, completion, row), in the order of the batch.
@@ -157,7 +169,7 @@ class Pool:
     worker.checked = set()
     while (i := _next(waiting)) is not None:
       name, _, row = batch[i]
-      seconds = getattr(rewards.get(name), 'deadline', lambda _: self.deadline)(row)
+      seconds = seconds_of(name, row, self.deadline)
       # A worker may be killed from outside at any moment: each item gets a second one.
       for last in (False, True):
         try:
@@ -183,9 +195,11 @@ class Pool:
     """A known-right completion, once a batch and after each start: were the judge broken, every batch would read as a
     policy that knows nothing. A worker that died between batches gets a second life."""
     canary, own = getattr(rewards.get(name), 'CANARY', None), getattr(rewards.get(name), 'OWN', False)
+    self.hold([name] if own else [])
     for _ in range(2 if canary or own else 0):
       try:
-        verdict = worker.ask((name, *(canary or ('', {}))), max(START_SECONDS, self.deadline), load=own)
+        verdict = worker.ask((name, *(canary or ('', {}))), max(START_SECONDS, self.deadline), load=own,
+                             source=self._sources.get(name))
         break
       except (TimeoutError, EOFError) as e:
         worker.kill()
@@ -208,6 +222,11 @@ class Pool:
 
   def __exit__(self, *_):
     self.close()
+
+
+def seconds_of(name: str, row: dict, otherwise: float = 2.0) -> float:
+  """The deadline of one verdict: the reward's own, else the pool's."""
+  return getattr(rewards.get(name), 'deadline', lambda _: otherwise)(row)
 
 
 def _next(waiting: queue.SimpleQueue) -> int | None:
@@ -308,6 +327,8 @@ def serve():
     # Should the parent be killed, nobody keeps the clock: the kernel then ends a judge that hangs.
     signal.setitimer(signal.ITIMER_REAL, request['seconds'] + GRACE_SECONDS)
     try:
+      if 'source' in request:
+        own_lib.hold(request['name'], request['source'].encode('latin-1'))
       reward = rewards.get(request['name'])
       verdict = rewards.CORRECT if request.get('load') else reward.judge(request['completion'], request['row'])
     except MemoryError:

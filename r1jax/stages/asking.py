@@ -197,11 +197,12 @@ class Evaluation:
   """
 
   def __init__(self, model, tokenizer, mesh, tasks: list[Task], *, log_path: str | None = None, stream=None,
-               said: str = '', judge=None, judge_model: str = '', **settings):
+               said: str = '', judge=None, judge_model: str = '', key: str = 'max_prompt', **settings):
     """
     Args:
       said: what the line of progress calls it; the name, if not given.
       judge: rewards.judge.Judge, for rows whose reward is 'judge'; judge_model: its name, for scores.json.
+      key: of max_prompt, as a person knows it.
       settings: what sampling.Generator takes, but template and samples. slots: of all tasks together.
 
     Raises:
@@ -210,6 +211,7 @@ class Evaluation:
     self._judge, self._judge_model = judge, judge_model
     self._model, self._tokenizer, self._mesh, self._settings = model, tokenizer, mesh, settings
     self._log_path, self._stream, self._name = log_path, stream, settings.get('name', 'evaluate')
+    self._key = key
     self._said, self._steps, self._live, self._slots = said or self._name, 0, 0, 1
     self.tasks = [self._ready(task) for task in tasks]
     rows = [row for task in self.tasks for row in task.rows]
@@ -222,7 +224,8 @@ class Evaluation:
     if self._judge is None and any(map(judge_lib.needed, task.rows)):
       raise UserError(f'{task.name} needs a judge, and none is given')
     rows = [{**row, 'format': form} for row in task.rows]
-    rows = prompts.ready(rows, self._tokenizer, template=task.template, max_prompt=self._settings['max_prompt'])
+    rows = prompts.ready(rows, self._tokenizer, template=task.template, max_prompt=self._settings['max_prompt'],
+                         key=self._key)
     return task._replace(rows=rows, max_tokens=min(task.max_tokens or self._settings['max_tokens'],
                                                    self._settings['max_tokens']))
 

@@ -3,13 +3,34 @@
 A stage's `check` sees its values, on any machine; its `check_files` what it reads and what judges on this one.
 """
 
+from typing import Callable, NamedTuple
+
 from r1jax import own
 from r1jax import rewards
+from r1jax.data import prompts
 from r1jax.data import task_check
 from r1jax.data import tasks
 from r1jax.exceptions import UserError, about
 from r1jax.rewards import judge as judge_lib
 from r1jax.stages import judging
+from r1jax.stages import trial
+
+
+class Asked(NamedTuple):
+  """Questions that a stage puts to its models."""
+  key: str  # of max_prompt in the config
+  max_prompt: int
+  template: Callable[[str], str]  # the name of an input -> the template in which that model is asked
+  rows: list[dict]
+
+  def check(self, label: str, tokenizer) -> None:
+    """UserError where most prompts are longer than max_prompt; label: the input that the tokenizer is of."""
+    prompts.check_fit(self.rows, tokenizer, template=self.template(label), max_prompt=self.max_prompt, key=self.key)
+
+
+def asked(c, name: str, rows: list[dict]) -> Asked:
+  """Of the part `name` of the config."""
+  return Asked(f'{name}.max_prompt', c.max_prompt, lambda label: c.get('templates', {}).get(label, c.template), rows)
 
 
 def task(c, key: str, *, sized: bool = True) -> None:
@@ -59,3 +80,4 @@ def graders(rows: list[dict], *, judged: bool = False) -> None:
         _there_is('judge')
       judge_lib.verdicts.kind_of(row)
   judging.start({row.get('reward', 'math') for row in rows}, rows)
+  trial.graders(rows)

@@ -33,14 +33,15 @@ log = logging.getLogger('r1jax')
 class Evaluator:
   """Samples and grades a fixed set of questions; the compiled sampler is kept between calls."""
 
-  def __init__(self, model, tokenizer, mesh, rows, *, template: str, **settings):
-    """settings: what sampling.Generator takes."""
+  def __init__(self, model, tokenizer, mesh, rows, *, template: str, key: str = 'max_prompt', **settings):
+    """settings: what sampling.Generator takes. key: of its max_prompt in the config."""
     if not rows:
       raise UserError('no questions to evaluate on')
     if any(map(judge_lib.needed, rows)):
       raise UserError('questions for a judge are asked by a stage of their own, not while a model is trained')
     rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
-    self.rows = prompts.ready(rows, tokenizer, template=template, max_prompt=settings['max_prompt'])
+    self.rows = prompts.ready(rows, tokenizer, template=template, max_prompt=settings['max_prompt'],
+                              key=key)
     judging.start({row.get('reward', 'math') for row in rows}, self.rows)
     self._pool = pool.Pool(workers=os.cpu_count() or 2)
     self._generator = sampling.Generator(model, tokenizer, mesh, template=template, **settings)
@@ -72,16 +73,22 @@ def write(directory: str, records: list[dict], result: dict) -> None:
   checkpoint.write_json(os.path.join(directory, 'scores.json'), result, every_host=True)
 
 
-def during_training(config, c, model, tokenizer, mesh):
-  """params -> the entries of figure 2, from the first c.eval_questions held-out questions of the first task,
-  c.eval_samples of each; None if eval_every is 0."""
+def rows_during(config, c) -> list[dict]:
+  """The first c.eval_questions held-out questions of the first task, which a stage of RL asks on its way."""
+  return _rows(*_named(config.evaluate)[0], c.template)[:c.eval_questions]
+
+
+def during_training(config, c, name: str, model, tokenizer, mesh):
+  """params -> the entries of figure 2, from rows_during, c.eval_samples of each; None if eval_every is 0. name: of c in
+  the config."""
   if not c.eval_every:
     return None
-  rows = _rows(*_named(config.evaluate)[0], c.template)[:c.eval_questions]
+  rows = rows_during(config, c)
   of, batch = config.evaluate, min(config.evaluate.batch, len(rows))
   slots = of.slots or batch * c.eval_samples
   evaluator = Evaluator(
-      model, tokenizer, mesh, rows, template=c.template, samples=c.eval_samples, max_prompt=c.max_prompt,
+      model, tokenizer, mesh, rows, template=c.template, key=f'{name}.max_prompt', samples=c.eval_samples,
+      max_prompt=c.max_prompt,
       max_tokens=limits.longest(c.max_tokens), batch=batch, temperature=of.temperature, top_p=of.top_p,
       seed=config.seed, slots=min(slots, c.slots or slots))  # the state that is trained lies beside them
   return lambda params: scoring.as_metrics(
@@ -159,7 +166,7 @@ def _left_out(c, name: str) -> dict[str, str]:
   return benchmarks.left_out({short: task.source for short, task, _ in _named(c, name)}, why)
 
 
-def check_files(config, name: str) -> None:
+def check_files(config, name: str) -> list[checking.Asked]:
   """Raises UserError for questions that cannot be read or judged on this machine, or a judge that does not answer."""
   c = config[name]
   lacking, judged = _left_out(c, name), judge_lib.kind_of(c.judge) == 'endpoint'
@@ -173,6 +180,7 @@ def check_files(config, name: str) -> None:
     judges_lib.check_files(c.judge, f'{name}.judge')
   if c.general.models:
     tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template, key=f'{name}.general')
+  return [checking.asked(c, name, asked)]
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -213,7 +221,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       if results[-1].get('slot_use') is not None:
         row['rollout/slot_use'] = results[-1]['slot_use']
       if label in c.general.models:
-        scored = _general(config, c, place, one, judges)
+        scored = _general(config, c, name, place, one, judges)
         row |= {f'eval/{scoring.GENERAL}/{k}': v for k, v in scored.items() if isinstance(v, float) and k != 'slot_use'}
       writer.write(int(os.path.basename(step_dir)), row)
   return {'questions': questions, 'samples': questions * c.samples, 'models': len(runs)}
@@ -246,13 +254,13 @@ def _evaluated(config, c, name: str, place: str, one: _Model, asked: list, prefi
   prompts.warn_if_other(one.tokenizer, template, name)
   several = [asking.Task(task, [{**row, 'prefill': prefill} for row in rows] if prefill else rows, template,
                          one.directory(place, task), c.samples) for task, rows in asked]
-  evaluation = _evaluation(config, c, place, one, several, f'{name} {one.label}',
+  evaluation = _evaluation(config, c, place, one, several, f'{name} {one.label}', key=f'{name}.max_prompt',
                            max_prompt=c.max_prompt + (16 if prefill else 0))
   found = {task.name: result for task, result in evaluation(one.params)}
   return [found[task] for task, _ in asked]
 
 
-def _general(config, c, place: str, one: _Model, judges: dict[str, str]) -> dict:
+def _general(config, c, name: str, place: str, one: _Model, judges: dict[str, str]) -> dict:
   """Questions without a right answer: what rules and reward models say of the answers.
 
   NAME_model: mean reward of the reward model reward_NAME, on what it is for; the rest by scoring.general.
@@ -262,15 +270,16 @@ def _general(config, c, place: str, one: _Model, judges: dict[str, str]) -> dict
   rows = [{**row, 'task': scoring.GENERAL} for row in rows]
   task = asking.Task(scoring.GENERAL, rows, template, one.directory(place, scoring.GENERAL), c.general.samples,
                      score=scoring.general)
-  evaluation = _evaluation(config, c, place, one, [task], scoring.GENERAL, max_prompt=c.max_prompt)
+  evaluation = _evaluation(config, c, place, one, [task], scoring.GENERAL, key=f'{name}.max_prompt',
+                           max_prompt=c.max_prompt)
   (task, out), = evaluation(one.params)
   if not mesh_lib.any_process(any(f'{name}_model' not in out for name in judges)):
     return out
   records = metrics.read(os.path.join(task.directory, asking.SAMPLES))
   said = [(row, sample) for row, record in zip(task.rows, records) for sample in record['samples']]
-  for name, path in judges.items():
+  for each, path in judges.items():
     judge = reward_model.RewardModel(path, config, one.mesh, batch=c.batch)
     of_it = [(row, s) for row, s in said if judge.facts['kind'] == 'labels' or row['scenario'] != 'harm']
-    out[f'{name}_model'] = scoring.mean(judge([row for row, _ in of_it], [s['text'] for _, s in of_it]))
+    out[f'{each}_model'] = scoring.mean(judge([row for row, _ in of_it], [s['text'] for _, s in of_it]))
   checkpoint.write_json(os.path.join(task.directory, asking.SCORES), out, every_host=True)
   return out

@@ -2,6 +2,7 @@
 
 from concurrent import futures
 import contextlib
+import functools
 import glob
 import hashlib
 import json
@@ -22,6 +23,7 @@ from r1jax.rewards import pool as pool_lib
 from r1jax.exceptions import about
 from r1jax.stages import monitor
 from r1jax.stages import second
+from r1jax.stages import trial
 from r1jax.types import Completion, RunStopped, UserError
 
 log = logging.getLogger('r1jax')
@@ -62,9 +64,7 @@ class Scorer:
 
   def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, overlong_buffer: int = 0):
     """overlong_buffer: in tokens, for the rewards of length.py."""
-    self.weights = counted(weights)
-    if 'accuracy' not in self.weights and any(name in MODELS for name in self.weights):
-      self.weights = {'accuracy': 0.0, **self.weights}  # it earns nothing, but a model is watched by the rule
+    self.weights = _watched(counted(weights), rows)
     self.directory = os.path.join(workdir, 'verdicts')
     self.pool = pool_lib.Pool(workers=workers())
     self.thread = futures.ThreadPoolExecutor(1, thread_name_prefix='rewards')
@@ -72,11 +72,13 @@ class Scorer:
     ruled = [name for name in self.weights if name not in MODELS]
     if 'language' in ruled:
       check_languages(rows, "give the reward 'language' the weight 0")
-    if 'accuracy' in ruled and any(row.get('reward') == 'judge' for row in rows):
+    if self.weights.get('accuracy') and any(row.get('reward') == 'judge' for row in rows):
       raise UserError("questions for a judge: a judge grades data and evaluations, never a step of RL")
     start({module(name, row) for name in ruled for row in rows if applies(name, row)},
           [r for r in rows if not r.get('scenario')])
     _check_ideal({name: self.weights[name] for name in ruled}, rows[0])
+    trial.rewards_of(((module(name, row), row) for name in ruled for row in rows if applies(name, row)), self.pool,
+                     overlong_buffer=overlong_buffer)
 
   def begin(self, number: int, rows: dict[int, dict], tokenizer, *, samples: int, max_tokens: int = 0,
             divided: bool = True) -> 'Verdicts':
@@ -291,11 +293,11 @@ def questions(task, *, key: str = '', **asked) -> list[dict]:
     return [{**row, 'task': name} for i, (one, name) in enumerate(zip(several, tasks.names_of(several)))
             for row in questions(one, key=key and f'{key}[{i}]', **asked)]
   with about(key and f'{key}.source', task.source):
-    return _readable(task, **asked)
+    return _readable(task, key=key, **asked)
 
 
-def _readable(task, **asked) -> list[dict]:
-  rows = tasks.asked(task, **asked)
+def _readable(task, *, key: str, **asked) -> list[dict]:
+  rows = tasks.asked(task, key=key, **asked)
   if not tasks.is_file(task.source) or task.get('strict'):
     return rows  # `start` stops at the first that cannot be read
   ruled = [number for number, row in enumerate(rows) if row.get('grader') != 'judge']
@@ -310,16 +312,39 @@ def _readable(task, **asked) -> list[dict]:
 
 
 def applies(name: str, row: dict) -> bool:
-  """Whether a reward speaks of this row (section 2.3.4): rules of accuracy of questions that reason, reward models of
-  general ones ('scenario'), helpfulness not of those whose answer does harm; language, format and length of all."""
+  """Whether a reward speaks of this row (section 2.3.4): rules of accuracy of questions that reason and need no judge,
+  reward models of general ones ('scenario'), helpfulness not of those whose answer does harm; all others of all."""
   general = bool(row.get('scenario'))
-  return {'accuracy': not general, 'process': not general, 'helpful': general and row.get('scenario') != 'harm',
-          'harmless': general}.get(name, True)
+  return {'accuracy': not general and row.get('reward') != 'judge', 'process': not general, 'harmless': general,
+          'helpful': general and row.get('scenario') != 'harm'}.get(name, True)
 
 
 def module(name: str, row: dict) -> str:
   """The reward module behind a config's name: accuracy is graded by what the row asks for."""
   return row.get('reward', 'math') if name == 'accuracy' else name
+
+
+def _watched(weights: dict[str, float], rows: list[dict]) -> dict[str, float]:
+  """With an accuracy that earns nothing: it is measured all the same where rows have an answer, so that whatever pays
+  is watched by the rule. Where it cannot be, the log says why, and nothing is said of it afterwards."""
+  asked = [row for row in rows if applies('accuracy', row)]
+  if 'accuracy' in weights or not asked:
+    return weights
+  try:
+    for name in sorted({module('accuracy', row) for row in asked}):
+      getattr(rewards.get(name), 'start', lambda: None)()
+    _check_ideal({'accuracy': 0.0}, asked[0])
+  except (ValueError, UserError) as e:
+    _say_once(f'accuracy earns nothing (weight 0), and is not measured: {e}')
+    return weights
+  _say_once('accuracy earns nothing (weight 0), and is measured all the same')
+  return {'accuracy': 0.0, **weights}
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+  """A check before the run has said it already."""
+  log.info('%s', text)
 
 
 def start(names: set[str], rows: list[dict]) -> None:

@@ -64,11 +64,14 @@ def check(config, name: str) -> None:
   objective.check(c, mesh_lib.create(config.mesh), c.length)
 
 
-def check_files(config, name: str) -> None:
+def check_files(config, name: str) -> list[checking.Asked]:
   """Raises UserError for questions that cannot be read or judged on this machine."""
   c = config[name]
-  if c.source == 'policy':
-    checking.graders(_rows(c, name))
+  if c.source != 'policy':
+    return []
+  rows = _rows(c, name)
+  checking.graders(rows)
+  return [checking.asked(c, name, rows)]
 
 
 def _rows(c, name: str) -> list[dict]:
@@ -166,7 +169,8 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
 
   First all answers, then the roll-outs: each batch of questions is on disk as soon as it is judged, or labelled.
   """
-  asked = prompts.ready(_rows(c, name), tokenizer, template=c.template, max_prompt=c.max_prompt)
+  asked = prompts.ready(_rows(c, name), tokenizer, template=c.template, max_prompt=c.max_prompt,
+                        key=f'{name}.max_prompt')
   batches = common.Batches(common.host_directory(workdir), every_host=True)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = common.load_sampling_params(model, step_dir, mesh)

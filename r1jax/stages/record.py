@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import os
 from typing import Callable
 
@@ -65,7 +66,11 @@ class Record:
         step, number, [rows[i] for i in batch.rows], texts, batch.completions, judged, advantages_NxG))
 
   def ema(self, facts: dict, before: float) -> float:
-    return facts['accuracy/mean'] if before < 0 else 0.95 * before + 0.05 * facts['accuracy/mean']
+    """Of accuracy; what it was, below 0 at first, where no answer of this rollout is graded."""
+    now = facts['accuracy/mean']
+    if math.isnan(now):
+      return before
+    return now if before < 0 else 0.95 * before + 0.05 * now
 
   def stop_if_broken(self, rollout: Rollout, minibatch: Callable[[int], dict]) -> None:
     """Raises RunStopped where more than rl.bad_steps updates in a row were skipped; minibatch: which of those that
@@ -99,7 +104,8 @@ class Record:
     last = rollout.means[-1]
     rollout.step, rollout.written, rollout.means = rollout.step + n, rollout.written + n, []
     speed = {'tokens/s': facts[name] for name in ('rollout/tokens_per_second',) if name in facts}
-    self._progress.update(rollout.step, accuracy=facts['accuracy/mean'], length=facts['length/tokens'], **speed)
+    graded = {} if math.isnan(facts['accuracy/mean']) else {'accuracy': facts['accuracy/mean']}
+    self._progress.update(rollout.step, **graded, length=facts['length/tokens'], **speed)
     if ema is not None:
       monitor.warn_if_rare(ema, rollout.number + 1, self._c.samples)
       self._unhacked = {**monitor.watched(facts), **self._unhacked}

@@ -55,7 +55,7 @@ def check(config, name: str) -> None:
   judges_lib.check(c.judge, f'{name}.judge')
 
 
-def check_files(config, name: str) -> None:
+def check_files(config, name: str) -> list[checking.Asked]:
   """Raises UserError for questions, general samples or a judge that are not there, or do not work on this machine."""
   c = config[name]
   asked = judging.questions(c.task, key=f'{name}.task', split='train', template=c.template, judged=True)
@@ -73,6 +73,7 @@ def check_files(config, name: str) -> None:
     judges_lib.check_files(c.judge, f'{name}.judge')
   if c.filters.language:
     judging.check_languages(asked, f'set {name}.filters.language=0')
+  return [checking.asked(c, name, asked)]
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -88,7 +89,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   asked = rows if judge else ruled
   judging.start({row.get('reward', 'math') for row in ruled}, ruled)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
-  asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt)
+  asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt, key=f'{name}.max_prompt')
   generator = sampling.Generator(
       model, tokenizer, mesh, template=c.template, samples=c.samples, max_prompt=c.max_prompt, max_tokens=c.max_tokens,
       batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=name,

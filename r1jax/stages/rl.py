@@ -105,7 +105,7 @@ def check(config, name: str) -> None:
     evaluate.check_tasks(config.evaluate, 'evaluate')
 
 
-def check_files(config, name: str) -> None:
+def check_files(config, name: str) -> list[checking.Asked]:
   """Raises UserError for questions that cannot be read or judged on this machine, before hours of another stage."""
   c = config[name]
   rows = _rows(c, name)
@@ -114,6 +114,8 @@ def check_files(config, name: str) -> None:
     evaluate.check_files(config, 'evaluate')  # else a stage of that name does
   for task, key in evaluate.all_tasks(config.evaluate):
     _warn_if_shared(task, key, c, rows[0], name)
+  looked = [*rows, *([evaluate.rows_during(config, c)] if c.eval_every else [])]
+  return [checking.asked(c, name, some) for some in looked if some]
 
 
 def _warn_if_shared(measured, key: str, c, rows: list[dict], name: str) -> None:
@@ -164,9 +166,10 @@ def _asked_with(c) -> dict:
                         max_prompt=c.max_prompt, max_tokens=limits.longest(c.max_tokens))
 
 
-def _ordered(config, c, tokenizer, per_rollout: int) -> tuple[list[dict], int, questions.Order]:
-  """The questions of `_rows` that fit, how many of them, the last ones, are general, and which a rollout asks."""
-  reasoning, general = (some and prompts.ready(some, tokenizer, template=c.template, max_prompt=c.max_prompt)
+def _ordered(config, c, tokenizer, per_rollout: int, key: str) -> tuple[list[dict], int, questions.Order]:
+  """The questions of `_rows` that fit, how many of them, the last ones, are general, and which a rollout asks. key: of
+  c.max_prompt."""
+  reasoning, general = (some and prompts.ready(some, tokenizer, template=c.template, max_prompt=c.max_prompt, key=key)
                         for some in _rows(c))
   return reasoning + general, len(general), questions.Order(
       len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share, first=c.general.from_step,
@@ -185,12 +188,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=_asked_with(c),
                     lora=lora.of(config, c, model))
   weights, per, named = _weights(config, c), drawing.steps_of(c), tasks.names_of(tasks.several(c.task))
-  rows, general, order = _ordered(config, c, tokenizer, c.groups * c.minibatches)
+  rows, general, order = _ordered(config, c, tokenizer, c.groups * c.minibatches, f'{name}.max_prompt')
   scorer = judging.Scorer(weights, place, rows, overlong_buffer=c.overlong_buffer)
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   with terminal.doing(f'{name}: compiling sampler and update'):
     actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded, journal.Journal(workdir))
-  heldout = evaluate.during_training(config, c, model, tokenizer, mesh)
+  heldout = evaluate.during_training(config, c, name, model, tokenizer, mesh)
   advantages_of = jax.jit(functools.partial(grpo.group_advantages, scale=c.scale))
   models = _models(weights, inputs, config, mesh, batch=c.groups)
   checkpoints = common.checkpoints(config, workdir, started)

@@ -94,6 +94,7 @@ class Generator:
 
   def _begin(self, params, rows: list[dict], first: int) -> rollout.Rollout:
     n = self.settings['n_samples']
-    encoded = prompts.encode(rows, self._tokenizer, template=self._template, max_prompt=self._max_prompt)
+    encoded = prompts.encode(rows, self._tokenizer, template=self._template, max_prompt=self._max_prompt,
+                             key=f'{self._name.partition(" ")[0]}.max_prompt')
     requests = [Request(i, encoded[i], tuple(range(i * n, i * n + n))) for i in range(first, len(rows))]
     return self.begin(params, requests)

@@ -65,9 +65,11 @@ def check(config, name: str) -> None:
   checking.task(tasks.only(c.task), f'{name}.task')
 
 
-def check_files(config, name: str) -> None:
+def check_files(config, name: str) -> list[checking.Asked]:
   """Raises UserError for questions that cannot be read or judged on this machine."""
-  checking.graders(_rows(config[name], name))
+  rows = _rows(config[name], name)
+  checking.graders(rows)
+  return [checking.asked(config[name], name, rows)]
 
 
 def _rows(c, name: str) -> list[dict]:
@@ -122,7 +124,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c = config[name]
   mesh, rows = mesh_lib.create(config.mesh), _rows(c, name)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
-  rows = prompts.ready(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
+  rows = prompts.ready(rows, tokenizer, template=c.template, max_prompt=c.max_prompt, key=f'{name}.max_prompt')
   place = common.host_directory(workdir)
   progress = terminal.Progress(len(rows), name, os.path.join(place, 'log.txt'))
   batches = common.Batches(place, every_host=True)

@@ -45,11 +45,11 @@ def facts(completions: list[Completion], judged: Judged, advantages_NxG: np.ndar
   return {
       'reward/mean': float(judged.total_B.mean()),
       **{f'reward/{name}': _mean(values) for name, values in judged.by_name.items()},
-      'accuracy/mean': _mean(correct) if correct is not None else 0.0,
+      'accuracy/mean': _mean(correct) if correct is not None else math.nan,
       'length/tokens': float(lengths.mean()),
       'length/truncated': float(np.mean([not c.stopped for c in completions])),
       'groups/no_signal': float(np.mean(np.all(advantages_NxG == 0, axis=1))),
-      'groups/std_min': float(signal.min()) if len(signal) else 0.0,
+      'groups/std_min': float(signal.min()) if len(signal) else math.nan,
       'groups/all_correct_gradient': _all_correct_share(correct, advantages_NxG),
       **{name: _mean(text_Bxk[:, i]) for i, name in enumerate(names)},
       'rewards/errors': judged.errors / len(completions),
@@ -75,10 +75,10 @@ def _all_correct_share(correct, advantages_NxG: np.ndarray) -> float:
   """Share of the sum of |A| that comes from groups in which every answer is right.
 
   With a continuous reward beside accuracy, answers that differ by a word get advantages as large as right against wrong
-  (eq. 3 divides by the group's own deviation): this is how much of the gradient that is.
+  (eq. 3 divides by the group's own deviation): this is how much of the gradient that is. NaN where no answer is graded.
   """
-  if correct is None:
-    return 0.0
+  if correct is None or np.isnan(correct).all():
+    return math.nan
   all_right = np.all(correct.reshape(advantages_NxG.shape) == 1.0, axis=1)
   size = np.abs(advantages_NxG).sum(axis=1)
   return float(size[all_right].sum() / size.sum()) if size.sum() else 0.0
@@ -98,5 +98,10 @@ def sample_rows(step: int, number: int, rows: list[dict], texts: dict[int, list[
           'rewards': {n: float(v[b]) for n, v in judged.by_name.items() if not np.isnan(v[b])},
           'reasons': {n: r[b] for n, r in judged.reasons.items() if r.get(b)}, 'reward': float(judged.total_B[b]),
           'advantage': float(advantages_NxG[i, g]),
-          'correct': bool(judged.by_name['accuracy'][b] == 1.0) if 'accuracy' in judged.by_name else False})
+          'correct': _right(judged.by_name.get('accuracy'), b)})
   return written
+
+
+def _right(correct, b: int) -> bool | None:
+  """Whether completion b is right; None where nobody has graded it."""
+  return None if correct is None or np.isnan(correct[b]) else bool(correct[b] == 1.0)
