@@ -175,16 +175,16 @@ def test_the_types_of_a_row_of_its_task_and_of_its_answer(tmp_path):
 
 
 def test_rows_that_no_reward_could_grade_are_left_out_of_a_file(tmp_path, caplog):
-  from r1jax.stages import judging
+  from r1jax.stages import gradable
   path = tmp_path / 'a.jsonl'
   path.write_bytes(lines({'question': 'a', 'answer': '7'}, {'question': 'b', 'answer': 'x}', 'answer_type': 'expr'},
                          {'question': 'c', 'answer': r'\sqrt2'}))
   task = ConfigDict(dict(source=f'jsonl:{path}', size=0, seed=0, params={}, strict=False))
-  asked = lambda: [row['question'] for row in judging.questions(task, split='train', template='r1')]
+  asked = lambda: [row['question'] for row in gradable.questions(task, split='train', template='r1')]
   assert asked() == ['a', 'c']
   assert f'1 of 3 rows left out, as no reward could grade them: {path}:2: ' in caplog.text
   task.strict = True
-  assert asked() == ['a', 'b', 'c']  # judging.start stops at the second
+  assert asked() == ['a', 'b', 'c']  # gradable.start stops at the second
   path.write_bytes(lines({'question': 'b', 'answer': 'x}', 'answer_type': 'expr'}))
   task.strict = False
   with pytest.raises(UserError, match=r'a.jsonl:1: .*no single expression'):

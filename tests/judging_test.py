@@ -16,6 +16,7 @@ from r1jax import rewards
 from r1jax.data import scenarios
 from r1jax.engine import mesh as mesh_lib
 from r1jax.rewards import Score
+from r1jax.stages import gradable
 from r1jax.stages import judging
 from r1jax.stages import second
 from r1jax.stages import monitor
@@ -289,11 +290,11 @@ def test_a_row_that_cannot_be_graded_is_refused_with_its_place(scorer_of):
   with pytest.raises(UserError, match="questions.jsonl:7: answer='two' does not parse as 'int'"):
     scorer_of({'accuracy': 1.0}, rows)
   with pytest.raises(UserError, match='row b: .*matrix'):
-    judging.start(set(), [{**ROW, 'id': 'b', 'answer_type': 'matrix'}])
+    gradable.start(set(), [{**ROW, 'id': 'b', 'answer_type': 'matrix'}])
   with pytest.raises(UserError, match="a row for the reward 'code' needs 'tests'"):
-    judging.start(set(), [{**ROW, 'reward': 'code'}])
+    gradable.start(set(), [{**ROW, 'reward': 'code'}])
   with pytest.raises(UserError, match=r"x\^ \+|'x\^'"):
-    judging.start(set(), [{**ROW, 'answer': 'x^', 'answer_type': 'expr'}])
+    gradable.start(set(), [{**ROW, 'answer': 'x^', 'answer_type': 'expr'}])
 
 
 # --- several hosts
@@ -522,7 +523,7 @@ def test_an_accuracy_that_earns_nothing_is_measured_where_it_can_be(scorer_of, c
   found = rewards.get
   monkeypatch.setattr(rewards, 'get', lambda name: types.SimpleNamespace(start=stop) if name == 'gone' else found(name))
   monkeypatch.setattr(judging.pool_lib, 'check_rows', lambda rows: None)
-  judging._say_once.cache_clear()
+  gradable._say_once.cache_clear()
   with caplog.at_level('INFO'):
     judged = judge(scorer_of(weights, [row]), row, [RIGHT, WRONG])
   paid = weights.get('accuracy', 0.0)

@@ -19,6 +19,7 @@ from r1jax.stages import preference
 from r1jax.engine import objective
 from r1jax.engine import update
 from r1jax.stages import reward_model
+from r1jax.stages import gradable
 from r1jax.stages import judging
 from r1jax.stages import monitor
 from r1jax.stages import statistics
@@ -251,7 +252,7 @@ def test_a_judge_in_this_process(base, tmp_path):
     (HARM, {'format', 'language', 'harmless'}),
 ])
 def test_which_reward_speaks_of_which_question(row, names):
-  assert {n for n in ('accuracy', 'format', 'language', 'helpful', 'harmless') if judging.applies(n, row)} == names
+  assert {n for n in ('accuracy', 'format', 'language', 'helpful', 'harmless') if gradable.applies(n, row)} == names
 
 
 class Texts:

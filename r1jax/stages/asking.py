@@ -30,7 +30,7 @@ from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
 from r1jax.stages import grading
 from r1jax.stages import judges as judges_lib
-from r1jax.stages import judging
+from r1jax.stages import gradable
 from r1jax.stages import sampling
 from r1jax.stages import scoring
 from r1jax.types import Request
@@ -215,7 +215,7 @@ class Evaluation:
     self._said, self._steps, self._live, self._slots = said or self._name, 0, 0, 1
     self.tasks = [self._ready(task) for task in tasks]
     rows = [row for task in self.tasks for row in task.rows]
-    judging.start({row.get('reward', 'math') for row in rows}, rows)
+    gradable.start({row.get('reward', 'math') for row in rows}, rows)
 
   def _ready(self, task: Task) -> Task:
     if not task.rows:

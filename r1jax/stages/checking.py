@@ -12,6 +12,7 @@ from r1jax.data import task_check
 from r1jax.data import tasks
 from r1jax.exceptions import UserError, about
 from r1jax.rewards import judge as judge_lib
+from r1jax.stages import gradable
 from r1jax.stages import judging
 from r1jax.stages import trial
 
@@ -79,5 +80,5 @@ def graders(rows: list[dict], *, judged: bool = False) -> None:
       if not judged:
         _there_is('judge')
       judge_lib.verdicts.kind_of(row)
-  judging.start({row.get('reward', 'math') for row in rows}, rows)
+  gradable.start({row.get('reward', 'math') for row in rows}, rows)
   trial.graders(rows)

@@ -25,7 +25,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax import terminal
 from r1jax.data import prompts
 from r1jax.stages import reject
-from r1jax.stages import judging
+from r1jax.stages import gradable
 from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.data import tasks
@@ -60,14 +60,14 @@ def check_files(config, name: str) -> None:
     rows = _rows(c, source, random.Random(0), name) if c[source].questions else []
     checking.graders(rows)
     if c.filters.language:
-      judging.check_languages(rows, f'set {name}.filters.language=0')
+      gradable.check_languages(rows, f'set {name}.filters.language=0')
 
 
 def _rows(c, source: str, rng: random.Random, name: str = '') -> list[dict]:
   """The questions of a source as they are put, each source its own: row['asked'] is the question alone. name: of the
   stage, for errors."""
   first = sum(c[other].questions for other in list(SOURCES)[:list(SOURCES).index(source)])
-  rows = judging.questions(c.task, key=name and f'{name}.task', split='train', template='r1_zero',
+  rows = gradable.questions(c.task, key=name and f'{name}.task', split='train', template='r1_zero',
                            size=first + c[source].questions)[first:]
   if source == 'few_shot' and c.few_shot.examples != 'worked':
     with about(name and f'{name}.few_shot.examples', c.few_shot.examples):

@@ -22,7 +22,7 @@ from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.stages import grading
 from r1jax.stages import judges as judges_lib
-from r1jax.stages import judging
+from r1jax.stages import gradable
 from r1jax.stages import reward_model
 from r1jax.stages import sampling
 from r1jax.stages import scoring
@@ -42,7 +42,7 @@ class Evaluator:
     rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
     self.rows = prompts.ready(rows, tokenizer, template=template, max_prompt=settings['max_prompt'],
                               key=key)
-    judging.start({row.get('reward', 'math') for row in rows}, self.rows)
+    gradable.start({row.get('reward', 'math') for row in rows}, self.rows)
     self._pool = pool.Pool(workers=os.cpu_count() or 2)
     self._generator = sampling.Generator(model, tokenizer, mesh, template=template, **settings)
     self.settings = self._generator.settings
@@ -124,7 +124,7 @@ def _named(c, name: str = 'evaluate') -> list[tuple]:
 
 def _rows(name: str, task, key: str, template: str) -> list[dict]:
   """key: of the task in the config, for errors."""
-  return [{**row, 'task': name} for row in judging.questions(task, key=key, split='heldout', template=template)]
+  return [{**row, 'task': name} for row in gradable.questions(task, key=key, split='heldout', template=template)]
 
 
 def check_tasks(c, name: str) -> None:

@@ -37,7 +37,7 @@ from r1jax.stages import shepherd
 from r1jax.stages import step_quality
 from r1jax.stages import sft
 from r1jax.stages import common
-from r1jax.stages import judging
+from r1jax.stages import gradable
 from r1jax.rewards import pool
 
 log = logging.getLogger('r1jax')
@@ -75,7 +75,7 @@ def check_files(config, name: str) -> list[checking.Asked]:
 
 
 def _rows(c, name: str) -> list[dict]:
-  return judging.questions(c.task, key=f'{name}.task', split='train', template=c.template)
+  return gradable.questions(c.task, key=f'{name}.task', split='train', template=c.template)
 
 
 def right_step(text: str) -> bool | None:

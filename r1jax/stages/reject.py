@@ -29,7 +29,7 @@ from r1jax import terminal
 from r1jax.data import prompts
 from r1jax.data import scenarios
 from r1jax.stages import judges as judges_lib
-from r1jax.stages import judging
+from r1jax.stages import gradable
 from r1jax.stages import checking
 from r1jax.stages import common
 from r1jax.data import tasks
@@ -58,7 +58,7 @@ def check(config, name: str) -> None:
 def check_files(config, name: str) -> list[checking.Asked]:
   """Raises UserError for questions, general samples or a judge that are not there, or do not work on this machine."""
   c = config[name]
-  asked = judging.questions(c.task, key=f'{name}.task', split='train', template=c.template, judged=True)
+  asked = gradable.questions(c.task, key=f'{name}.task', split='train', template=c.template, judged=True)
   ruled = [row for row in asked if row.get('grader') != 'judge']
   if not ruled and not judge_lib.kind_of(c.judge) and not c.general.source:
     raise UserError(f'{name}.task.source={c.task.source!r}: no rule can grade any of its {len(asked)} questions, and '
@@ -72,7 +72,7 @@ def check_files(config, name: str) -> list[checking.Asked]:
   if len(ruled) < len(asked):
     judges_lib.check_files(c.judge, f'{name}.judge')
   if c.filters.language:
-    judging.check_languages(asked, f'set {name}.filters.language=0')
+    gradable.check_languages(asked, f'set {name}.filters.language=0')
   return [checking.asked(c, name, asked)]
 
 
@@ -80,14 +80,14 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   """Samples from inputs['checkpoint'], filters, mixes, writes; returns the counts of the card."""
   c = config[name]
   mesh = mesh_lib.create(config.mesh)
-  rows = judging.questions(c.task, split='train', template=c.template, judged=True)
+  rows = gradable.questions(c.task, split='train', template=c.template, judged=True)
   ruled = [row for row in rows if row.get('grader') != 'judge']
   judge = None
   if len(ruled) < len(rows):
     judge = judges_lib.create(config, c.judge, mesh, workdir)
     judges_lib.say(judge, c.judge, name, len(rows) - len(ruled), len(rows))
   asked = rows if judge else ruled
-  judging.start({row.get('reward', 'math') for row in ruled}, ruled)
+  gradable.start({row.get('reward', 'math') for row in ruled}, ruled)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt, key=f'{name}.max_prompt')
   generator = sampling.Generator(

@@ -19,7 +19,7 @@ from r1jax.rewards import pool
 from r1jax.stages import asking
 from r1jax.stages import grading
 from r1jax.stages import judges as judges_lib
-from r1jax.stages import judging
+from r1jax.stages import gradable
 from r1jax.stages import scoring
 
 log = logging.getLogger('r1jax')
@@ -79,7 +79,7 @@ def rescore(directory: str) -> Rescored:
   if any(map(judge_lib.needed, rows)):
     log.info('%s: the verdicts of the judge %s stay as they are, its numbers are made again', directory,
              settings['judge_model'])
-  judging.start({row.get('reward', 'math') for row in rows}, rows)
+  gradable.start({row.get('reward', 'math') for row in rows}, rows)
   path, found, changes = os.path.join(directory, asking.SAMPLES), [], []
   with pool.Pool(workers=os.cpu_count() or 2) as judges, asking.replaced(path) as out:
     for record, again in _graded(path, rows, settings['n_samples'], judges):

@@ -35,6 +35,7 @@ from r1jax.stages import common
 from r1jax.stages import drawing
 from r1jax.stages import evaluate
 from r1jax.stages import journal
+from r1jax.stages import gradable
 from r1jax.stages import judging
 from r1jax.stages import policy
 from r1jax.stages import record
@@ -140,7 +141,7 @@ def _rows(c, name: str = '') -> tuple[list[dict], list[dict]]:
   """(questions that reason, general ones); name: of the stage, for errors."""
   at = dict(split='train', template=c.template)
   seed, bounds = tasks.several(c.task)[0].seed, c.curriculum
-  reasoning = curriculum.within(judging.questions(c.task, key=name and f'{name}.task', **at), bounds.low, bounds.high,
+  reasoning = curriculum.within(gradable.questions(c.task, key=name and f'{name}.task', **at), bounds.low, bounds.high,
                                 f'{name or "rl"}.curriculum')
   if bounds.mode == 'easy_first':
     curriculum.hardness(reasoning, f"{name or 'rl'}.curriculum.mode='easy_first'")

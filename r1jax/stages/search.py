@@ -35,7 +35,7 @@ from r1jax.stages import common
 from r1jax.data import tasks
 from r1jax.data.sources import SPLITS
 from r1jax.stages import checking
-from r1jax.stages import judging
+from r1jax.stages import gradable
 from r1jax.stages import matched
 from r1jax.rewards import pool
 from r1jax.types import Request, UserError
@@ -74,7 +74,7 @@ def check_files(config, name: str) -> list[checking.Asked]:
 
 def _rows(c, name: str) -> list[dict]:
   return [{**row, 'task': tasks.name_of(tasks.only(c.task).source)}
-          for row in judging.questions(c.task, key=f'{name}.task', split=c.split, template=c.template)]
+          for row in gradable.questions(c.task, key=f'{name}.task', split=c.split, template=c.template)]
 
 
 class Extender:
