@@ -20,7 +20,7 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
   try:
     import gguf
   except ImportError as e:
-    raise UserError("reading GGUF needs the package gguf: pip install 'r1jax[smollm2]'") from e
+    raise UserError("reading GGUF needs the package gguf: pip install gguf") from e
   try:
     reader = gguf.GGUFReader(path)
   except Exception as e:  # pylint: disable=broad-except  what a torn file raises depends on where it is torn
