@@ -233,7 +233,7 @@ class Running:
   def _collect(self) -> list[Said]:
     chunk, top, rows, begun = self._flying.popleft()
     heard = any(row is not None and row.heard for row in rows)
-    tokens, logps, count, done, steps = jax.device_get(tuple(chunk))
+    tokens, logps, count, done, steps = jax.device_get(chunk[:5])  # an endpoint replays no experts
     top_ids, top_logps = jax.device_get(top) if heard else (None, None)
     begun, self._read = max(begun, self._read), time.perf_counter()
     if steps:

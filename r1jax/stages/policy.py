@@ -1,10 +1,6 @@
 """What an RL stage does on the devices: samples from the policy, and learns from what it said."""
 
-import base64
-import glob
-import json
 import logging
-import os
 import time
 from typing import Any, Iterator, NamedTuple
 
@@ -22,6 +18,7 @@ from r1jax.engine import params as params_lib
 from r1jax.engine import rollout
 from r1jax.engine import slots as slots_lib
 from r1jax.engine import update
+from r1jax.stages import carried
 from r1jax.stages import common
 from r1jax.stages import journal
 from r1jax.stages import monitor
@@ -103,9 +100,8 @@ class Policy:
     self._begun = {n: kept for n, kept in self._begun.items() if n == number - 1} | {number: self._now()}
     self._oldest[number] = oldest
 
-  def _now(self) -> dict:
-    return {'carried': list(self._carried), 'row_of': dict(self._row_of), 'lengths': dict(self._lengths),
-            'drawing': self.drawing}
+  def _now(self) -> carried.Carried:
+    return carried.Carried(list(self._carried), dict(self._row_of), dict(self._lengths), self.drawing)
 
   def forget(self, before: int) -> None:
     """What the journal has of rollouts before this one."""
@@ -342,47 +338,15 @@ class Policy:
   # --- what is carried over
 
   def save_carried(self, directory: str, number: int) -> None:
-    """Beside a checkpoint that goes on with rollout `number`, which may be under way: unfinished completions that it
-    begins with, and the lengths that order its questions. The first host writes for all, so that others can go on from
-    it."""
-    if not mesh_lib.first_process():
-      return
-    carried, row_of, lengths, drawing = (self._begun.get(number) or self._now()).values()
-    plain = lambda x: None if x is None else [x.tokens.tolist(), x.logps.tolist(), x.stopped, _text(x.choices)]
-    listed = [{'group': r.group, 'row': row_of[r.group], 'samples': r.samples, 'begun': [plain(x) for x in r.begun],
-               'choices': _text(r.choices)} for r in carried]
-    text = {'requests': listed, 'lengths': {str(k): v for k, v in lengths.items()},
-            **({'drawing': drawing} if drawing else {})}
-    metrics.replace_file(os.path.join(directory, f'{number:08d}.json'), json.dumps(text).encode())
-    for path in sorted(glob.glob(os.path.join(glob.escape(directory), '*.json')))[:-1 - self._config.checkpoints.keep]:
-      os.remove(path)  # one more than there are checkpoints, as the newest may not be whole yet
+    """Beside a checkpoint that goes on with rollout `number`, which may be under way."""
+    carried.write(directory, number, self._begun.get(number) or self._now(), self._config.checkpoints.keep)
 
   def restore_carried(self, directory: str, number: int) -> None:
     """What save_carried wrote; what it wrote of later rollouts is removed, as they come again."""
-    for path in glob.glob(os.path.join(glob.escape(directory), '*.json')) if mesh_lib.first_process() else ():
-      if int(os.path.basename(path)[:-5]) > number:
-        os.remove(path)
-    path = os.path.join(directory, f'{number:08d}.json')
+    found = carried.read(directory, number, self._encoded, self.choices)
     self.drawing, self._begun, self._oldest = {}, {}, {}
-    if not os.path.exists(path):
-      return
-    with open(path, encoding='utf-8') as f:
-      kept = json.load(f)
-    begun = lambda x: None if x is None else Completion(
-        np.asarray(x[0], np.int32), np.asarray(x[1], np.float32), x[2], self._experts(x[3] if len(x) > 3 else None))
-    self._row_of = {r['group']: r['row'] for r in kept['requests']}
-    self._carried = [Request(r['group'], self._encoded[r['row']], tuple(r['samples']),
-                             tuple(begun(x) for x in r['begun']), choices=self._experts(r.get('choices')))
-                     for r in kept['requests']]
-    self._lengths = {int(k): v for k, v in kept['lengths'].items()}
-    self.drawing = kept.get('drawing', {})
-
-  def _experts(self, text: str | None) -> np.ndarray | None:
-    """What _text has written; None where nothing is replayed."""
-    if not self.choices or text is None:
-      return None
-    shape, dtype = self.choices
-    return np.frombuffer(base64.b64decode(text), dtype).reshape(-1, *shape)
+    if found is not None:
+      self._carried, self._row_of, self._lengths, self.drawing = found
 
 
 def in_epochs(minibatches: int, epochs: int, seed: list[int]) -> list[int]:
@@ -390,10 +354,6 @@ def in_epochs(minibatches: int, epochs: int, seed: list[int]) -> list[int]:
   """
   again = lambda epoch: np.random.default_rng([*seed, epoch]).permutation(minibatches).tolist()
   return [*range(minibatches), *(place for epoch in range(1, epochs) for place in again(epoch))]
-
-
-def _text(choices: np.ndarray | None) -> str | None:
-  return None if choices is None else base64.b64encode(choices.tobytes()).decode()
 
 
 def _cut_at(requests: list[Request], most: int | None) -> list[Request]:

@@ -1,0 +1,68 @@
+"""What a rollout begins with from those before it, beside checkpoints: unfinished groups, lengths, what was drawn."""
+
+import base64
+import glob
+import json
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from r1jax import metrics
+from r1jax.engine import mesh as mesh_lib
+from r1jax.types import Completion, Request
+
+
+class Carried(NamedTuple):
+  requests: list[Request]  # groups that go on, with what they said
+  row_of: dict[int, int]  # group -> the number of its question
+  lengths: dict[int, float]  # question -> tokens of its last answers, which order a rollout
+  drawing: dict  # where the drawing of questions stands (drawing.py)
+
+
+def write(directory: str, number: int, what: Carried, keep: int) -> None:
+  """For a checkpoint that goes on with rollout `number`, which may be under way. The first host writes for all, so that
+  others can go on from it; the newest `keep` + 1 stay, as the newest checkpoint may not be whole yet."""
+  if not mesh_lib.first_process():
+    return
+  plain = lambda x: None if x is None else [x.tokens.tolist(), x.logps.tolist(), x.stopped, _text(x.choices)]
+  listed = [{'group': r.group, 'row': what.row_of[r.group], 'samples': r.samples, 'begun': [plain(x) for x in r.begun],
+             'choices': _text(r.choices)} for r in what.requests]
+  text = {'requests': listed, 'lengths': {str(k): v for k, v in what.lengths.items()},
+          **({'drawing': what.drawing} if what.drawing else {})}
+  metrics.replace_file(os.path.join(directory, f'{number:08d}.json'), json.dumps(text).encode())
+  for path in sorted(_files(directory))[:-1 - keep]:
+    os.remove(path)
+
+
+def read(directory: str, number: int, encoded: list[np.ndarray], choices: tuple | None) -> Carried | None:
+  """What write wrote for rollout `number`, None for nothing; what it wrote of later ones is removed: they come again.
+
+  Args:
+    encoded: token ids of every question's prompt.
+    choices: a model's choices(), where experts are replayed.
+  """
+  for path in _files(directory) if mesh_lib.first_process() else ():
+    if int(os.path.basename(path)[:-5]) > number:
+      os.remove(path)
+  path = os.path.join(directory, f'{number:08d}.json')
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding='utf-8') as f:
+    kept = json.load(f)
+  experts = lambda text: None if not choices or text is None else np.frombuffer(
+      base64.b64decode(text), choices[1]).reshape(-1, *choices[0])
+  begun = lambda x: None if x is None else Completion(
+      np.asarray(x[0], np.int32), np.asarray(x[1], np.float32), x[2], experts(x[3] if len(x) > 3 else None))
+  requests = [Request(r['group'], encoded[r['row']], tuple(r['samples']), tuple(begun(x) for x in r['begun']),
+                      choices=experts(r.get('choices'))) for r in kept['requests']]
+  return Carried(requests, {r['group']: r['row'] for r in kept['requests']},
+                 {int(k): v for k, v in kept['lengths'].items()}, kept.get('drawing', {}))
+
+
+def _files(directory: str) -> list[str]:
+  return glob.glob(os.path.join(glob.escape(directory), '*.json'))
+
+
+def _text(choices: np.ndarray | None) -> str | None:
+  return None if choices is None else base64.b64encode(choices.tobytes()).decode()
