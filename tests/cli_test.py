@@ -51,7 +51,7 @@ def test_configs_are_found_by_name_and_by_path(tmp_path, monkeypatch, capsys):
   assert cli.main(['r1jax', 'configs', 'search']) == 0
   assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
       f'search:{arg}' for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
-  with pytest.raises(UserError, match="no config 'r2': one of bench, distill, evaluate, r1"):
+  with pytest.raises(UserError, match="no config 'r2': one of bench, distill, evaluate, objectives, r1, r1_zero, "):
     configs.find('r2:tiny')
   with pytest.raises(UserError, match='no config file experiments/r1.py: r1:tiny is the one that comes with the package'):
     configs.find('experiments/r1.py:tiny')

@@ -141,7 +141,7 @@ def test_lengths_are_known_again_after_a_restart(run, base, tmp_path):
   for place in kept:
     (tmp_path / place).write_text((workdir / 'carried' / place).read_text())
   other = object.__new__(policy.Policy)
-  other._encoded = actor._encoded
+  other._encoded, other.choices = actor._encoded, actor.choices
   other.restore_carried(str(tmp_path), 4)
   assert len(other._lengths) == 12 and sorted(other._lengths.values()) == sorted(
       float(np.mean(of[i:i + 4])) for of in lengths[:4] for i in range(0, 12, 4))
