@@ -314,7 +314,7 @@ class Bench:
       patch.setattr(params_lib, 'abstract', lambda model: jax.tree.map(cast, abstract(model)))
       patch.setattr(objective, 'grpo', types.SimpleNamespace(policy_loss=switched))
       # A micro-batch says of what mode it is, beside its rows. Programs go by shapes, so that budgets share them.
-      outputs = lambda s: objective._arrays(objective.Outputs, s, self.mesh, none=('counts_R',))
+      outputs = lambda s: objective._arrays(objective.Outputs, s, self.mesh, none=('counts_R', 'choices_RxTxLxk'))
       arrays = lambda s: (self._mode(jax.ShapeDtypeStruct, s), outputs(s))
       rows = {tuple(s): arrays(s) for shapes in self.shapes.values() for s in shapes.values()}
       self.training = update.Training(self.model, self.mesh, ADAM, self._loss, rows, seed=0, prompts=(N, self.P),
