@@ -423,7 +423,7 @@ def test_several_tokens_end_a_completion_and_are_kept():
   lasts = set()
   _, _, said = at_one()
   assert any(x.stopped for x in said.values()) and not all(x.stopped for x in said.values())
-  for tokens, logps, stopped in said.values():
+  for tokens, logps, stopped, _ in said.values():
     ended = np.isin(tokens, EOS)
     assert stopped == ended[-1] and not ended[:-1].any()  # the first end is the last token
     assert stopped or len(tokens) == T
