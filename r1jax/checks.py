@@ -71,7 +71,7 @@ def run(config, *, files: bool = True, standing: dict[str, str] | None = None, e
     with _of_stage(spec):
       module(spec).check(config, part_of(spec))
       _check_tokens(config, spec)
-  _check_mixtures(config, to_run, Models(config, files=False, later=files))
+  _check_mixtures(config, to_run, models)
   _check_rows(config, to_run, even)
   if files:
     try:

@@ -42,14 +42,14 @@ def note(workdir: str, *, seed: int | None = None) -> None:
 
 def start(seed: int | None = None) -> dict[str, Any]:
   """This one, in the words of environment.json."""
-  commit = _or_none(_git, 'rev-parse', 'HEAD')
+  made_by = commit()
   device = _or_none(lambda: jax.devices()[0])
   return {
       'command': command(),
       'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
       'r1jax': sys.modules[__package__].__version__,
-      'commit': commit,
-      'dirty': None if commit is None else _or_none(lambda: bool(_git('status', '--porcelain', '-uno'))),
+      'commit': made_by,
+      'dirty': None if made_by is None else _or_none(lambda: bool(_git('status', '--porcelain', '-uno'))),
       'python': platform.python_version(),
       'packages': {name: _or_none(importlib.metadata.version, name) for name in PACKAGES},
       'platform': device and device.platform,
@@ -93,6 +93,11 @@ def config_of(argv: list[str]) -> str | None:
     if argument in ('--config', 'train') and following and not following.startswith('-'):
       return following
   return None
+
+
+def commit() -> str | None:
+  """Of the checkout that this package lies in; None where it was installed."""
+  return _or_none(_git, 'rev-parse', 'HEAD')
 
 
 def _git(*arguments: str) -> str:

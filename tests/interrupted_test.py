@@ -163,20 +163,25 @@ def test_groups_that_are_carried_over_survive_stops_in_the_middle(base, tmp_path
   assert [r['step'] for r in rows(tmp_path)] == list(range(1, 9))
 
 
-def test_a_killed_run_takes_whole_rollouts_from_the_journal(whole, base, tmp_path, monkeypatch):
-  """Bit for bit: the checkpoint is that of step 0, the rollouts since are read."""
-  counted = Counted(monkeypatch)
+def killed_at(number: int, train):
+  """train(), a stage of RL that dies before it learns from rollout `number`."""
   real = rl._learn
 
   def dies(actor, state, minibatches, advantages, rollout_, *args):
-    if rollout_.number == 1:
+    if rollout_.number == number:
       raise KeyboardInterrupt
     return real(actor, state, minibatches, advantages, rollout_, *args)
 
-  monkeypatch.setattr(rl, '_learn', dies)
-  with pytest.raises(KeyboardInterrupt):
-    train(tmp_path, base, **{'checkpoints.every': 100})
-  monkeypatch.setattr(rl, '_learn', real)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(rl, '_learn', dies)
+    with pytest.raises(KeyboardInterrupt):
+      train()
+
+
+def test_a_killed_run_takes_whole_rollouts_from_the_journal(whole, base, tmp_path, monkeypatch):
+  """Bit for bit: the checkpoint is that of step 0, the rollouts since are read."""
+  counted = Counted(monkeypatch)
+  killed_at(1, lambda: train(tmp_path, base, **{'checkpoints.every': 100}))
   assert sorted(p.name for p in (tmp_path / 'rollouts').iterdir()) == ['00000000.npz', '00000001.npz']
   train(tmp_path, base)
   assert counted.tokens - whole[2] in range(0, 200)

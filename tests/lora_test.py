@@ -322,20 +322,7 @@ def test_a_stage_leaves_adapters_and_whoever_loads_them_gets_both(base, tuned, c
 
 
 def test_stopped_it_goes_on_to_the_bit(base, tuned, tmp_path, monkeypatch, one_device):
-  put, calls = update.put_micro_batches, []
-
-  def stopped(micro_batches, mesh):
-    calls.append(1)
-    if len(calls) == 4:
-      checkpoint.stop_requested.set()
-    return put(micro_batches, mesh)
-
-  monkeypatch.setattr(update, 'put_micro_batches', stopped)
-  try:
-    with pytest.raises(checkpoint.Stopped, match='at step 4'):
-      run_sft(base, tmp_path)
-  finally:
-    checkpoint.stop_requested.clear()
+  sft_test.stopped_at_step_4(monkeypatch, lambda: run_sft(base, tmp_path))
   again = run_sft(base, tmp_path)
   assert sft_test.params_of(checkpoint.find(again)[1]) == sft_test.params_of(checkpoint.find(tuned)[1])
 

@@ -68,15 +68,8 @@ def test_every_row_of_the_docs_has_a_run():
   keys = {key for line in text.splitlines() if line.startswith('| `rl.')
           for key in line.split('|')[1].replace('`', '').replace(' ', '').split(',')}
   default = runs.experiment('objectives', 'grpo')
-  flat = lambda config: {key: value for key, value in _leaves(config.rl)}
+  flat = lambda config: {key: value for key, value in runs.leaves(config.rl)}
   changed = {key for name in NAMES for key, value in flat(runs.experiment('objectives', name)).items()
              if flat(default).get(key) != value}
   assert keys - {f'rl.{key}' for key in changed} == {'rl.curriculum.low', 'rl.curriculum.high'}
 
-
-def _leaves(node, prefix=''):
-  for key, value in node.items():
-    if hasattr(value, 'items') and len(value):
-      yield from _leaves(value, f'{prefix}{key}.')
-    else:
-      yield f'{prefix}{key}', value

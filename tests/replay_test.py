@@ -338,17 +338,7 @@ def test_the_gate_sees_what_the_update_sees(stage, tmp_path):
 def test_choices_survive_a_kill(stage, tmp_path, monkeypatch, carry):
   """Bit for bit: those of whole rollouts in the journal, those of groups that were carried over beside a checkpoint."""
   stage(tmp_path / 'whole', **{'rl.carry': carry})
-  real = rl._learn
-
-  def dies(actor, state, minibatches, advantages, rollout_, *args):
-    if rollout_.number == 2:
-      raise KeyboardInterrupt
-    return real(actor, state, minibatches, advantages, rollout_, *args)
-
-  monkeypatch.setattr(rl, '_learn', dies)
-  with pytest.raises(KeyboardInterrupt):
-    stage(tmp_path / 'killed', **{'rl.carry': carry})
-  monkeypatch.setattr(rl, '_learn', real)
+  interrupted_test.killed_at(2, lambda: stage(tmp_path / 'killed', **{'rl.carry': carry}))
   with np.load(tmp_path / 'killed' / 'rollouts' / '00000002.npz') as kept:
     assert len(kept['choices']) == len(kept['tokens']) and len(kept['prompt_choices']) == len(kept['prompts'])
   sampled = []

@@ -25,6 +25,15 @@ def experiment(name: str, *arg: str, **overrides):
   return config
 
 
+def leaves(node, prefix: str = ''):
+  """(key, value) of each value of a config's part, 'optimizer.b1' and so on."""
+  for key, value in node.items():
+    if hasattr(value, 'items') and len(value):
+      yield from leaves(value, f'{prefix}{key}.')
+    else:
+      yield f'{prefix}{key}', value
+
+
 def rows(path: pathlib.Path) -> list[dict]:
   """Rows of a metrics.jsonl, times aside; none where it does not stand yet."""
   timed = lambda name: name.startswith('time/') or name.endswith(('seconds', 'tokens_per_second'))

@@ -154,12 +154,11 @@ def test_steps_follow_from_what_a_batch_counts(trained, caplog, tmp_path):
   assert not (tmp_path / 'rows/tokens').exists()  # 15 GB at full size, of a stage that is finished
 
 
-def test_a_run_that_was_stopped_goes_on_with_the_same_batches(trained, monkeypatch):
-  """To the bit, documents as batch; nothing is tokenised twice."""
-  _, rows, whole = trained('whole')
-  put = update.put_micro_batches
+def stopped_at_step_4(monkeypatch, train):
+  """train(), which is asked to stop while the fourth minibatch is put on the devices, and does."""
+  put, calls = update.put_micro_batches, []
 
-  def stopped(micro_batches, mesh, calls=[]):  # pylint: disable=dangerous-default-value  one run's
+  def stopped(micro_batches, mesh):
     calls.append(1)
     if len(calls) == 4:
       checkpoint.stop_requested.set()
@@ -168,9 +167,15 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_batches(trained, monkeypat
   monkeypatch.setattr(update, 'put_micro_batches', stopped)
   try:
     with pytest.raises(checkpoint.Stopped, match='at step 4'):
-      trained('parts')
+      train()
   finally:
     checkpoint.stop_requested.clear()
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_batches(trained, monkeypatch):
+  """To the bit, documents as batch; nothing is tokenised twice."""
+  _, rows, whole = trained('whole')
+  stopped_at_step_4(monkeypatch, lambda: trained('parts'))
   monkeypatch.setattr(token_files, 'write_part', None)
   _, again, parts = trained('parts')
   assert [row['loss'] for row in again] == [row['loss'] for row in rows] and len(rows) > 8

@@ -21,14 +21,6 @@ FREE = ('name', 'compile_cache', 'prefill', 'ask', 'system', 'columns', 'params'
 UNREAD = ('evaluate.general.', 'judge.', 'value.task.')  # where no source and no judge is named, nothing reads what stands beside it
 
 
-def leaves(node, prefix=''):
-  for key, value in node.items():
-    if hasattr(value, 'items') and len(value):
-      yield from leaves(value, f'{prefix}{key}.')
-    else:
-      yield f'{prefix}{key}', value
-
-
 def parsed(*args):
   """The config of a command line; of the one before, in the same process, no override is left."""
   for flag in list(flags.FLAGS):
@@ -41,7 +33,7 @@ def read_keys(name, arg):
   """(key, value) of the config, of parts that one of its stages reads, or all do."""
   config = runs.experiment(name, arg)
   parts = {spec.get('config', spec['name']) for spec in config.stages}
-  return [(key, value) for key, value in leaves(config)
+  return [(key, value) for key, value in runs.leaves(config)
           if key != 'stages' and (key.split('.')[0] in parts | {'mesh', 'model', 'experts', 'checkpoints', 'rewards'}
                                   or '.' not in key)]
 

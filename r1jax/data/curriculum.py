@@ -15,7 +15,6 @@ from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 
-MODES = ('', 'drop_solved', 'prioritized', 'easy_first')
 LEAST = 0.05  # of the weight 1 - rate: what is solved is asked now and then all the same
 
 

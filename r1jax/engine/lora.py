@@ -134,7 +134,8 @@ def base(boxed, model, lora: Lora):
   return traverse_util.unflatten_dict(out)
 
 
-def _without_head(params: dict) -> dict:
+def without_head(params: dict) -> dict:
+  """A tree by the names of weights, but for a reward head, which is trained whole."""
   return {name: x for name, x in params.items() if name != 'reward_head'}
 
 
@@ -166,7 +167,7 @@ def _kept(params: dict, model, dtype: str) -> dict:
 
 def kept(params: dict, model, lora: Lora) -> dict:
   """`base` of a model's weights."""
-  return _kept(_without_head(params), model, lora.base_dtype)
+  return _kept(without_head(params), model, lora.base_dtype)
 
 
 def quantised(kernel, inputs: int) -> Int8:

@@ -174,7 +174,7 @@ class Training:
     self._hold(params)
     key = jax.random.fold_in(jax.random.key(self._seed), zlib.crc32(b'lora'))
     begin = lambda key: lora_lib.init(self.state.params, key)
-    where = {name: s for name, s in self.shardings.params.items() if name != 'reward_head'}
+    where = lora_lib.without_head(self.shardings.params)
     return self._fresh(jax.jit(begin, out_shardings=where)(key) | head)
 
   def resumed(self, state: TrainState, params: Callable) -> TrainState:
@@ -184,7 +184,7 @@ class Training:
     return state
 
   def _hold(self, params) -> None:
-    self.base = {name: x for name, x in params.items() if name != 'reward_head'}
+    self.base = lora_lib.without_head(params)
     if self.lora.base_dtype != 'float32':
       kept = lambda params: lora_lib.kept(params, self.model, self.lora)
       self.base = jax.jit(kept, out_shardings=self._base_shardings)(self.base)

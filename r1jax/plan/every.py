@@ -18,6 +18,7 @@ from typing import Iterator, NamedTuple
 import jax
 
 from r1jax import configs
+from r1jax import environment
 from r1jax import errors
 from r1jax import paths
 from r1jax.exceptions import UserError
@@ -163,8 +164,7 @@ class Table:
 
 
 def _commit() -> str:
-  done = subprocess.run(['git', 'rev-parse', '--short=7', 'HEAD'], capture_output=True, text=True, check=False)
-  return done.stdout.strip() or '0000000'
+  return (environment.commit() or '0' * 7)[:7]
 
 
 def plan(pair: Pair) -> list[dict]:

@@ -215,7 +215,7 @@ class Evaluation:
     self._said, self._steps, self._live, self._slots = said or self._name, 0, 0, 1
     self.tasks = [self._ready(task) for task in tasks]
     rows = [row for task in self.tasks for row in task.rows]
-    gradable.start({row.get('reward', 'math') for row in rows}, rows)
+    gradable.start_graders(rows)
 
   def _ready(self, task: Task) -> Task:
     if not task.rows:

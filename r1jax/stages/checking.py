@@ -80,5 +80,5 @@ def graders(rows: list[dict], *, judged: bool = False) -> None:
       if not judged:
         _there_is('judge')
       judge_lib.verdicts.kind_of(row)
-  gradable.start({row.get('reward', 'math') for row in rows}, rows)
+  gradable.start_graders(rows)
   trial.graders(rows)

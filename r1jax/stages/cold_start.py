@@ -68,7 +68,7 @@ def _rows(c, source: str, rng: random.Random, name: str = '') -> list[dict]:
   stage, for errors."""
   first = sum(c[other].questions for other in list(SOURCES)[:list(SOURCES).index(source)])
   rows = gradable.questions(c.task, key=name and f'{name}.task', split='train', template='r1_zero',
-                           size=first + c[source].questions)[first:]
+                            size=first + c[source].questions)[first:]
   if source == 'few_shot' and c.few_shot.examples != 'worked':
     with about(name and f'{name}.few_shot.examples', c.few_shot.examples):
       _examples(c.few_shot.examples)

@@ -40,8 +40,7 @@ class Evaluator:
     if any(map(judge_lib.needed, rows)):
       raise UserError('questions for a judge are asked by a stage of their own, not while a model is trained')
     rows = [{**row, 'format': formats.of_template(template).name} for row in rows]
-    self.rows = prompts.ready(rows, tokenizer, template=template, max_prompt=settings['max_prompt'],
-                              key=key)
+    self.rows = prompts.ready(rows, tokenizer, template=template, max_prompt=settings['max_prompt'], key=key)
     gradable.start({row.get('reward', 'math') for row in rows}, self.rows)
     self._pool = pool.Pool(workers=os.cpu_count() or 2)
     self._generator = sampling.Generator(model, tokenizer, mesh, template=template, **settings)
@@ -88,9 +87,8 @@ def during_training(config, c, name: str, model, tokenizer, mesh):
   slots = of.slots or batch * c.eval_samples
   evaluator = Evaluator(
       model, tokenizer, mesh, rows, template=c.template, key=f'{name}.max_prompt', samples=c.eval_samples,
-      max_prompt=c.max_prompt,
-      max_tokens=limits.longest(c.max_tokens), batch=batch, temperature=of.temperature, top_p=of.top_p,
-      seed=config.seed, slots=min(slots, c.slots or slots))  # the state that is trained lies beside them
+      max_prompt=c.max_prompt, max_tokens=limits.longest(c.max_tokens), batch=batch, temperature=of.temperature,
+      top_p=of.top_p, seed=config.seed, slots=min(slots, c.slots or slots))  # the trained state lies beside them
   return lambda params: scoring.as_metrics(
       scoring.scores(evaluator(params), evaluator.rows, evaluator.settings, rows[0]['task']))
 

@@ -69,8 +69,7 @@ def watched(weights: dict[str, float], rows: list[dict]) -> dict[str, float]:
   if 'accuracy' in weights or not asked:
     return weights
   try:
-    for name in sorted({module('accuracy', row) for row in asked}):
-      getattr(rewards.get(name), 'start', lambda: None)()
+    _look({module('accuracy', row) for row in asked})
     check_ideal({'accuracy': 0.0}, asked[0])
   except (ValueError, UserError) as e:
     _say_once(f'accuracy earns nothing (weight 0), and is not measured: {e}')
@@ -92,11 +91,21 @@ def start(names: set[str], rows: list[dict]) -> None:
     UserError: one cannot work here; with file and line, for the first row whose gold answer or tests cannot be read.
   """
   try:
-    for name in sorted(names):
-      getattr(rewards.get(name), 'start', lambda: None)()
+    _look(names)
     pool_lib.check_rows(rows)
   except ValueError as e:
     raise UserError(str(e)) from e
+
+
+def start_graders(rows: list[dict]) -> None:
+  """`start`, of what rows ask to be graded by."""
+  start({module('accuracy', row) for row in rows}, rows)
+
+
+def _look(names: set[str]) -> None:
+  """Each reward looks whether it can work here."""
+  for name in sorted(names):
+    getattr(rewards.get(name), 'start', lambda: None)()
 
 
 def check_languages(rows: list[dict], instead: str) -> None:

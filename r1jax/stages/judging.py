@@ -69,11 +69,10 @@ class Scorer:
       gradable.check_languages(rows, "give the reward 'language' the weight 0")
     if self.weights.get('accuracy') and any(row.get('reward') == 'judge' for row in rows):
       raise UserError("questions for a judge: a judge grades data and evaluations, never a step of RL")
-    gradable.start({gradable.module(name, row) for name in ruled for row in rows if gradable.applies(name, row)},
-          [r for r in rows if not r.get('scenario')])
+    asked = lambda: ((gradable.module(name, row), row) for name in ruled for row in rows if gradable.applies(name, row))
+    gradable.start({name for name, _ in asked()}, [r for r in rows if not r.get('scenario')])
     gradable.check_ideal({name: self.weights[name] for name in ruled}, rows[0])
-    tried = ((gradable.module(name, row), row) for name in ruled for row in rows if gradable.applies(name, row))
-    trial.rewards_of(tried, self.pool, overlong_buffer=overlong_buffer)
+    trial.rewards_of(asked(), self.pool, overlong_buffer=overlong_buffer)
 
   def begin(self, number: int, rows: dict[int, dict], tokenizer, *, samples: int, max_tokens: int = 0,
             divided: bool = True) -> 'Verdicts':

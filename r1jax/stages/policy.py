@@ -89,7 +89,7 @@ class Policy:
     self._carried: list[Request] = []
     self._row_of: dict[int, int] = {}  # of groups that are not finished
     self.drawing: dict = {}  # where drawing.Drawing stands, kept beside checkpoints
-    self._begun: dict[int, dict] = {}  # rollout -> what it began with, of the last two
+    self._begun: dict[int, carried.Carried] = {}  # rollout -> what it began with, of the last two
     self._oldest: dict[int, int] = {}  # rollout -> the oldest number of the journal that it reads
 
   # --- what is asked

@@ -128,8 +128,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   _refuse(facts, c.least_auc, name)
   checkpoint.write_json(os.path.join(workdir, 'reward_model.json'), {
       'kind': 'steps', 'separators': list(c.separators), 'template': c.template, 'length': c.length, 'shift': shift,
-      'combine': c.combine,
-      **facts})
+      'combine': c.combine, **facts})
   return {**facts, 'preferences': len(rows), 'steps': c.steps}
 
 

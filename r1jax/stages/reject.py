@@ -87,7 +87,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     judge = judges_lib.create(config, c.judge, mesh, workdir)
     judges_lib.say(judge, c.judge, name, len(rows) - len(ruled), len(rows))
   asked = rows if judge else ruled
-  gradable.start({row.get('reward', 'math') for row in ruled}, ruled)
+  gradable.start_graders(ruled)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   asked = prompts.ready(asked, tokenizer, template=c.template, max_prompt=c.max_prompt, key=f'{name}.max_prompt')
   generator = sampling.Generator(

@@ -79,7 +79,7 @@ def rescore(directory: str) -> Rescored:
   if any(map(judge_lib.needed, rows)):
     log.info('%s: the verdicts of the judge %s stay as they are, its numbers are made again', directory,
              settings['judge_model'])
-  gradable.start({row.get('reward', 'math') for row in rows}, rows)
+  gradable.start_graders(rows)
   path, found, changes = os.path.join(directory, asking.SAMPLES), [], []
   with pool.Pool(workers=os.cpu_count() or 2) as judges, asking.replaced(path) as out:
     for record, again in _graded(path, rows, settings['n_samples'], judges):

@@ -3,6 +3,7 @@
 import math
 
 from r1jax import rewards
+from r1jax.stages import gradable
 
 NOTHING = {'rewards/disagreement': math.nan, 'rewards/overpaid': math.nan}  # the same names on every host
 
@@ -17,7 +18,7 @@ def again(pool, kept: list | None, rows: list[dict], texts: list[str], sample: i
     return NOTHING
   asked = []  # (verdict, whether the second agrees or an item to ask)
   for b in range(0, len(texts), max(1, len(texts) // sample)):
-    if rows[b].get('reward', 'math') == 'math':
+    if gradable.module('accuracy', rows[b]) == 'math':
       verdict = kept[b][0] == 1.0
       asked.append((verdict, rewards.get('math').second(verdict, texts[b], rows[b])))
   found = iter(pool.score([item for _, item in asked if isinstance(item, tuple)], count_errors=False))
