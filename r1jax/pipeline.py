@@ -184,9 +184,10 @@ class _Bound(NamedTuple):
 
   @classmethod
   def of(cls, module, part: str, config: dict) -> '_Bound':
-    reads = module.reads(config[part]) if hasattr(module, 'reads') else getattr(module, 'READS', READS)
-    free = module.free(config[part]) if hasattr(module, 'free') else getattr(module, 'FREE', ())
-    return cls(part, {key: value for key, value in config[part].items() if key not in free},
+    own = config.get(part, {})  # a stage may have nothing to say
+    reads = module.reads(own) if hasattr(module, 'reads') else getattr(module, 'READS', READS)
+    free = module.free(own) if hasattr(module, 'free') else getattr(module, 'FREE', ())
+    return cls(part, {key: value for key, value in own.items() if key not in free},
                {key: config[key] for key in reads if key in config} if part not in reads else {})
 
   def files(self, before: dict | None = None, *, verify: bool = False) -> dict:
@@ -207,7 +208,8 @@ def _changed(config, name: str, directory: str, *, verify: bool = False) -> tupl
   held = workdir_lib.read(os.path.join(directory, files_read.NOTE), {})
   holds = now.files(held, verify=verify)
   of_now = lambda value: files_read.as_before(value, files_read.moved(held, holds))
-  was_own = {key: value for key, value in before.get(part, {}).items() if key in now.own or key not in plain[part]}
+  own = plain.get(part, {})
+  was_own = {key: value for key, value in before.get(part, {}).items() if key in now.own or key not in own}
   found = list(workdir_lib.differences(was_own, of_now(now.own), f'{part}.'))
   found = [each for each in found if not judges.alike(*each)]
   found += [each for key in now.beside if key in before for each in workdir_lib.differences(
@@ -216,7 +218,7 @@ def _changed(config, name: str, directory: str, *, verify: bool = False) -> tupl
   if edited := files_read.changes(held, holds):
     return said + edited, ''
   more = len(found) == 1 and found[0][0] == f'{part}.steps' and found[0][2] > found[0][1] and found[0][1]
-  if more and plain[part].get('optimizer', {}).get('decay') == 'constant':
+  if more and own.get('optimizer', {}).get('decay') == 'constant':
     return [], said[0]
   return said, ''
 

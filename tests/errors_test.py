@@ -165,7 +165,7 @@ def test_an_evaluation_goes_on_where_it_was_stopped(trained, capsys, caplog, mon
     ({'mesh': 'x=1'}, "--mesh='x=1'"),
     ({'mesh': 'data'}, 'AXIS=DEVICES'), ({'template': 'qwen'}, "no template 'qwen'"),
     ({'max_tokens': 999}, 'max_length=256'),
-    ({'max_prompt': 1}, 'longer than max_prompt=1'), ({'checkpoint': 'gs://b/x'}, 'an address is no path'),
+    ({'max_prompt': 1}, 'longer than --max_prompt=1'), ({'checkpoint': 'gs://b/x'}, 'an address is no path'),
     ({'tasks': 'nothing'}, "no task 'nothing'")])
 def test_a_mistake_is_found_before_weights_are_loaded(trained, capsys, monkeypatch, flags, said):
   monkeypatch.setattr(common, 'load_sampling_params', None)

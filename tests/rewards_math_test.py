@@ -215,6 +215,6 @@ def test_ideal_scores_one(gold, kind):
 def test_get():
   assert rewards.get('math') is math
   for name in ('nonsense', 'pool', '../math', ''):
-    with pytest.raises(ValueError, match='there are choice, code, .*format, .*math') as e:
+    with pytest.raises(ValueError, match='here are accuracy, choice, code, .*format, .*math') as e:
       rewards.get(name)
     assert '\n' not in str(e.value)

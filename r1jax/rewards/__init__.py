@@ -106,6 +106,6 @@ def get(name: str) -> types.ModuleType | types.SimpleNamespace:
   if name not in known:
     there = sorted(('accuracy', *known, *_RULES, *_installed()))
     near = difflib.get_close_matches(name, there, 1)
-    raise ValueError(f'no reward {name!r}' + (f': {near[0]}?' if near else ';')
-                     + f' There are {", ".join(there)}, or \'FILE.py:NAME\'')
+    raise ValueError(f'no reward {name!r}' + (f': {near[0]}? There' if near else '; there')
+                     + f' are {", ".join(there)}, or \'FILE.py:NAME\'')
   return importlib.import_module(f'{__name__}.{name}')
