@@ -21,8 +21,8 @@ from r1jax.convert import peft as peft_lib
 from r1jax.engine import checkpoint
 from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import objective
 from r1jax.engine import params as params_lib
+from r1jax.engine import trainings
 from r1jax.engine import update
 from r1jax.exceptions import UserError
 from r1jax.models import adapted
@@ -118,7 +118,8 @@ def test_adapters_lie_on_a_mesh_as_their_kernels(devices, which, spec):
   boxed = lora.adapters(params_lib.abstract(model), model, of(model))
   found = traverse_util.flatten_dict(mesh_lib.param_shardings(boxed, mesh))['blocks', *which].spec
   plain = lambda axis: axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
-  names = [tuple(a for a in (axis if isinstance(axis, tuple) else (axis,)) if a and mesh.shape[a] > 1) for axis in found]
+  axes = lambda axis: axis if isinstance(axis, tuple) else (axis,)
+  names = [tuple(a for a in axes(axis) if a and mesh.shape[a] > 1) for axis in found]
   assert [plain(n) or None for n in names] == list(spec)
 
 
@@ -167,7 +168,7 @@ def nano_step(micro_tokens, **options):
   model = zoo.build(zoo.get('nano'))
   params = params_lib.init(model, 0)
   mesh = mesh_lib.create({'data': 1}, jax.devices()[:1])
-  built = objective.rl(CONFIG, toy.numbers(micro_tokens=micro_tokens, **options), model, mesh)
+  built = trainings.rl(CONFIG, toy.numbers(micro_tokens=micro_tokens, **options), model, mesh)
   training = built.training.compile()
   case = toy.ragged(lambda p, rows, starts: model.apply({'params': p}, rows), params, 512, 3)
   with mesh_lib.use_mesh(mesh):

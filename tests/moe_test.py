@@ -13,6 +13,7 @@ from r1jax.engine import objective
 from r1jax.engine import packing
 from r1jax.engine import rollout
 from r1jax.engine import slots as slots_lib
+from r1jax.engine import trainings
 from r1jax.models import attention, deepseek_v3, layers, moe, zoo
 from r1jax.types import NOWHERE, Prompts, Request
 
@@ -150,11 +151,11 @@ def test_a_grpo_step_moves_the_bias_by_load_alone():
                       steps=10, learning_rate=0.01, optimizer=dict(weight_decay=0.1), ref_dtype='float32',
                       ref_memory='device'))
   config = ConfigDict(dict(seed=0, logit_elements=1 << 20, experts=dict(bias_rate=rate, balance_loss=0.0)))
-  built = objective.rl(config, c, model, mesh)
+  built = trainings.rl(config, c, model, mesh)
   training = built.training.compile()
   micro_batches = []
   for size, some in packing.micro_batches([len(x.tokens) for x in completions], built.shapes):
-    rows = objective.outputs([completions[b] for b in some], [b // G for b in some], [1.0 - 2 * (b % G) for b in some],
+    rows = trainings.outputs([completions[b] for b in some], [b // G for b in some], [1.0 - 2 * (b % G) for b in some],
                              built.shapes[size], 0, reference=True)
     micro_batches.append((size, mesh_lib.put(rows, mesh)))
   prompts = mesh_lib.put(Prompts(*slots_lib.padded(asked, *built.prompts, 0)), mesh)

@@ -11,7 +11,7 @@ import pytest
 from r1jax.engine import grpo
 from r1jax.engine import losses
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import objective
+from r1jax.engine import trainings
 from r1jax.engine import update
 from r1jax.exceptions import UserError
 from r1jax.stages import policy
@@ -140,14 +140,14 @@ def whole_loss(params, w, counts_B, options):
 def test_a_step_is_the_arithmetic_of_whole_rows(options):
   c = toy.numbers(**options, micro_tokens=60)
   mesh = mesh_lib.create({'data': 1}, jax.devices()[:1])
-  built = objective.rl(toy.CONFIG, c, toy.TOY, mesh)
+  built = trainings.rl(toy.CONFIG, c, toy.TOY, mesh)
   case = toy.ragged(toy.TOY.whole, toy.TOY_PARAMS, toy.VOCAB, 3, empty=True)
   # Group 2 has equal rewards, and every fifth completion was cut off.
   case = case._replace(advantages=np.where(np.arange(toy.N * toy.G) // toy.G == 2, 0, case.advantages).astype(np.float32))
   ended_B = np.arange(toy.N * toy.G) % 5 != 4
   actor = policy.Policy.__new__(policy.Policy)
   actor._c = c
-  counts_B = actor._counts(ended_B, case.advantages) if objective.leaves_out(c) else np.ones(len(ended_B), np.float32)
+  counts_B = actor._counts(ended_B, case.advantages) if trainings.leaves_out(c) else np.ones(len(ended_B), np.float32)
   assert (counts_B == 0).sum() == {(False, False): 0, (True, False): 3, (False, True): 2, (True, True): 4}[
       bool(c.drop_truncated), bool(c.drop_equal)]
   w = toy.whole(case, 6, 24)
@@ -163,7 +163,7 @@ def test_a_step_is_the_arithmetic_of_whole_rows(options):
       sampler = np.zeros_like(rows.sampler_RxT)
       sampler[:len(some)] = w.sampler_BxT[some, :T]
       rows = rows._replace(sampler_RxT=sampler)
-    micro_batches.append((T, rows._replace(counts_R=fill(counts_B) if objective.leaves_out(c) else None)))
+    micro_batches.append((T, rows._replace(counts_R=fill(counts_B) if trainings.leaves_out(c) else None)))
     units += some
   assert sorted(units) == list(range(toy.N * toy.G)) and len(micro_batches) > 2
   training = built.training.compile()

@@ -294,14 +294,14 @@ def test_a_program_that_differs_in_numbers_alone_is_compiled_once(tmp_path, one_
   """Three RL stages of an R1 run one update: learning rates and steps are constants in it;
   another size is another program."""
   from ml_collections import ConfigDict
-  from r1jax.engine import objective
+  from r1jax.engine import trainings
   model, mesh = zoo.build(zoo.get('nano')), mesh_lib.create({'data': 1})
 
   def training(rate, steps, length):
     c = ConfigDict(dict(batch=2, micro_tokens=2 * length, length=length, steps=steps,
                         optimizer=dict(learning_rate=rate, warmup=2, decay='cosine')))
     config = ConfigDict(dict(seed=0, logit_elements=1 << 20, experts=dict(bias_rate=0.0, balance_loss=0.0)))
-    return objective.sft(config, c, model, mesh)
+    return trainings.sft(config, c, model, mesh)
 
   used = lambda program: memory.memory_of(program, str(tmp_path))['used']
   found = [used(training(*sizes).program('apply')) for sizes in ((1e-3, 10, 16), (2e-3, 10, 16), (1e-3, 20, 16))]
@@ -314,21 +314,21 @@ def test_a_step_of_documents_is_planned_by_the_rows_that_they_fill(one_device):
   """64 documents of 150 tokens are 9,600 tokens and ten rows of 1,024, which two micro-batches of eight hold."""
   from ml_collections import ConfigDict
   from r1jax.engine import mesh as mesh_lib
-  from r1jax.engine import objective
+  from r1jax.engine import trainings
   model, mesh = zoo.build(zoo.get('nano')), mesh_lib.create({'data': 1})
   sizes = roofline.sizes_of(model.config, dict(mesh.shape))
   config = ConfigDict(dict(seed=0, remat='none', logit_elements=1 << 20,
                            experts=dict(bias_rate=0.0, balance_loss=0.0)))
   c = ConfigDict(dict(batch=64, batch_of='documents', micro_tokens=8 * 1024, length=1024, steps=1,
                       optimizer=dict(learning_rate=1e-3, warmup=0, decay='constant')))
-  training = objective.sft(config, c, model, mesh)
+  training = trainings.sft(config, c, model, mesh)
   work, tokens = phases._update_work(config, c, 'sft', training, sizes, '150')
   whole = roofline.update(sizes, 16, 1024, 0, 2, remat=False)
   assert tokens == 64 * 150 and work.flops == whole.flops and work.hbm_bytes == whole.hbm_bytes
   assert work.model_flops == roofline.update(sizes, 64, 150, 0, 2, remat=False).model_flops < whole.model_flops
   assert phases._update_work(config, c, 'sft', training, sizes, '')[1] == 64 * 512  # half of a row
   c.batch_of = 'rows'
-  work, tokens = phases._update_work(config, c, 'sft', objective.sft(config, c, model, mesh), sizes, '150')
+  work, tokens = phases._update_work(config, c, 'sft', trainings.sft(config, c, model, mesh), sizes, '150')
   assert tokens == 64 * 1024 and work == roofline.update(sizes, 64, 1024, 0, 8, remat=False)
 
 

@@ -17,6 +17,7 @@ from r1jax.engine import params as params_lib
 from r1jax import metrics
 from r1jax.stages import preference
 from r1jax.engine import objective
+from r1jax.engine import trainings
 from r1jax.engine import update
 from r1jax.stages import reward_model
 from r1jax.stages import gradable
@@ -149,8 +150,8 @@ def test_a_step_of_a_reward_model_is_the_arithmetic_of_whole_rows(head, kind, mi
   optimizer = dict(learning_rate=1e-2, warmup=0, decay='constant', b1=0.9, clip_norm=1e9)
   c = ConfigDict(dict(kind=kind, batch=7, micro_tokens=micro_tokens, length=T, steps=1, optimizer=optimizer))
   mesh = mesh_lib.create({'data': 2})
-  training = objective.preference(ONE_SEED, c, model, mesh).compile()
-  micro_batches = objective.cut(training, batch, lengths.reshape(7, each).max(axis=1), each=each)
+  training = trainings.preference(ONE_SEED, c, model, mesh).compile()
+  micro_batches = trainings.cut(training, batch, lengths.reshape(7, each).max(axis=1), each=each)
   assert {T for T, _ in micro_batches} == {16, 24} and any((rows.lengths_B == 0).any() for _, rows in micro_batches)
   if kind == 'pairs':
     assert all(rows.lengths_B.size % 4 == 0 for _, rows in micro_batches)  # so that no device has half a pair
@@ -181,9 +182,9 @@ def test_a_model_of_steps_learns_at_the_ends_of_steps_alone(head):
   labels = np.where(mask, rng.integers(0, 2, mask.shape), 9).astype(np.float32)
   batch = objective.Steps(np.where(inside, tokens, 79), lengths, mask.astype(np.float32), labels)
   c = ConfigDict(dict(batch=5, micro_tokens=48, length=24, steps=1, optimizer=dict(learning_rate=1e-2)))
-  training = objective.process(ONE_SEED, c, model, mesh_lib.create({}))
+  training = trainings.process(ONE_SEED, c, model, mesh_lib.create({}))
   sums = []
-  for _, rows in objective.cut(training, batch, lengths):
+  for _, rows in trainings.cut(training, batch, lengths):
     numerator, denominator, metrics = jax.jit(objective.process_loss(model))(params, None, rows)
     sums.append((numerator, denominator, *metrics['accuracy/train']))
   assert len(sums) > 1
@@ -198,7 +199,7 @@ def test_rows_of_a_reward_model_fit_the_budget_and_the_batch():
   c = ConfigDict(dict(kind='pairs', batch=64, length=64, steps=1, optimizer=dict(learning_rate=1e-2)))
   model, mesh = zoo.build(zoo.get('nano', reward_head=True)), mesh_lib.create({'data': 2})
   for c.micro_tokens, c.batch, rows in ((7 * 64, 64, 4), (8 * 64, 64, 8), (2 * 64, 64, 4), (1 << 20, 7, 16)):
-    assert objective.preference(ONE_SEED, c, model, mesh).rows[64].tokens_BxT.shape == (rows, 64)
+    assert trainings.preference(ONE_SEED, c, model, mesh).rows[64].tokens_BxT.shape == (rows, 64)
 
 
 @pytest.mark.parametrize('kind', ['pairs', 'labels', 'process'])
@@ -208,7 +209,7 @@ def test_a_mixture_of_experts_learns_to_judge(kind):
   model = zoo.build(zoo.get('nano-deepseek', reward_head=True))
   c = ConfigDict(dict(kind=kind, batch=4, micro_tokens=24, length=12, steps=1, optimizer=dict(learning_rate=1e-2)))
   config = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.001)))
-  training = (objective.process if kind == 'process' else objective.preference)(config, c, model, mesh_lib.create({}))
+  training = (trainings.process if kind == 'process' else trainings.preference)(config, c, model, mesh_lib.create({}))
   assert 'router/load_max_over_mean' in training.program('apply').lower().out_info[1]
   assert 'experts/load' in training.sums_shapes().metrics
 

@@ -14,6 +14,7 @@ from r1jax.engine import packing
 from r1jax.engine import params as params_lib
 from r1jax.engine import rollout
 from r1jax.engine import slots as slots_lib
+from r1jax.engine import trainings
 from r1jax.engine import update
 from r1jax.models import attention
 from r1jax.models import moe
@@ -81,11 +82,11 @@ def config(**changes):
 def batch(said, choices, rows=N * G):
   """(Prompts, micro-batches of so many rows) on the host, advantages of +1 and -1."""
   tokens, lengths = slots_lib.padded(ASKED, N, P, 0)
-  prompts = Prompts(tokens, lengths, objective.chosen(said.prompts, tokens.shape, choices) if choices else None)
+  prompts = Prompts(tokens, lengths, trainings.chosen(said.prompts, tokens.shape, choices) if choices else None)
   shape, out = packing.Shape(rows, T), []
   for size, some in packing.micro_batches([len(x.tokens) for x in said.completions], {T: shape}):
     del size
-    out.append(objective.outputs([said.completions[b] for b in some], [b // G for b in some],
+    out.append(trainings.outputs([said.completions[b] for b in some], [b // G for b in some],
                                  [1.0 - 2 * (b % G) for b in some], shape, 0, reference=False, choices=choices))
   return prompts, out
 
@@ -300,8 +301,8 @@ def test_beginnings_go_on_as_they_began():
 def test_a_dense_model_is_refused():
   model = zoo.build(zoo.get('nano'))
   with pytest.raises(UserError, match="rl.moe_replay=True .* family 'dense' has none"):
-    objective.replayed(config(), model)
-  assert objective.replayed(types.SimpleNamespace(get=lambda key: False), model) is None
+    trainings.replayed(config(), model)
+  assert trainings.replayed(types.SimpleNamespace(get=lambda key: False), model) is None
 
 
 # --- a stage

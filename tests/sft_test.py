@@ -17,8 +17,8 @@ from r1jax.data import formats
 from r1jax.data import token_files
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import objective
 from r1jax.engine import packing
+from r1jax.engine import trainings
 from r1jax.engine import update
 from r1jax.stages import sft
 from r1jax.types import RunStopped, UserError
@@ -80,7 +80,7 @@ def test_a_batch_of_documents_has_the_gradient_of_these_documents(nano, document
   model, params = nano
   mesh = mesh_lib.create({'data': devices}, jax.devices()[:devices])
   c = stage(micro_tokens=micro_rows * LENGTH)
-  training = objective.sft(CONFIG, c, model, mesh).compile()
+  training = trainings.sft(CONFIG, c, model, mesh).compile()
   fitting = sft._fitting(documents.totals_N, LENGTH, 'sft')
   units, lengths = fitting[:, None], set()
   for chosen in ([0, 7, 11, 12, 30, 31, 32, 33], [int(documents.totals_N[fitting].argmax())], [5, 5, 6]):
@@ -102,7 +102,7 @@ def test_a_batch_of_documents_has_the_gradient_of_these_documents(nano, document
 def test_a_batch_of_rows_is_what_it_was(nano, documents, tokenizer):
   """The same rows of the same documents, to the bit: packed in memory, cut up as before."""
   model, _ = nano
-  training = objective.sft(CONFIG, stage(batch_of='rows'), model, mesh_lib.create({}, jax.devices()[:1]))
+  training = trainings.sft(CONFIG, stage(batch_of='rows'), model, mesh_lib.create({}, jax.devices()[:1]))
   encoded = [document for document in (formats.encode(tokenizer, *text) for text in TEXTS)
              if sum(map(len, document)) <= LENGTH + 1]
   packed = packing.pack(encoded, length=LENGTH)
@@ -110,7 +110,7 @@ def test_a_batch_of_rows_is_what_it_was(nano, documents, tokenizer):
   assert len(fitting) == len(encoded) < len(TEXTS)
   rows = packing.first_fit(documents.totals_N[fitting] - 1, length=LENGTH)
   chosen = np.array([3, 1, 7, 3])
-  before = objective.cut(training, packing.Packed(*(a[chosen] for a in packed)), [LENGTH] * 4)
+  before = trainings.cut(training, packing.Packed(*(a[chosen] for a in packed)), [LENGTH] * 4)
   now = sft._micro_batches(training, documents, [fitting[row] for row in rows], chosen, of_rows=True)
   for (t, a), (u, b) in zip(before, now, strict=True):
     assert t == u and all(x.tobytes() == y.tobytes() and x.dtype == y.dtype for x, y in zip(a, b, strict=True))

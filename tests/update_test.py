@@ -19,6 +19,7 @@ from r1jax.engine import optim
 from r1jax.engine import packing
 from r1jax.engine import params as params_lib
 from r1jax.engine import slots as slots_lib
+from r1jax.engine import trainings
 from r1jax.engine import update
 from r1jax.models import zoo
 from r1jax.stages import policy
@@ -35,7 +36,7 @@ ADAM = optim.create(learning_rate=1e-3, steps=10, **ADAMW)
 
 
 def numbers(ratio='token', aggregate='sequence_mean', *, T=24, P=6, **changes):
-  """A stage's part of the config, as objective.rl reads it."""
+  """A stage's part of the config, as trainings.rl reads it."""
   return ConfigDict({**dict(
       temperature=0.7, is_cap=0.0, is_kind='truncate', clip_low=0.2, clip_high=0.3, kl_coef=0.1, ratio=ratio,
       aggregate=aggregate, surrogate='clip', kl='k3', entropy_coef=0.0, drop_truncated=False, drop_equal=False,
@@ -128,7 +129,7 @@ def cut_up(case: Case, shapes) -> list[tuple[int, objective.Outputs]]:
   """Its micro-batches, on the host, as stages/policy.py makes them."""
   out = []
   for T, units in packing.micro_batches([len(c.tokens) for c in case.completions], shapes):
-    rows = objective.outputs([case.completions[u] for u in units], [u // G for u in units], case.advantages[units],
+    rows = trainings.outputs([case.completions[u] for u in units], [u // G for u in units], case.advantages[units],
                              shapes[T], PAD, reference=True)
     part = lambda arrays: packing.padded([arrays[u] for u in units], shapes[T], np.float32(0))
     out.append((T, rows._replace(old_RxT=part(case.old), ref_RxT=part(case.ref))))
@@ -222,19 +223,19 @@ def toy_steps(what, micro_tokens, devices):
   if what == 'sft':
     c = ConfigDict(dict(length=12, batch=N, micro_tokens=micro_tokens // 2, steps=10,
                         optimizer=dict(ADAMW, learning_rate=1e-3)))
-    training, loss_fn = objective.sft(CONFIG, c, TOY, mesh).compile(), objective.cross_entropy_loss(TOY, chunk=128)
+    training, loss_fn = trainings.sft(CONFIG, c, TOY, mesh).compile(), objective.cross_entropy_loss(TOY, chunk=128)
     quotient = lambda params, rows: (lambda n, d, m: (n / d, {}))(*loss_fn(params, None, rows))
     quotient = jax.jit(jax.value_and_grad(quotient, has_aux=True))
 
     def step(seed):
       batch = toy_documents(seed)
-      micro_batches = update.put_micro_batches(objective.cut(training, batch, [12] * N), mesh)
+      micro_batches = update.put_micro_batches(trainings.cut(training, batch, [12] * N), mesh)
       assert len(micro_batches) == -(-N // training.rows[12][0].shape[0]) > 1
       with mesh_lib.use_mesh(mesh):
         return training.step(begin(training, TOY_PARAMS), micro_batches)
 
     return lambda seed: quotient(TOY_PARAMS, toy_documents(seed)), step
-  built = objective.rl(CONFIG, numbers(*what, micro_tokens=micro_tokens), TOY, mesh)
+  built = trainings.rl(CONFIG, numbers(*what, micro_tokens=micro_tokens), TOY, mesh)
   training, case = built.training.compile(), functools.partial(ragged, TOY.whole, TOY_PARAMS, VOCAB, empty=True)
   quotient = functools.partial(by_hand, TOY.whole, grpo.policy_loss, ratio=what[0], aggregate=what[1])
   quotient = jax.jit(jax.value_and_grad(quotient, has_aux=True))
@@ -267,7 +268,7 @@ def test_a_step_does_not_depend_on_how_the_batch_is_cut_up(what):
 
 
 def test_a_batch_without_a_token_has_no_gradient():
-  built = objective.rl(CONFIG, numbers(), TOY, mesh_lib.create({}, jax.devices()[:1]))
+  built = trainings.rl(CONFIG, numbers(), TOY, mesh_lib.create({}, jax.devices()[:1]))
   said, nothing = Completion(np.zeros(0, np.int32), np.zeros(0, np.float32), False), [np.zeros(0, np.float32)] * (N * G)
   case = ragged(TOY.whole, TOY_PARAMS, VOCAB, 0)._replace(completions=[said] * (N * G), old=nothing, ref=nothing)
   state, means = take_steps(built.training.compile(), TOY_PARAMS, case, built.shapes)
@@ -314,7 +315,7 @@ class Bench:
       patch.setattr(params_lib, 'abstract', lambda model: jax.tree.map(cast, abstract(model)))
       patch.setattr(objective, 'grpo', types.SimpleNamespace(policy_loss=switched))
       # A micro-batch says of what mode it is, beside its rows. Programs go by shapes, so that budgets share them.
-      outputs = lambda s: objective._arrays(objective.Outputs, s, self.mesh, none=('counts_R', 'choices_RxTxLxk'))
+      outputs = lambda s: trainings._arrays(objective.Outputs, s, self.mesh, none=('counts_R', 'choices_RxTxLxk'))
       arrays = lambda s: (self._mode(jax.ShapeDtypeStruct, s), outputs(s))
       rows = {tuple(s): arrays(s) for shapes in self.shapes.values() for s in shapes.values()}
       self.training = update.Training(self.model, self.mesh, ADAM, self._loss, rows, seed=0, prompts=(N, self.P),
@@ -588,7 +589,7 @@ def test_moments_in_bfloat16_step_as_those_in_float32():
 def test_moments_lie_where_and_as_the_optimiser_keeps_them(nano):
   """Of the state that is compiled for, by which memory is planned."""
   c = numbers(optimizer=dict(ADAMW, dtype='bfloat16'))
-  state = objective.rl(CONFIG, c, nano[0], mesh_lib.create(EIGHT)).training.state
+  state = trainings.rl(CONFIG, c, nano[0], mesh_lib.create(EIGHT)).training.state
   for name in ('mu', 'nu'):
     moment = optax.tree_utils.tree_get(state.opt_state, name)
     assert {x.dtype for x in jax.tree.leaves(moment)} == {jnp.dtype('bfloat16')}
@@ -602,16 +603,16 @@ def test_moments_lie_where_and_as_the_optimiser_keeps_them(nano):
     (dict(decay='step'), "decay='step' is not one of"), (dict(rate=1.0), "'rate'")])
 def test_an_optimiser_that_cannot_be_is_one_line(optimizer, message):
   with pytest.raises(UserError, match=message) as raised:
-    objective.check(numbers(optimizer=optimizer), mesh_lib.create({}, jax.devices()[:1]), 16)
+    trainings.check(numbers(optimizer=optimizer), mesh_lib.create({}, jax.devices()[:1]), 16)
   assert '\n' not in str(raised.value)
 
 
 def test_a_budget_under_one_row_a_device_is_one_line():
   mesh = mesh_lib.create({'data': 4}, jax.devices()[:4])
-  objective.check(numbers(micro_tokens=64), mesh, 16)
+  trainings.check(numbers(micro_tokens=64), mesh, 16)
   message = r'micro_tokens=63 are fewer than one row of 16 tokens on each of 4 .*: at least 64$'
   with pytest.raises(UserError, match=message) as raised:
-    objective.check(numbers(micro_tokens=63), mesh, 16)
+    trainings.check(numbers(micro_tokens=63), mesh, 16)
   assert '\n' not in str(raised.value)
 
 
@@ -623,7 +624,7 @@ def test_a_reference_in_bfloat16_stays_so_when_it_is_renewed(nano, memory):
   """And it is a copy: weights that are donated later do not take it with them. Norms stay float32, as models read
   them."""
   c = numbers(ref_dtype='bfloat16', ref_memory='host' if memory == 'pinned_host' else 'device')
-  training = objective.rl(CONFIG, c, nano[0], mesh_lib.create(EIGHT)).training
+  training = trainings.rl(CONFIG, c, nano[0], mesh_lib.create(EIGHT)).training
   actor = policy.Policy.__new__(policy.Policy)  # without its programs
   actor.training, actor._copy = training, jax.jit(lambda params: params_lib.kept_as(params, c.ref_dtype))
 
@@ -732,7 +733,7 @@ def test_golden_step(nano):
   model, params = nano
   P, T = 5, 7
   case = ragged(nano_logits(), params, 512, 0, P=P, T=T, empty=True)
-  built = objective.rl(CONFIG, numbers(P=P, T=T, micro_tokens=35), model, mesh_lib.create({}, jax.devices()[:1]))
+  built = trainings.rl(CONFIG, numbers(P=P, T=T, micro_tokens=35), model, mesh_lib.create({}, jax.devices()[:1]))
   state, means = take_steps(built.training.compile(), params, case, built.shapes, P=P, steps=2)
   names = ('loss', 'grad_norm', 'kl/nats_per_token', 'entropy/nats_per_token', 'mismatch/logp_max_abs')
   got = {name: means[name] for name in names}

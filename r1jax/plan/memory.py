@@ -17,9 +17,9 @@ import jax
 
 from r1jax import limits
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import objective
 from r1jax.engine import params as params_lib
 from r1jax.engine import rollout
+from r1jax.engine import trainings
 from r1jax.stages import shepherd
 
 EOS, PAD = (1,), 0  # ids do not change a program's size
@@ -58,8 +58,8 @@ def reference_bytes(c, state) -> int:
 def training_of(config, c, run: str, model, mesh):
   """The update.Training of a stage that learns."""
   if run == 'rl':
-    return objective.rl(config, c, model, mesh).training
-  make = {'sft': objective.sft, 'preference': objective.preference, 'process': objective.process}[run]
+    return trainings.rl(config, c, model, mesh).training
+  make = {'sft': trainings.sft, 'preference': trainings.preference, 'process': trainings.process}[run]
   return make(config, c, model, mesh)
 
 
@@ -70,7 +70,7 @@ def sampler_of(c, run: str, model, mesh) -> rollout.Sampler:
     slots = min(c.slots or 512, c.groups * c.minibatches * c.samples)
     return rollout.Sampler(model, mesh, slots=slots, samples=c.samples, max_prompt=c.max_prompt,
                            max_tokens=limits.longest(c.max_tokens), resume=c.carry > 0,
-                           choices=objective.replayed(c, model) is not None, **shared)
+                           choices=trainings.replayed(c, model) is not None, **shared)
   if run == 'search' and c.kind != 'rerank':  # stages/search.py: prefixes of any length are extended by one step
     samples = c.samples // c.keep if c.kind == 'beam' else c.expand
     return rollout.Sampler(model, mesh, slots=c.slots or c.batch * samples, samples=samples,

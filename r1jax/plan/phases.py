@@ -11,7 +11,7 @@ from r1jax import checks
 from r1jax import limits
 from r1jax import values
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import objective
+from r1jax.engine import trainings
 from r1jax.exceptions import InputError, UserError
 from r1jax.models import zoo
 from r1jax.plan import memory
@@ -152,7 +152,7 @@ def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: f
   reads = lambda source: longest + c.max_prompt if source not in config else config[source].length
   found = run_lib.of_stage(run_lib.Stage(
       c, roofline.sizes_of(model.config, dict(mesh.shape)), where, config.remat != 'none', _moment_bytes(c),
-      objective.rl(config, c, model, mesh).shapes, sampler.slots, sampler.steps, sampler.prompts, sampler.widths[0],
+      trainings.rl(config, c, model, mesh).shapes, sampler.slots, sampler.steps, sampler.prompts, sampler.widths[0],
       sampler.buckets, model.config.attention.startswith('splash'),
       tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES), verdict_seconds),
                            run_lib.lengths(lengths, longest))

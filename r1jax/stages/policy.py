@@ -17,6 +17,7 @@ from r1jax.engine import packing
 from r1jax.engine import params as params_lib
 from r1jax.engine import rollout
 from r1jax.engine import slots as slots_lib
+from r1jax.engine import trainings
 from r1jax.engine import update
 from r1jax.stages import carried
 from r1jax.stages import common
@@ -66,13 +67,13 @@ class Policy:
     # What a sampler freed, glibc keeps: of SmolLM2 1 GB, which the update then has no room for (a tenth of a second).
     self._gives_back = mesh_lib.platform(mesh) == 'cpu' and not config.keep_freed_memory
     self._key = common.key(config.seed, name)
-    self.choices = objective.replayed(c, model)
+    self.choices = trainings.replayed(c, model)
     self._new_sampler = lambda resume: rollout.Sampler(
         model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width,
         max_tokens=self._longest, eos_ids=prompts.eos_ids(tokenizer, c.template), pad_id=tokenizer.pad_id,
         temperature=c.temperature, resume=resume, choices=self.choices is not None).compile()
     self._sampler = self._new_sampler(c.carry > 0)
-    built = objective.rl(config, c, model, mesh, max_prompt=width)
+    built = trainings.rl(config, c, model, mesh, max_prompt=width)
     self.training, self._shapes, self._prompts_shape = built.training.compile(), built.shapes, built.prompts
     self._reference = c.kl_coef > 0
     same = built.reference is built.logps
@@ -241,13 +242,13 @@ class Policy:
 
   def _outputs(self, completions: list[Completion], prompt_of: list[int], T: int, reference: bool) -> objective.Outputs:
     """On the host; advantages are to be put in."""
-    return objective.outputs(completions, prompt_of, [0.0] * len(completions), self._shapes[T], self._tokenizer.pad_id,
+    return trainings.outputs(completions, prompt_of, [0.0] * len(completions), self._shapes[T], self._tokenizer.pad_id,
                              reference=reference, choices=self.choices)
 
   def _prompts(self, asked: list[np.ndarray], choices: list[np.ndarray]) -> Prompts:
     """On the devices; choices: of each, where they are replayed."""
     tokens, lengths = slots_lib.padded(asked, *self._prompts_shape, self._tokenizer.pad_id)
-    chosen = objective.chosen(choices, tokens.shape, self.choices) if self.choices else None
+    chosen = trainings.chosen(choices, tokens.shape, self.choices) if self.choices else None
     return mesh_lib.put(Prompts(tokens, lengths, chosen), self._mesh)
 
   def learn(self, state, minibatches: list[Minibatch], advantages_NxG: np.ndarray, clock: metrics.Clock
@@ -266,7 +267,7 @@ class Policy:
   def judged(self, minibatch: Minibatch, advantages_NxG: np.ndarray) -> list[tuple[int, Any]]:
     """Its micro-batches with their advantages."""
     flat, out = np.asarray(advantages_NxG, np.float32).reshape(-1), []
-    counts_B = self._counts(minibatch.ended_B, flat) if objective.leaves_out(self._c) else None
+    counts_B = self._counts(minibatch.ended_B, flat) if trainings.leaves_out(self._c) else None
 
     def dealt(T, values_B, numbers):
       values_R = np.zeros(self._shapes[T].rows, np.float32)

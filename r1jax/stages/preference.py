@@ -23,6 +23,7 @@ from r1jax.exceptions import UserError, about
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
+from r1jax.engine import trainings
 from r1jax.stages import reward_model
 from r1jax.data import scenarios
 from r1jax.data.sources import SPLITS
@@ -52,7 +53,7 @@ def check(config, name: str) -> None:
     raise UserError(f'{name}.template={c.template!r}: a reward model is asked in one of our own templates')
   prompts.check(c.template)
   mesh = mesh_lib.create(config.mesh)
-  objective.check(c, mesh, c.length)
+  trainings.check(c, mesh, c.length)
   least = 2 * c.length * mesh_lib.batch_shards(mesh)
   if c.kind == 'pairs' and c.micro_tokens < least:
     raise UserError(f'{name}.micro_tokens={c.micro_tokens} are fewer than one pair, two rows of {c.length} tokens, on '
@@ -97,11 +98,11 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                     lora=lora.of(config, c, head))
   encoded = _encode(learned, c, tokenizer)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
-  training = objective.preference(config, c, head, mesh)
+  training = trainings.preference(config, c, head, mesh)
 
   def take(chosen):
     batch = objective.Judged(*(a[chosen].reshape(-1, *a.shape[2:]) for a in encoded))
-    return objective.cut(training, batch, encoded[1][chosen].max(axis=1), each=encoded[1].shape[1])
+    return trainings.cut(training, batch, encoded[1][chosen].max(axis=1), each=encoded[1].shape[1])
 
   params = sft.train(config, c, name, workdir, training, params, take, len(learned), mesh)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):

@@ -28,6 +28,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
 from r1jax import terminal
 from r1jax.engine import objective
+from r1jax.engine import trainings
 from r1jax.data import prompts
 from r1jax.data import tasks
 from r1jax.stages import checking
@@ -61,7 +62,7 @@ def check(config, name: str) -> None:
   prompts.check(c.template)
   if c.source == 'policy':
     checking.task(tasks.only(c.task), f'{name}.task')
-  objective.check(c, mesh_lib.create(config.mesh), c.length)
+  trainings.check(c, mesh_lib.create(config.mesh), c.length)
 
 
 def check_files(config, name: str) -> list[checking.Asked]:
@@ -115,8 +116,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
            '; both kinds weigh the same' if c.balance else '')
   encoded = encode(learned, c.length, tokenizer.pad_id, share if c.balance else None)
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
-  training = objective.process(config, c, head, mesh)
-  take = lambda chosen: objective.cut(training, objective.Steps(*(a[chosen] for a in encoded)), encoded[1][chosen])
+  training = trainings.process(config, c, head, mesh)
+  take = lambda chosen: trainings.cut(training, objective.Steps(*(a[chosen] for a in encoded)), encoded[1][chosen])
   params = sft.train(config, c, name, workdir, training, params, take, len(learned), mesh)
   # A model that has learned from as many wrong steps as right ones finds a right one too seldom where most are.
   shift = math.log(share / (1 - share)) if c.balance and 0 < share < 1 else 0.0

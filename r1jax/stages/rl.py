@@ -26,8 +26,8 @@ from r1jax.engine import grpo
 from r1jax.engine import hosts
 from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import objective
 from r1jax.engine import profile
+from r1jax.engine import trainings
 from r1jax.exceptions import UserError, about
 from r1jax.stages import checking
 from r1jax.stages import choices
@@ -86,7 +86,7 @@ def check(config, name: str) -> None:
       raise UserError(f"{name}.{key}={c[key]!r} is for a reference of its own; with lora.rank="
                       f'{lora.section(config, c).rank} the base is the reference, kept once: give '
                       f'--config.{name}.{key}={plain}')
-  objective.check(c, mesh, limits.longest(c.max_tokens))
+  trainings.check(c, mesh, limits.longest(c.max_tokens))
   prompts.render(c.template, '')
   given = next((spec['inputs'] for spec in config.stages if spec['name'] == name), {})
   for reward in judging.MODELS:

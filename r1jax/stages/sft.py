@@ -23,7 +23,6 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
 from r1jax import terminal
 from r1jax.engine import packing
-from r1jax.engine import objective
 from r1jax.engine import profile
 from r1jax.data import prompts
 from r1jax.stages import checking
@@ -32,6 +31,7 @@ from r1jax.stages import monitor
 from r1jax.stages import tokenise
 from r1jax.data import tasks
 from r1jax.data import tokenizer as tokenizer_lib
+from r1jax.engine import trainings
 from r1jax.engine import update
 from r1jax.models import zoo
 from r1jax.types import NOWHERE, UserError
@@ -50,7 +50,7 @@ def reads(c: dict) -> tuple[str, ...]:
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later."""
   c = config[name]
-  objective.check(c, mesh_lib.create(config.mesh), c.length)
+  trainings.check(c, mesh_lib.create(config.mesh), c.length)
   if c.get('format'):
     formats.get(c.format)
   if not c.steps and not c.get('epochs'):
@@ -116,7 +116,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   if not _of_rows(c):
     log.info('%s: %d documents of %.0f tokens in the mean, %d steps: a step of %d documents fills about %.1f rows of '
              '%d', name, len(fitting), places / c.batch, c.steps, c.batch, places / c.length, c.length)
-  training = objective.sft(config, c, model, mesh, places)
+  training = trainings.sft(config, c, model, mesh, places)
   take = functools.partial(_micro_batches, training, documents, units, of_rows=_of_rows(c))
   # The weights are loaded last, as documents may have faults.
   train(config, c, name, workdir, training, begin(), take, len(units), mesh)
@@ -142,7 +142,7 @@ def _micro_batches(training, documents, units, chosen, *, of_rows: bool) -> list
     rows = [[numbers[i] for i in row] for row in found]
     lengths = [sum(places[i] for i in row) for row in found]
   packed = packing.fill(rows, documents.read([i for row in rows for i in row]), longest)
-  return objective.cut(training, packed, lengths)
+  return trainings.cut(training, packed, lengths)
 
 
 def _tokenizer(c, source, inputs: dict[str, str], place: str):
@@ -203,7 +203,7 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
   read when the next one is under way.
 
   Args:
-    take: numbers of c.batch of the `n` rows -> the micro-batches (objective.cut) of a step.
+    take: numbers of c.batch of the `n` rows -> the micro-batches (trainings.cut) of a step.
   """
   started = time.monotonic()
   with terminal.doing(f'{name}: compiling the update'):
