@@ -24,3 +24,8 @@ def about(key: str, value: str):
     if not key:
       raise
     raise UserError(f'{key}={value!r}: {e}') from e
+
+
+def first_line(e: Exception) -> str:
+  """What another library's error says, short enough for the one line of ours."""
+  return f'{type(e).__name__}: {str(e).splitlines()[0][:300] if str(e) else ""}'

@@ -11,6 +11,7 @@ import numpy as np
 
 from r1jax.engine import checkpoint
 from r1jax.engine import checksums
+from r1jax.engine import leaves
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 
@@ -102,7 +103,7 @@ def digest(stage_dir: str) -> str | None:
   h, step_dir = hashlib.sha256(), ''
   try:
     step_dir = checkpoint.find(stage_dir)[1]
-    checkpoint.hash_params(step_dir, h)
+    leaves.hash_each(step_dir, h)
   except UserError:  # no checkpoint, or a torn one
     files += below(os.path.join(step_dir, 'params')) if step_dir else scores(stage_dir)
     files.append(os.path.join(stage_dir, 'data.jsonl'))

@@ -19,6 +19,7 @@ from r1jax import outputs
 from r1jax.convert import __main__ as convert_main
 from r1jax.convert import peft as peft_lib
 from r1jax.engine import checkpoint
+from r1jax.engine import leaves as leaves_lib
 from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
@@ -299,7 +300,7 @@ def loaded(path, which=common.load_params):
 
 def test_a_stage_leaves_adapters_and_whoever_loads_them_gets_both(base, tuned, caplog):
   step_dir = checkpoint.find(tuned)[1]
-  leaves = checkpoint.open_leaves(step_dir)
+  leaves = leaves_lib.open_each(step_dir)
   assert {path.rpartition('/')[2] for path in leaves} == {'a', 'b'} and len(leaves) == 14
   record = json.loads(open(f'{tuned}/lora.json', encoding='utf-8').read())
   assert os.path.samefile(os.path.join(tuned, record['base']), checkpoint.find(base)[1])
@@ -364,7 +365,7 @@ def test_a_reward_model_learns_its_head_whole_and_the_rest_by_adapters(base, tmp
   config = preference_test.config(tmp_path, 'pairs', rows, steps=2, template='plain')
   config.lora = LORA
   preference.run(config, 'judge', str(tmp_path / 'out'), {'checkpoint': base})
-  leaves = checkpoint.open_leaves(checkpoint.find(str(tmp_path / 'out'))[1])
+  leaves = leaves_lib.open_each(checkpoint.find(str(tmp_path / 'out'))[1])
   assert len(leaves) == 15 and 'reward_head' in leaves
   model, params = loaded(str(tmp_path / 'out'))
   assert model.config.reward_head and np.abs(params['reward_head']).max() > 0
@@ -387,7 +388,7 @@ def test_adapters_go_out_as_peft_keeps_them(base, tuned, tmp_path, capsys):
   assert (facts['r'], facts['lora_alpha'], facts['peft_type']) == (4, 8.0, 'LORA')
   assert facts['target_modules'] == ['down_proj', 'gate_proj', 'k_proj', 'o_proj', 'q_proj', 'up_proj', 'v_proj']
   assert len(found) == 2 * 7 * 2
-  own = {path: leaf.read().result() for path, leaf in checkpoint.open_leaves(checkpoint.find(tuned)[1]).items()}
+  own = {path: leaf.read().result() for path, leaf in leaves_lib.open_each(checkpoint.find(tuned)[1]).items()}
   name = 'base_model.model.model.layers.1.self_attn.o_proj.lora_{}.weight'
   np.testing.assert_array_equal(found[name.format('A')], own['blocks/o/a'][1].reshape(32, 4).T)
   np.testing.assert_array_equal(found[name.format('B')], own['blocks/o/b'][1].T)

@@ -16,6 +16,7 @@ from r1jax import values
 from r1jax.data import formats
 from r1jax.data import token_files
 from r1jax.engine import checkpoint
+from r1jax.engine import leaves
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import packing
 from r1jax.engine import trainings
@@ -134,7 +135,7 @@ def trained(tmp_path, tokenizer, one_device):
 def params_of(step_dir):
   import hashlib
   digest = hashlib.sha256()
-  checkpoint.hash_params(step_dir, digest)
+  leaves.hash_each(step_dir, digest)
   return digest.hexdigest()
 
 

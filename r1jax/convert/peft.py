@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from r1jax import paths
 from r1jax.convert import table
 from r1jax.engine import checkpoint
+from r1jax.engine import leaves
 from r1jax.engine import lora
 from r1jax.exceptions import UserError
 from r1jax.stages import adapters
@@ -29,7 +30,7 @@ _PREFIX = 'base_model.model.'
 
 def tensors(step_dir: str, found: dict, config) -> dict[str, np.ndarray]:
   """Module -> (A [rank, in], B [out, rank]), by their names for the modules."""
-  own, out = checkpoint.open_leaves(step_dir), {}
+  own, out = leaves.open_each(step_dir), {}
   read = {path: np.asarray(leaf.read().result(), np.float32) for path, leaf in own.items()}
   for name, place in table.places(config).items():
     if f'{place.path}/a' not in read:

@@ -20,11 +20,10 @@ import time
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-import tensorstore
 
 from r1jax.engine import checksums
 from r1jax.engine import mesh as mesh_lib
-from r1jax.exceptions import UserError
+from r1jax.exceptions import UserError, first_line
 from r1jax.metrics import replace_file
 
 log = logging.getLogger('r1jax')
@@ -221,7 +220,7 @@ def _read(step_dir: str, abstract):
   except Exception as e:  # what a torn file raises depends on where it is torn
     if isinstance(e, MemoryError) or 'RESOURCE_EXHAUSTED' in str(e) or getattr(e, 'errno', None) in _NOT_TORN:
       raise  # it is as good as it was
-    return None, f'{type(e).__name__}: {str(e).splitlines()[0][:200] if str(e) else ""}'
+    return None, first_line(e)
 
 
 @contextlib.contextmanager
@@ -321,7 +320,7 @@ def load_params(step_dir: str, abstract, shardings):
     try:
       return checkpointer.restore(os.path.join(step_dir, 'params'), target)
     except Exception as e:  # pylint: disable=broad-except  what a torn file raises depends on where it is torn
-      raise UserError(f'{step_dir} does not hold this model, or is torn: {_first_line(e)}') from e
+      raise UserError(f'{step_dir} does not hold this model, or is torn: {first_line(e)}') from e
 
 
 def intact(step_dir: str, below: str = '') -> None:
@@ -335,70 +334,3 @@ def intact(step_dir: str, below: str = '') -> None:
   if mesh_lib.any_process(bool(said)):
     raise UserError(f'{said or f"{step_dir} is torn, as another process says"}: take another step of that stage, or '
                     'give the command of its run again with --verify, which mends it')
-
-
-def _first_line(e: Exception) -> str:
-  return f'{type(e).__name__}: {str(e).splitlines()[0][:300] if str(e) else ""}'
-
-
-def open_leaves(step_dir: str) -> dict:
-  """Path ('blocks/q') -> tensorstore of that leaf, unread: parts of it are read alone, `leaf[i].read().result()`."""
-  directory = os.path.join(os.path.abspath(step_dir), 'params')
-  try:
-    with open(os.path.join(directory, '_METADATA'), encoding='utf-8') as f:
-      found = json.load(f)
-    driver = 'zarr3' if found.get('use_zarr3') else 'zarr'
-    paths = ['/'.join(key['key'] for key in leaf['key_metadata']) for leaf in found['tree_metadata'].values()]
-    spec = lambda path: {'driver': driver, 'kvstore': {'driver': 'ocdbt', 'base': f'file://{directory}',
-                                                       'path': path.replace('/', '.') + '/'}}
-    return {path: tensorstore.open(spec(path)).result() for path in paths}
-  except Exception as e:  # pylint: disable=broad-except  as above
-    raise UserError(f'{step_dir} cannot be read: {_first_line(e)}') from e
-
-
-def kept_in(step_dir: str) -> np.dtype:
-  """What most weights of a checkpoint are kept in, told by its embedding: float32 or bfloat16."""
-  leaves = open_leaves(step_dir)
-  return np.dtype(leaves['embedding' if 'embedding' in leaves else next(iter(leaves))].dtype.numpy_dtype)
-
-
-class Parts:
-  """(path, at) -> the part `at` (layer, expert) of a leaf as numpy, where each piece on disk is read once.
-
-  A checkpoint of before 2026-11-26 has a leaf in one piece: it is kept until another leaf is asked for.
-  """
-
-  def __init__(self, leaves: dict):
-    self._leaves, self._lock, self._pieces = leaves, threading.Lock(), {}
-
-  def __call__(self, path: str, at: tuple[int, ...]) -> np.ndarray:
-    leaf = self._leaves[path]
-    piece = leaf.chunk_layout.read_chunk.shape
-    if all(piece[axis] == 1 for axis in range(len(at))):
-      return leaf[at].read().result()
-    first = tuple(i // n * n for i, n in zip(at, piece))
-    with self._lock:  # one thread reads it, those that come meanwhile wait
-      if (path, first) not in self._pieces:
-        self._pieces = {key: value for key, value in self._pieces.items() if key[0] == path}
-        where = tuple(slice(i, min(i + n, size)) for i, n, size in zip(first, piece, leaf.shape))
-        self._pieces[path, first] = leaf[where].read().result()
-      return self._pieces[path, first][tuple(i - j for i, j in zip(at, first))]
-
-
-def hash_params(step_dir: str, h, piece: int = 64 << 20) -> None:
-  """Feeds every weight of a checkpoint to a hashlib object, by name,
-  at most `piece` bytes or one first index at a time.
-
-  Raises:
-    UserError: it cannot be read.
-  """
-  for path, leaf in sorted(open_leaves(step_dir).items()):
-    h.update(f'{path} {leaf.shape} {leaf.dtype.name}'.encode())
-    rows = leaf.shape[0] if leaf.shape else 1
-    some = max(1, piece // max(1, leaf.size * leaf.dtype.numpy_dtype.itemsize // max(rows, 1)))
-    try:
-      for i in range(0, rows, some):
-        part = leaf[i:min(i + some, rows)] if leaf.shape else leaf  # past the end is an error, not a shorter slice
-        h.update(np.ascontiguousarray(part.read().result()))
-    except Exception as e:  # pylint: disable=broad-except  as above
-      raise UserError(f'{step_dir} cannot be read: {_first_line(e)}') from e

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from r1jax.engine import checkpoint
+from r1jax.engine import leaves as leaves_lib
 from r1jax.engine import lora as lora_lib
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
@@ -56,7 +57,7 @@ def digest(step_dir: str) -> str:
 def _digest(step_dir: str, look: tuple) -> str:
   del look
   h = hashlib.sha256()
-  checkpoint.hash_params(step_dir, h)
+  leaves_lib.hash_each(step_dir, h)
   if found := read(step_dir):
     h.update(found['digest'].encode())
   return h.hexdigest()
@@ -124,13 +125,13 @@ def load(model, step_dir: str, shapes, mesh, rules):
 
 
 def kept_in(step_dir: str) -> np.dtype:
-  """checkpoint.kept_in, of adapters what their base is kept in."""
+  """leaves.kept_in, of adapters what their base is kept in."""
   found = read(step_dir)
-  return checkpoint.kept_in(step_dir) if found is None else kept_in(_place(step_dir, found))
+  return leaves_lib.kept_in(step_dir) if found is None else kept_in(_place(step_dir, found))
 
 
 class Parts:
-  """(path, at) -> the part `at` (layer, expert) of a leaf, as checkpoint.Parts has it, adapters merged.
+  """(path, at) -> the part `at` (layer, expert) of a leaf, as leaves.Parts has it, adapters merged.
 
   Attributes:
     leaves: path -> the unread leaf of the base, for shapes and dtypes.
@@ -140,12 +141,12 @@ class Parts:
   def __init__(self, step_dir: str):
     self._found = read(step_dir)
     if self._found is None:
-      self.leaves, self.steps = checkpoint.open_leaves(step_dir), [step_dir]
-      self._base, self._own = checkpoint.Parts(self.leaves), {}
+      self.leaves, self.steps = leaves_lib.open_each(step_dir), [step_dir]
+      self._base, self._own = leaves_lib.Parts(self.leaves), {}
       return
     there = base_of(step_dir, self._found)
     log.info('%s holds adapters (%s): merged with %s', step_dir, lora_lib.said(lora_of(self._found)), there)
-    self._base, own = Parts(there), checkpoint.open_leaves(step_dir)
+    self._base, own = Parts(there), leaves_lib.open_each(step_dir)
     self.leaves, self.steps = self._base.leaves, [step_dir, *self._base.steps]
     self._own = {path: leaf.read().result() for path, leaf in own.items()}  # small
 
