@@ -3,7 +3,7 @@
   python -m r1jax.bench --config=experiments/bench.py[:W1] [--peers]
 
   W1    SmolLM2-135M: 4 prompts x 8 samples, 64 + 64 tokens; beside TRL and tunix with --peers
-  W2    a random Llama of 0.8M weights: 16 x 16 samples, 32 + 48 tokens; the same
+  W2    a random Llama of 0.85M weights: 16 x 16 samples, 32 + 48 tokens; the same
   W3    W2's model, 32 x 16 samples of log-normal lengths in 16 slots; beside the static way
   W4    Qwen2.5-1.5B's shape in bfloat16, 64 x 8 samples, 128 + 512 tokens; for an accelerator
 
@@ -64,7 +64,7 @@ WORKLOADS = {
 
 VARIANTS = {
     'W1': 'r1jax bench: SmolLM2-135M, 4 prompts x 8 samples, 64 + 64 tokens',
-    'W2': 'r1jax bench: a random model of 0.8M weights, 16 x 16 samples, 32 + 48 tokens',
+    'W2': 'r1jax bench: a random model of 0.85M weights, 16 x 16 samples, 32 + 48 tokens',
     'W3': "r1jax bench: W2's model, log-normal lengths in 16 slots",
     'W4': "r1jax bench: Qwen2.5-1.5B's shape in bfloat16, for an accelerator",
 }

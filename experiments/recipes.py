@@ -5,8 +5,8 @@ source, and what it should reach, which the run looks at as it goes.
   python -m r1jax.main --config=experiments/recipes.py:countdown-1gpu --workdir=runs/countdown
   python -m r1jax.plan --config=experiments/recipes.py:dapo-32b --without-files
 
-None has been run here yet; all are planned by compiler for the topologies that they name (docs/plans.md). Weights and
-data come from the hub by name (extra `hub`), Countdown's from reasoning-gym. `config.recipe` is the document: paper or
+None has been run here yet; docs/plans.md says what was planned by compiler, for the topologies that are named below.
+Weights and data come from the hub by name (extra `hub`), Countdown's from reasoning-gym. `config.recipe` is the document: paper or
 page, model, data, what the source reached and on which hardware, the source of every number (`sources`) and what of the
 source is not here (`missing`). `config.expect` is what the run is to reach (r1jax/expect.py): WORKDIR/recipe.json says
 whether it did, and the report shows it beside the curve.

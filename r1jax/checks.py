@@ -24,6 +24,7 @@ from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
 from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import trainings
 from r1jax.exceptions import InputError, UserError, about
 from r1jax.models import zoo
 from r1jax.stages import cold_start
@@ -329,9 +330,9 @@ def _check_mixtures(config, specs: list[dict], models: Models) -> None:
     key = part_of(spec)
     if spec['run'] == 'rl' and key in config and config[key].get('moe_replay'):
       model = models.of(spec['name'])
-      if model is not None and not zoo.build(model.config).mixture:
-        raise UserError(f'{key}.moe_replay=True replays which experts the sampler chose, and {model.said} (family '
-                        f'{model.config.family!r}) has none: set {key}.moe_replay=False')
+      if model is not None:
+        with about(f'{key}.moe_replay', True):
+          trainings.replayed(config[key], zoo.build(model.config), model.said)
 
 
 def _check_adapters(config, specs: list[dict], models: Models) -> None:

@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+import r1jax
 from r1jax import cli
 from r1jax import configs
 from r1jax.exceptions import UserError
@@ -189,3 +190,16 @@ def test_commands_exist(page):
 def test_a_command_that_does_not_exist_is_seen(line):
   with pytest.raises((AssertionError, UserError, ValueError)):
     check(shlex.split(line))
+
+
+def test_the_page_of_the_library_names_what_there_is():
+  from r1jax import api, frames, launch
+  text = (ROOT / 'docs/python.md').read_text()
+  of = {'r1jax': r1jax, 'model': api.Model, 'run': launch.Run, 'tables': frames.Tables, 'sample': api.Sample,
+        'group': api.Group}
+  found = set(re.findall(rf'\b({"|".join(of)})\.(\w+)', text)) - {('r1jax', 'md')}
+  fields = lambda kind: {*dir(kind), *getattr(kind, '__dataclass_fields__', ())}
+  missing = sorted(f'{name}.{attribute}' for name, attribute in found if attribute not in fields(of[name]))
+  assert len(found) > 15 and not missing, missing
+  for name in r1jax._LAZY:
+    assert name in ('Model', 'Run', 'Tables') or f'r1jax.{name}' in text, name

@@ -62,7 +62,7 @@ WRONG = [  # (config, keys, what the line says)
     (R1, {'scenarios.general.share': 1.0}, 'general.share=1.0'),
     (R1, {'evaluate.general.source': 'champ'}, "evaluate.general.source: no general questions in 'champ'"),
     (PRM, {'beam.split': 'test'}, "beam.split='test'"), (PRM, {'beam.step_tokens': 8000}, 'beam.step_tokens=8000'),
-    (TINY, {'rl.moe_replay': True}, "has none: set rl.moe_replay=False"),
+    (TINY, {'rl.moe_replay': True}, "has no experts to be replayed: set moe_replay=False"),
     (('r1', 'tiny'), {'base.spare_tokens': 0}, 'base.spare_tokens=0, but formats of cold_start and before it add 1'),
 ]
 

@@ -23,15 +23,8 @@ from r1jax.rewards.judge import wording
 import runs
 
 ROOT = pathlib.Path(__file__).parent.parent
-CONFIGS = [('r1_zero', arg) for arg in (
-    'tiny', 'smollm2', 'qwen2.5-0.5b', 'qwen2.5-1.5b', 'qwen2.5-3b', 'qwen2.5-7b', 'qwen2.5-32b', 'deepseek-v3')]
-CONFIGS += [('r1', arg) for arg in ('tiny', 'no-language', 'qwen2.5-7b', 'deepseek-v3')]
-CONFIGS += [('distill', arg) for arg in (
-    'tiny', 'qwen-1.5b', 'qwen-7b', 'qwen-14b', 'qwen-32b', 'llama-8b', 'llama-70b')]
-CONFIGS += [('table6', 'tiny'), ('table6', 'qwen2.5-32b')]
-CONFIGS += [('evaluate', arg) for arg in (
-    'paper', 'math', 'code', 'knowledge', 'judged', 'smoke', 'r1-distill-qwen-1.5b', 'r1-distill-llama-70b')]
-CONFIGS += [('search', arg) for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
+CONFIGS = [(name, arg) for name in ('r1_zero', 'r1', 'distill', 'table6', 'evaluate', 'search', 'recipes')
+           for arg in runs.module(name).VARIANTS] + [('objectives', 'dapo')]  # its siblings differ in values alone
 
 
 @pytest.mark.parametrize('topology, mesh, across', [

@@ -134,8 +134,8 @@ def rl(config, c, model, mesh, max_prompt: int | None = None) -> RL:
   return RL(training, shapes, logps, others, prompts, choices)
 
 
-def replayed(c, model) -> tuple | None:
-  """The model's choices(), where a stage replays the sampler's (c.moe_replay).
+def replayed(c, model, said: str = 'the model') -> tuple | None:
+  """The model's choices(), where a stage replays the sampler's (c.moe_replay). said: which model it is, for the error.
 
   Raises:
     UserError: there are none, in a dense model.
@@ -143,8 +143,7 @@ def replayed(c, model) -> tuple | None:
   if not c.get('moe_replay'):
     return None
   if not model.mixture:
-    raise UserError(f'rl.moe_replay=True replays which experts the sampler chose, and family {model.config.family!r} '
-                    'has none: set it to False')
+    raise UserError(f'{said} (family {model.config.family!r}) has no experts to be replayed: set moe_replay=False')
   return model.choices()
 
 

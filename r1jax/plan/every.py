@@ -29,7 +29,7 @@ from r1jax.plan import fit
 GIB = 1 << 30
 FILE = os.path.join('results', 'plans_all.json')
 WITHOUT = ('evaluate', 'bench')  # ask a checkpoint of any model, or none that has sizes of its own
-NOT_YET, YES, NO = 'not yet run', 'yes', 'no'
+NOT_YET, YES, NO = 'not planned yet', 'yes', 'no'
 COLUMNS = {
     'config': {'title': 'config', 'format': 'text', 'merge': True},
     'topology': {'title': 'topology (chips)', 'format': 'text'},
@@ -106,8 +106,10 @@ def row_of(pair: Pair, phases: list[dict] | None) -> dict:
   """phases: of `plan --json`; None: not planned yet."""
   where = chips.topology(pair.topology)
   named = ' '.join(filter(None, (f'{pair.topology} ({where.chips})', pair.label)))
+  share = pair.values.get(chips.SHARE) if isinstance(pair.values, dict) else None
+  available = float(share) * where.chip.hbm_bytes / where.chip.devices if share else where.available
   row = {'config': f'`{pair.config}`', 'topology': named, 'values': said(pair.values), 'phases': '', 'largest': '',
-         'used_gib': None, 'available_gib': round(where.available / GIB, 2), 'fits': NOT_YET}
+         'used_gib': None, 'available_gib': round(available / GIB, 2), 'fits': NOT_YET}
   if isinstance(pair.values, str):
     return {**row, 'fits': NO}
   if phases is None:
