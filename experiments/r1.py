@@ -15,8 +15,8 @@ reaches, and the price of the language reward: docs/results.md.
 
 qwen2.5-1.5b and -7b: the whole recipe with shorter contexts and fewer samples than the paper's. deepseek-v3: the
 paper's own.
-Not yet run; docs/plans.md says what was planned by compiler. They need weights, and files in the working directory that are
-the user's own, as the paper's are not public: questions.jsonl, shown.jsonl (worked examples: question, reasoning,
+Not yet run; docs/plans.md says what was planned by compiler. They need weights, and files in the working directory that
+are the user's own, as the paper's are not public: questions.jsonl, shown.jsonl (worked examples: question, reasoning,
 answer), general.jsonl (prompt, completion), prompts.jsonl (general questions), and preferences:
 helpful.jsonl, harmless.jsonl, second.jsonl. They are evaluated on AIME 2024, from the hub
 (--config.evaluate.task.source=jsonl:FILE without it). Questions that no rule can grade are judged by DeepSeek-V3, as in

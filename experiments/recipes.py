@@ -6,10 +6,10 @@ source, and what it should reach, which the run looks at as it goes.
   python -m r1jax.plan --config=experiments/recipes.py:dapo-32b --without-files
 
 None has been run here yet; docs/plans.md says what was planned by compiler, for the topologies that are named below.
-Weights and data come from the hub by name (extra `hub`), Countdown's from reasoning-gym. `config.recipe` is the document: paper or
-page, model, data, what the source reached and on which hardware, the source of every number (`sources`) and what of the
-source is not here (`missing`). `config.expect` is what the run is to reach (r1jax/expect.py): WORKDIR/recipe.json says
-whether it did, and the report shows it beside the curve.
+Weights and data come from the hub by name (extra `hub`), Countdown's from reasoning-gym. `config.recipe` is the
+document: paper or page, model, data, what the source reached and on which hardware, the source of every number
+(`sources`) and what of the source is not here (`missing`). `config.expect` is what the run is to reach
+(r1jax/expect.py): WORKDIR/recipe.json says whether it did, and the report shows it beside the curve.
 
 A source's "step" is mostly a rollout; steps here are optimiser steps, `rl.minibatches` of them a rollout. What is ours
 in every recipe: slots, micro-batches, mesh and how often it is evaluated, which change no result; b2=0.999, torch's

@@ -218,7 +218,8 @@ def _changed(config, name: str, directory: str, *, verify: bool = False) -> tupl
   if edited := files_read.changes(held, holds):
     return said + edited, ''
   more = len(found) == 1 and found[0][0] == f'{part}.steps' and found[0][2] > found[0][1] and found[0][1]
-  if more and own.get('optimizer', {}).get('decay') == 'constant':
+  # With rl.lag the last rollout is drawn behind the last update, where a longer run has drawn it before.
+  if more and own.get('optimizer', {}).get('decay') == 'constant' and not own.get('lag'):
     return [], said[0]
   return said, ''
 

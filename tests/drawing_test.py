@@ -96,6 +96,7 @@ def test_bounds_leave_what_a_file_calls_too_easy_or_too_hard():
 # --- which groups, with a sampler and judges that say what the test says
 
 SIGNAL = {1, 3, 4, 5, 6, 13}  # questions whose answers differ in worth
+ERRORS = {2, 7, 16}  # questions of whose answers one has no verdict
 
 
 class Judges:
@@ -118,10 +119,10 @@ class Judges:
   def look(self, groups, measured):
     assert all(group in self.texts for group in groups)
     right = np.array([float(self.rows[g]['id'] in SIGNAL and sample) for g in groups for sample in (0, 1)])
-    return right, right
+    return right, right, sum(self.rows[g]['id'] in ERRORS for g in groups)
 
   def result(self, groups, completions, measured):
-    total, right = self.look(groups, measured)
+    total, right, _ = self.look(groups, measured)
     return judging.Judged(total, {'accuracy': right}, {}, 0, {})
 
 
@@ -175,7 +176,8 @@ def test_groups_without_a_signal_are_replaced_and_what_is_left_over_comes_next()
   first = draws.rollout('w0', 0)
   assert first.batch.rows == first.batch.groups == [1, 3, 4, 5]  # 6 is left over
   assert first.facts == {'dynamic/draws': 2, 'dynamic/groups': 8, 'dynamic/carried_over': 0,
-                         'dynamic/without_signal': 0, 'dynamic/accuracy': 5 / 16, 'rollout/tokens': 8 * 1 + 8 * 2}
+                         'dynamic/without_signal': 0, 'dynamic/accuracy': 5 / 16, 'rollout/tokens': 8 * 1 + 8 * 2,
+                         'rewards/errors': 2 / 16}  # of those that were replaced, too
   assert [len(x.tokens) for x in first.batch.completions] == [1] * 4 + [2] * 4
   assert first.batch.slot_use == pytest.approx(0.55) and first.batch.steps == 20
   assert first.judged().total_B.tolist() == [0, 1] * 4
@@ -265,6 +267,7 @@ def test_each_epoch_has_every_minibatch_in_an_order_of_its_own():
     (dict(dynamic_tries=3, old_logps='trainer'), "rl.dynamic_tries=3 .* rl.old_logps='trainer' with rl.is_cap=0"),
     (dict(lag=1, carry=1), 'rl.lag=1 and rl.carry=1 both'),
     (dict(lag=1, old_logps='trainer'), "rl.lag=1 .* rl.old_logps='trainer' with rl.is_cap=0"),
+    (dict(carry=4, surrogate='reinforce', minibatches=1), "rl.carry=4 .* rl.surrogate='reinforce' has no correction"),
     (dict(lag=1, surrogate='reinforce'), "rl.lag=1 .* rl.surrogate='reinforce' has no correction"),
     ({'curriculum.mode': 'hard'}, "rl.curriculum.mode='hard' is not one of"),
     ({'curriculum.askings': 0}, 'rl.curriculum.askings=0 must be at least 1'),

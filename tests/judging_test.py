@@ -99,7 +99,8 @@ def test_some_groups_are_looked_at_while_others_are_to_come(scorer_of):
   verdicts = scorer.begin(0, {10: ROWS[10]}, book, samples=2, max_tokens=10)
   said = {group: of(TEXTS[group], stopped=[True, group == 4], book=book)[1] for group in (10, 4)}
   verdicts.add(10, said[10])
-  total, right = verdicts.look([10])
+  total, right, errors = verdicts.look([10])
+  assert errors == 0
   assert right.tolist() == [1, 0] and total.dtype == np.float32
   verdicts.ask(scorer.limited({4: ROWS[4]}, 10))
   verdicts.add(4, said[4])
@@ -108,6 +109,26 @@ def test_some_groups_are_looked_at_while_others_are_to_come(scorer_of):
   np.testing.assert_array_equal(judged.total_B, verdicts.look([4])[0])
   np.testing.assert_array_equal(verdicts.look([10])[0], total)
   assert np.isnan(scorer_of({'format': 1.0}).begin(1, {}, book, samples=2).look([])[1]).all()
+
+
+def test_where_every_host_judges_all_the_first_ones_verdicts_count(scorer_of, monkeypatch):
+  """One that a clock has cut off on this host alone, say: how many groups are drawn next follows from it."""
+  scorer, book = scorer_of({'accuracy': 1.0}), Book()
+  monkeypatch.setattr(judging.mesh_lib, 'of_first', lambda values: 1 - values)
+  verdicts = scorer.begin(0, {10: ROWS[10]}, book, samples=2)
+  said = of(TEXTS[10], book=book)[1]
+  verdicts.add(10, said)
+  assert verdicts.look([10])[0].tolist() == verdicts.look([10])[1].tolist() == [0, 1]
+  judged = verdicts.result([10], said)
+  assert judged.total_B.tolist() == judged.by_name['accuracy'].tolist() == [0, 1]
+
+
+def test_equal_values_have_equal_totals(scorer_of):
+  """To the bit, wherever they stand: a group of them has no signal."""
+  scorer = scorer_of({'accuracy': 0.7, 'format': 0.3, 'language': 0.1})
+  verdicts = scorer.begin(0, {}, Book(), samples=2)
+  for B in (1, 12, 15, 40, 72, 100, 257):
+    assert len(set(verdicts._total(np.tile(np.float32([[0.1, 1 / 3, np.nan]]), (B, 1))).tolist())) == 1
 
 
 def test_no_reward_is_an_error(scorer_of):

@@ -329,11 +329,17 @@ def test_stopped_it_goes_on_to_the_bit(base, tuned, tmp_path, monkeypatch, one_d
   assert sft_test.params_of(checkpoint.find(again)[1]) == sft_test.params_of(checkpoint.find(tuned)[1])
 
 
-def test_adapters_on_adapters(tuned, tmp_path, one_device):
+def test_adapters_on_adapters(tuned, tmp_path, one_device, monkeypatch):
   again = run_sft(tuned, tmp_path, steps=2)
   first, second = (traverse_util.flatten_dict(loaded(path)[1], sep='/') for path in (tuned, again))
   assert any((first[path] != second[path]).any() for path in first)
   np.testing.assert_array_equal(first['embedding'], second['embedding'])
+  # What lies below is read as these were trained beside it, whatever its own base is kept in.
+  kept_in = adapters.kept_in
+  monkeypatch.setattr(adapters, 'kept_in', lambda path: np.dtype('bfloat16') if adapters.read(path) else kept_in(path))
+  third = traverse_util.flatten_dict(loaded(again)[1], sep='/')
+  for path, x in second.items():
+    np.testing.assert_array_equal(third[path], x)
   with pytest.raises(UserError, match='holds adapters of .* which holds adapters itself'):
     peft_lib.export_adapter(again, str(tmp_path / 'out'))
 
@@ -387,7 +393,7 @@ def test_adapters_go_out_as_peft_keeps_them(base, tuned, tmp_path, capsys):
   facts, found = json.loads((out / 'adapter_config.json').read_text()), load_file(out / 'adapter_model.safetensors')
   assert (facts['r'], facts['lora_alpha'], facts['peft_type']) == (4, 8.0, 'LORA')
   assert facts['target_modules'] == ['down_proj', 'gate_proj', 'k_proj', 'o_proj', 'q_proj', 'up_proj', 'v_proj']
-  assert len(found) == 2 * 7 * 2
+  assert len(found) == 2 * 7 * 2 and facts['base_model_name_or_path'] == checkpoint.find(base)[1]
   own = {path: leaf.read().result() for path, leaf in leaves_lib.open_each(checkpoint.find(tuned)[1]).items()}
   name = 'base_model.model.model.layers.1.self_attn.o_proj.lora_{}.weight'
   np.testing.assert_array_equal(found[name.format('A')], own['blocks/o/a'][1].reshape(32, 4).T)
@@ -397,6 +403,21 @@ def test_adapters_go_out_as_peft_keeps_them(base, tuned, tmp_path, capsys):
                      (['--adapter', f'--checkpoint={tuned}', f'--out={out}', '--check'], 'without --push, --check')):
     assert convert_main.main(['convert', 'export', *args]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_base_has_the_hubs_name_where_it_is_what_was_imported(tuned, tmp_path, caplog, monkeypatch):
+  def exported(out):
+    peft_lib.export_adapter(tuned, str(tmp_path / out))
+    facts = json.loads((tmp_path / out / 'adapter_config.json').read_text())
+    return facts['base_model_name_or_path'], facts['revision']
+
+  monkeypatch.setattr(peft_lib.common, 'origin', lambda directory: {'hub': 'OWNER/NAME', 'commit': 'c0'})
+  assert exported('imported') == ('OWNER/NAME', 'c0') and 'peft does not find' not in caplog.text
+  read = checkpoint.read_json  # a step that was trained has no meta.json of an import
+  monkeypatch.setattr(checkpoint, 'read_json', lambda path, *missing: (
+      {} if os.path.basename(path) == 'meta.json' else read(path, *missing)))
+  base, revision = exported('trained')
+  assert os.path.isdir(base) and revision is None and f'peft does not find {base} by itself' in caplog.text
 
 
 @pytest.mark.parametrize('name', FAMILIES)

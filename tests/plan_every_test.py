@@ -74,7 +74,7 @@ def test_a_row_has_the_largest_phase():
   assert (row['topology'], row['values'], row['phases']) == ('v5e:2x4 (8)', '`rl.slots=8`', '3')
   row = every.row_of(pair, [entry('rl', 'prefill', 3.0), entry('rl', 'decode', None)])
   assert (row['largest'], row['used_gib'], row['fits']) == ('rl/decode', None, 'no')
-  assert every.row_of(pair, None)['fits'] == 'not yet run' and set(every.row_of(pair, None)) == set(every.COLUMNS)
+  assert every.row_of(pair, None)['fits'] == every.NOT_YET and set(every.row_of(pair, None)) == set(every.COLUMNS)
   assert every.row_of(pair._replace(values='17 GiB of state alone'), None)['fits'] == 'no'
 
 
@@ -99,7 +99,7 @@ def test_it_goes_on_where_it_stopped(planned, capsys):
   path, asked, two = planned
   assert every.main(['--all', '--write', f'--file={path}']) == 2  # the second could not be planned
   assert 'no compiler' in capsys.readouterr().err
-  assert [row['fits'] for row in json.loads(path.read_text())['rows']] == ['yes', 'not yet run']
+  assert [row['fits'] for row in json.loads(path.read_text())['rows']] == ['yes', every.NOT_YET]
   assert every.main(['--all', '--write', f'--file={path}']) == 0
   assert asked == [two[0].key, two[1].key, two[1].key]
   text = path.read_text()

@@ -96,6 +96,19 @@ def test_what_a_changed_value_makes_anew(stages, tmp_path, caplog, changes, agai
   assert ran == again  # now it stands
 
 
+def test_a_stage_that_samples_ahead_is_no_beginning_of_a_longer_one(stages, tmp_path, caplog):
+  """With rl.lag its last rollout is drawn behind the last update, where a longer run has drawn it before."""
+  config, ran = stages
+  with config.unlocked():
+    config.rl.lag = 1
+  pipeline.run(config, str(tmp_path))
+  ran.clear()
+  config.rl.steps = 16
+  pipeline.run(config, str(tmp_path))
+  assert ran == ['rl'] and [p.name for p in (tmp_path / 'set_aside').iterdir()] == ['2_rl.1']
+  assert 'goes on' not in caplog.text
+
+
 EDITS = [  # file, what it then holds, stages that are made anew (the stand-in's weights are the same), said
     ('mine.py', 'import helper\ndef f(completion, row):\n  return 2\n', ['rl'], 'stage rl: mine.py has changed since: its sha256 was '),
     ('helper.py', 'X = 2\n', ['rl'], 'stage rl: helper.py has changed since'),

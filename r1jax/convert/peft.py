@@ -70,19 +70,25 @@ def export_adapter(path: str, out: str):
   checkpoint.intact(step_dir, below='params')
   modules = tensors(step_dir, found, model.config)
   names = sorted({name.rpartition('.')[2] for name in modules})
-  origin = common.origin(tokenizer.directory)
+  # The hub's name where the adapters stand on what was imported; a stage that trained all weights has none there.
+  imported = checkpoint.read_json(os.path.join(there, 'meta.json'), {}).get('source')
+  origin = common.origin(tokenizer.directory) if imported else {}
+  base = origin.get('hub') or there
   new = not os.path.exists(out)
   try:
     os.makedirs(out, exist_ok=True)
     save_file({f'{_PREFIX}{name}.lora_{which}.weight': x for name, both in modules.items()
                for which, x in zip('AB', both)}, os.path.join(out, 'adapter_model.safetensors'), {'format': 'pt'})
     checkpoint.write_json(os.path.join(out, 'adapter_config.json'), {
-        'peft_type': 'LORA', 'task_type': 'CAUSAL_LM', 'base_model_name_or_path': origin.get('hub') or there,
-        'r': found['rank'], 'lora_alpha': found['alpha'], 'target_modules': names, 'lora_dropout': 0.0, 'bias': 'none',
-        'fan_in_fan_out': False, 'use_rslora': False, 'inference_mode': True})
+        'peft_type': 'LORA', 'task_type': 'CAUSAL_LM', 'base_model_name_or_path': base,
+        'revision': origin.get('commit'), 'r': found['rank'], 'lora_alpha': found['alpha'], 'target_modules': names,
+        'lora_dropout': 0.0, 'bias': 'none', 'fan_in_fan_out': False, 'use_rslora': False, 'inference_mode': True})
   except OSError as e:
     if new:
       shutil.rmtree(out, ignore_errors=True)
     raise UserError(f'--out={out} cannot be written: {e.strerror}') from e
-  log.info('%s: adapters of %d modules, for peft on %s', out, len(modules), origin.get('hub') or there)
+  log.info('%s: adapters of %d modules, for peft on %s', out, len(modules), base)
+  if base == there:
+    log.warning('peft does not find %s by itself: export it too (r1jax convert export --checkpoint=%s) and give peft '
+                'that directory as the base', there, os.path.dirname(os.path.dirname(there)))
   return model.config

@@ -1,7 +1,7 @@
 """A checkpoint that holds adapters alone: which base it stands on, and the two merged for whoever loads it.
 
 lora.json, beside model.json: {base: the step of the checkpoint that it began with, as seen from here; digest: of that
-one's weights; rank, alpha, targets}.
+one's weights; rank, alpha, targets; base_dtype: what it was in while they were trained beside it}.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ def save(stage_dir: str, lora: lora_lib.Lora | None, base_step_dir: str) -> None
     fresh = known.get('base') != where or known.get('digest') is None
     checkpoint.write_json(path, {
         'base': where, 'digest': digest(base_step_dir) if fresh else known['digest'], 'rank': lora.rank,
-        'alpha': lora.alpha, 'targets': list(lora.targets)})
+        'alpha': lora.alpha, 'targets': list(lora.targets), 'base_dtype': lora.base_dtype})
   log.info('adapters of %s, beside %s in %s: they alone are trained and saved', lora_lib.said(lora), base_step_dir,
            lora.base_dtype)
 
@@ -107,7 +107,9 @@ def load(model, step_dir: str, shapes, mesh, rules):
   trained = traverse_util.flatten_dict(checkpoint.load_params(
       step_dir, mesh_lib.unbox(boxed), mesh_lib.param_shardings(boxed, mesh, rules)))
   wanted = traverse_util.flatten_dict(shapes)
-  kept = jax.numpy.dtype(kept_in(there))
+  # Adapters that lie below are merged to what these ones were trained beside, not to what their own base is kept in.
+  kept = ('bfloat16' if found.get('base_dtype') == 'bfloat16' else 'float32') if read(there) else kept_in(there)
+  kept = jax.numpy.dtype(kept)
   own = {path for path in trained if path[-1] not in ('a', 'b')}
   changed = {path[:-1] for path in trained} - {path[:-1] for path in own}
   read_as = {path: jax.ShapeDtypeStruct(x.shape, kept if path in changed else x.dtype, sharding=x.sharding)

@@ -38,6 +38,9 @@ def _objective(c, name: str) -> None:
 
 def _stale(c, name: str) -> None:
   """Tokens of an earlier policy than the one that an update begins with."""
+  if c.carry and c.surrogate == 'reinforce':
+    raise UserError(f"{name}.carry={c.carry} learns from tokens of an earlier policy, for which {name}.surrogate="
+                    f"'reinforce' has no correction: set {name}.carry=0, or take another surrogate")
   both = ' both learn from tokens of an earlier policy, and together from those of two updates ago: give one of them'
   for key in ('lag', 'dynamic_tries'):
     if not c[key]:

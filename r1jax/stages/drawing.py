@@ -131,7 +131,7 @@ class Drawing:
     for group in before:
       verdicts.add(group.number, group.completions)
     with self._clock.span('judge_wait'):
-      found, right = self._looked(before, verdicts, begun)[0], []
+      found, right, errors = self._looked(before, verdicts, begun)[0], [], 0
     while sum(g.signal for g in found) < self._groups and len(draws) < c.dynamic_tries:
       with self._clock.span('admit'):
         requests = self._actor.requests(self._chosen(self._draws, begun), self._draws, most)
@@ -142,10 +142,11 @@ class Drawing:
       self._draws += 1
       draws.append(batch)
       with self._clock.span('judge_wait'):
-        groups, accuracy_B = self._looked(_groups_of(batch, c.samples), verdicts, begun)
+        groups, accuracy_B, more = self._looked(_groups_of(batch, c.samples), verdicts, begun)
       self._note(batch, accuracy_B)
       found += groups
       right += list(accuracy_B)
+      errors += more
     good, others = ([g for g in found if g.signal is signal] for signal in (True, False))
     chosen, self._left = (good + others)[:self._groups], good[self._groups:]
     self._note_state()
@@ -156,20 +157,23 @@ class Drawing:
         'dynamic/carried_over': float(len(before)),
         'dynamic/without_signal': float(max(self._groups - len(good), 0)),
         'dynamic/accuracy': float(np.nanmean(right)) if np.isfinite(right).any() else np.nan,
-        'rollout/tokens': float(sum(len(x.tokens) for draw in draws for x in draw.completions)), **self._facts()})
+        'rollout/tokens': float(sum(len(x.tokens) for draw in draws for x in draw.completions)),
+        # Of all that was sampled: errors alike make a group without a signal, which would be replaced and not be seen.
+        **({'rewards/errors': errors / (len(draws) * self._groups * c.samples)} if draws else {}), **self._facts()})
 
-  def _looked(self, groups: list[_Group], verdicts: judging.Verdicts, begun: int) -> tuple[list[_Group], np.ndarray]:
-    """(the groups, each with whether it has a signal, whether each completion is right)."""
+  def _looked(self, groups: list[_Group], verdicts: judging.Verdicts,
+              begun: int) -> tuple[list[_Group], np.ndarray, int]:
+    """(the groups, each with whether it has a signal, whether each completion is right, verdicts that are errors)."""
     if not groups:
-      return [], np.zeros(0)
+      return [], np.zeros(0), 0
     measured = self._measure(_batch_of(groups, []), verdicts, begun)
-    total_B, accuracy_B = verdicts.look([g.number for g in groups], measured)
+    total_B, accuracy_B, errors = verdicts.look([g.number for g in groups], measured)
     G, out = self._c.samples, []
     for i, group in enumerate(groups):
       some = slice(i * G, i * G + G)
       out.append(group._replace(signal=bool(np.ptp(total_B[some]) > 0),
                                 measured={name: values[some] for name, values in measured.items()}))
-    return out, accuracy_B
+    return out, accuracy_B, errors
 
   # --- which questions, and what is known of them
 

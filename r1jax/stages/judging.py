@@ -186,33 +186,41 @@ class Verdicts:
     n, again, names = len(completions), self._second(groups, completions), list(self._scorer.weights)
     mine, values, reasons = self._values(groups, measured)
     errors = self._errors(values, reasons)
-    values = mesh_lib.gather_rows(values, mine, n) if self._divided else values
+    values = self._agreed(values, mine, n)
     total = self._total(values)
-    shared = {'errors': float(len(errors)), **again}
-    shared, hosts = (mesh_lib.mean_over_hosts(shared), mesh_lib.processes()) if self._divided else (shared, 1)
+    shared = mesh_lib.mean_over_hosts({'errors': float(errors), **again})
+    hosts = mesh_lib.processes() if self._divided else 1
     return Judged(total.astype(np.float32), {name: values[:, j] for j, name in enumerate(names)}, reasons,
                   round(shared.pop('errors') * hosts), {**second.NOTHING, **shared})
 
-  def look(self, groups: list[int], measured: dict[str, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(total_B, accuracy_B) of some of the rollout's groups while others are to come, on every host; NaN where nothing
-    is right or wrong."""
+  def look(self, groups: list[int],
+           measured: dict[str, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray, int]:
+    """(total_B, accuracy_B, verdicts that are errors) of some of the rollout's groups while others are to come, on
+    every host; NaN where nothing is right or wrong."""
     self.wait()
     mine, values, reasons = self._values(groups, measured)
-    self._errors(values, reasons)
-    values = mesh_lib.gather_rows(values, mine, len(groups) * self._samples) if self._divided else values
-    names = list(self._scorer.weights)
+    errors = mesh_lib.mean_over_hosts({'errors': float(self._errors(values, reasons))})['errors']
+    values, names = self._agreed(values, mine, len(groups) * self._samples), list(self._scorer.weights)
     right = values[:, names.index('accuracy')] if 'accuracy' in names else np.full(len(values), np.nan, np.float32)
-    return self._total(values).astype(np.float32), right
+    return (self._total(values).astype(np.float32), right,
+            round(errors * (mesh_lib.processes() if self._divided else 1)))
 
-  def _errors(self, values, reasons) -> list[str]:
-    """Of verdicts that are none, which the log tells."""
+  def _agreed(self, values: np.ndarray, mine: np.ndarray, n: int) -> np.ndarray:
+    """The same values of all n completions on every host. Where each has judged all of them, by its own clock, the
+    first one's count: what is sampled and learned next follows from them."""
+    return mesh_lib.gather_rows(values, mine, n) if self._divided else mesh_lib.of_first(values)
+
+  def _errors(self, values, reasons) -> int:
+    """How many verdicts are none, which the log tells."""
     errors = [r for name in self._names for r in reasons[name].values() if r.startswith(('error', 'timeout'))]
     if errors:
       log.warning('%d of %d verdicts are errors; the first: %s', len(errors), values.size, errors[0])
-    return errors
+    return len(errors)
 
   def _total(self, values_Bxk: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(values_Bxk) @ np.asarray(list(self._scorer.weights.values()), np.float32)
+    """[B]. No matrix product: its last bit may differ between rows of equal values, which are to be a group's without a
+    signal."""
+    return (np.nan_to_num(values_Bxk) * np.asarray(list(self._scorer.weights.values()), np.float32)).sum(axis=1)
 
   def _values(self, groups: list[int], measured):
     """(numbers of this host's completions, their values by reward, reward -> completion -> reason)."""

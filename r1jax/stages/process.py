@@ -192,8 +192,11 @@ def _answers(config, c, name: str, batches, model, tokenizer, mesh, params, judg
     kept = []
     for row, texts, completions in zip(sampled.rows, sampled.texts, sampled.completions):
       verdicts = judges.score([(row.get('reward', 'math'), text, row) for text in texts])
-      told = [(said.tokens.tolist(), verdict.value == 1.0) for said, verdict in zip(completions, verdicts)
-              if reject.wrong(verdict) != 'no verdict' and len(said.tokens)]
+      # Each host asks by its own clock, and the roll-outs that follow must be the same: the first one's verdicts.
+      told_G = mesh_lib.of_first(np.array([-1 if reject.wrong(verdict) == 'no verdict' else verdict.value == 1.0
+                                           for verdict in verdicts], np.int8))
+      told = [(said.tokens.tolist(), right == 1) for said, right in zip(completions, told_G)
+              if right >= 0 and len(said.tokens)]
       chosen = [told[i] for i in shepherd.balanced([right for _, right in told], c.keep)]
       kept.append({'answers': [ids for ids, _ in chosen], 'right': [right for _, right in chosen]})
     batches.add('answers', len(sampled.rows), kept)
