@@ -27,6 +27,9 @@ from r1jax.exceptions import UserError
 from r1jax.stages import common
 from r1jax.models import dense, zoo
 from r1jax.data.tokenizer import train as train_tokenizer
+from r1jax.rehearse import inputs
+
+import runs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 D, L, H, K, F, d = 32, 2, 4, 2, 64, 8
@@ -432,3 +435,11 @@ def test_export_of_a_torn_checkpoint_leaves_nothing(tmp_path, there):
   with pytest.raises(UserError, match='is other than it was written'):
     convert.export_model(str(tmp_path / 'imported'), str(out))
   assert list(out.iterdir()) == [] if there else not out.exists()
+
+
+def test_every_host_has_the_tokenizer_of_a_source_before_it_is_imported(tmp_path, monkeypatch):
+  source = inputs.publish(str(tmp_path / 'hf'), str(tmp_path), 'nano-qwen')
+  config = runs.experiment('r1_zero', 'qwen2.5-0.5b', **{'base.source': source, 'base.model': ''})
+  monkeypatch.setattr(jax, 'process_index', lambda: 1)
+  with convert.tokenizer(config, config.base) as found:
+    assert found.eos_ids and found.decode(found.encode('one')) == 'one'

@@ -15,8 +15,9 @@ class TokenizerFiles(NamedTuple):
   facts: dict  # tokenizer_r1jax.json (data/tokenizer.py)
 
   def write(self, directory: str) -> None:
+    """By whichever process calls it."""
     replace_file(os.path.join(directory, 'tokenizer.json'), self.json.encode())
-    checkpoint.write_json(os.path.join(directory, 'tokenizer_r1jax.json'), self.facts)
+    checkpoint.write_json(os.path.join(directory, 'tokenizer_r1jax.json'), self.facts, every_host=True)
 
 
 class Source(NamedTuple):
