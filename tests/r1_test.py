@@ -214,9 +214,9 @@ def test_the_report_has_a_row_a_stage_and_answers_side_by_side(run):
   table = page[page.index('id="the-pipeline"'):]
   table = table[:table.index('</table>')]
   for number, spec in enumerate(config.stages, 1):
-    assert f'<td class=text>{number} {spec["name"]}</td>' in table
+    assert f'<td class="text">{number} {spec["name"]}</td>' in table
   of = {r['model']: r for r in map(json.loads, (workdir / '14_evaluate/metrics.jsonl').read_text().splitlines())}
-  row = table[table.index('<td class=text>13 scenarios</td>'):].partition('</tr>')[0]
+  row = table[table.index('<td class="text">13 scenarios</td>'):].partition('</tr>')[0]
   for score in ('chain_sum/pass@1', 'chain_sum/language_consistency', 'general/helpfulness', 'general/helpful_model',
                 'general/second_model', 'general/harmlessness'):
     assert f'<td>{100 * of["final"][f"eval/{score}"]:.1f}</td>' in row, score

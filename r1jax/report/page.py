@@ -76,6 +76,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { padding: .6rem .95rem; text-align: right; white-space: nowrap; border-top: 1px solid var(--line); }
 thead th { border-top: 0; color: var(--faint); font-weight: 500; font-size: .84rem; }
 th:first-child, td:first-child, th.text, td.text { text-align: left; }
+td.long { white-space: normal; overflow-wrap: anywhere; min-width: 11rem; }
 tr.strong td { font-weight: 620; }
 .tight .wrap { text-align: left; }
 @media (min-width: 900px) { .tight td.wrap { white-space: normal; min-width: 8.5rem; } }
@@ -185,12 +186,17 @@ def contents(body: Sequence[str]) -> str:
   return f'<p class="toc">{links}</p>' if len(found) > 1 else ''
 
 
+LONG = 60  # characters of a cell that is not kept on one line: it would push others out of sight
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1, strong: Sequence[int] = (),
           *, tight: bool = False, wrap: bool = False) -> str:
   """The first `text_columns` to the left, numbers to the right; rows whose index is in `strong` in bold; with `wrap`
   the last column, of texts, may take several lines."""
   def cell(tag, index, value):
-    kind = ' class=text' if index < text_columns else ' class=wrap' if wrap and index == len(header) - 1 else ''
+    names = ['text'] * (index < text_columns) or ['wrap'] * (wrap and index == len(header) - 1)
+    names += ['long'] * (len(value) > LONG)
+    kind = f' class="{" ".join(names)}"' if names else ''
     return f'<{tag}{kind}>{escape(value)}</{tag}>'
 
   head = ''.join(cell('th', index, value) for index, value in enumerate(header))
