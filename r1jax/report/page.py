@@ -64,7 +64,7 @@ svg.pipeline { display: block; margin: 0 auto; width: 100%; height: auto;
   margin: .8rem 0 0; } .facts-of-run dt { color: var(--faint); }
 .facts-of-run dd { margin: 0; overflow-wrap: anywhere; } .toc { font-size: .9rem; line-height: 1.9;
   margin: 1rem 0 .8rem; max-width: none; }
-.toc a { margin-right: 1rem; white-space: nowrap; } .scroll + .scroll { margin-top: 1rem; }
+.toc a { margin-right: 1rem; white-space: nowrap; } .scroll + .scroll, dl + .scroll { margin-top: 1rem; }
   .answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0 1.1rem; }
   .answers .sample { min-width: 0; }
 .diagnostics > .figures { margin-top: 1rem; }
