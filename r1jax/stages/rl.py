@@ -4,7 +4,6 @@ One rollout serves `minibatches` x `epochs` optimiser steps (paper v2: 8,192 out
 so the policy moves away from the one that sampled, and old log-probabilities matter. drawing.py asks, samples, judges.
 """
 
-import collections
 import contextlib
 import functools
 import logging
@@ -18,9 +17,7 @@ import numpy as np
 from r1jax import limits
 from r1jax import metrics
 from r1jax import terminal
-from r1jax.data import curriculum
 from r1jax.data import prompts
-from r1jax.data import questions
 from r1jax.data import tasks
 from r1jax.engine import grpo
 from r1jax.engine import hosts
@@ -28,18 +25,18 @@ from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import profile
 from r1jax.engine import trainings
-from r1jax.exceptions import UserError, about
+from r1jax.exceptions import UserError
 from r1jax.stages import checking
-from r1jax.stages import choices
 from r1jax.stages import common
 from r1jax.stages import drawing
 from r1jax.stages import evaluate
 from r1jax.stages import journal
-from r1jax.stages import gradable
 from r1jax.stages import judging
 from r1jax.stages import policy
 from r1jax.stages import record
 from r1jax.stages import reward_model
+from r1jax.stages import rl_options
+from r1jax.stages import rl_questions
 from r1jax.stages import statistics
 
 log = logging.getLogger('r1jax')
@@ -58,29 +55,8 @@ def free(c: dict) -> tuple[str, ...]:
 
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later, after hours of another stage, and less clearly."""
-  c, mesh = config[name], mesh_lib.create(config.mesh)
-  if c.samples < 2:
-    raise UserError(f'{name}.samples={c.samples}: a group of one has no baseline (eq. 3), give at least 2')
-  if c.temperature <= 0:
-    raise UserError(f'{name}.temperature={c.temperature} must be > 0: a greedy policy has no gradient')
-  if c.steps % (per := drawing.steps_of(c)):
-    inner = f' x {name}.epochs={c.epochs}' if c.epochs > 1 else ''
-    raise UserError(f'{name}.steps={c.steps} is not a multiple of {name}.minibatches={c.minibatches}{inner}: '
-                    f'use {c.steps // per * per or per}')
-  if c.is_cap and c.old_logps != 'trainer':
-    raise UserError(f"{name}.is_cap={c.is_cap} compares trainer and sampler: it needs {name}.old_logps='trainer', "
-                    f'not {c.old_logps!r}')
-  for key, known in (('old_logps', ('sampler', 'trainer')), ('ref_memory', ('device', 'host')),
-                     ('ref_dtype', ('float32', 'bfloat16'))):
-    if c[key] not in known:
-      raise UserError(f'{name}.{key}={c[key]!r} is not one of {", ".join(known)}')
-  if c.carry < 0 or c.slots < 0:
-    raise UserError(f'{name}.carry={c.carry} and {name}.slots={c.slots} must be >= 0')
-  if c.carry and c.old_logps == 'trainer':
-    raise UserError(f"{name}.carry={c.carry} trains on tokens of earlier policies, which only the sampler has seen: "
-                    f"{name}.old_logps must be 'sampler', not {c.old_logps!r}")
-  weights = _weights(config, c)
-  choices.check(c, name, weights)
+  c, mesh, weights = config[name], mesh_lib.create(config.mesh), _weights(config, config[name])
+  rl_options.check(c, name, weights)
   for key, plain in (('ref_dtype', 'float32'), ('ref_memory', 'device')):
     if lora.section(config, c) and c[key] != plain:
       raise UserError(f"{name}.{key}={c[key]!r} is for a reference of its own; with lora.rank="
@@ -109,72 +85,19 @@ def check(config, name: str) -> None:
 def check_files(config, name: str) -> list[checking.Asked]:
   """Raises UserError for questions that cannot be read or judged on this machine, before hours of another stage."""
   c = config[name]
-  rows = _rows(c, name)
+  rows = rl_questions.rows_of(c, name)
   judging.Scorer(_weights(config, c), '', sum(rows, []), overlong_buffer=c.overlong_buffer).close()
   if c.eval_every and not any(spec.get('config', spec['name']) == 'evaluate' for spec in config.stages):
     evaluate.check_files(config, 'evaluate')  # else a stage of that name does
   for task, key in evaluate.all_tasks(config.evaluate):
-    _warn_if_shared(task, key, c, rows[0], name)
+    rl_questions.warn_if_shared(task, key, c, rows[0], name)
   looked = [*rows, *([evaluate.rows_during(config, c)] if c.eval_every else [])]
   return [checking.asked(c, name, some) for some in looked if some]
-
-
-def _warn_if_shared(measured, key: str, c, rows: list[dict], name: str) -> None:
-  """Where both the questions that are learned from and those of the evaluation come from files."""
-  sources = ', '.join(task.source for task in tasks.several(c.task))
-  if not (any(tasks.is_file(task.source) for task in tasks.several(c.task)) and tasks.is_file(measured.source)):
-    return
-  with about(f'{key}.source', measured.source):
-    both = tasks.shared(rows, tasks.asked(measured, split='heldout', template=c.template))
-  if both:
-    log.warning('%s: %d questions of %s.source=%s are among those that %s learns from, %s, or share ten words in a row '
-                'with them: scores on them are too high; part the files, or give both tasks one holdout', name, both,
-                key, measured.source, name, sources)
 
 
 def _weights(config, c) -> dict[str, float]:
   """The stage's own rewards where it has some, else the config's."""
   return (c.rewards if c.get('rewards') else config.rewards).to_dict()
-
-
-def _rows(c, name: str = '') -> tuple[list[dict], list[dict]]:
-  """(questions that reason, general ones); name: of the stage, for errors."""
-  at = dict(split='train', template=c.template)
-  seed, bounds = tasks.several(c.task)[0].seed, c.curriculum
-  reasoning = curriculum.within(gradable.questions(c.task, key=name and f'{name}.task', **at), bounds.low, bounds.high,
-                                f'{name or "rl"}.curriculum')
-  if bounds.mode == 'easy_first':
-    curriculum.hardness(reasoning, f"{name or 'rl'}.curriculum.mode='easy_first'")
-  return (reasoning,
-          tasks.general(c.general, seed=seed, key=f'{name}.general', **at) if c.general.source else [])
-
-
-def _shares(c, reasoning: list[dict]) -> tuple[tuple[int, float], ...]:
-  """(rows, share of the groups) of each of several tasks; () of one, or where all rows are alike."""
-  several = tasks.several(c.task)
-  if not any(task.get('share', 0.0) for task in several) or len(several) == 1:
-    return ()
-  counts = collections.Counter(row['task'] for row in reasoning)
-  if empty := [name for name in tasks.names_of(several) if not counts[name]]:
-    raise UserError(f'no question of task {empty[0]!r} is left to ask: take it out of the list')
-  return tuple((counts[name], task.share) for name, task in zip(tasks.names_of(several), several))
-
-
-def _asked_with(c) -> dict:
-  """prompts.record of what the stage trains; a prefill, a system prompt where all its tasks have the same."""
-  found = {key: {task.get(key, '') for task in tasks.several(c.task)} for key in ('prefill', 'system')}
-  return prompts.record(c.template, **{key: of.pop() if len(of) == 1 else '' for key, of in found.items()},
-                        max_prompt=c.max_prompt, max_tokens=limits.longest(c.max_tokens))
-
-
-def _ordered(config, c, tokenizer, per_rollout: int, key: str) -> tuple[list[dict], int, questions.Order]:
-  """The questions of `_rows` that fit, how many of them, the last ones, are general, and which a rollout asks. key: of
-  c.max_prompt."""
-  reasoning, general = (some and prompts.ready(some, tokenizer, template=c.template, max_prompt=c.max_prompt, key=key)
-                        for some in _rows(c))
-  return reasoning + general, len(general), questions.Order(
-      len(reasoning), len(general), per_rollout, seed=config.seed, share=c.general.share, first=c.general.from_step,
-      tasks=_shares(c, reasoning))
 
 
 def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
@@ -186,10 +109,10 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   common.check_length(model, c.max_prompt + limits.longest(c.max_tokens), name)
   prompts.warn_if_other(tokenizer, c.template, name)
-  common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=_asked_with(c),
+  common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=rl_questions.asked_with(c),
                     lora=lora.of(config, c, model))
   weights, per, named = _weights(config, c), drawing.steps_of(c), tasks.names_of(tasks.several(c.task))
-  rows, general, order = _ordered(config, c, tokenizer, c.groups * c.minibatches, f'{name}.max_prompt')
+  rows, general, order = rl_questions.ordered(config, c, tokenizer, c.groups * c.minibatches, f'{name}.max_prompt')
   scorer = judging.Scorer(weights, place, rows, overlong_buffer=c.overlong_buffer)
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   with terminal.doing(f'{name}: compiling sampler and update'):

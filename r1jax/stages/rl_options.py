@@ -1,4 +1,4 @@
-"""Choices of rl's objective and of how its rollouts are drawn that cannot go together (docs/objectives.md)."""
+"""Values of an rl stage that cannot be, and options that cannot go together (docs/objectives.md)."""
 
 import logging
 
@@ -9,12 +9,36 @@ log = logging.getLogger('r1jax')
 
 
 def check(c, name: str, weights: dict[str, float]) -> None:
-  """Raises UserError for choices that have no meaning together; says which have little. weights: of the rewards."""
+  """Raises UserError for what has no meaning, alone or together; says what has little. weights: of the rewards."""
+  _values(c, name)
   _objective(c, name)
   _stale(c, name)
   if c.dynamic_tries:
     _dynamic(c, name)
   _curriculum(c, name, weights)
+
+
+def _values(c, name: str) -> None:
+  if c.samples < 2:
+    raise UserError(f'{name}.samples={c.samples}: a group of one has no baseline (eq. 3), give at least 2')
+  if c.temperature <= 0:
+    raise UserError(f'{name}.temperature={c.temperature} must be > 0: a greedy policy has no gradient')
+  if c.steps % (per := c.minibatches * c.epochs):
+    inner = f' x {name}.epochs={c.epochs}' if c.epochs > 1 else ''
+    raise UserError(f'{name}.steps={c.steps} is not a multiple of {name}.minibatches={c.minibatches}{inner}: '
+                    f'use {c.steps // per * per or per}')
+  if c.is_cap and c.old_logps != 'trainer':
+    raise UserError(f"{name}.is_cap={c.is_cap} compares trainer and sampler: it needs {name}.old_logps='trainer', "
+                    f'not {c.old_logps!r}')
+  for key, known in (('old_logps', ('sampler', 'trainer')), ('ref_memory', ('device', 'host')),
+                     ('ref_dtype', ('float32', 'bfloat16'))):
+    if c[key] not in known:
+      raise UserError(f'{name}.{key}={c[key]!r} is not one of {", ".join(known)}')
+  if c.carry < 0 or c.slots < 0:
+    raise UserError(f'{name}.carry={c.carry} and {name}.slots={c.slots} must be >= 0')
+  if c.carry and c.old_logps == 'trainer':
+    raise UserError(f"{name}.carry={c.carry} trains on tokens of earlier policies, which only the sampler has seen: "
+                    f"{name}.old_logps must be 'sampler', not {c.old_logps!r}")
 
 
 def _objective(c, name: str) -> None:
