@@ -81,7 +81,10 @@ class Topology(NamedTuple):
   def available(self) -> float:
     """Bytes that JAX has on a device: of a GPU 75 % of its memory, or the share that the environment variable
     XLA_PYTHON_CLIENT_MEM_FRACTION names."""
-    share = float(os.environ.get(SHARE, 0.75)) if self.chip.platform == 'gpu' else 1.0
+    return self.at_share(float(os.environ.get(SHARE, 0.75)) if self.chip.platform == 'gpu' else 1.0)
+
+  def at_share(self, share: float) -> float:
+    """Bytes of a device where JAX takes this share of its memory."""
     return self.chip.hbm_bytes * share / self.chip.devices
 
 

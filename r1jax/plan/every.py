@@ -107,7 +107,7 @@ def row_of(pair: Pair, phases: list[dict] | None) -> dict:
   where = chips.topology(pair.topology)
   named = ' '.join(filter(None, (f'{pair.topology} ({where.chips})', pair.label)))
   share = pair.values.get(chips.SHARE) if isinstance(pair.values, dict) else None
-  available = float(share) * where.chip.hbm_bytes / where.chip.devices if share else where.available
+  available = where.at_share(float(share)) if share else where.available
   row = {'config': f'`{pair.config}`', 'topology': named, 'values': said(pair.values), 'phases': '', 'largest': '',
          'used_gib': None, 'available_gib': round(available / GIB, 2), 'fits': NOT_YET}
   if isinstance(pair.values, str):
