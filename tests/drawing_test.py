@@ -314,6 +314,8 @@ OPTIONS = {
     'drop_solved': {'rl.curriculum.mode': 'drop_solved', 'rl.lag': 1},
     'all': {'rl.dynamic_tries': 3, 'rl.curriculum.mode': 'prioritized', 'rl.epochs': 2, 'rl.steps': 12},
 }
+OPTIONS['adapters'] = {**OPTIONS['all'], 'lora.rank': 2}
+OPTIONS['adapters_lag'] = {**OPTIONS['lag_truncated'], 'lora.rank': 2}
 QUICK = ('dynamic', 'lag', 'all')
 of_option = pytest.mark.parametrize('name', [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
                                              for name in OPTIONS])

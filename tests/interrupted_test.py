@@ -24,11 +24,11 @@ SMALL = {'rl.minibatches': 2, 'rl.steps': 8, 'rl.samples': 4, 'checkpoints.every
 
 
 POLICY = policy.Policy
-MADE = {}  # a config's numbers -> the policy of it, as a new start makes one: compiling takes most of a start
+MADE = {}  # a stage's numbers -> the policy of it, as a new start makes one: compiling takes most of a start
 
 
 def made_once(config, c, name, model, tokenizer, mesh, encoded, journal_):
-  key = json.dumps(c.to_dict(), sort_keys=True)
+  key = json.dumps([c.to_dict(), config.lora.to_dict()], sort_keys=True)
   if key not in MADE:
     MADE[key] = POLICY(config, c, name, model, tokenizer, mesh, encoded, journal_)
     MADE[key].fresh = {k: v for k, v in vars(MADE[key]).items() if k in ('_lengths', '_carried', '_row_of')}

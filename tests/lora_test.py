@@ -35,6 +35,7 @@ from r1jax.stages import common
 from r1jax.stages import preference
 from r1jax.stages import sft
 
+import objectives_test
 import preference_test
 import runs
 import sft_test
@@ -195,6 +196,15 @@ def test_a_step_does_not_depend_on_the_budget_and_leaves_the_base_alone():
   assert set(one['blocks']) == {'q', 'k', 'v', 'o', 'mlp'} and set(one) == {'blocks'}
   assert toy.difference(other, one) < 1e-5
   assert jax.tree.structure(training.state.ref_params) == jax.tree.structure(training.state.params)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('options', [x for x in objectives_test.OPTIONS if not x.keys() & {'drop_truncated', 'drop_equal'}],
+                         ids=str)
+def test_no_objective_makes_a_step_depend_on_the_budget(options):
+  (one, few, _), (other, many, _) = (nano_step(micro_tokens, **options) for micro_tokens in (400, 60))
+  assert few < many and toy.difference(other, one) < 1e-5
+  assert toy.difference(cut_in(400)[0], one) > 1e-3 or options.get('is_cap')  # there sampler and trainer agree
 
 
 def test_optimiser_and_checkpoint_hold_adapters_alone():
