@@ -185,13 +185,10 @@ class Verdicts:
     self.wait()
     n, again, names = len(completions), self._second(groups, completions), list(self._scorer.weights)
     mine, values, reasons = self._values(groups, measured)
-    errors = self._errors(values, reasons)
+    errors, again = self._over_hosts(self._errors(values, reasons), again)
     values = self._agreed(values, mine, n)
-    total = self._total(values)
-    shared = mesh_lib.mean_over_hosts({'errors': float(errors), **again})
-    hosts = mesh_lib.processes() if self._divided else 1
-    return Judged(total.astype(np.float32), {name: values[:, j] for j, name in enumerate(names)}, reasons,
-                  round(shared.pop('errors') * hosts), {**second.NOTHING, **shared})
+    return Judged(self._total(values).astype(np.float32), {name: values[:, j] for j, name in enumerate(names)}, reasons,
+                  errors, {**second.NOTHING, **again})
 
   def look(self, groups: list[int],
            measured: dict[str, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray, int]:
@@ -199,11 +196,15 @@ class Verdicts:
     every host; NaN where nothing is right or wrong."""
     self.wait()
     mine, values, reasons = self._values(groups, measured)
-    errors = mesh_lib.mean_over_hosts({'errors': float(self._errors(values, reasons))})['errors']
+    errors, _ = self._over_hosts(self._errors(values, reasons), {})
     values, names = self._agreed(values, mine, len(groups) * self._samples), list(self._scorer.weights)
     right = values[:, names.index('accuracy')] if 'accuracy' in names else np.full(len(values), np.nan, np.float32)
-    return (self._total(values).astype(np.float32), right,
-            round(errors * (mesh_lib.processes() if self._divided else 1)))
+    return self._total(values).astype(np.float32), right, errors
+
+  def _over_hosts(self, errors: int, facts: dict) -> tuple[int, dict]:
+    """errors of all hosts: where each has judged rows of its own, together; and the means of facts."""
+    shared = mesh_lib.mean_over_hosts({'errors': float(errors), **facts})
+    return round(shared.pop('errors') * (mesh_lib.processes() if self._divided else 1)), shared
 
   def _agreed(self, values: np.ndarray, mine: np.ndarray, n: int) -> np.ndarray:
     """The same values of all n completions on every host. Where each has judged all of them, by its own clock, the

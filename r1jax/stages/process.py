@@ -189,12 +189,13 @@ def _answers(config, c, name: str, batches, model, tokenizer, mesh, params, judg
       grace=config.checkpoints.grace)
   progress = _progress(batches, len(asked), f'{name}, answers')
   for sampled in generator(params, asked, first=batches.done('answers')):
+    verdicts = judges.score([(row.get('reward', 'math'), text, row)
+                             for row, texts in zip(sampled.rows, sampled.texts) for text in texts])
+    # Each host asks by its own clock, and the roll-outs that follow must be the same: the first one's verdicts.
+    told_BxG = mesh_lib.of_first(np.array([-1 if reject.wrong(verdict) == 'no verdict' else verdict.value == 1.0
+                                           for verdict in verdicts], np.int8)).reshape(len(sampled.rows), -1)
     kept = []
-    for row, texts, completions in zip(sampled.rows, sampled.texts, sampled.completions):
-      verdicts = judges.score([(row.get('reward', 'math'), text, row) for text in texts])
-      # Each host asks by its own clock, and the roll-outs that follow must be the same: the first one's verdicts.
-      told_G = mesh_lib.of_first(np.array([-1 if reject.wrong(verdict) == 'no verdict' else verdict.value == 1.0
-                                           for verdict in verdicts], np.int8))
+    for completions, told_G in zip(sampled.completions, told_BxG):
       told = [(said.tokens.tolist(), right == 1) for said, right in zip(completions, told_G)
               if right >= 0 and len(said.tokens)]
       chosen = [told[i] for i in shepherd.balanced([right for _, right in told], c.keep)]
