@@ -61,6 +61,8 @@ def get_config(arg: str = 'grpo') -> ConfigDict:
   config = r1_zero.get_config('tiny-rl')
   config.name = f'objectives_{arg}'
   config.rl.eval_every = 8  # 512 samples for every 2,048 that it learns from
+  base, rl, evaluate = config.stages
+  config.stages = (base, rl, dict(evaluate, inputs=dict(final='rl')))  # the base is the same for all of them
   with config.ignore_type():  # a limit may be a schedule
     config.rl.update(_OBJECTIVES[arg][1])
   return config
