@@ -225,18 +225,23 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     convert.open_gguf('tiny.gguf')
 
 
-def test_the_stage_imports_once(tmp_path, monkeypatch):
+def test_the_stage_imports_once(tmp_path, monkeypatch, caplog):
+  caplog.set_level('INFO', 'r1jax')
   from ml_collections import ConfigDict
   config = ConfigDict({'base': {'source': write_gguf(tmp_path / 'tiny.gguf'), 'model': ''}})
   out, calls = str(tmp_path / '1_base'), []
+  (tmp_path / '1_base').mkdir()  # as a pipeline does
   real = convert.import_model
   monkeypatch.setattr(convert, 'import_model', lambda *args, **kw: (calls.append(args), real(*args, **kw)))
   convert.run(config, 'base', out, {})
   convert.run(config, 'base', out, {})
-  assert len(calls) == 1
+  assert len(calls) == 1 and 'what stood there' not in caplog.text
+  (tmp_path / '1_base/checkpoints/0/meta.json').unlink()  # a torn one is imported again, which is said
+  convert.run(config, 'base', out, {})
+  assert len(calls) == 2 and 'what stood there is not it: ' in caplog.text
   config.base.source = write_gguf(tmp_path / 'other.gguf')
   convert.run(config, 'base', out, {})
-  assert len(calls) == 2
+  assert len(calls) == 3
 
 
 @pytest.mark.parametrize('facts, dtype', [

@@ -256,7 +256,7 @@ def _import_once(source: str, out: str, meta: dict, **given) -> None:
       return
   except UserError as e:
     log.info('%s is imported into %s', source, out)
-    if os.path.exists(out):
+    if os.path.isdir(os.path.join(out, 'checkpoints')):
       log.info('what stood there is not it: %s', e)
   import_model(source, out=out, meta=meta, **given)
 
