@@ -12,16 +12,13 @@ import logging
 import math
 import os
 import re
-from typing import NamedTuple
 
 from r1jax import convert
 from r1jax import limits
-from r1jax import paths
+from r1jax import stage_models
 from r1jax import values
-from r1jax import workdir as workdir_lib
 from r1jax.data import formats
 from r1jax.data.tokenizer import Tokenizer
-from r1jax.engine import checkpoint
 from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import trainings
@@ -37,11 +34,6 @@ def module(spec: dict):
   """The module of a stage: of r1jax.stages, or convert, which is a tool as well."""
   room = 'r1jax' if spec['run'] == 'convert' else 'r1jax.stages'
   return importlib.import_module(f'{room}.{spec["run"]}')
-
-
-def part_of(spec: dict) -> str:
-  """The key of the part of the config that a stage reads."""
-  return spec.get('config', spec['name'])
 
 
 def run(config, *, files: bool = True, standing: dict[str, str] | None = None, even: bool = False) -> None:
@@ -65,12 +57,12 @@ def run(config, *, files: bool = True, standing: dict[str, str] | None = None, e
   looking = [spec for spec in to_run if hasattr(module(spec), 'check')]
   for spec in looking:
     _check_inputs(config, spec)
-  models = Models(config, files=False, later=files)
+  models = stage_models.Models(config, files=False, later=files)
   _check_positions(config, to_run, models)
   _check_adapters(config, to_run, models)
   for spec in looking:
     with _of_stage(spec):
-      module(spec).check(config, part_of(spec))
+      module(spec).check(config, stage_models.part_of(spec))
       _check_tokens(config, spec)
   _check_mixtures(config, to_run, models)
   _check_rows(config, to_run, even)
@@ -84,32 +76,32 @@ def run(config, *, files: bool = True, standing: dict[str, str] | None = None, e
     _check_adapters(config, to_run, models)
 
 
-def _check_files(config, standing: dict[str, str]) -> 'Models':
+def _check_files(config, standing: dict[str, str]) -> stage_models.Models:
   """What stages read; returns the models, of which sources now tell."""
   found = {}
   for spec in config.stages:
     for source in spec['inputs'].values():
       if source.startswith('from_run/'):
-        elsewhere(config, source)
+        stage_models.elsewhere(config, source)
     stage = module(spec)
     with _of_stage(spec):
       if spec['name'] in standing:
         if hasattr(stage, 'check_standing'):
-          stage.check_standing(config, part_of(spec), standing[spec['name']])
+          stage.check_standing(config, stage_models.part_of(spec), standing[spec['name']])
       elif hasattr(stage, 'check_files'):
-        found[spec['name']] = stage.check_files(config, part_of(spec))
+        found[spec['name']] = stage.check_files(config, stage_models.part_of(spec))
   imported = {spec['name']: found.pop(spec['name'], None) for spec in config.stages if spec['run'] == 'convert'}
   imported = {name: model for name, model in imported.items() if model is not None}
   for spec in config.stages:
     _check_prompts(config, spec, found.get(spec['name']) or [], standing, imported)
-  return Models(config, standing=standing, imported=imported)
+  return stage_models.Models(config, standing=standing, imported=imported)
 
 
 def _check_prompts(config, spec: dict, asked: list, standing: dict[str, str], imported: dict) -> None:
   """UserError where most of a stage's questions are longer than it lets prompts be, as far as its models' tokenizers
   are there before the run."""
   for label, source in spec['inputs'].items() if asked else ():
-    if source in models_of(spec):
+    if source in stage_models.models_of(spec):
       with _tokenizer(config, source, standing, imported) as tokenizer, _of_stage(spec):
         for some in asked if tokenizer else ():
           some.check(label, tokenizer)
@@ -120,15 +112,15 @@ def _tokenizer(config, source: str, standing: dict[str, str], imported: dict):
   """Of the model that a stage of this run, or 'from_run/STAGE', passes on; None where this run makes it, or may add
   tokens to it."""
   specs = {spec['name']: spec for spec in config.stages}
-  directory = standing.get(source) or (elsewhere(config, source) or {}).get('directory')
+  directory = standing.get(source) or (stage_models.elsewhere(config, source) or {}).get('directory')
   spec = specs.get(source)
   if directory:
     yield Tokenizer(directory) if os.path.exists(os.path.join(directory, 'model.json')) else None
   elif spec['run'] == 'convert' and source in imported:
-    with convert.tokenizer(config, config[part_of(spec)]) as found:
+    with convert.tokenizer(config, config[stage_models.part_of(spec)]) as found:
       yield found
-  elif models_of(spec) and not config[part_of(spec)].get('format'):
-    with _tokenizer(config, models_of(spec)[0], standing, imported) as found:
+  elif stage_models.models_of(spec) and not config[stage_models.part_of(spec)].get('format'):
+    with _tokenizer(config, stage_models.models_of(spec)[0], standing, imported) as found:
       yield found
   else:
     yield None
@@ -140,47 +132,12 @@ def _of_stage(spec: dict):
   try:
     yield
   except UserError as e:
-    if re.search(rf'\b({re.escape(spec["name"])}|{re.escape(part_of(spec))})\b', str(e)):
+    if re.search(rf'\b({re.escape(spec["name"])}|{re.escape(stage_models.part_of(spec))})\b', str(e)):
       raise
     raise UserError(f'{spec["name"]}: {e}') from e
 
 
 # --- what stages take in
-
-
-def elsewhere(config, source: str) -> dict | None:
-  """What the other run's pipeline.json says of 'from_run/STAGE', its directory in full; None for another name.
-
-  A checkpoint that `convert import` wrote stands for the stage `base` of a run; so does config.checkpoint, where a
-  config has that key.
-
-  Raises:
-    UserError: config.from_run names no run, or one that has not finished that stage.
-  """
-  run_, _, name = source.partition('/')
-  if run_ != 'from_run':
-    return None
-  if 'checkpoint' in config:
-    return {'directory': _checkpoint(config)}
-  given = paths.local(config.get('from_run', ''), '--config.from_run')
-  path = os.path.join(given, 'pipeline.json')
-  if name == 'base' and given and not os.path.exists(path) and os.path.exists(os.path.join(given, 'model.json')):
-    return {'directory': given}
-  if not given or not os.path.exists(path):
-    raise UserError(f'from_run={given!r} holds no run: give the work dir of a finished one, --config.from_run=DIR')
-  stages = {entry['name']: entry for entry in workdir_lib.read(path, {})['stages']}
-  if name not in stages:
-    raise UserError(f'the run in {given} has not finished stage {name!r}: it has {", ".join(stages)}')
-  return {**stages[name], 'directory': os.path.join(given, stages[name]['directory'])}
-
-
-def _checkpoint(config) -> str:
-  """The directory with the model.json of config.checkpoint: a stage's, or what convert wrote."""
-  given = paths.local(config.checkpoint, '--config.checkpoint')
-  if not given or not os.path.exists(os.path.join(given, 'model.json')):
-    raise UserError(f"checkpoint={given!r} has no model.json: give a stage's work dir, or what convert wrote, "
-                    '--config.checkpoint=DIR')
-  return given
 
 
 def _check_order(config) -> None:
@@ -200,7 +157,7 @@ _NEEDS = {'rl': ('checkpoint',), 'reject': ('checkpoint',), 'preference': ('chec
 
 def _check_inputs(config, spec: dict) -> None:
   """Of one stage: its part of the config is there, and so are the inputs that it cannot do without."""
-  name, run_, key = spec['name'], spec['run'], part_of(spec)
+  name, run_, key = spec['name'], spec['run'], stage_models.part_of(spec)
   if key not in config:
     raise UserError(f'stage {name!r} reads the part {key!r} of the config, which has none of that name')
   c, needed = config[key], set(_NEEDS.get(run_, ()))
@@ -212,89 +169,8 @@ def _check_inputs(config, spec: dict) -> None:
     needed.add('checkpoint')
   if missing := sorted(needed - set(spec['inputs'])):
     raise UserError(f'stage {name!r} needs the input {missing[0]!r}: name an earlier stage, or from_run/STAGE, for it')
-  if run_ == 'evaluate' and not models_of(spec):
+  if run_ == 'evaluate' and not stage_models.models_of(spec):
     raise UserError(f'stage {name!r} has no model to evaluate among its inputs')
-
-
-def models_of(spec: dict) -> list[str]:
-  """The inputs of a stage, as stages are named, that are models which it asks or trains; not those that judge."""
-  inputs = spec['inputs']
-  if spec['run'] == 'evaluate':
-    return [source for key, source in inputs.items() if not key.startswith('reward_')]
-  return [inputs[key] for key in ('checkpoint', 'base', 'zero') if key in inputs]
-
-
-# --- the model of each stage
-
-
-class Model(NamedTuple):
-  """Which model a stage works on."""
-  config: object  # models/zoo.py
-  said: str  # its name there, or its place
-  name: str = ''  # in models/zoo.py, where the config says one
-  imported: bool = False  # config.model says what it has otherwise than its source
-
-
-class Models:
-  """Stage -> the model that it makes, or works on where it makes none."""
-
-  def __init__(self, config, *, files: bool = True, later: bool = False, standing: dict[str, str] | None = None,
-               imported: dict | None = None):
-    """
-    Args:
-      files: read the sizes of a source or of another run, where the config names them; else names alone tell.
-      later: what will be read is not known yet, whatever its name.
-      standing: as of run. imported: stage -> Config of what its source has, if that is known.
-    """
-    self._config, self._files, self._later = config, files, later
-    self._standing, self._imported = standing or {}, dict(imported or {})
-    self._specs = {spec['name']: spec for spec in config.stages}
-
-  def of(self, name: str) -> Model | None:
-    """Of a stage or of 'from_run/STAGE'; None where nothing tells yet."""
-    if name not in self._specs:
-      return self._of_other_run(name)
-    if name in self._standing and (found := _in(self._standing[name])):
-      return found
-    spec = self._specs[name]
-    if spec['run'] == 'convert':
-      return self._of_import(name, part_of(spec))
-    if models := models_of(spec):
-      return self.of(models[0])
-    return _named(part_of(spec), self._config[part_of(spec)].model)
-
-  def _of_import(self, name: str, key: str) -> Model | None:
-    c = self._config[key]
-    given = convert.told(self._config, c)
-    if name in self._imported:
-      return Model(self._imported[name], c.source, c.model, True)
-    if self._later and c.source:
-      return None
-    if c.source and (self._files or not c.model):
-      self._imported[name] = convert.sizes_alone(c.source, given['model'], given['changes'])
-      return Model(self._imported[name], c.source, c.model, True)
-    return _named(key, c.model, given['changes'], imported=True) if c.model else None
-
-  def _of_other_run(self, source: str) -> Model | None:
-    if self._later:
-      return None
-    if self._files and (self._config.get('from_run') or self._config.get('checkpoint')):
-      return _in(elsewhere(self._config, source)['directory'])
-    base = self._config.get('base', {})  # that of the run it starts from, by the same config
-    if 'source' in base:
-      return self._of_import('', 'base')
-    return _named('base', base.model) if 'model' in base else None
-
-
-def _named(key: str, name: str, changes: dict | None = None, *, imported: bool = False) -> Model:
-  with about(f'{key}.model', name):
-    return Model(zoo.get(name, **(changes or {})), name, name, imported)
-
-
-def _in(directory: str) -> Model | None:
-  """The model that a stage has left."""
-  sizes = checkpoint.read_json(os.path.join(directory, 'model.json'), None)
-  return Model(zoo.from_dict(sizes), directory) if sizes else None
 
 
 # --- what stages and their models must agree on
@@ -313,21 +189,21 @@ def _lengths(run_: str, c) -> dict[str, int]:
   return found
 
 
-def _check_positions(config, specs: list[dict], models: Models) -> None:
+def _check_positions(config, specs: list[dict], models: stage_models.Models) -> None:
   """Texts of a stage that are longer than its models have positions."""
   for spec in specs:
-    key = part_of(spec)
+    key = stage_models.part_of(spec)
     for keys, needed in _lengths(spec['run'], config[key] if key in config else {}).items():
-      for source in models_of(spec) or [spec['name']]:
+      for source in stage_models.models_of(spec) or [spec['name']]:
         model = models.of(source)
         if model is not None and needed > model.config.max_length:
           raise UserError(_too_long(f'stage {spec["name"]}', config[key], key, keys.split(), needed, model))
 
 
-def _check_mixtures(config, specs: list[dict], models: Models) -> None:
+def _check_mixtures(config, specs: list[dict], models: stage_models.Models) -> None:
   """Stages that replay experts of a model that has none."""
   for spec in specs:
-    key = part_of(spec)
+    key = stage_models.part_of(spec)
     if spec['run'] == 'rl' and key in config and config[key].get('moe_replay'):
       model = models.of(spec['name'])
       if model is not None:
@@ -335,17 +211,17 @@ def _check_mixtures(config, specs: list[dict], models: Models) -> None:
           trainings.replayed(config[key], zoo.build(model.config), model.said)
 
 
-def _check_adapters(config, specs: list[dict], models: Models) -> None:
+def _check_adapters(config, specs: list[dict], models: stage_models.Models) -> None:
   """Adapters that the model of a stage cannot have."""
   for spec in specs:
-    c = config[part_of(spec)] if part_of(spec) in config else {}
+    c = config[stage_models.part_of(spec)] if stage_models.part_of(spec) in config else {}
     model = models.of(spec['name']) if spec['run'] in LEARN and lora.section(config, c) else None
     if model is not None:
       with _of_stage(spec):
         lora.of(config, c, zoo.build(model.config))
 
 
-def _too_long(stage: str, c, key: str, names: list[str], needed: int, model: Model) -> str:
+def _too_long(stage: str, c, key: str, names: list[str], needed: int, model: stage_models.Model) -> str:
   said = ' + '.join(f'{key}.{name}={c[name]}' for name in names)
   prefill = ' and a prefill' if needed > sum(c[name] for name in names) else ''
   more = (f', or say --config.model.max_length={needed} (often with rope_theta or rope_scaling)' if model.imported
@@ -357,13 +233,13 @@ def _check_tokens(config, spec: dict) -> None:
   """A base that is trained here has rows to spare for the tokens that the formats of later stages add."""
   wanted, root = set(), spec
   specs = {other['name']: other for other in config.stages}
-  while root is not None and models_of(root):
-    name = config[part_of(root)].get('format', '') if root['run'] == 'sft' else ''
+  while root is not None and stage_models.models_of(root):
+    name = config[stage_models.part_of(root)].get('format', '') if root['run'] == 'sft' else ''
     wanted |= set(formats.get(name).tokens) if name else set()
-    root = specs.get(models_of(root)[0])
+    root = specs.get(stage_models.models_of(root)[0])
   if root is None or root['run'] != 'sft' or 'tokenizer' in root['inputs']:  # that may have them
     return
-  key = part_of(root)
+  key = stage_models.part_of(root)
   spare = config[key].get('spare_tokens', 0)
   if len(wanted) > spare:
     raise UserError(f'{key}.spare_tokens={spare}, but formats of {spec["name"]} and before it add {len(wanted)}: '
@@ -397,8 +273,9 @@ def _check_rows(config, specs: list[dict], even: bool) -> None:
     return
   mesh = mesh_lib.create(config.mesh)
   shards = mesh_lib.batch_shards(mesh)
-  for key, run_ in {part_of(spec): spec['run'] for spec in specs if part_of(spec) in config}.items():
-    for keys, n in _dealt(run_, config[key]).items() if run_ != 'convert' else ():
+  parts = {stage_models.part_of(spec): spec['run'] for spec in specs}
+  for key, run_ in parts.items():
+    for keys, n in _dealt(run_, config[key]).items() if run_ != 'convert' and key in config else ():
       if even:
         mesh_lib.check_divides(f'{key}.{keys}', n, mesh)
       elif n % shards:

@@ -15,6 +15,7 @@ from r1jax import files_read
 from r1jax import metrics
 from r1jax import outputs
 from r1jax import paths
+from r1jax import stage_models
 from r1jax import summary
 from r1jax import terminal
 from r1jax import trackers
@@ -157,7 +158,7 @@ class _Run:
     """({what a stage needs: the directory it is in}, {the same: the digest of it})."""
     for source in spec['inputs'].values():
       if source not in self._directories:
-        theirs = checks.elsewhere(self._config, source)
+        theirs = stage_models.elsewhere(self._config, source)
         self._directories[source] = theirs['directory']
         self._elsewhere[source] = outputs.passed_on(theirs['directory'], [self._elsewhere.get(source), theirs],
                                                     verify=self._verify)

@@ -20,6 +20,7 @@ LAYERS = {
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},
     'weights': {'convert', 'workdir', 'outputs', 'files_read'},
+    'stage models': {'stage_models'},
     'checks': {'checks', 'environment', 'summary'},
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
@@ -113,7 +114,7 @@ def test_arrays_and_numbers_only(name):
 SHARED = {f'r1jax.models.{name}' for name in ('adapted', 'attention', 'decoder', 'layers', 'moe')}
 
 
-@pytest.mark.parametrize('name', ['rollout', 'update', 'objective', 'params', 'choose'])
+@pytest.mark.parametrize('name', ['rollout', 'sampler', 'update', 'objective', 'params', 'choose'])
 def test_what_is_handed_an_apply_function_knows_no_model(name):
   """Neither a family nor the zoo: the shapes of a cache, of a prompt's keys and of what a router counts."""
   assert {b for b in GRAPH[f'{PACKAGE}.engine.{name}'] if top(b) == 'models'} <= SHARED

@@ -19,7 +19,7 @@ import decoding
 from r1jax import convert
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.convert import __main__ as convert_main
 from r1jax.models import layers, zoo
 from r1jax.models.decoder import split_layers
@@ -107,8 +107,8 @@ def test_greedy_text_equals_transformers(tmp_path, case):
   theirs, model, params = their_model(tmp_path, case, 0)
   rows, width, T = [[5, 9, 33, 70], [17, 4, 90, 21, 8, 44, 61]], 8, 24
   mesh = mesh_lib.create({}, jax.devices()[:1])
-  sampler = rollout.Sampler(model, mesh, slots=4, samples=2, max_prompt=width, max_tokens=T, eos_ids=(1,), pad_id=0,
-                            temperature=0.0).compile()
+  sampler = sampler_lib.Sampler(model, mesh, slots=4, samples=2, max_prompt=width, max_tokens=T, eos_ids=(1,), pad_id=0,
+                                temperature=0.0).compile()
   requests = [Request(i, np.asarray(ids, np.int32), (2 * i, 2 * i + 1)) for i, ids in enumerate(rows)]
   for group, completions in sampler(jax.tree.map(jnp.asarray, params), requests, jax.random.key(0)):
     ids = torch.tensor([rows[group]])

@@ -11,7 +11,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
 from r1jax.engine import objective
 from r1jax.engine import packing
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.engine import slots as slots_lib
 from r1jax.engine import trainings
 from r1jax.models import attention, deepseek_v3, layers, moe, zoo
@@ -138,8 +138,8 @@ def test_a_grpo_step_moves_the_bias_by_load_alone():
   rng, lengths, N, G, T = np.random.default_rng(0), (5, 3, 4, 5), 4, 2, 6
   asked = [rng.integers(3, 512, n).astype(np.int32) for n in lengths]
   one = mesh_lib.create({}, jax.devices()[:1])
-  sampler = rollout.Sampler(model, one, slots=8, samples=G, max_prompt=5, max_tokens=T, eos_ids=(1,),
-                            pad_id=0).compile()
+  sampler = sampler_lib.Sampler(model, one, slots=8, samples=G, max_prompt=5, max_tokens=T, eos_ids=(1,),
+                                pad_id=0).compile()
   requests = [Request(i, ids, (2 * i, 2 * i + 1)) for i, ids in enumerate(asked)]
   said = dict(sampler(params, requests, jax.random.key(0)))
   completions = [c for i in range(N) for c in said[i]]

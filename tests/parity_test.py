@@ -13,7 +13,7 @@ from r1jax import convert
 from r1jax.convert import __main__ as convert_main
 from r1jax.engine import mesh as mesh_lib
 from r1jax.data import prompts
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.stages import common
 from r1jax.models import zoo
 from r1jax.types import Request
@@ -112,7 +112,7 @@ def test_smollm2_greedy_text_equals_transformers(smollm2, templates):
     asked_in = QUESTIONS[::2]
     rows = [{'id': i, 'question': q} for i, q in enumerate(asked_in)]
     batch = prompts.encode(rows, tokenizer, template=template, max_prompt=160)
-    sampler = rollout.Sampler(
+    sampler = sampler_lib.Sampler(
         model, mesh_lib.create({}, jax.devices()[:1]), slots=len(rows), samples=1, max_prompt=160, max_tokens=16,
         eos_ids=tokenizer.eos_ids, pad_id=tokenizer.pad_id, temperature=0.0).compile()
     out = dict(sampler(params, [Request(i, ids, (i,)) for i, ids in enumerate(batch)], jax.random.key(0)))

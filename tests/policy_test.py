@@ -13,7 +13,7 @@ from r1jax.data import prompts
 from r1jax.data import tasks
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.engine import checkpoint
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.stages import common
 from r1jax.stages import monitor
 from r1jax.stages import policy
@@ -190,7 +190,7 @@ def test_the_gate_stops_a_sampler_that_runs_another_model(run, monkeypatch):
   assert 0 <= kl < 1e-6 and beyond == 0 and limit == 5e-4
   assert 4 <= tokens <= 4 * 24  # a group in the four slots
   other = jax.tree.map(lambda x: 1.3 * x, state.params)
-  whole = rollout.Sampler.__call__
-  monkeypatch.setattr(rollout.Sampler, '__call__', lambda self, params, *args, **kw: whole(self, other, *args, **kw))
+  whole = sampler_lib.Sampler.__call__
+  monkeypatch.setattr(sampler_lib.Sampler, '__call__', lambda self, params, *args, **kw: whole(self, other, *args, **kw))
   with pytest.raises(RunStopped, match='do not run the same model'):
     actor.stop_if_apart(state)

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
+from r1jax.data import general
 from r1jax.data import questions
 from r1jax import rewards
 from r1jax.data import tasks
@@ -32,7 +33,7 @@ def test_general_questions_take_their_share_from_their_step_on():
 def of_file(tmp_path, lines, **task):
   path = tmp_path / 'prompts.jsonl'
   path.write_text('\n'.join(lines))
-  return tasks.general(ConfigDict({'source': f'jsonl:{path}', 'size': 0, **task}), seed=0, split='train', template='r1')
+  return general.questions(ConfigDict({'source': f'jsonl:{path}', 'size': 0, **task}), seed=0, split='train', template='r1')
 
 
 def test_a_file_needs_only_questions(tmp_path):
@@ -53,4 +54,4 @@ def test_mistakes_are_named(tmp_path, lines, task, said):
   with pytest.raises(UserError, match=said):
     of_file(tmp_path, lines, **task)
   with pytest.raises(UserError, match="no general questions in 'champ'"):
-    tasks.general(ConfigDict(dict(source='champ', size=0)), seed=0, split='train', template='r1')
+    general.questions(ConfigDict(dict(source='champ', size=0)), seed=0, split='train', template='r1')

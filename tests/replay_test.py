@@ -13,6 +13,7 @@ from r1jax.engine import objective
 from r1jax.engine import packing
 from r1jax.engine import params as params_lib
 from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.engine import slots as slots_lib
 from r1jax.engine import trainings
 from r1jax.engine import update
@@ -54,8 +55,8 @@ def other_bias(params):
 @functools.cache
 def sampler_of(resume=False, dtype='float32', slots=5):
   one = mesh_lib.create({}, jax.devices()[:1])
-  return rollout.Sampler(model_of(dtype), one, slots=slots, samples=G, max_prompt=P, max_tokens=T,
-                         eos_ids=tuple(range(32)), pad_id=0, steps=4, choices=True, resume=resume).compile()
+  return sampler_lib.Sampler(model_of(dtype), one, slots=slots, samples=G, max_prompt=P, max_tokens=T,
+                             eos_ids=tuple(range(32)), pad_id=0, steps=4, choices=True, resume=resume).compile()
 
 
 class Sampled:
@@ -228,8 +229,8 @@ def test_with_the_samplers_own_weights_a_replay_changes_nothing():
     model, params = nano('float64')
     params = jax.tree.map(lambda x: x.astype(jnp.float64), params)
     one = mesh_lib.create({}, jax.devices()[:1])
-    same = Sampled(params, rollout.Sampler(model, one, slots=8, samples=G, max_prompt=P, max_tokens=T, eos_ids=(1,),
-                                           pad_id=0, choices=True).compile())
+    same = Sampled(params, sampler_lib.Sampler(model, one, slots=8, samples=G, max_prompt=P, max_tokens=T, eos_ids=(1,),
+                                               pad_id=0, choices=True).compile())
     loss, grads, means, _ = step(model, params, same, None)
     again, same_grads, same_means, _ = step(model, params, same, model.choices())
   assert same_means.pop('mismatch/routed_otherwise') == 0
@@ -316,8 +317,8 @@ def base(tmp_path_factory):
 @pytest.fixture
 def stage(base, monkeypatch, one_device):
   """Trains in a directory; its sampler has another bias, so that its experts are others."""
-  call = rollout.Sampler.__call__
-  monkeypatch.setattr(rollout.Sampler, '__call__', lambda self, params, *args, **kw: call(
+  call = sampler_lib.Sampler.__call__
+  monkeypatch.setattr(sampler_lib.Sampler, '__call__', lambda self, params, *args, **kw: call(
       self, other_bias(params), *args, **kw))
   monkeypatch.setattr(rl.policy, 'Policy', interrupted_test.made_once)
   return lambda workdir, **kw: interrupted_test.train(workdir, base, **{

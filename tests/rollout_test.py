@@ -14,7 +14,7 @@ from r1jax.engine import choose as choose_lib
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import params as params_lib
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.engine import slots as slots_lib
 from r1jax.models import zoo
 from r1jax.types import NOWHERE, Completion, Prompts, Request
@@ -46,7 +46,7 @@ def requests_of(prompts=PROMPTS, samples=G):
           for n, ids in enumerate(prompts)]
 
 
-class Sampler(rollout.Sampler):
+class Sampler(sampler_lib.Sampler):
   """Compiles a program when it is first run, for tests that need few of them; `compile` has a test of its own."""
 
   def run(self, what, *args):
@@ -540,8 +540,8 @@ def test_samples_and_steps_draw_independently_and_as_often_as_the_model_says():
 def test_nothing_is_compiled_in_a_second_rollout():
   """Other prompts, lengths and begun completions, through every size of the cache: `compile` has made it all."""
   model, params = scripted(60 * np.eye(32)[np.maximum(np.arange(32) - 1, 0)])
-  sample = rollout.Sampler(model, mesh_lib.create({}, jax.devices()[:1]), slots=2, samples=1, max_prompt=2,
-                           max_tokens=20, eos_ids=(0,), pad_id=0, steps=4, resume=True).compile()
+  sample = sampler_lib.Sampler(model, mesh_lib.create({}, jax.devices()[:1]), slots=2, samples=1, max_prompt=2,
+                               max_tokens=20, eos_ids=(0,), pad_id=0, steps=4, resume=True).compile()
   assert sample.buckets == (16, 32)
   programs = set(sample._compiled)
   roll(sample, params, counts([3, 2]))
@@ -564,7 +564,7 @@ def test_nothing_is_compiled_in_a_second_rollout():
 
 def test_what_was_not_compiled_is_not_run():
   model, params = scripted(np.zeros((8, 8)))
-  sample = rollout.Sampler(model, mesh_lib.create({}, jax.devices()[:1]), slots=1, samples=1, max_prompt=1,
-                           max_tokens=2, eos_ids=(0,), pad_id=0)
+  sample = sampler_lib.Sampler(model, mesh_lib.create({}, jax.devices()[:1]), slots=1, samples=1, max_prompt=1,
+                               max_tokens=2, eos_ids=(0,), pad_id=0)
   with pytest.raises(KeyError, match='call compile'):
     list(sample(params, counts([1]), jax.random.key(0)))

@@ -7,7 +7,7 @@ import pytest
 
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import packing
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.models import zoo
 from r1jax.plan import chips, roofline, run
 from r1jax.types import Request, UserError
@@ -59,8 +59,8 @@ def test_slots_are_played_as_a_rollout_fills_them(nano, one_device):
   """The nano model's own completions, ended by any of many tokens: steps and live rows of the rollout itself."""
   model, params = nano
   mesh = mesh_lib.create({'data': 1})
-  sampler = rollout.Sampler(model, mesh, slots=6, samples=2, max_prompt=8, max_tokens=24, eos_ids=tuple(range(40)),
-                            pad_id=0, steps=4)
+  sampler = sampler_lib.Sampler(model, mesh, slots=6, samples=2, max_prompt=8, max_tokens=24, eos_ids=tuple(range(40)),
+                                pad_id=0, steps=4)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
     requests = [Request(i, np.arange(1, 4 + i % 3, dtype=np.int32), (2 * i, 2 * i + 1)) for i in range(10)]
     played = sampler.compile()(params, requests, jax.random.key(3))

@@ -86,11 +86,11 @@ def test_a_seed_says_the_same_again_and_samples_differ(tiny):
 def test_what_a_rollout_with_that_seed_says(tiny, model):
   """A request's choices are samples 0 to n - 1 under key(seed), as engine/rollout.py draws them."""
   import jax
-  from r1jax.engine import rollout
+  from r1jax.engine import sampler as sampler_lib
   from r1jax.types import Request
   module, weights = model.served()
-  sampler = rollout.Sampler(module, model.mesh, slots=4, samples=4, max_prompt=16, max_tokens=30, steps=8, pad_id=0,
-                            eos_ids=model.tokenizer.eos_ids, temperature=0.8, top_p=0.9)
+  sampler = sampler_lib.Sampler(module, model.mesh, slots=4, samples=4, max_prompt=16, max_tokens=30, steps=8, pad_id=0,
+                                eos_ids=model.tokenizer.eos_ids, temperature=0.8, top_p=0.9)
   sampler.buckets = sampler.buckets[-1:]
   sampler.compile()
   ids = np.asarray(model.tokenizer.encode_prompt('What is 3 + 4?'), np.int32)

@@ -90,7 +90,7 @@ def test_prefixes_that_are_equal_are_gone_on_with_once():
 
 
 class Hand:
-  """Stands for rollout.Sampler: what is said behind each prefix is written down."""
+  """Stands for sampler.Sampler: what is said behind each prefix is written down."""
 
   def __init__(self, said):
     self.said, self.asked, self.interrupted = said, [], False
@@ -200,7 +200,7 @@ def test_answers_are_paid_for_to_the_token(lengths, budget, taken, left):
 
 
 class Counted:
-  """Stands for rollout.Sampler: sample n of question i says i + n % 5 + 1 tokens."""
+  """Stands for sampler.Sampler: sample n of question i says i + n % 5 + 1 tokens."""
 
   def compile(self):
     return self

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from r1jax.data import corpus
+from r1jax.data import general
+from r1jax.data import overlap
 from r1jax.data import prompts
 from r1jax.data import tasks
 from r1jax.data import tokenizer as tokenizer_lib
@@ -327,14 +329,14 @@ def test_questions_that_two_files_share_are_found_by_ten_words():
   rows = [row(long), row('What is 1 + 1?'), row('Name a prime.')]
   others = [row(f'Read this: {long.upper()} How many?'), row('what is 1 + 1'), row('What is 1 + 2?'), row('Another one.'),
             row('Natalia sold clips to 48 of her enemies in April, and then she sold half as few in May.')]
-  assert tasks.shared(rows, others) == 2 and tasks.shared([], others) == 0
+  assert overlap.shared(rows, others) == 2 and overlap.shared([], others) == 0
 
 
 def test_words_in_which_all_questions_are_asked_are_no_question_that_two_files_share():
   ask = lambda *terms: {'question': f'State the final answer to the following arithmetic problem, please: {" + ".join(map(str, terms))} ='}
   rows = [ask(i, i + 1, i + 2) for i in range(300)]
-  assert tasks.shared(rows, [ask(i, i + 1, i + 3) for i in range(90)]) == 0  # the numbers differ
-  assert tasks.shared(rows, [ask(4, 5, 6), ask(4, 5, 7), ask(299, 300, 301)]) == 2
+  assert overlap.shared(rows, [ask(i, i + 1, i + 3) for i in range(90)]) == 0  # the numbers differ
+  assert overlap.shared(rows, [ask(4, 5, 6), ask(4, 5, 7), ask(299, 300, 301)]) == 2
 
 
 @pytest.mark.parametrize('size, key, said', [
@@ -344,7 +346,7 @@ def test_a_size_that_leaves_questions_unasked_is_said(tmp_path, caplog, size, ke
   path = tmp_path / 'rows.jsonl'
   path.write_text(''.join(json.dumps({'question': f'{i} + 1 =', 'answer': i + 1}) + '\n' for i in range(5)))
   task = ConfigDict({**tasks.DEFAULTS, 'source': f'jsonl:{path}', 'size': size})
-  tasks._say.cache_clear()
+  tasks.say.cache_clear()
   with caplog.at_level('INFO'):
     for _ in range(2):  # by the check, and by the stage
       rows = tasks.asked(task, split='heldout', template='r1_zero', key=key)
@@ -356,5 +358,5 @@ def test_a_size_of_general_questions_is_said(tmp_path, caplog):
   path = tmp_path / 'general.jsonl'
   path.write_text(''.join(json.dumps({'question': f'Why {i}?'}) + '\n' for i in range(60)))
   with caplog.at_level('INFO'):
-    tasks.general(ConfigDict(dict(source=f'jsonl:{path}', size=2)), seed=0, split='base', template='r1', key='rl.general')
+    general.questions(ConfigDict(dict(source=f'jsonl:{path}', size=2)), seed=0, split='base', template='r1', key='rl.general')
   assert re.search(rf'asks 2 of \d+ questions of {path} \(rl.general.size; 0: all\)', caplog.text)

@@ -9,7 +9,7 @@ from r1jax import metrics
 from r1jax.bench import table
 from r1jax.bench import workload as workload_lib
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.types import Request
 
 
@@ -29,7 +29,7 @@ def rows(load: workload_lib.Workload, steps: int, say=print) -> list[dict]:
 def step_seconds(load, slots: int, filled: int, columns: int, repeats: int) -> tuple[float, int]:
   """(median seconds of a decode step behind prompts of `filled` tokens, columns of the cache that the sampler took)."""
   chunk = min(16, columns - filled - 1)
-  sampler = rollout.Sampler(
+  sampler = sampler_lib.Sampler(
       load.model, load.mesh, slots=slots, samples=slots, max_prompt=filled, max_tokens=columns - filled - chunk,
       eos_ids=(-1,), pad_id=0, steps=chunk).compile()
   prompt = np.random.default_rng(0).integers(4, load.model.config.vocab_size, filled).astype(np.int32)

@@ -37,7 +37,7 @@ from r1jax.data import formats
 from r1jax.data import scenarios
 from r1jax.data import sources
 from r1jax.data.sources import SPLITS, digest_of, split_of
-from r1jax.exceptions import UserError, about
+from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 
@@ -124,12 +124,12 @@ def load(source: str, *, size: int, seed: int, split: str | None = None, params:
   if not rows:
     raise UserError(f'{source} has no rows' + (f' in split {split!r}' if split else '') + ': nothing to do')
   if size > len(rows) and is_file(source):
-    _say(logging.WARNING, f'{source}: {len(rows)} rows, fewer than size={size}: all are asked')
+    say(logging.WARNING, f'{source}: {len(rows)} rows, fewer than size={size}: all are asked')
   elif size > len(rows):
     raise UserError(f'{source} has only {len(rows)} rows' + (f' in split {split!r}' if split else '')
                     + f', {size=} wanted')
   if key and 0 < size < len(rows):
-    _say(logging.INFO, f'asks {size} of {len(rows)} questions of {name if kind in ("jsonl", "parquet") else source} '
+    say(logging.INFO, f'asks {size} of {len(rows)} questions of {name if kind in ("jsonl", "parquet") else source} '
          f'({key}; 0: all)')
   rows = [{**row, 'prefill': prefill} for row in rows] if prefill else rows
   return rows[:size] if size else rows
@@ -228,82 +228,6 @@ def only(task):
   return task
 
 
-def shared(rows: list[dict], others: list[dict], n: int = 10) -> int:
-  """How many of `others` ask what stands in `rows`: all words of one, or n one after the other, as decontamination by
-  10-grams looks for them. How all are asked does not count: four words in a row that over 2 % of the rows have, at
-  least three, are left out of both.
-  """
-  words = [_words(row['question']) for row in rows]
-  often = collections.Counter(gram for of in words for gram in _grams(of, _WORDING))
-  wording = {gram for gram, count in often.items() if count > max(2, len(rows) // 50)}
-  known, whole = set().union(*(_grams(_without(of, wording), n) for of in words)), set(words)
-  asked = (_words(row['question']) for row in others)
-  return sum(of in whole or not known.isdisjoint(_grams(_without(of, wording), n)) for of in asked)
-
-
-_WORDING = 4  # words in a row
-
-
-def _words(text: str) -> tuple[str, ...]:
-  return tuple(re.findall(r'\w+', text.casefold()))
-
-
-def _grams(words: tuple[str, ...], n: int) -> set[tuple[str, ...]]:
-  return {words[i:i + n] for i in range(len(words) - n + 1)}
-
-
-def _without(words: tuple[str, ...], wording: set[tuple[str, ...]]) -> tuple[str, ...]:
-  """The words that lie in none of `wording`."""
-  covered = set()
-  for i in range(len(words) - _WORDING + 1):
-    if words[i:i + _WORDING] in wording:
-      covered.update(range(i, i + _WORDING))
-  return tuple(word for i, word in enumerate(words) if i not in covered)
-
-
-def check_general(c, key: str) -> None:
-  """Of questions without a right answer, at `key` of the config: UserError for a source that `general` does not know.
-  """
-  if c.source != 'scenarios' and not c.source.startswith('jsonl:'):
-    raise UserError(f"{key}.source: no general questions in {c.source!r}: 'scenarios' or 'jsonl:FILE'")
-
-
-def general(c, *, seed: int, split: str, template: str, key: str = 'general') -> list[dict]:
-  """Questions without a right answer: c.source 'scenarios', whose rows say what they are about, so that a rule can
-  judge answers to them, or 'jsonl:FILE' of {"question"} and, if it may do harm, "scenario": "harm". c.size: 0 for all.
-
-  key: of c in the config.
-
-  Raises:
-    UserError: another source, a row without a question, too few.
-  """
-  check_general(c, key)
-  with about(f'{key}.source', c.source):
-    return _general(c, key, seed=seed, split=split, template=template)
-
-
-def _general(c, key: str, *, seed: int, split: str, template: str) -> list[dict]:
-  if c.source.startswith('jsonl:'):
-    path = c.source.partition(':')[2]
-    rows = []
-    for number, row in json_lines(path):
-      if not isinstance(row, dict) or not isinstance(row.get('question'), str):
-        raise UserError(f'{path}:{number}: no question in this row')
-      rows.append({'id': f'general-{number}', 'answer': '', 'answer_type': 'text', 'reward': 'scenario',
-                   'scenario': 'general', **row})
-    whole, rows = len(rows), [row for row in rows if split_of(row['question']) == split]
-    if 0 < c.size < len(rows):
-      _say(logging.INFO, f'asks {c.size} of {len(rows)} questions of {path} ({key}.size; 0: all)')
-    if not rows or c.size > len(rows):
-      raise UserError(f'{c.source} has {len(rows)} questions in split {split!r}, {c.size or "some"} wanted')
-    _say(logging.INFO, f'{c.source}: {len(rows)} of {whole} questions are those of split {split!r}, as training and '
-         'evaluation share the file')
-    rows = rows[:c.size] if c.size else rows
-  else:
-    rows = load(c.source, size=c.size, seed=seed, split=split)
-  return [{**row, 'format': formats.of_template(template).name} for row in rows]
-
-
 def named(name: str, *, answer_type: str = 'auto', columns: dict | None = None) -> tuple[list[dict], str]:
   """(rows, template) of a task in TASKS; of a source 'jsonl:PATH', 'parquet:PATH' or 'reasoning_gym:NAME' in r1_zero's.
 
@@ -355,19 +279,19 @@ def read_file(path: str, defaults: dict | None = None, *, columns: dict | None =
 
 def _say_what_was_read(path: str, rows: list[dict], left_out: dict[str, list[str]]) -> None:
   kinds = collections.Counter(row['reward'] if 'reward' in row else row['answer_type'] for row in rows)
-  _say(logging.INFO, f"{path}: {len(rows)} rows: {', '.join(f'{n} {kind}' for kind, n in kinds.most_common())}")
+  say(logging.INFO, f"{path}: {len(rows)} rows: {', '.join(f'{n} {kind}' for kind, n in kinds.most_common())}")
   first, again = {}, []
   for row in rows:
     if first.setdefault(row['question'], row['where']) != row['where']:
       again.append(f"{row['where']} as {first[row['question']]}")
   if again:
-    _say(logging.WARNING, f"{path}: {len(again)} questions stand there more than once ({', '.join(again[:3])})")
+    say(logging.WARNING, f"{path}: {len(again)} questions stand there more than once ({', '.join(again[:3])})")
   for reason, places in left_out.items():
-    _say(logging.WARNING, f"{path}: {len(places)} rows left out: {reason} ({', '.join(places[:3])})")
+    say(logging.WARNING, f"{path}: {len(places)} rows left out: {reason} ({', '.join(places[:3])})")
 
 
 @functools.cache
-def _say(level: int, text: str) -> None:
+def say(level: int, text: str) -> None:
   """Once: a file is read by the check before a run, and by each stage that asks it."""
   log.log(level, '%s', text)
 

@@ -1,6 +1,6 @@
 """A rollout that never ends: completions are asked for at any time and join the rows that run.
 
-`Sampler` is rollout.py's, but that how a row is sampled (temperature, top-p, seed) is no longer compiled in: it comes
+`Sampler` is sampler.py's, but that how a row is sampled (temperature, top-p, seed) is no longer compiled in: it comes
 with every chunk, a number a row. `Running` is the host loop, one chunk a call; who calls it decides what waits.
 
 What a completion says depends on the weights, its seed and its number among the samples of that seed alone: it is
@@ -18,7 +18,7 @@ import numpy as np
 
 from r1jax.engine import choose
 from r1jax.engine import mesh as mesh_lib
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.engine import slots as slots_lib
 from r1jax.engine.packing import buckets
 from r1jax.types import Prompts
@@ -58,7 +58,7 @@ class _Each(NamedTuple):
   wanted: choose.Wanted
 
 
-class Sampler(rollout.Sampler):
+class Sampler(sampler_lib.Sampler):
   """The programs of completions in slots, each row sampled in its own way; compiled ahead."""
 
   def __init__(self, model, mesh, *, slots: int, length: int, eos_ids: tuple[int, ...], pad_id: int, steps: int = 16):

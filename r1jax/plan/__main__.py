@@ -17,10 +17,10 @@ import tempfile
 
 from absl import flags
 
-from r1jax import checks
 from r1jax import errors
 from r1jax import limits
 from r1jax import options
+from r1jax import stage_models
 from r1jax import terminal
 from r1jax.exceptions import UserError
 from r1jax.plan import every
@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int:
     fit_lib.apply(config, fitted)
     phases_lib.check(config, where, files=not _WITHOUT_FILES.value)
     chosen = _chosen(config)
-    models = checks.Models(config)
+    models = stage_models.Models(config)
     for phase in chosen:
       phases_lib.model_of(config, phase.stage, models)
     for name in phases_lib.learning(config):

@@ -1,6 +1,6 @@
 """What lies on one device while a phase runs: the programs of its stage, compiled, and all that waits beside them.
 
-Each program is the one that the stage itself runs (engine/rollout.Sampler, engine/update.Training). Its arguments, its
+Each program is the one that the stage itself runs (engine/sampler.Sampler, engine/update.Training). Its arguments, its
 results and its temporaries are the compiler's; what it does not take but the stage keeps meanwhile is counted from
 shapes.
 """
@@ -18,7 +18,7 @@ import jax
 from r1jax import limits
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.engine import trainings
 from r1jax.stages import shepherd
 
@@ -63,24 +63,24 @@ def training_of(config, c, run: str, model, mesh):
   return make(config, c, model, mesh)
 
 
-def sampler_of(c, run: str, model, mesh) -> rollout.Sampler:
+def sampler_of(c, run: str, model, mesh) -> sampler_lib.Sampler:
   """The sampler of a stage, as the stage makes it."""
   shared = dict(eos_ids=EOS, pad_id=PAD, temperature=c.temperature, top_p=c.get('top_p', 1.0))
   if run == 'rl':  # stages/policy.py
     slots = min(c.slots or 512, c.groups * c.minibatches * c.samples)
-    return rollout.Sampler(model, mesh, slots=slots, samples=c.samples, max_prompt=c.max_prompt,
-                           max_tokens=limits.longest(c.max_tokens), resume=c.carry > 0,
-                           choices=trainings.replayed(c, model) is not None, **shared)
+    return sampler_lib.Sampler(model, mesh, slots=slots, samples=c.samples, max_prompt=c.max_prompt,
+                               max_tokens=limits.longest(c.max_tokens), resume=c.carry > 0,
+                               choices=trainings.replayed(c, model) is not None, **shared)
   if run == 'search' and c.kind != 'rerank':  # stages/search.py: prefixes of any length are extended by one step
     samples = c.samples // c.keep if c.kind == 'beam' else c.expand
-    return rollout.Sampler(model, mesh, slots=c.slots or c.batch * samples, samples=samples,
-                           max_prompt=c.max_prompt + c.max_tokens, max_tokens=c.step_tokens,
-                           longest=c.max_prompt + c.max_tokens, **shared)
+    return sampler_lib.Sampler(model, mesh, slots=c.slots or c.batch * samples, samples=samples,
+                               max_prompt=c.max_prompt + c.max_tokens, max_tokens=c.step_tokens,
+                               longest=c.max_prompt + c.max_tokens, **shared)
   if run == 'process' and c.rollouts:  # the larger of its two samplers: prefixes are longer than prompts
     return shepherd.sampler(c, model, mesh, eos_ids=EOS, pad_id=PAD)
   batch = c.sample_batch if run in ('preference', 'process') else c.batch  # stages/sampling.py
-  return rollout.Sampler(model, mesh, slots=c.slots or batch * c.samples, samples=c.samples, max_prompt=c.max_prompt,
-                         max_tokens=c.max_tokens, **shared)
+  return sampler_lib.Sampler(model, mesh, slots=c.slots or batch * c.samples, samples=c.samples,
+                             max_prompt=c.max_prompt, max_tokens=c.max_tokens, **shared)
 
 
 class Replay(NamedTuple):
@@ -129,7 +129,7 @@ def of_update(c, run: str, training, judges: int) -> Held:
   return Held(parts, params + reference + judges, moments, 0, 2 * device_bytes(training.sums_shapes().grads))
 
 
-def of_sampling(phase: str, sampler: rollout.Sampler, training, judges: int, reference: int = 0) -> Held:
+def of_sampling(phase: str, sampler: sampler_lib.Sampler, training, judges: int, reference: int = 0) -> Held:
   """A rollout: `phase` is 'prefill', of the prompts that come next while the slots are full, or 'decode', with the
   copying of prompts into rows and of rows into a longer cache, which may need more than a chunk of decoding.
 

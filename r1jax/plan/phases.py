@@ -9,6 +9,7 @@ import jax
 
 from r1jax import checks
 from r1jax import limits
+from r1jax import stage_models
 from r1jax import values
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import trainings
@@ -49,19 +50,20 @@ def by_name(config) -> None:
   an import that has none."""
   values.check(config)
   for spec in config.stages:
-    part = config[checks.part_of(spec)] if spec['run'] == 'convert' and checks.part_of(spec) in config else {}
+    key = stage_models.part_of(spec)
+    part = config[key] if spec['run'] == 'convert' and key in config else {}
     if part.get('model'):
       part.source = ''
   if 'from_run' in config:
     config.from_run = ''
 
 
-def model_of(config, name: str, models: checks.Models | None = None) -> checks.Model:
+def model_of(config, name: str, models: stage_models.Models | None = None) -> stage_models.Model:
   """The model that a stage works on. Where an import names a source, the sizes are its, of which no weight is read.
 
   models: of the config, where several stages are asked for.
   """
-  found = (models or checks.Models(config)).of(name)
+  found = (models or stage_models.Models(config)).of(name)
   if found is None:
     raise UserError(f'stage {name!r}: nothing says which model it works on: give its sizes by a name, '
                     '--config.base.model=NAME, or what has them, --config.base.source=DIR or --config.from_run=DIR')

@@ -9,6 +9,7 @@ from typing import Callable, NamedTuple
 from r1jax import limits
 from r1jax import metrics
 from r1jax.data import formats
+from r1jax.data import general as general_lib
 from r1jax.data import prompts
 from r1jax.data import tasks
 from r1jax.engine import checkpoint
@@ -151,7 +152,7 @@ def check(config, name: str) -> None:
       if tasks.name_of(task.source) == scoring.GENERAL:
         raise UserError(f'{key}.source={task.source!r} would be written where general questions are: '
                         'rename the file')
-    tasks.check_general(c.general, f'{name}.general')
+    general_lib.check(c.general, f'{name}.general')
 
 
 def _way(name: str) -> str:
@@ -177,7 +178,7 @@ def check_files(config, name: str) -> list[checking.Asked]:
   if needing:
     judges_lib.check_files(c.judge, f'{name}.judge')
   if c.general.models:
-    tasks.general(c.general, seed=c.task.seed, split='heldout', template=c.template, key=f'{name}.general')
+    general_lib.questions(c.general, seed=c.task.seed, split='heldout', template=c.template, key=f'{name}.general')
   return [checking.asked(c, name, asked)]
 
 
@@ -264,7 +265,7 @@ def _general(config, c, name: str, place: str, one: _Model, judges: dict[str, st
   NAME_model: mean reward of the reward model reward_NAME, on what it is for; the rest by scoring.general.
   """
   template = c.templates.get(one.label, c.template)
-  rows = tasks.general(c.general, seed=c.task.seed, split='heldout', template=template)
+  rows = general_lib.questions(c.general, seed=c.task.seed, split='heldout', template=template)
   rows = [{**row, 'task': scoring.GENERAL} for row in rows]
   task = asking.Task(scoring.GENERAL, rows, template, one.directory(place, scoring.GENERAL), c.general.samples,
                      score=scoring.general)

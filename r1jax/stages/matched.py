@@ -11,7 +11,7 @@ import numpy as np
 
 from r1jax import terminal
 from r1jax.data import prompts
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.stages import common
 from r1jax.types import Request
 
@@ -68,8 +68,8 @@ class Plain:
     return drawn
 
 
-def sampler(c, model, mesh, samples: int, *, eos_ids, pad_id: int) -> rollout.Sampler:
+def sampler(c, model, mesh, samples: int, *, eos_ids, pad_id: int) -> sampler_lib.Sampler:
   """Of whole answers, as many at a time as the search extends prefixes: its own sampler needs no less memory."""
-  return rollout.Sampler(
+  return sampler_lib.Sampler(
       model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=c.max_prompt,
       max_tokens=c.max_tokens, eos_ids=eos_ids, pad_id=pad_id, temperature=c.temperature)

@@ -15,7 +15,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import packing
 from r1jax.engine import params as params_lib
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.engine import slots as slots_lib
 from r1jax.engine import trainings
 from r1jax.engine import update
@@ -68,7 +68,7 @@ class Policy:
     self._gives_back = mesh_lib.platform(mesh) == 'cpu' and not config.keep_freed_memory
     self._key = common.key(config.seed, name)
     self.choices = trainings.replayed(c, model)
-    self._new_sampler = lambda resume: rollout.Sampler(
+    self._new_sampler = lambda resume: sampler_lib.Sampler(
         model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width,
         max_tokens=self._longest, eos_ids=prompts.eos_ids(tokenizer, c.template), pad_id=tokenizer.pad_id,
         temperature=c.temperature, resume=resume, choices=self.choices is not None).compile()

@@ -15,6 +15,7 @@ import random
 from ml_collections import ConfigDict
 import numpy as np
 
+from r1jax.data import general as general_lib
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
 from r1jax.engine import lora
@@ -116,7 +117,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
 
 def _from_policy(config, c, name: str, model, tokenizer, step_dir: str, mesh) -> list[dict]:
   """Samples of the policy on the tiny world's questions, preferred and labelled by rule."""
-  rows = tasks.general(ConfigDict(dict(source='scenarios', size=0)), seed=0, split=c.split, template=c.template)
+  rows = general_lib.questions(ConfigDict(dict(source='scenarios', size=0)), seed=0, split=c.split, template=c.template)
   rows = [row for row in rows if (row['scenario'] == 'harm') <= (c.kind == 'labels')]
   rng, found = random.Random(f'{config.seed} {c.split}'), []
   generator = sampling.Generator(

@@ -17,6 +17,7 @@ import numpy as np
 from r1jax import limits
 from r1jax import metrics
 from r1jax import terminal
+from r1jax.data import general as general_lib
 from r1jax.data import prompts
 from r1jax.data import tasks
 from r1jax.engine import grpo
@@ -75,7 +76,7 @@ def check(config, name: str) -> None:
   checking.weights(weights, max_tokens=limits.shortest(c.max_tokens), overlong_buffer=c.overlong_buffer)
   checking.task(c.task, f'{name}.task')
   if c.general.source:
-    tasks.check_general(c.general, f'{name}.general')
+    general_lib.check(c.general, f'{name}.general')
     if not 0 < c.general.share < 1:
       raise UserError(f'{name}.general.share={c.general.share} of the groups must lie between 0 and 1')
   if c.eval_every:

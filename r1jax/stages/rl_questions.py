@@ -5,6 +5,8 @@ import logging
 
 from r1jax import limits
 from r1jax.data import curriculum
+from r1jax.data import general as general_lib
+from r1jax.data import overlap
 from r1jax.data import prompts
 from r1jax.data import questions
 from r1jax.data import tasks
@@ -20,7 +22,7 @@ def warn_if_shared(measured, key: str, c, rows: list[dict], name: str) -> None:
   if not (any(tasks.is_file(task.source) for task in tasks.several(c.task)) and tasks.is_file(measured.source)):
     return
   with about(f'{key}.source', measured.source):
-    both = tasks.shared(rows, tasks.asked(measured, split='heldout', template=c.template))
+    both = overlap.shared(rows, tasks.asked(measured, split='heldout', template=c.template))
   if both:
     log.warning('%s: %d questions of %s.source=%s are among those that %s learns from, %s, or share ten words in a row '
                 'with them: scores on them are too high; part the files, or give both tasks one holdout', name, both,
@@ -36,7 +38,7 @@ def rows_of(c, name: str = '') -> tuple[list[dict], list[dict]]:
   if bounds.mode == 'easy_first':
     curriculum.hardness(reasoning, f"{name or 'rl'}.curriculum.mode='easy_first'")
   return (reasoning,
-          tasks.general(c.general, seed=seed, key=f'{name}.general', **at) if c.general.source else [])
+          general_lib.questions(c.general, seed=seed, key=f'{name}.general', **at) if c.general.source else [])
 
 
 def shares(c, reasoning: list[dict]) -> tuple[tuple[int, float], ...]:

@@ -9,6 +9,7 @@ from r1jax.data import prompts
 from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.stages import common
 from r1jax.types import Completion, Request, UserError
 
@@ -21,10 +22,10 @@ class Sampled(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4)
-def _sampler(model, mesh, **sizes) -> rollout.Sampler:
+def _sampler(model, mesh, **sizes) -> sampler_lib.Sampler:
   """Compiled once for all checkpoints of one size that are asked alike, as an evaluation compares several."""
   with terminal.doing('compiling the sampler'):
-    return rollout.Sampler(model, mesh, **sizes).compile()
+    return sampler_lib.Sampler(model, mesh, **sizes).compile()
 
 
 class Generator:

@@ -24,8 +24,8 @@ from r1jax.stages import evaluate
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
 from r1jax import terminal
-from r1jax.engine import rollout
 from r1jax.data import prompts
+from r1jax.engine import sampler as sampler_lib
 from r1jax.stages import reject
 from r1jax.stages import reward_model
 from r1jax.stages import scoring
@@ -88,7 +88,7 @@ class Extender:
     separators = [i for i in range(tokenizer.vocab_size)
                   if tokenizer.decode([i]).rstrip(' ').endswith(tuple(c.separators))]
     with terminal.doing('compiling the sampler'):
-      self._sampler = rollout.Sampler(
+      self._sampler = sampler_lib.Sampler(
           model, mesh, slots=c.slots or c.batch * samples, samples=samples, max_prompt=self._width,
           max_tokens=c.step_tokens, longest=self._width, eos_ids=(*self._eos_ids, *separators), pad_id=tokenizer.pad_id,
           temperature=c.temperature).compile()

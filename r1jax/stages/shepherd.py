@@ -13,7 +13,7 @@ from r1jax import terminal
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
 from r1jax.engine import hosts
-from r1jax.engine import rollout
+from r1jax.engine import sampler as sampler_lib
 from r1jax.stages import common
 from r1jax.stages import reject
 from r1jax.types import Request
@@ -110,9 +110,9 @@ class Labeller:
       raise checkpoint.Stopped(f'{self._name} stopped within a batch of roll-outs, which is sampled again')
 
 
-def sampler(c, model, mesh, *, eos_ids, pad_id: int) -> rollout.Sampler:
+def sampler(c, model, mesh, *, eos_ids, pad_id: int) -> sampler_lib.Sampler:
   """Of a stage's roll-outs: prompts of any prefix, and what is left of the answer's tokens behind it."""
-  return rollout.Sampler(
+  return sampler_lib.Sampler(
       model, mesh, slots=c.slots or c.sample_batch * c.rollouts, samples=c.rollouts,
       max_prompt=c.max_prompt + c.max_tokens, max_tokens=c.max_tokens, longest=c.max_prompt + c.max_tokens,
       eos_ids=eos_ids, pad_id=pad_id, temperature=c.rollout_temperature)
