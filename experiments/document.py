@@ -32,7 +32,7 @@ class Recipe:
     config.base = ConfigDict(dict(source=f'hf:{hub}', model=model))
     config.recipe = ConfigDict({'model': hub, 'missing': '', 'topologies': topologies, **document, 'sources': ()})
     self.put("torch's default, as the source names no other", 'rl.optimizer', b1=0.9, b2=0.999)
-    config.rl.ref_every = 0  # no source replaces its reference while it learns
+    config.rl.ref_every = 0  # no source with a KL replaces its reference while it learns
 
   def put(self, source: str, part: str = 'rl', **values) -> None:
     """Values of a part of the config, all from one source."""

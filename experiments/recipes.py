@@ -28,6 +28,7 @@ from document import GSM8K, MATH_500, OURS, Recipe
 
 MATH_3_TO_5 = 'hf:hkust-nlp/SimpleRL-Zoo-Data/simplelr_qwen_level3to5/train.parquet'  # 8,000 of MATH, levels 3 to 5
 BOXED = 'Please reason step by step, and put your final answer within \\boxed{}.'
+IN_TAGS = ' Think inside <think> </think> tags, then answer inside <answer> </answer> tags,'
 VERL = 'volcengine/verl'
 VERL_LOSS = f'{VERL}, verl/trainer/config/ppo_trainer.yaml and ppo/core_algos.py'
 
@@ -121,7 +122,8 @@ def tinyzero(size: str) -> Recipe:
       page='https://github.com/Jiayi-Pan/TinyZero',
       data='reasoning-gym countdown (the source: Jiayi-Pan/Countdown-Tasks-3to4)',
       hardware='2 GPUs (README)', reached='its README gives no number: "sophisticated reasoning skills" of the 3B base',
-      missing="PPO's critic; its 0.1 for any wrong answer in tags is paid for the whole format")
+      missing="PPO's critic; its KL in the reward (use_kl_loss is off) is a term of the loss here; its 0.1 for any wrong "
+              'answer in tags is paid for the whole format')
   script = 'Jiayi-Pan/TinyZero, scripts/train_tiny_zero.sh'
   r.put(script, groups=64, minibatches=4, learning_rate=1e-6, kl_coef=0.001, max_prompt=256, max_tokens=1024)
   r.put('256 questions are the script\'s, five samples of each ours: ' + OURS, samples=5)
@@ -148,7 +150,7 @@ def nano_aha(size: str) -> Recipe:
       data='reasoning-gym countdown (the source: Jiayi-Pan/Countdown-Tasks-3to4)', hardware='1 GPU of 80 GB (README)',
       reached='about 0.60 on Countdown (README, its 3B checkpoint), within 1,000 iterations',
       missing='"Let me solve this step by step." before <think>, which our format reward counts against; its 0.5 for '
-              'the format around another text than an equation')
+              'the format around another text than an equation; its top-p 0.999, against tokens that its tokenizer has not')
   script = 'McGill-NLP/nano-aha-moment, nano_r1_script.py'
   r.put(script, groups=16, samples=4, minibatches=1, steps=1000, learning_rate=1e-6, kl_coef=0.001, temperature=1.0,
         max_tokens=1024, surrogate='reinforce', aggregate='token_mean', kl='k3')
@@ -157,7 +159,7 @@ def nano_aha(size: str) -> Recipe:
   r.put(OURS, max_prompt=256)
   r.ask(_countdown(1, 4096), _countdown(2, 512), f'{script}, almost', 'chat', prefill='<think>',
         system='You are a helpful assistant. You first think about the reasoning process in the mind and then provide '
-               'the user with the answer.')
+               'the user with the answer.' + IN_TAGS + ' for example <answer>(1 + 2) / 3</answer>.')
   r.put(OURS, micro_tokens=8 * 1024, slots=64, ref_dtype='bfloat16')
   r.put(f'{OURS}, in bfloat16 for room (the script: 0.999)', 'rl.optimizer', b2=0.98, dtype='bfloat16')
   r.measure(every=50, questions=128, samples=1, batch=64, slots=64, temperature=1.0, top_p=1.0)
@@ -176,7 +178,8 @@ def simplerl(size: str) -> Recipe:
       hardware='2 x 8 H100, about 100 steps in 15 h (7B, 14B); at least one of 80 GB (0.5B) (README)',
       reached=f'MATH-500 {100 * reached[0]:.1f} to {100 * reached[1]:.1f} (README), one sample at temperature 1, '
               'top-p 0.95',
-      missing='the box is asked for in the system prompt, not behind the question')
+      missing='the box is asked for in the system prompt, not behind the question; its data come in three difficulties and '
+              'with two prompts, and which went with 0.5B and 1.5B its README does not say: here the ones of 7B')
   readme, script = 'hkust-nlp/simpleRL-reason, README.md', 'hkust-nlp/simpleRL-reason, train_grpo_math_tune_ray.sh'
   r.put(readme, samples=8, kl_coef=1e-4, entropy_coef=0.001, max_tokens=8192)
   r.put(f'{readme}: 1,024 questions; {script}: in minibatches of 256', groups=256, minibatches=4)
@@ -212,19 +215,21 @@ def dr_grpo(size: str) -> Recipe:
   r.put(script, learning_rate=1e-6, kl_coef=0.0, temperature=1.0, max_prompt=1024, max_tokens=3000)
   r.put(f'{script}: --critic_type drgrpo', scale='none', aggregate='fixed_length')
   r.put(OURS, clip_low=0.2, clip_high=0.2, steps=4000)  # 500 rollouts: 8 epochs of 8,000; the script stops at 20
-  r.put(OURS, 'rl.optimizer', weight_decay=0.0, clip_norm=1.0, warmup=0)
+  r.put('sail-sg/oat, oat/args.py: its defaults', 'rl.optimizer', b1=0.9, b2=0.95, weight_decay=0.0, clip_norm=1.0)
+  r.put(OURS, 'rl.optimizer', warmup=0)
   r.put('sail-sg/understand-r1-zero, train_zero_math.py: right or not', 'rewards', accuracy=1.0, format=0.0)
   train = (dict(source=MATH_3_TO_5, columns=dict(question='extra_info.question', answer='reward_model.ground_truth'))
            if size == '7b' else dict(source='hf:nlile/hendrycks-MATH-benchmark@train'))
   r.ask(train, dict(source=MATH_500), f'{script}: --prompt_template qwen_math', 'chat', system=BOXED)
   r.put(OURS, micro_tokens=8 * {'1.5b': 8, '7b': 4}[size] * 3000, slots=512)
-  r.measure(every=160, questions=128, samples=4, batch=64, slots=256, temperature=1.0, top_p=1.0)
+  r.measure(every=160, questions=128, samples=4, batch=64, slots=256, source=f'{script}: --eval_temperature 0',
+            temperature=0.0, top_p=1.0)
+  r.put(script, 'evaluate', samples=1)
   with r.config.ignore_type():
     r.config.evaluate.tasks = (dict(source=common.AIME_2024, system=BOXED),)
   r.expect(MATH_500, {'1.5b': 0.68, '7b': 0.74}[size], OURS, step=4000)
   if size == '7b':
-    r.expect(common.AIME_2024, 0.3,
-             'abstract: 43.3, greedy; ours are sampled, and one standard error of 30 questions is 0.09')
+    r.expect(common.AIME_2024, 0.34, 'abstract: 43.3, greedy; one standard error of 30 questions is 0.09')
   return r
 
 
@@ -276,7 +281,8 @@ def open_rs(size: str) -> Recipe:
       page='https://arxiv.org/abs/2503.16219', data='knoveleng/open-rs, 7,000 questions',
       hardware='4 A40 of 48 GB, 24 h (README)',
       reached='AIME 2024 46.7 (README, Open-RS3), one sample at temperature 0.6',
-      missing='its cosine reward, by length: right or wrong is paid in its place, with the same weight')
+      missing='its cosine reward, by length: right or wrong is paid in its place, with the same weight; the words of its '
+              'system prompt, which asks for the same')
   recipe = 'knoveleng/open-rs, recipes/grpo.yaml'
   r.put(f'{recipe}: 6 a device, 3 devices, 4 micro-batches (README: --num_processes=3)', groups=12, minibatches=1)
   r.put(recipe, samples=6, steps=500, learning_rate=1e-6, temperature=0.7, max_prompt=512, max_tokens=3584)
@@ -285,7 +291,8 @@ def open_rs(size: str) -> Recipe:
   r.put("TRL's default", 'rl.optimizer', weight_decay=0.0, clip_norm=1.0)
   r.put(OURS, clip_low=0.2, clip_high=0.2)
   r.put(recipe, 'rewards', accuracy=2.0, format=1.0)
-  r.ask(dict(source='hf:knoveleng/open-rs'), dict(source=common.AIME_2024), recipe, 'r1_zero')
+  r.ask(dict(source='hf:knoveleng/open-rs'), dict(source=common.AIME_2024), f'{recipe}, almost', 'chat',
+        system='You are a helpful assistant.' + IN_TAGS + ' which ends with \\boxed{}. Answer in English.')
   r.put(OURS, micro_tokens=4 * 4 * 3584, slots=72)
   r.measure(every=100, questions=30, samples=4, batch=16, slots=64, source='README', temperature=0.6, top_p=0.95)
   r.config.evaluate.max_tokens = 32768 - 512
@@ -304,7 +311,10 @@ def orz(size: str) -> Recipe:
   r.put(script, groups=128, samples=64, minibatches=1, learning_rate=1e-6, kl_coef=0.0, temperature=1.0,
         max_prompt=2048, max_tokens=8000)
   r.put(script, 'rl.optimizer', warmup=50)
-  r.put(OURS, 'rl.optimizer', weight_decay=0.0, clip_norm=1.0)
+  base = 'Open-Reasoner-Zero/Open-Reasoner-Zero, orz/exps/examples/ppo/ppo_base_exp.py'
+  r.put(base, 'rl.optimizer', b1=0.9, b2=0.95, weight_decay=0.0, clip_norm=1.0)
+  # Its `if std := np.std(...) > 0` divides by True; advantage_normalize then divides by the deviation of all.
+  r.put('Open-Reasoner-Zero/Open-Reasoner-Zero, playground/orz_7b_ppo.py, orz/ppo/trainer.py', scale='batch_std')
   r.put(OURS, clip_low=0.2, clip_high=0.2, steps=300)
   r.put('Open-Reasoner-Zero/Open-Reasoner-Zero, playground/orz_7b_ppo.py: right and ended, or not', 'rewards',
         accuracy=1.0, format=0.0)
@@ -336,7 +346,7 @@ def dapo(size: str) -> Recipe:
   r.put(f'{script}: 10 of its steps', 'rl.optimizer', warmup=160)
   r.put(script, 'rl.optimizer', weight_decay=0.1, clip_norm=1.0)
   r.put(f'{script}: 1 or -1, and the penalty', 'rewards', accuracy=2.0, format=0.0, overlong=1.0)
-  r.put(f'{script}: max_num_gen_batches', dynamic_tries=10)
+  r.put(f'{script}: max_num_gen_batches, 10 of gen_prompt_bsz, 3 x 512 questions', dynamic_tries=30)
   r.put('DAPO\'s README: half the steps of R1-Zero-Qwen-32B, which has over 10,000 (section 4.1)', steps=5120)
   r.ask(dict(source='hf:open-r1/DAPO-Math-17k-Processed/all@train'), dict(source=common.AIME_2024), OURS, 'chat',
         system=BOXED)

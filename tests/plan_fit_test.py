@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from r1jax import checks
 from r1jax.exceptions import UserError
 from r1jax.plan import chips, fit, phases
 
@@ -98,6 +99,23 @@ def test_it_gives_up_first_what_changes_no_number():
   assert changes['dtype'] == 'bfloat16' and changes['remat'] == 'full' and 'rl.ref_dtype' not in changes
   assert all(changes[key] == before.get(key, changes[key]) for _, before in compiler.asked[-3:] for key in ('dtype',))
   assert not any('dtype' in step for step in fit.ladder(config, 'rl', chips.topology('t4:1x1')))
+
+
+@pytest.mark.parametrize('rank', [0, 8])
+@pytest.mark.parametrize('arg', list(runs.module('recipes').VARIANTS))
+def test_what_is_given_up_is_what_a_run_takes(arg, rank, one_device):
+  """Moments that bfloat16 would lose, a reference that is not there: each rung passes the checks of a run."""
+  config = runs.experiment('recipes', arg)
+  config.mesh = dict(data=1, fsdp=1, tensor=1, expert=1)
+  config.lora.rank, keys = rank, set()
+  for stage in phases.learning(config):
+    for step in fit.ladder(config, stage, chips.topology('h100:1x1')):
+      tried = config.copy_and_resolve_references()
+      fit.apply(tried, step)
+      checks.run(tried, files=False)
+      keys |= {key.partition('.')[2] or key for key in step}
+  assert ('base_dtype' in keys) == bool(rank)
+  assert not keys & {'ref_dtype', 'ref_memory'} or (not rank and config[phases.learning(config)[0]].kl_coef)
 
 
 def test_what_fits_with_nothing_is_one_line():

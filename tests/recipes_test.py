@@ -9,6 +9,7 @@ import pytest
 
 from r1jax import configs
 from r1jax import values
+from r1jax.data import prompts
 from r1jax.data import tasks
 from r1jax.engine import mesh as mesh_lib
 from r1jax.plan import chips
@@ -154,6 +155,24 @@ def test_the_numbers_that_are_known_by_heart():
   assert [of('deepscaler-1.5b', name)[1::4] for name in ('rl_8k', 'rl_16k', 'rl_24k')] == [
       (8, 8192), (16, 16384), (16, 24576)]
   assert of('open-rs-1.5b') == (12, 6, 1, 1e-6, 0.04, 3584)
+
+
+@of_recipe
+def test_a_prompt_says_where_the_answer_is_read(arg):
+  """In a box or in tags: of another place the grader knows nothing."""
+  config = RECIPES.get_config(arg)
+  for c in [config[spec['name']] for spec in config.stages if spec['run'] in ('rl', 'evaluate')]:
+    for task in (c.task, *c.get('tasks', ())):
+      asked = task.get('system', '') if c.template == 'chat' else prompts.render(c.template, 'How many?')
+      assert '<answer>' in asked or '\\boxed{}' in asked, (arg, task)
+
+
+def test_what_the_sources_set_otherwise_than_the_default():
+  of = lambda arg: RECIPES.get_config(arg).rl
+  assert of('orz-7b').scale == 'batch_std' and of('orz-7b').optimizer.b2 == 0.95
+  assert of('dr-grpo-1.5b').optimizer.b2 == of('dr-grpo-7b').optimizer.b2 == 0.95
+  assert RECIPES.get_config('dr-grpo-7b').evaluate.temperature == 0
+  assert of('dapo-32b').dynamic_tries * 512 == 10 * 3 * 512  # max_num_gen_batches x gen_prompt_bsz
 
 
 def test_countdown_has_questions_and_its_verifier():

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-_COARSEST_B2 = 1 - 2**-6  # a bfloat16 moment moves by steps of 2^-8: smaller ones than (1 - b2) would be lost
+COARSEST_BETA = 1 - 2**-6  # a bfloat16 moment moves by steps of 2^-8: smaller ones than (1 - b2) would be lost
 
 
 def schedule(*, learning_rate: float, warmup: int, steps: int, decay: str, final_share: float):
@@ -35,9 +35,9 @@ def create(*, learning_rate: float, steps: int, warmup: int = 0, decay: str = 'c
   """
   if dtype not in ('float32', 'bfloat16'):
     raise ValueError(f"optimizer.{dtype=} is not one of 'float32', 'bfloat16'")
-  if dtype == 'bfloat16' and max(b1, b2) > _COARSEST_B2:
+  if dtype == 'bfloat16' and max(b1, b2) > COARSEST_BETA:
     raise ValueError(f"optimizer.dtype='bfloat16' loses changes as small as 1 - b2={1 - max(b1, b2):.4g} makes them: "
-                     f'b1 and b2 of at most {_COARSEST_B2:.4f}, or float32')
+                     f'b1 and b2 of at most {COARSEST_BETA:.4f}, or float32')
   rate = schedule(learning_rate=learning_rate, warmup=warmup, steps=steps, decay=decay, final_share=final_share)
   exempt = ('scale', 'bias')  # by name: layers are stacked, so the number of axes says nothing
   name = lambda path: [entry.key for entry in path if isinstance(entry, jax.tree_util.DictKey)][-1]

@@ -94,6 +94,8 @@ def main(argv: list[str]) -> int:
       known = os.environ.get(KEPT) or own
       if _FIT.value:
         chosen, fitted, found = _fit(argv, config, chosen, where, fitted, known)
+        fit_lib.apply(config, fitted)
+        phases_lib.check(config, where, files=not _WITHOUT_FILES.value)  # what is printed may be run
       for phase in chosen:
         number, what = len(found) + len(runs) + 1, 'planning' if phase.phase == 'run' else 'compiling'
         with terminal.doing(f'{number} of {len(chosen)}: {phase.stage}/{phase.phase}: {what} for {where.name}'):
@@ -235,8 +237,8 @@ def advice(entry: dict, whole: float = 0.0) -> str:
     size = f'{hbm["total"] / GIB:.2f} GiB of {hbm["available"] / GIB:.2f}'
     if whole and hbm['total'] <= 0.95 * whole:
       return f'{size} that JAX takes by default; with the environment variable {SHARE}=0.95 it fits'
-  changes = {'params': "rl.ref_dtype='bfloat16' or rl.ref_memory='host', more chips, or more of them on "
-                       'config.mesh.fsdp or tensor',
+  changes = {'params': "rl.ref_dtype='bfloat16' or rl.ref_memory='host' where a KL has a reference, more chips, or more "
+                       'of them on config.mesh.fsdp or tensor',
              'optimizer': "optimizer.dtype='bfloat16', or more chips on config.mesh.fsdp",
              'gradients': 'more chips on config.mesh.fsdp or tensor: they are float32 and as many as the weights, '
                           'however small a micro-batch is',

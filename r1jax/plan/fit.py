@@ -11,7 +11,9 @@ import math
 from typing import Callable
 
 from r1jax import limits
+from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import optim
 from r1jax.exceptions import UserError
 from r1jax.plan.chips import SHARE, Topology
 
@@ -86,11 +88,16 @@ def ladder(config, stage: str, where: Topology) -> list[dict]:
     steps.append({'remat': 'full'})
   if config.dtype == 'float32' and where.kind != 't4':  # Turing has no bfloat16
     steps.append({'dtype': 'bfloat16'})
-  smaller = {f'{stage}.optimizer.dtype': 'bfloat16'} if c.optimizer.get('dtype') == 'float32' else {}
-  smaller |= {f'{stage}.ref_dtype': 'bfloat16'} if c.get('ref_dtype') == 'float32' else {}
+  adapters = lora.section(config, c)
+  coarse = max(c.optimizer.get('b1', 0.9), c.optimizer.get('b2', 0.95)) <= optim.COARSEST_BETA
+  smaller = {f'{stage}.optimizer.dtype': 'bfloat16'} if c.optimizer.get('dtype') == 'float32' and coarse else {}
+  copied = c.get('kl_coef') and not adapters  # a reference beside the policy; adapters have the base for one
+  smaller |= {f'{stage}.ref_dtype': 'bfloat16'} if copied and c.get('ref_dtype') == 'float32' else {}
   if smaller:
     steps.append(smaller)
-  if c.get('ref_memory') == 'device' and c.get('kl_coef'):
+  if adapters and not adapters.get('base_dtype'):
+    steps.append({f'{stage}.lora.base_dtype' if 'lora' in c else 'lora.base_dtype': 'int8'})
+  if copied and c.get('ref_memory') == 'device':
     steps.append({f'{stage}.ref_memory': 'host'})
   return [{key: value for step in steps[:i + 1] for key, value in step.items()} for i in range(len(steps))]
 
