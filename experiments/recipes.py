@@ -122,8 +122,8 @@ def tinyzero(size: str) -> Recipe:
       page='https://github.com/Jiayi-Pan/TinyZero',
       data='reasoning-gym countdown (the source: Jiayi-Pan/Countdown-Tasks-3to4)',
       hardware='2 GPUs (README)', reached='its README gives no number: "sophisticated reasoning skills" of the 3B base',
-      missing="PPO's critic; its KL in the reward (use_kl_loss is off) is a term of the loss here; its 0.1 for any wrong "
-              'answer in tags is paid for the whole format')
+      missing="PPO's critic; its KL in the reward (use_kl_loss is off) is a term of the loss here; its 0.1 for any "
+              'wrong answer in tags is paid for the whole format')
   script = 'Jiayi-Pan/TinyZero, scripts/train_tiny_zero.sh'
   r.put(script, groups=64, minibatches=4, learning_rate=1e-6, kl_coef=0.001, max_prompt=256, max_tokens=1024)
   r.put('256 questions are the script\'s, five samples of each ours: ' + OURS, samples=5)
@@ -150,7 +150,8 @@ def nano_aha(size: str) -> Recipe:
       data='reasoning-gym countdown (the source: Jiayi-Pan/Countdown-Tasks-3to4)', hardware='1 GPU of 80 GB (README)',
       reached='about 0.60 on Countdown (README, its 3B checkpoint), within 1,000 iterations',
       missing='"Let me solve this step by step." before <think>, which our format reward counts against; its 0.5 for '
-              'the format around another text than an equation; its top-p 0.999, against tokens that its tokenizer has not')
+              'the format around another text than an equation; its top-p 0.999, against tokens that its tokenizer '
+              'has not')
   script = 'McGill-NLP/nano-aha-moment, nano_r1_script.py'
   r.put(script, groups=16, samples=4, minibatches=1, steps=1000, learning_rate=1e-6, kl_coef=0.001, temperature=1.0,
         max_tokens=1024, surrogate='reinforce', aggregate='token_mean', kl='k3')
@@ -178,8 +179,8 @@ def simplerl(size: str) -> Recipe:
       hardware='2 x 8 H100, about 100 steps in 15 h (7B, 14B); at least one of 80 GB (0.5B) (README)',
       reached=f'MATH-500 {100 * reached[0]:.1f} to {100 * reached[1]:.1f} (README), one sample at temperature 1, '
               'top-p 0.95',
-      missing='the box is asked for in the system prompt, not behind the question; its data come in three difficulties and '
-              'with two prompts, and which went with 0.5B and 1.5B its README does not say: here the ones of 7B')
+      missing='the box is asked for in the system prompt, not behind the question; its data come in three difficulties '
+              'and with two prompts, and which went with 0.5B and 1.5B its README does not say: here the ones of 7B')
   readme, script = 'hkust-nlp/simpleRL-reason, README.md', 'hkust-nlp/simpleRL-reason, train_grpo_math_tune_ray.sh'
   r.put(readme, samples=8, kl_coef=1e-4, entropy_coef=0.001, max_tokens=8192)
   r.put(f'{readme}: 1,024 questions; {script}: in minibatches of 256', groups=256, minibatches=4)
@@ -281,8 +282,8 @@ def open_rs(size: str) -> Recipe:
       page='https://arxiv.org/abs/2503.16219', data='knoveleng/open-rs, 7,000 questions',
       hardware='4 A40 of 48 GB, 24 h (README)',
       reached='AIME 2024 46.7 (README, Open-RS3), one sample at temperature 0.6',
-      missing='its cosine reward, by length: right or wrong is paid in its place, with the same weight; the words of its '
-              'system prompt, which asks for the same')
+      missing='its cosine reward, by length: right or wrong is paid in its place, with the same weight; the words of '
+              'its system prompt, which asks for the same')
   recipe = 'knoveleng/open-rs, recipes/grpo.yaml'
   r.put(f'{recipe}: 6 a device, 3 devices, 4 micro-batches (README: --num_processes=3)', groups=12, minibatches=1)
   r.put(recipe, samples=6, steps=500, learning_rate=1e-6, temperature=0.7, max_prompt=512, max_tokens=3584)

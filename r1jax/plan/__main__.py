@@ -237,8 +237,8 @@ def advice(entry: dict, whole: float = 0.0) -> str:
     size = f'{hbm["total"] / GIB:.2f} GiB of {hbm["available"] / GIB:.2f}'
     if whole and hbm['total'] <= 0.95 * whole:
       return f'{size} that JAX takes by default; with the environment variable {SHARE}=0.95 it fits'
-  changes = {'params': "rl.ref_dtype='bfloat16' or rl.ref_memory='host' where a KL has a reference, more chips, or more "
-                       'of them on config.mesh.fsdp or tensor',
+  changes = {'params': "rl.ref_dtype='bfloat16' or rl.ref_memory='host' where a KL has a reference, more chips, or "
+                       'more of them on config.mesh.fsdp or tensor',
              'optimizer': "optimizer.dtype='bfloat16', or more chips on config.mesh.fsdp",
              'gradients': 'more chips on config.mesh.fsdp or tensor: they are float32 and as many as the weights, '
                           'however small a micro-batch is',
