@@ -57,6 +57,7 @@ def run(config, *, files: bool = True, standing: dict[str, str] | None = None, e
   looking = [spec for spec in to_run if hasattr(module(spec), 'check')]
   for spec in looking:
     _check_inputs(config, spec)
+  _say_unread(config)
   models = stage_models.Models(config, files=False, later=files)
   _check_positions(config, to_run, models)
   _check_adapters(config, to_run, models)
@@ -219,6 +220,15 @@ def _check_adapters(config, specs: list[dict], models: stage_models.Models) -> N
     if model is not None:
       with _of_stage(spec):
         lora.of(config, c, zoo.build(model.config))
+
+
+def _say_unread(config) -> None:
+  """Values of adapters where no stage has any."""
+  given = config.get('lora', {})
+  if given and not any(lora.section(config, config.get(stage_models.part_of(spec), {})) for spec in config.stages):
+    for key, plain in lora.DEFAULTS.items():
+      if given.get(key, plain) != plain:
+        log.warning('lora.%s=%r is not read: lora.rank=0 trains all weights', key, given[key])
 
 
 def _too_long(stage: str, c, key: str, names: list[str], needed: int, model: stage_models.Model) -> str:

@@ -271,7 +271,22 @@ def test_targets_by_name_and_a_stage_s_own_section():
   assert lora.section(config, ConfigDict({})).rank == 4
   assert lora.section(config, ConfigDict(dict(lora=dict(LORA, rank=2)))).rank == 2
   assert lora.section(config, ConfigDict(dict(lora=dict(LORA, rank=0)))) is None
+  of_stage = lora.section(config, ConfigDict(dict(lora=dict(targets='q'))))  # what it has otherwise, and no more
+  assert (of_stage.rank, of_stage.alpha, of_stage.targets) == (4, 8.0, 'q')
   assert lora.section(config, ConfigDict(dict(model='tiny'))) is None  # from scratch: there is no base
+
+
+def test_values_that_no_adapter_reads_are_said(caplog, one_device):
+  config = runs.experiment('r1_zero', 'tiny-rl')
+  config.mesh = dict(data=1, fsdp=1, tensor=1, expert=1)
+  config.lora.update(alpha=64.0, targets='q')
+  checks.run(config, files=False)
+  assert 'lora.alpha=64.0 is not read: lora.rank=0 trains all weights' in caplog.text
+  assert "lora.targets='q' is not read" in caplog.text and 'base_dtype' not in caplog.text
+  caplog.clear()
+  config.lora.rank = 2
+  checks.run(config, files=False)
+  assert 'is not read' not in caplog.text
 
 
 # --- stages

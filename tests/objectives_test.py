@@ -185,6 +185,7 @@ def test_a_step_is_the_arithmetic_of_whole_rows(options):
     (dict(drop_equal=True, scale='global'), "rl.drop_equal=True .* rl.scale='global'"),
     (dict(is_kind='mask', is_cap=0.5, old_logps='trainer'), "rl.is_cap=0.5 with rl.is_kind='mask' .* at least 1"),
     (dict(is_cap=2.0), "rl.is_cap=2.0 .* needs rl.old_logps='trainer'"),
+    (dict(is_kind='mask'), "rl.is_kind='mask' .* rl.is_cap=0 has none: give rl.is_cap=2 with rl.old_logps='trainer'"),
 ])
 def test_what_has_no_meaning_together_is_refused_at_the_start(changes, said):
   config = runs.experiment('r1_zero', 'tiny')
@@ -196,6 +197,9 @@ def test_what_has_no_meaning_together_is_refused_at_the_start(changes, said):
 @pytest.mark.parametrize('changes, said', [
     (dict(kl='k1'), "rl.kl='k1': as a term of the loss its gradient is zero"),
     (dict(surrogate='reinforce'), "rl.surrogate='reinforce' has no ratio, and from the second of 2 minibatches"),
+    (dict(kl_coef=0.0, kl='k2'), "rl.kl='k2' is not read: rl.kl_coef=0 has neither a KL nor a reference"),
+    (dict(kl_coef=0.0, ref_dtype='bfloat16'), "rl.ref_dtype='bfloat16' is not read: rl.kl_coef=0"),
+    (dict(curriculum=dict(askings=4)), 'rl.curriculum.askings=4 is not read: rl.curriculum.mode is empty'),
 ])
 def test_what_has_little_meaning_is_said(changes, said, caplog):
   config = runs.experiment('r1_zero', 'tiny')

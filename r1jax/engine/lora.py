@@ -17,6 +17,7 @@ import zlib
 from flax import traverse_util
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import numpy as np
 
 from r1jax.engine import mesh as mesh_lib
@@ -27,6 +28,7 @@ from r1jax.models.layers import Adapted, Int8
 
 FEED_FORWARD = ('gate', 'up', 'down')
 DTYPES = ('', 'float32', 'bfloat16', 'int8')
+DEFAULTS = {'alpha': 32.0, 'targets': 'all', 'base_dtype': ''}  # of a config; rank 0 reads none of them
 
 
 class Lora(NamedTuple):
@@ -42,10 +44,10 @@ class Lora(NamedTuple):
 
 
 def section(config, c):
-  """The part `lora` of a config that holds for a stage whose own part is c: its own, else the config's; None where
-  nothing is adapted: rank 0, or a model that begins from scratch, of which there is no base."""
-  found = c.get('lora') or config.get('lora')
-  return found if found and found.get('rank') and 'model' not in c else None
+  """The part `lora` of a config that holds for a stage whose own part is c: the config's, with what the stage's own has
+  otherwise; None where nothing is adapted: rank 0, or a model that begins from scratch, of which there is no base."""
+  found = ConfigDict({key: value for some in (config, c) for key, value in (some.get('lora') or {}).items()})
+  return found if found.get('rank') and 'model' not in c else None
 
 
 def of(config, c, model) -> Lora | None:

@@ -43,7 +43,8 @@ COLUMNS = {
 _DECIDE = ('mesh', 'data', 'fsdp', 'tensor', 'expert', 'dtype', 'remat', 'attention', 'logit_elements', 'groups',
            'samples', 'minibatches', 'micro_tokens', 'slots', 'carry', 'ref_dtype', 'ref_memory', 'max_prompt',
            'max_tokens', 'length', 'batch', 'batch_of', 'sample_batch', 'step_tokens', 'keep', 'expand', 'kind',
-           'kl_coef', 'old_logps', 'model', 'vocab_size', 'max_length', 'top_p', 'rank', 'targets', 'base_dtype')
+           'kl_coef', 'old_logps', 'model', 'vocab_size', 'max_length', 'top_p', 'rank', 'targets', 'base_dtype',
+           'moe_replay', 'entropy_coef', 'is_cap', 'drop_truncated', 'drop_equal')
 
 
 class Pair(NamedTuple):
@@ -94,7 +95,7 @@ def digest(pair: Pair) -> str:
 
 def _leaves(node, prefix: str = '') -> Iterator[tuple[str, object]]:
   for key, value in node.items():
-    if key in ('recipe', 'expect', 'task', 'stages', 'mixture', 'judge') or key == 'lora' and not value.get('rank'):
+    if key in ('recipe', 'expect', 'task', 'stages', 'mixture', 'judge') or key == 'lora' and value.get('rank') == 0:
       continue
     if isinstance(value, dict):
       yield from _leaves(value, f'{prefix}{key}.')

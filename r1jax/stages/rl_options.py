@@ -16,6 +16,27 @@ def check(c, name: str, weights: dict[str, float]) -> None:
   if c.dynamic_tries:
     _dynamic(c, name)
   _curriculum(c, name, weights)
+  for line in unread(c, name):
+    log.warning('%s', line)
+
+
+def unread(c, name: str) -> list[str]:
+  """Values that are not the default and that nothing reads, as other values are; a line each.
+
+  Raises:
+    UserError: rl.is_kind='mask' with no rl.is_cap, which would be taken for a correction.
+  """
+  if c.is_kind != 'truncate' and not c.is_cap:
+    raise UserError(f'{name}.is_kind={c.is_kind!r} is how weights over {name}.is_cap are treated, and {name}.is_cap=0 '
+                    f"has none: give {name}.is_cap=2 with {name}.old_logps='trainer', or {name}.is_kind='truncate'")
+  found = []
+  if not c.kl_coef:
+    for key, plain in (('kl', 'k3'), ('ref_dtype', 'float32'), ('ref_memory', 'device')):
+      if c[key] != plain:
+        found.append(f'{name}.{key}={c[key]!r} is not read: {name}.kl_coef=0 has neither a KL nor a reference')
+  if not c.curriculum.mode and c.curriculum.askings != 1:
+    found.append(f'{name}.curriculum.askings={c.curriculum.askings} is not read: {name}.curriculum.mode is empty')
+  return found
 
 
 def _values(c, name: str) -> None:
