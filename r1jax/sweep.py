@@ -1,4 +1,4 @@
-"""r1jax sweep NAME:ARG --workdir=DIR [--seeds=N] [--config.KEY=VALUE[,VALUE ...] ...]
+"""r1jax sweep NAME:ARG --workdir=DIR [--seeds=N] [--part=I/N] [--config.KEY=VALUE[,VALUE ...] ...]
 
   r1jax sweep r1_zero:tiny --workdir=runs/sweep --seeds=3 --config.rl.learning_rate=1e-4,3e-4
 
@@ -7,7 +7,8 @@
 Every choice of the values with commas between them, with seeds 0 to N - 1, one run after another, each in a folder of
 DIR named by its choices; then one page that compares them. Started again it goes on: what is finished is looked at and
 passed by. A value that holds a comma itself is given in brackets or braces, and is one value. The first run that fails
-ends the sweep with its exit code.
+ends the sweep with its exit code. --part=2/8 on the second of eight hosts that share DIR: every eighth run from the
+second on; the page is made by r1jax report when all are done.
 
 A config file may have a sweep of its own, a function sweep(add): each add(ARG, **{'rl.steps': 40}) is a run of
 FILE.py:ARG with those values, and the choices of the command line are made for each. It is taken where no ARG is given;
@@ -75,6 +76,13 @@ def folder(run: dict[str, str], several: list[str]) -> str:
   return re.sub(r'[^\w.=+-]+', '_', '__'.join(said)) or 'run'
 
 
+def _part(text: str) -> tuple[int, int]:
+  found = re.fullmatch(r'(\d+)/(\d+)', text)
+  if not found or not 1 <= int(found[1]) <= int(found[2]):
+    raise UserError(f'--part={text}: I/N, the I-th of N hosts, as 1/4')
+  return int(found[1]), int(found[2])
+
+
 def main(argv: list[str]) -> int:
   """Runs, and returns the exit code."""
   return errors.run(_run, argv)
@@ -86,9 +94,11 @@ def _run(argv: list[str]) -> int:
   parser.add_argument('--workdir', required=True, help='where the folders of the runs are written')
   parser.add_argument('--seeds', type=int, default=1, help='of each choice: 0 to N - 1')
   parser.add_argument('--only', default='', help="of a config's own sweep: these runs, with commas between")
+  parser.add_argument('--part', default='1/1', help='I/N: every N-th run from the I-th on, on one of N hosts')
   a, rest = parser.parse_known_args(argv[1:])
   if a.seeds < 1:
     raise UserError(f'--seeds={a.seeds} must be at least 1')
+  part, parts = _part(a.part)
   config, place = configs.find(a.config), paths.local(a.workdir, '--workdir')
   runs = [{**first, **run} for first in added(config, a.only) for run in choices(rest, a.seeds)]
   several = [key for key in dict.fromkeys(key for run in runs for key in run)
@@ -99,17 +109,21 @@ def _run(argv: list[str]) -> int:
   command = lambda run, *more: [
       sys.executable, '-m', 'r1jax.main', f'--config={config}' + (f':{run[""]}' if run.get('') else ''), *more,
       *(f'--config.{key}={value}' for key, value in run.items() if key)]
-  for run in runs:  # a mistake in the last one is said before the first begins
+  mine = list(zip(range(1, len(runs) + 1), runs, names))[part - 1::parts]
+  for _, run, _ in mine:  # a mistake in the last one is said before the first begins
     tried = subprocess.run(command(run, '--print_config'), capture_output=True, text=True, check=False)
     if tried.returncode:
       raise UserError(tried.stderr.strip().splitlines()[-1].removeprefix('r1jax: '))
-  for i, (run, name) in enumerate(zip(runs, names), 1):
+  for i, run, name in mine:
     print(f'run {i} of {len(runs)}: {name}', flush=True)
     code = subprocess.run(command(run, f'--workdir={os.path.join(place, name)}'), check=False).returncode
     if code:
       print(f'r1jax: the sweep ends at {name}, exit code {code}; the same command goes on', file=sys.stderr)
       return code
-  if len(runs) > 1:
+  if parts > 1:
+    print(f'part {a.part}: {len(mine)} of {len(runs)} runs are finished; when all are, the page: '
+          f"r1jax report --workdir='{a.workdir}/*'")
+  elif len(runs) > 1:
     page = [sys.executable, '-m', 'r1jax.report', f'--workdir={",".join(os.path.join(place, name) for name in names)}']
     return subprocess.run(page, check=False).returncode
   return 0

@@ -110,6 +110,35 @@ def sweep(add):
   assert sweep.folder({'': 'large', 'seed': '1'}, ['', 'rl.kl_coef', 'seed']) == 'large__seed=1'
 
 
+@pytest.mark.parametrize('part, ran', [('1/1', [1, 2, 3, 4]), ('1/3', [1, 4]), ('3/3', [3])])
+def test_a_sweep_runs_its_part_in_order_and_makes_one_page(tmp_path, monkeypatch, capsys, part, ran):
+  calls, codes = [], {}
+
+  def call(args, **_):
+    calls.append(args)
+    return subprocess.CompletedProcess(args, codes.get(args[-1].rpartition('=')[2], 0), '', 'r1jax: what is wrong')
+
+  monkeypatch.setattr(sweep.subprocess, 'run', call)
+  args = ['sweep', '--config=r1_zero:tiny', f'--workdir={tmp_path}', '--seeds=2', '--config.rl.kl_coef=0,0.1',
+          f'--part={part}']
+  assert sweep.main(args) == 0
+  folders = [os.path.basename(str(x).rpartition('=')[2]) for args in calls for x in args if str(x).startswith('--workdir=')
+             and 'r1jax.main' in args]
+  assert [line.partition(':')[0] for line in capsys.readouterr().out.splitlines() if line.startswith('run ')] == [
+      f'run {i} of 4' for i in ran] and len(folders) == len(ran)
+  assert len([args for args in calls if '--print_config' in args]) == len(ran)
+  assert ['r1jax.report' in args for args in calls][-1] == (part == '1/1')  # by hand where others have the rest
+
+
+def test_a_sweep_ends_with_the_first_run_that_fails(tmp_path, monkeypatch, capsys):
+  fails = lambda args, **_: subprocess.CompletedProcess(args, 5 if '--print_config' not in args else 0)
+  monkeypatch.setattr(sweep.subprocess, 'run', fails)
+  args = ['sweep', '--config=r1_zero:tiny', f'--workdir={tmp_path}', '--seeds=2']
+  assert sweep.main(args) == 5
+  assert 'the sweep ends at seed=0, exit code 5; the same command goes on' in capsys.readouterr().err
+  assert sweep.main([*args, '--part=3/2']) == 2 and '--part=3/2: I/N' in capsys.readouterr().err
+
+
 def test_what_a_sweep_chooses():
   assert sweep.choices(['--config.rl.kl_coef=0,0.1', '--config.rl.steps=4', '--config.mesh={"a": 1, "b": 2}'], 2) == [
       {'rl.kl_coef': kl, 'rl.steps': '4', 'mesh': '{"a": 1, "b": 2}', 'seed': seed} for kl in ('0', '0.1') for seed in '01']

@@ -60,12 +60,28 @@ def test_a_card_says_base_recipe_data_scores_and_prompt(run):
   assert 'base_model: me/tiny\n' in front and 'library_name: transformers\n' in front
   assert '# me/mine' in body and '(commit `abc`)' in body and 'template `r1_zero`' in body
   assert 'experiment `mine`, seed 3, stage `rl` at step 80' in body
-  assert 'rewards accuracy x 1, rewards.py:brief x 0.5' in body and 'format' not in body
+  assert 'rewards accuracy x 1 + rewards.py:brief x 0.5' in body and 'format' not in body
   assert '| rl | GRPO | steps=80, groups=16, samples=16, minibatches=2, learning_rate=0.0003' in body
   assert '`jsonl:questions.jsonl`' in body and '/home/me' not in text
   assert '| base | import |' in body and 'judge' not in body
   assert '| aime | base | 0.250 | 0.010 | 0.500 | 16 | 30 | 0.6 | 0.95 | 33 |' in body
   assert '| aime | final | 0.750 |' in body and '`final` is this model' in body and 'stranger' not in body
+
+
+def test_a_card_says_what_an_objective_changes_and_by_whom(run):
+  config = json.loads((run / '3_rl/config.json').read_text())
+  config['recipe'] = dict(title='DAPO with Qwen', page='https://arxiv.org/abs/2503.14476', missing='its prompt')
+  config['lora'] = dict(rank=8, alpha=16.0, targets='all', base_dtype='')
+  config['rl'] |= dict(surrogate='cispo', kl='k3', dynamic_tries=4, rewards={'accuracy': 2.0, 'overlong': 1.0},
+                       curriculum=dict(mode='prioritized'), optimizer=dict(b2=0.95, weight_decay=0.1))
+  write(run / '3_rl' / 'config.json', config)
+  text = card.text(zoo.get('nano-qwen3'), origin={}, prompt=None, name='x', stage_dir=str(run / '3_rl'),
+                   step_dir=str(run / '3_rl' / 'checkpoints' / '80'))
+  row = next(line for line in text.splitlines() if line.startswith('| rl | GRPO |'))
+  assert 'b2=0.95, weight_decay=0.1, surrogate=cispo, dynamic_tries=4, curriculum=prioritized, LoRA of rank 8' in row
+  assert 'rewards accuracy x 2 + overlong x 1' in row and 'brief' not in row and 'kl=' not in row
+  assert 'It follows DAPO with Qwen, https://arxiv.org/abs/2503.14476; otherwise than there: its prompt.' in text
+  assert 'LoRA' not in next(line for line in text.splitlines() if line.startswith('| base |'))
 
 
 def test_data_of_a_card_that_a_stage_made_is_said_by_its_name():

