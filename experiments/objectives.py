@@ -18,6 +18,7 @@ import r1_zero
 
 # Name -> (what it is, the values of rl that make it). Clips of gspo and cispo are those of their papers.
 _NO_KL = dict(kl_coef=0.0)
+_FEW = dict(size=256)  # so few questions that each is asked five times: pass rates that a curriculum may go by
 _OVERLONG = dict(rewards=dict(accuracy=1.0, format=1.0, overlong=1.0), overlong_buffer=8)
 _OBJECTIVES = {
     'grpo': ('the default: GRPO as DeepSeekMath has it', {}),
@@ -46,8 +47,10 @@ _OBJECTIVES = {
     'epochs': ('each rollout gone over twice', dict(epochs=2)),
     'lag': ('sampled by the policy of one update before', dict(lag=1)),
     'lag_truncated_is': ('the same, corrected by weights at most 2', dict(lag=1, old_logps='trainer', is_cap=2.0)),
-    'drop_solved': ('questions that were solved left out', dict(curriculum=dict(mode='drop_solved'))),
-    'prioritized': ('questions asked by how often they fail', dict(curriculum=dict(mode='prioritized', askings=4))),
+    'few': ('the default with 256 questions', dict(task=_FEW)),
+    'drop_solved': ('of 256, questions that were solved left out', dict(task=_FEW, curriculum=dict(mode='drop_solved'))),
+    'prioritized': ('of 256, questions asked by how often they fail',
+                    dict(task=_FEW, curriculum=dict(mode='prioritized', askings=4))),
     'longer': ('a limit of length that grows', dict(max_tokens=((0, 32), (40, 48)))),
     'carry': ('groups that may be left unfinished', dict(carry=4)),
 }
