@@ -406,7 +406,7 @@ def test_export_refuses_a_directory_in_use(tmp_path, capsys):
   assert convert_main.main(['', 'import', f'--source={source}', f'--out={out}']) == 0
   assert convert_main.main(['', 'export', f'--checkpoint={out}', f'--out={out}']) == 2
   assert 'is not empty' in capsys.readouterr().err
-  assert convert_main.main(['', 'export', f'--checkpoint={tmp_path}', f'--out={tmp_path}/x']) == 2
+  assert convert_main.main(['', 'export', f'--checkpoint={tmp_path}/none', f'--out={tmp_path}/x']) == 2
   assert 'no checkpoint' in capsys.readouterr().err
   assert convert_main.main(['', 'export', f'--checkpoint={out}', f'--out={tmp_path}/bf16', '--dtype=bfloat16']) == 0
   _, params = convert.load_hf(str(tmp_path / 'bf16'))

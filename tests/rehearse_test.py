@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from r1jax import checks
+from r1jax import stage_models
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 from r1jax.plan import chips, places
@@ -92,7 +93,7 @@ def test_every_experiment_becomes_small_and_stays_what_it_is(name, arg, tmp_path
     if spec['run'] == 'rl':
       assert is_.steps == 2 * is_.minibatches and is_.groups == shards
   assert (small.dtype, small.remat, small.attention) == (config.dtype, config.remat, config.attention)
-  monkeypatch.setattr(checks, 'elsewhere', lambda config, source: {'directory': str(tmp_path)})
+  monkeypatch.setattr(stage_models, 'elsewhere', lambda config, source: {'directory': str(tmp_path)})
   checks.run(small)  # all that a run looks at before it starts
 
 
