@@ -140,11 +140,11 @@ class _Run:
       move_aside(self._workdir, directory)  # somebody has changed its data or scores, which it would take for made
     self._note(number)  # without it: a run that starts from this one must not take it for finished
     _begin(self._workdir, directory, passed, self._config, _Bound.of(
-        checks.module(spec), spec.get('config', name), _plain(self._config)))
+        checks.module(spec), stage_models.part_of(spec), _plain(self._config)))
     start, before, facts = time.time(), _seconds(directory), None
     log.info('%s%s', self._said, f', begun before ({metrics.duration(before)})' if before else '')
     try:
-      facts = checks.module(spec).run(self._config, spec.get('config', name), directory, inputs)
+      facts = checks.module(spec).run(self._config, stage_models.part_of(spec), directory, inputs)
     finally:
       seconds = round(before + time.time() - start, 1)
       with contextlib.suppress(OSError):  # of a full disk the stage has said so itself
@@ -204,7 +204,7 @@ def _changed(config, name: str, directory: str, *, verify: bool = False) -> tupl
   spec = next((spec for spec in config.stages if spec['name'] == name), None)
   if before is None or spec is None:
     return [], ''
-  part, plain = spec.get('config', name), _plain(config)
+  part, plain = stage_models.part_of(spec), _plain(config)
   now = _Bound.of(checks.module(spec), part, plain)
   held = workdir_lib.read(os.path.join(directory, files_read.NOTE), {})
   holds = now.files(held, verify=verify)

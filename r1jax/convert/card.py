@@ -4,6 +4,7 @@ import os
 
 from r1jax import frames
 from r1jax.engine import checkpoint
+from r1jax.engine import lora
 
 # What a reader wants to know of a stage that learned; of another stage, whatever of it stands there.
 _SAID = ('steps', 'epochs', 'groups', 'samples', 'minibatches', 'batch', 'learning_rate', 'kl_coef', 'ref_every',
@@ -64,10 +65,8 @@ def _rewards(config: dict, part: dict) -> str:
 
 
 def _adapters(config: dict, part: dict) -> str:
-  found = {**(config.get('lora') or {}), **(part.get('lora') or {})}
-  if not found.get('rank') or 'model' in part:
-    return ''
-  return f'LoRA of rank {found["rank"]}, alpha {found["alpha"]:g}, on {found["targets"]}'
+  found = lora.section(config, part)
+  return f'LoRA of rank {found.rank}, alpha {found.alpha:g}, on {found.targets}' if found else ''
 
 
 def _row(*cells) -> str:

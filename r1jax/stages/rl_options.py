@@ -16,27 +16,16 @@ def check(c, name: str, weights: dict[str, float]) -> None:
   if c.dynamic_tries:
     _dynamic(c, name)
   _curriculum(c, name, weights)
-  for line in unread(c, name):
-    log.warning('%s', line)
+  _say_unread(c, name)
 
 
-def unread(c, name: str) -> list[str]:
-  """Values that are not the default and that nothing reads, as other values are; a line each.
-
-  Raises:
-    UserError: rl.is_kind='mask' with no rl.is_cap, which would be taken for a correction.
-  """
-  if c.is_kind != 'truncate' and not c.is_cap:
-    raise UserError(f'{name}.is_kind={c.is_kind!r} is how weights over {name}.is_cap are treated, and {name}.is_cap=0 '
-                    f"has none: give {name}.is_cap=2 with {name}.old_logps='trainer', or {name}.is_kind='truncate'")
-  found = []
-  if not c.kl_coef:
-    for key, plain in (('kl', 'k3'), ('ref_dtype', 'float32'), ('ref_memory', 'device')):
-      if c[key] != plain:
-        found.append(f'{name}.{key}={c[key]!r} is not read: {name}.kl_coef=0 has neither a KL nor a reference')
+def _say_unread(c, name: str) -> None:
+  """Values that are not the default, and that nothing reads while others are as they are."""
+  for key, plain in (('kl', 'k3'), ('ref_dtype', 'float32'), ('ref_memory', 'device')):
+    if not c.kl_coef and c[key] != plain:
+      log.warning('%s.%s=%r is not read: %s.kl_coef=0 has neither a KL nor a reference', name, key, c[key], name)
   if not c.curriculum.mode and c.curriculum.askings != 1:
-    found.append(f'{name}.curriculum.askings={c.curriculum.askings} is not read: {name}.curriculum.mode is empty')
-  return found
+    log.warning('%s.curriculum.askings=%d is not read: %s.curriculum.mode is empty', name, c.curriculum.askings, name)
 
 
 def _values(c, name: str) -> None:
@@ -71,7 +60,10 @@ def _objective(c, name: str) -> None:
   if c.drop_equal and c.scale == 'global':
     raise UserError(f"{name}.drop_equal=True leaves out groups of equal rewards, which have an advantage with "
                     f"{name}.scale='global': give one of them")
-  if c.is_kind == 'mask' and c.is_cap and c.is_cap < 1:
+  if c.is_kind != 'truncate' and not c.is_cap:  # else it would be taken for a correction
+    raise UserError(f'{name}.is_kind={c.is_kind!r} is how weights over {name}.is_cap are treated, and {name}.is_cap=0 '
+                    f"has none: give {name}.is_cap=2 with {name}.old_logps='trainer', or {name}.is_kind='truncate'")
+  if c.is_kind == 'mask' and c.is_cap < 1:
     raise UserError(f"{name}.is_cap={c.is_cap} with {name}.is_kind='mask' keeps weights from 1 / cap "
                     'to cap: at least 1')
   if c.kl == 'k1' and c.kl_coef:
