@@ -20,7 +20,7 @@ import r1_zero
 _NO_KL = dict(kl_coef=0.0)
 _FEW = dict(size=256)  # so few questions that each is asked five times: pass rates that a curriculum may go by
 _OVERLONG = dict(rewards=dict(accuracy=1.0, format=1.0, overlong=1.0), overlong_buffer=8)
-_OBJECTIVES = {
+OBJECTIVES = {
     'grpo': ('the default: GRPO as DeepSeekMath has it', {}),
     'sequence': ('one ratio an output, equations 1 and 2 as printed', dict(ratio='sequence')),
     'gspo': ('GSPO', dict(ratio='gspo', clip_low=3e-4, clip_high=4e-4)),
@@ -55,7 +55,7 @@ _OBJECTIVES = {
     'longer': ('a limit of length that grows', dict(max_tokens=((0, 32), (40, 48)))),
     'carry': ('groups that may be left unfinished', dict(carry=4)),
 }
-VARIANTS = {name: said for name, (said, _) in _OBJECTIVES.items()}
+VARIANTS = {name: said for name, (said, _) in OBJECTIVES.items()}
 
 
 def get_config(arg: str = 'grpo') -> ConfigDict:
@@ -68,7 +68,7 @@ def get_config(arg: str = 'grpo') -> ConfigDict:
   base, rl, evaluate = config.stages
   config.stages = (base, rl, dict(evaluate, inputs=dict(final='rl')))  # the base is the same for all of them
   with config.ignore_type():  # a limit may be a schedule
-    config.rl.update(_OBJECTIVES[arg][1])
+    config.rl.update(OBJECTIVES[arg][1])
   return config
 
 

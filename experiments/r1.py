@@ -218,7 +218,9 @@ VARIANTS = {
     'deepseek-v3': 'R1 itself (section 2.3), 512 chips; wants weights and your own files',
 }
 # config -> topology -> the keys that make it fit there, beside its own.
-TOPOLOGIES = {'qwen2.5-1.5b': {'v5e:2x4': {}, 'v6e:2x4': {}, 'v5p:2x2x2': {}, 'h100:1x8': {}}}
+_ONE = {'mesh.fsdp': 1, 'mesh.tensor': 1}  # GPU
+TOPOLOGIES = {'qwen2.5-1.5b': {'v5e:2x4': {}, 'v6e:2x4': {}, 'v5p:2x2x2': {}, 'h100:1x8': {},
+                               'h100:1x1': _ONE, 'h100:1x1 LoRA': {**_ONE, 'lora.rank': 16}}}
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:

@@ -31,19 +31,37 @@ VARIANTS = {
     'qwen2.5-32b': 'section 4.1, 128 chips; wants weights and questions',
     'deepseek-v3': 'R1-Zero itself (section 2.2), 512 chips; wants weights and questions',
 }
-# config -> topology -> the keys that make it fit there, beside its own: `plan --fit` finds them, `plan --all` plans
-# them.
-_ONE = {'mesh.fsdp': 1, 'mesh.tensor': 1}  # one GPU
+
+
+def _one(micro_tokens: int, slots: int, **more) -> dict:
+  """On one GPU."""
+  return {'mesh.fsdp': 1, 'mesh.tensor': 1, 'rl.micro_tokens': micro_tokens, 'rl.slots': slots,
+          'evaluate.slots': min(slots, 256), **more}
+
+
+def _lora(micro_tokens: int, slots: int, **more) -> dict:
+  """Adapters, whose reference is the base itself."""
+  return _one(micro_tokens, slots, **{'lora.rank': 16, 'rl.ref_dtype': 'float32'}, **more)
+
+
+_FEW = {'logit_elements': 1 << 27}
+_HALVES = {'rl.optimizer.dtype': 'bfloat16', 'rl.ref_dtype': 'bfloat16'}
+_MOST = {'XLA_PYTHON_CLIENT_MEM_FRACTION': 0.95}  # of the memory
+# config -> topology -> the keys that make it fit there, beside its own: `plan --fit` finds such, `plan --all` plans.
 _EIGHT = {'v5e:2x4': {}, 'v6e:2x4': {}, 'v5p:2x2x2': {}, 'h100:1x8': {}}
 TOPOLOGIES = {
     'qwen2.5-0.5b': {
-        **_EIGHT, 'h100:1x1': {**_ONE, 'rl.micro_tokens': 262144, 'rl.slots': 512, 'evaluate.slots': 256},
-        'l4:1x1': {**_ONE, 'rl.micro_tokens': 32768, 'rl.slots': 64, 'evaluate.slots': 64},
-        't4:1x1': {**_ONE, 'logit_elements': 134217728, 'rl.optimizer.dtype': 'bfloat16', 'rl.ref_dtype': 'bfloat16',
-                   'rl.micro_tokens': 4096, 'rl.slots': 64, 'evaluate.slots': 64,
-                   'XLA_PYTHON_CLIENT_MEM_FRACTION': 0.95}},
-    'qwen2.5-1.5b': _EIGHT,
-    'qwen2.5-3b': {**_EIGHT, 'h100:1x1': {**_ONE, 'rl.micro_tokens': 16384, 'rl.slots': 64, 'evaluate.slots': 64}},
+        **_EIGHT, 'h100:1x1': _one(262144, 512), 'h100:1x1 LoRA': _lora(262144, 512),
+        'l4:1x1': _one(32768, 64), 'l4:1x1 LoRA': _lora(65536, 128),
+        't4:1x1': _one(4096, 64, **_FEW, **_HALVES, **_MOST), 't4:1x1 LoRA': _lora(8192, 64, **_FEW, **_MOST)},
+    'qwen2.5-1.5b': {
+        **_EIGHT, 'h100:1x1': _one(65536, 128), 'h100:1x1 LoRA': _lora(131072, 256),
+        'l4:1x1': _one(4096, 16, **_FEW, **_HALVES, **_MOST, **{'rl.ref_memory': 'host'}),
+        'l4:1x1 LoRA': _lora(16384, 64), 't4:1x1 LoRA': _lora(4096, 32, **_FEW, **_MOST)},
+    'qwen2.5-3b': {
+        **_EIGHT, 'h100:1x1': _one(16384, 64), 'h100:1x1 LoRA': _lora(65536, 128),
+        'l4:1x1 LoRA': _lora(8192, 16, **_FEW),
+        't4:1x1 LoRA': _lora(4096, 8, **_FEW, **_MOST, **{'lora.base_dtype': 'int8'})},
     'qwen2.5-7b': {
         'v5p:2x2x2': {}, 'h100:1x8': {},
         'v6e:2x4': {'mesh.fsdp': 4, 'mesh.tensor': 2, 'rl.micro_tokens': 4 * 8192, 'rl.slots': 64,

@@ -12,6 +12,7 @@ from r1jax import metrics
 from r1jax import values
 from r1jax.data import curriculum
 from r1jax.data import questions
+from r1jax.data import tasks
 from r1jax.engine import checkpoint
 from r1jax.exceptions import UserError
 from r1jax.stages import drawing
@@ -316,14 +317,27 @@ OPTIONS = {
 }
 OPTIONS['adapters'] = {**OPTIONS['all'], 'lora.rank': 2}
 OPTIONS['adapters_lag'] = {**OPTIONS['lag_truncated'], 'lora.rank': 2}
+# And every objective that has a row in docs/objectives.md, at this size.
+SIZES = {'task.size': None, 'max_tokens': ((0, 16), (4, 24))}
+OPTIONS |= {f'objectives:{name}': {f'rl.{key}': SIZES.get(key, value) for key, value in runs.leaves(changes)
+                                   if SIZES.get(key, value) is not None}
+            for name, (_, changes) in runs.module('objectives').OBJECTIVES.items()}
+OPTIONS['objectives:epochs']['rl.steps'] = 12
+OPTIONS['easy_first'] = {'rl.curriculum.mode': 'easy_first'}
 QUICK = ('dynamic', 'lag', 'all')
 of_option = pytest.mark.parametrize('name', [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
                                              for name in OPTIONS])
 
 
 def train(workdir, base, name, **more):
-  overrides = {**interrupted_test.SMALL, **OPTIONS[name], **more}
-  config = policy_test.small_config(**overrides)
+  config = policy_test.small_config(**interrupted_test.SMALL)
+  with config.ignore_type(), config.unlocked():  # a limit may be a schedule
+    config.update_from_flattened_dict({**OPTIONS[name], **more})
+  if name == 'easy_first':
+    graded = base / 'graded.jsonl'
+    graded.write_text('\n'.join(json.dumps({**row, 'difficulty': number * 7 % 64}) for number, row in enumerate(
+        tasks.load(config.rl.task.source, size=64, seed=1, split='train', params=config.rl.task.params.to_dict()))))
+    config.rl.task.source = f'jsonl:{graded}'
   reward = base / 'fifth.py'
   reward.write_text('def fifth(completion, row):\n  return float(len(completion) % 5 == 0)\n')  # often all the same
   config.rewards.update({f'{reward}:fifth': 1.0})

@@ -44,6 +44,10 @@ def test_what_the_issue_wants_is_named():
                  'distill:qwen-1.5b'):
     assert eight <= topologies[config], config
   assert {'h100:1x1', 'l4:1x1', 't4:1x1'} <= topologies['r1_zero:qwen2.5-0.5b']
+  adapters = {(pair.config, pair.topology) for pair in PAIRS if pair.label == 'LoRA'}
+  assert adapters >= {(f'r1_zero:qwen2.5-{size}', gpu) for size in ('0.5b', '1.5b', '3b')
+                      for gpu in ('h100:1x1', 'l4:1x1', 't4:1x1')}
+  assert all(pair.values['lora.rank'] for pair in PAIRS if pair.label == 'LoRA')
   listed = {name for name, _ in configs.listed() if name.partition(':')[0] not in every.WITHOUT}
   assert set(topologies) == listed
 

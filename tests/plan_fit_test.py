@@ -152,19 +152,23 @@ def test_topologies_of_one_gpu():
   assert 'A100-SXM4-80GB' in chips.gpu_target('a100-80')
 
 
-def test_a_gpu_without_bfloat16_attention_takes_xlas():
+def test_a_gpu_without_bfloat16_takes_xla_s_attention_and_says_how_it_computes(caplog):
   import numpy as np
   from r1jax.plan import places
   from r1jax.stages import common
+  caplog.set_level('INFO', 'r1jax')
 
   def path(capability):
     device = places.Device(0, 0, 'gpu')
     if capability:
       object.__setattr__(device, 'compute_capability', capability)
     mesh = type('Mesh', (), {'devices': np.array([device], object)})
-    return common.attention_path('auto', 'bfloat16', mesh)
+    config = type('Config', (), {'dtype': 'bfloat16', 'remat': 'full', 'attention': 'auto'})
+    return common.computed(config, mesh)['attention']
 
-  assert [path(capability) for capability in ('7.5', '8.0', '9.0', None)] == ['xla', 'cudnn', 'cudnn', 'cudnn']
+  assert path('7.5') == 'xla' and '7.5' in caplog.text and 'multiplies them in float32' in caplog.text
+  caplog.clear()
+  assert [path(capability) for capability in ('8.0', '9.0', None)] == ['cudnn'] * 3 and not caplog.text
 
 
 def test_the_command_prints_flags_with_which_it_fits():

@@ -23,6 +23,7 @@ from r1jax import options
 from r1jax import stage_models
 from r1jax import terminal
 from r1jax.exceptions import UserError
+from r1jax.plan import chips
 from r1jax.plan import every
 from r1jax.plan import fit as fit_lib
 from r1jax.plan import phases as phases_lib
@@ -192,6 +193,9 @@ def table(name: str, where, found: list[dict]) -> str:
     if replay := e.get('replay_bytes'):
       lines.append(f'{e["stage"]}.moe_replay keeps {replay["token"]} bytes a token: {gib(replay["device"])} GiB of the '
                    f'total, and {gib(replay["host"])} GiB on every host, if all are as long as may be')
+  if chips.emulates_bfloat16(where):
+    lines.append(f'{where.kind} has no bfloat16: XLA keeps values so and multiplies them in float32, of which FLOPs and '
+                 'times are')
   return '\n'.join(lines)
 
 

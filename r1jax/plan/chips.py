@@ -33,9 +33,9 @@ CHIPS = {
     'a100': Chip(312e12, 85100068864, 2039e9, 300e9, platform='gpu', network_bandwidth=25e9),
     'h100': Chip(989e12, 84942979072, 3352e9, 450e9, platform='gpu', network_bandwidth=50e9),
     'h200': Chip(989e12, 151397597184, 4800e9, 450e9, platform='gpu', network_bandwidth=50e9),
-    # One of a workstation or of Colab, on PCIe; T4: float16, as it has no bfloat16.
+    # One of a workstation or of Colab, on PCIe. T4: float32, in which XLA multiplies the bfloat16 that it has not.
     'l4': Chip(121e12, 24152899584, 300e9, 32e9, platform='gpu', network_bandwidth=12.5e9),
-    't4': Chip(65e12, 15835660288, 320e9, 16e9, platform='gpu', network_bandwidth=12.5e9),
+    't4': Chip(8.1e12, 15835660288, 320e9, 16e9, platform='gpu', network_bandwidth=12.5e9),
     # Two cores of an AMD EPYC virtual machine, measured 2026-11-23: numpy's matmul and its copy.
     'cpu': Chip(150e9, 24e9, 25e9, 25e9, platform='cpu'),
 }
@@ -115,6 +115,11 @@ _GPUS = {
     'h100': (9.0, 132, 128, 233472, 232448, 52428800, 1.98, 'NVIDIA H100 80GB HBM3'),
     'h200': (9.0, 132, 128, 233472, 232448, 52428800, 1.98, 'NVIDIA H200'),
 }
+
+
+def emulates_bfloat16(where: Topology) -> bool:
+  """Whether it is older than bfloat16 (GPUs before Ampere)."""
+  return where.chip.platform == 'gpu' and _GPUS[where.kind][0] < 8
 
 
 def gpu_target(kind: str) -> str:

@@ -48,8 +48,7 @@ def load_model(path: str, **overrides):
 def attention_path(wanted: str, dtype: str, mesh) -> str:
   """The way attention is computed: `wanted`, or with 'auto' that of the mesh's platform (models/attention.py)."""
   if wanted == 'auto':
-    able = float(getattr(mesh.devices.flat[0], 'compute_capability', 0) or 8) >= 8  # cuDNN's wants Ampere or later
-    by_platform = {'tpu': 'splash', 'gpu': 'cudnn' if dtype == 'bfloat16' and able else 'xla'}
+    by_platform = {'tpu': 'splash', 'gpu': 'cudnn' if dtype == 'bfloat16' and not _before_ampere(mesh) else 'xla'}
     return by_platform.get(mesh_lib.platform(mesh), 'xla')
   if wanted not in attention.PATHS:
     raise UserError(f"config.attention={wanted!r} is not one of auto, {', '.join(attention.PATHS)}")
@@ -60,8 +59,16 @@ def attention_path(wanted: str, dtype: str, mesh) -> str:
   return wanted
 
 
+def _before_ampere(mesh) -> bool:
+  """GPUs that have neither bfloat16 nor cuDNN's attention."""
+  return float(getattr(mesh.devices.flat[0], 'compute_capability', 0) or 8) < 8
+
+
 def computed(config, mesh) -> dict:
   """How a stage computes its model, for load_model."""
+  if config.dtype == 'bfloat16' and _before_ampere(mesh):
+    log.info("this GPU has no bfloat16 (compute capability %s, which begins at 8.0): XLA keeps values so and multiplies "
+             'them in float32', mesh.devices.flat[0].compute_capability)
   return {'dtype': config.dtype, 'remat': config.remat,
           'attention': attention_path(config.attention, config.dtype, mesh)}
 
