@@ -37,7 +37,9 @@ def rows(path):
 
 
 @pytest.mark.slow  # three minutes on two cores; docs/pods.md has its last result
-@pytest.mark.parametrize('more', [[], ['--config.rl.dynamic_tries=3'], ['--config.rl.lag=1']], ids=['', 'dynamic', 'lag'])
+@pytest.mark.parametrize('more', [[], ['--config.rl.dynamic_tries=3'], ['--config.rl.lag=1'],
+                                  ['--config.lora.rank=4', '--config.rl.learning_rate=1e-3']],
+                         ids=['', 'dynamic', 'lag', 'adapters'])
 def test_two_hosts_train_as_one_does(tmp_path, more):
   """Each decides alike which groups a rollout has."""
   reward = tmp_path / 'third.py'

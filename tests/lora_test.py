@@ -33,6 +33,7 @@ from r1jax.rehearse import inputs
 from r1jax.stages import adapters
 from r1jax.stages import common
 from r1jax.stages import preference
+from r1jax.stages import process
 from r1jax.stages import sft
 
 import objectives_test
@@ -425,6 +426,27 @@ def test_a_reward_model_learns_its_head_whole_and_the_rest_by_adapters(base, tmp
   assert len(leaves) == 15 and 'reward_head' in leaves
   model, params = loaded(str(tmp_path / 'out'))
   assert model.config.reward_head and np.abs(params['reward_head']).max() > 0
+
+
+def test_a_model_of_steps_learns_its_head_whole_and_the_rest_by_adapters(base, tmp_path, one_device, monkeypatch):
+  """kind='process', on steps that a search left; killed and started again it is the same."""
+  rng = np.random.default_rng(0)
+  rows = [{'id': str(i), 'ids': [int(t) for t in rng.integers(3, 40, 12)] + [50 + i % 2], 'ends': [6, 12],
+           'labels': [1.0, float(i % 2)], 'rule': [None, None]} for i in range(60)]
+  (tmp_path / 'steps.jsonl').write_text('\n'.join(json.dumps(row) for row in rows))
+  config = runs.experiment('search', 'prm')
+  config.steps.update(source='stage', length=16, batch=8, micro_tokens=64, steps=6, least_auc=0.0, log_every=1)
+  config.lora, config.checkpoints.every = LORA, 2
+  train = lambda name: process.run(config, 'steps', str(tmp_path / name), {'checkpoint': base, 'data': str(tmp_path)})
+  facts = train('out')
+  leaves = leaves_lib.open_each(checkpoint.find(str(tmp_path / 'out'))[1])
+  assert len(leaves) == 15 and 'reward_head' in leaves and facts['heldout_steps'] > 0
+  model, params = loaded(str(tmp_path / 'out'))
+  assert model.config.reward_head and np.abs(params['reward_head']).max() > 0
+  sft_test.stopped_at_step_4(monkeypatch, lambda: train('killed'))
+  train('killed')
+  assert sft_test.params_of(checkpoint.find(str(tmp_path / 'killed'))[1]) == sft_test.params_of(
+      checkpoint.find(str(tmp_path / 'out'))[1])
 
 
 # --- out

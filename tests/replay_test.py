@@ -336,16 +336,18 @@ def test_the_gate_sees_what_the_update_sees(stage, tmp_path):
   assert first['kl/nats_per_token'] > 5e-4  # the reference is a policy of its own, whose router chooses
 
 
-@pytest.mark.parametrize('carry', [1, pytest.param(0, marks=pytest.mark.slow)])
-def test_choices_survive_a_kill(stage, tmp_path, monkeypatch, carry):
-  """Bit for bit: those of whole rollouts in the journal, those of groups that were carried over beside a checkpoint."""
-  stage(tmp_path / 'whole', **{'rl.carry': carry})
-  interrupted_test.killed_at(2, lambda: stage(tmp_path / 'killed', **{'rl.carry': carry}))
+@pytest.mark.parametrize('given', [{'rl.carry': 1}, pytest.param({}, marks=pytest.mark.slow),
+                                   pytest.param({'rl.carry': 1, 'lora.rank': 2}, marks=pytest.mark.slow)], ids=str)
+def test_choices_survive_a_kill(stage, tmp_path, monkeypatch, given):
+  """Bit for bit: those of whole rollouts in the journal, those of groups that were carried over beside a checkpoint;
+  with adapters, too."""
+  stage(tmp_path / 'whole', **given)
+  interrupted_test.killed_at(2, lambda: stage(tmp_path / 'killed', **given))
   with np.load(tmp_path / 'killed' / 'rollouts' / '00000002.npz') as kept:
     assert len(kept['choices']) == len(kept['tokens']) and len(kept['prompt_choices']) == len(kept['prompts'])
   sampled = []
   monkeypatch.setattr(rollout.Rollout, '_collect', lambda run, *args: sampled.append(run))
-  stage(tmp_path / 'killed', **{'rl.carry': carry})
+  stage(tmp_path / 'killed', **given)
   assert not sampled  # it is all in the journal
   assert interrupted_test.rows(tmp_path / 'killed') == interrupted_test.rows(tmp_path / 'whole')
   for x, y in zip(interrupted_test.weights(tmp_path / 'whole'), interrupted_test.weights(tmp_path / 'killed')):
