@@ -91,11 +91,21 @@ def _check_files(config, standing: dict[str, str]) -> stage_models.Models:
           stage.check_standing(config, stage_models.part_of(spec), standing[spec['name']])
       elif hasattr(stage, 'check_files'):
         found[spec['name']] = stage.check_files(config, stage_models.part_of(spec))
+        _check_judge(config, stage_models.part_of(spec))
   imported = {spec['name']: found.pop(spec['name'], None) for spec in config.stages if spec['run'] == 'convert'}
   imported = {name: model for name, model in imported.items() if model is not None}
   for spec in config.stages:
     _check_prompts(config, spec, found.get(spec['name']) or [], standing, imported)
   return stage_models.Models(config, standing=standing, imported=imported)
+
+
+def _check_judge(config, key: str) -> None:
+  """A published checkpoint that judges: all but its weights is looked at."""
+  if given := stage_models.judge_of(config, key):
+    c = config[key].judge
+    with about(f'{key}.judge.checkpoint', given):
+      sizes = convert.looked_at(given)[1]
+      common.check_length(zoo.build(sizes), c.max_prompt + c.max_tokens, f'{key}.judge')
 
 
 def _check_prompts(config, spec: dict, asked: list, standing: dict[str, str], imported: dict) -> None:

@@ -153,7 +153,7 @@ def results(a) -> Iterator[dict]:
            if name not in lacking}  # before a model is imported
   judge = _judge(a, {name: rows for name, (rows, _) in found.items()}, why, place)
   trial.graders([row for rows, _ in found.values() for row in rows])
-  if convert.find.is_foreign(a.checkpoint):
+  if paths.is_foreign(a.checkpoint):
     with workdir_lib.made(workdir), workdir_lib.held(workdir):
       a.checkpoint = convert.as_checkpoint(a.checkpoint, os.path.join(workdir, 'imported'))
   model, tokenizer, step_dir = common.load_model(a.checkpoint)

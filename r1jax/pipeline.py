@@ -144,7 +144,8 @@ class _Run:
     start, before, facts = time.time(), _seconds(directory), None
     log.info('%s%s', self._said, f', begun before ({metrics.duration(before)})' if before else '')
     try:
-      facts = checks.module(spec).run(self._config, stage_models.part_of(spec), directory, inputs)
+      part = stage_models.part_of(spec)
+      facts = checks.module(spec).run(stage_models.with_judge(self._config, part, directory), part, directory, inputs)
     finally:
       seconds = round(before + time.time() - start, 1)
       with contextlib.suppress(OSError):  # of a full disk the stage has said so itself

@@ -9,6 +9,7 @@ from r1jax import workdir as workdir_lib
 from r1jax.engine import checkpoint
 from r1jax.exceptions import UserError, about
 from r1jax.models import zoo
+from r1jax.rewards import judge as judge_lib
 
 
 def part_of(spec: dict) -> str:
@@ -57,6 +58,22 @@ def _checkpoint(config) -> str:
     raise UserError(f"checkpoint={given!r} has no model.json: give a stage's work dir, or what convert wrote, "
                     '--config.checkpoint=DIR')
   return given
+
+
+def judge_of(config, key: str) -> str:
+  """The judge.checkpoint of the part `key` that is to be imported first, as it is another program's; '' for none."""
+  judge = config.get(key, {}).get('judge')
+  kind = judge_lib.kind_of(judge) if judge is not None and 'checkpoint' in judge else ''
+  return judge.checkpoint if kind == 'model' and paths.is_foreign(judge.checkpoint) else ''
+
+
+def with_judge(config, key: str, directory: str):
+  """The config with judge.checkpoint of the part `key` in our own form: imported once, into directory/imported."""
+  if not (given := judge_of(config, key)):
+    return config
+  config = config.copy_and_resolve_references()
+  config[key].judge.checkpoint = convert.as_checkpoint(given, os.path.join(directory, 'imported'))
+  return config
 
 
 class Model(NamedTuple):

