@@ -87,7 +87,7 @@ def _configs(args: list[str]) -> int:
   if len(args) > 1 or (args and args[0].startswith('-')):
     raise UserError(f'unexpected argument {args[-1]!r}: r1jax configs [NAME[:ARG]]')
   if args and (':' in args[0] or args[0].endswith('.py')):
-    print('\n'.join(configs.lines(configs.config(args[0]))))
+    print('\n'.join([*configs.lines(configs.config(args[0])), *configs.fitting(args[0])]))
     return 0
   if args:
     configs.find(args[0])

@@ -88,3 +88,14 @@ def lines(config: Any, prefix: str = '') -> Iterator[str]:
     else:
       shown = value.to_dict() if hasattr(value, 'to_dict') else value
       yield f'--config.{prefix}{key}={shown if isinstance(shown, str) else repr(shown)}'
+
+
+def fitting(name: str) -> Iterator[str]:
+  """Topologies that its file names for NAME:ARG, each with the flags that make it fit there (docs/plans.md)."""
+  path, _, arg = find(name).partition(':')
+  for topology, values in getattr(module(path), 'TOPOLOGIES', {}).get(arg, {}).items():
+    if isinstance(values, str):
+      continue  # why it does not
+    flags = [f'--config.{key}={value}' for key, value in values.items() if not key.isupper()]
+    flags += [f'(environment: {key}={value})' for key, value in values.items() if key.isupper()]
+    yield f'# on {topology}: {" ".join(flags) or "as it is"}'

@@ -48,6 +48,11 @@ def test_configs_are_found_by_name_and_by_path(tmp_path, monkeypatch, capsys):
   assert configs.config('mine.py').seed == 5 and configs.config('r1_zero:tiny').name == 'r1_zero_tiny'
   assert cli.main(['r1jax', 'configs', 'r1_zero:tiny']) == 0
   assert '--config.rl.steps=80\n' in capsys.readouterr().out
+  assert cli.main(['r1jax', 'configs', 'r1_zero:qwen2.5-0.5b']) == 0
+  last = capsys.readouterr().out.splitlines()
+  assert '# on v5e:2x4: as it is' in last
+  assert last[-1].startswith('# on t4:1x1 LoRA: --config.mesh.fsdp=1 --config.mesh.tensor=1 --config.rl.micro_tokens=')
+  assert last[-1].endswith(' (environment: XLA_PYTHON_CLIENT_MEM_FRACTION=0.95)')
   assert cli.main(['r1jax', 'configs', 'search']) == 0
   assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
       f'search:{arg}' for arg in ('prm', 'mcts', 'prm-qwen2.5-7b', 'mcts-qwen2.5-7b')]
