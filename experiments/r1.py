@@ -219,8 +219,11 @@ VARIANTS = {
 }
 # config -> topology -> the keys that make it fit there, beside its own.
 _ONE = {'mesh.fsdp': 1, 'mesh.tensor': 1}  # GPU
+_LORA = {**_ONE, 'lora.rank': 16, **{f'{stage}.learning_rate': 1e-5 for stage in ('zero', 'rl', 'scenarios')},
+         **{f'{stage}.optimizer.learning_rate': rate for stage, rate in dict(
+             cold_start=2e-4, sft=2e-4, helpful=6e-5, harmless=6e-5, second=6e-5).items()}}  # adapters want more
 TOPOLOGIES = {'qwen2.5-1.5b': {'v5e:2x4': {}, 'v6e:2x4': {}, 'v5p:2x2x2': {}, 'h100:1x8': {},
-                               'h100:1x1': _ONE, 'h100:1x1 LoRA': {**_ONE, 'lora.rank': 16}}}
+                               'h100:1x1': _ONE, 'h100:1x1 LoRA': _LORA}}
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:
