@@ -157,7 +157,12 @@ def test_flags_are_those_of_r1jax(script, args):
   ours = {words[2]: words[3:] for words in said if words[1:2] == ['-m'] and words[2].startswith('r1jax')}
   topology = next(arg for arg in args if arg.startswith('--topology='))
   if script != 'slurm.sh':  # which plans nothing, as its hosts are paid for by then
-    assert ours['r1jax.plan'] == [*(word for word in args if word.startswith('--config')), topology]
+    elsewhere = [] if script == 'gpu_host.sh' else ['--without-files']  # from a laptop: files lie on the machines' disk
+    assert ours['r1jax.plan'] == [*(word for word in args if word.startswith('--config')), topology, *elsewhere]
+    if elsewhere:
+      done = subprocess.run([sys.executable, '-m', 'r1jax.plan', *ours['r1jax.plan'], '--only=rl/run'], text=True,
+                            cwd=launching.ROOT, capture_output=True, timeout=100, check=False)
+      assert done.returncode == 0 or 'needs the package libtpu' in done.stderr, done.stderr
   done = subprocess.run([sys.executable, '-c', CHECK, *ours['r1jax.main'], topology], cwd=launching.ROOT, text=True,
                         capture_output=True, timeout=100, check=False)
   assert done.returncode == 0, done.stderr[-2000:]

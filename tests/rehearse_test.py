@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import pytest
 
 from r1jax import checks
 from r1jax import stage_models
+from r1jax import workdir
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 from r1jax.plan import chips, places
@@ -127,15 +129,63 @@ def test_some_stages_bring_what_they_need():
     command._choose(config, ('rll',))
 
 
-def test_what_hosts_say_differently_is_found(tmp_path):
+@pytest.fixture
+def parsed():
+  flags.FLAGS.mark_as_parsed()
+  saved = flags.FLAGS['hosts'].value, flags.FLAGS['devices'].value, flags.FLAGS['work'].value
+  yield flags.FLAGS
+  flags.FLAGS.hosts, flags.FLAGS.devices, flags.FLAGS.work = saved
+
+
+def test_what_hosts_say_differently_is_found(tmp_path, parsed):
   rows = [{'step': 1, 'loss': 0.5, 'time/decode': 1.0}, {'step': 2, 'loss': 0.25, 'step/seconds': 3.0}]
-  (tmp_path / 'hosts' / '1').mkdir(parents=True)
+  other = tmp_path / 'hosts' / '1' / 'metrics.jsonl'
+  other.parent.mkdir(parents=True)
   write = lambda path, found: path.write_text(''.join(json.dumps(row) + '\n' for row in found))
   write(tmp_path / 'metrics.jsonl', rows)
-  write(tmp_path / 'hosts' / '1' / 'metrics.jsonl', [{**row, 'time/decode': 2.0, 'step/seconds': 1.0} for row in rows])
-  assert [text for text in command._differences(str(tmp_path)) if 'time' not in text and 'seconds' not in text] == []
-  write(tmp_path / 'hosts' / '1' / 'metrics.jsonl', [rows[0], {**rows[1], 'loss': 0.26}])
-  assert 'loss at step 2 is 0.25 on host 0 and 0.26 on host 1' in command._differences(str(tmp_path))
+  assert command._compared(str(tmp_path)) == (0, [])  # what the first host alone writes
+  write(other, [{**row, 'time/decode': 2.0, 'step/seconds': 1.0} for row in rows])
+  assert command._compared(str(tmp_path)) == (2, [])
+  write(other, [rows[0], {**rows[1], 'loss': 0.26}])
+  assert command._compared(str(tmp_path))[1] == ['loss at step 2 is 0.25 on host 0 and 0.26 on host 1']
+  write(other, rows[:1])
+  assert command._compared(str(tmp_path))[1] == ['2 rows of metrics on host 0 and 1 on host 1']
+  parsed.hosts = 3
+  assert '2 rows of metrics on host 0 and 0 on host 2' in command._compared(str(tmp_path))[1]
+
+
+def test_a_rehearsal_removes_nothing_but_rehearsals(tmp_path, parsed, monkeypatch, capsys):
+  """--work=runs, where a run of the same name stands."""
+  parsed.work = str(tmp_path)
+  ran = []
+  monkeypatch.setattr(command, 'rehearse', lambda config, work: ran.append(work) or 0)
+  monkeypatch.setattr(command.options, 'parse', lambda argv: runs.experiment('r1', 'tiny'))
+  run = tmp_path / 'r1_tiny' / '1_base'
+  run.mkdir(parents=True)
+  assert command.main(['rehearse']) == 2 and run.exists() and not ran
+  assert f'{tmp_path}/r1_tiny holds what no rehearsal wrote' in capsys.readouterr().err
+  parsed.work = str(tmp_path / 'other')
+  for _ in range(2):
+    assert command.main(['rehearse']) == 0
+    (tmp_path / 'other' / 'r1_tiny' / 'run').mkdir()
+    (tmp_path / 'other' / 'r1_tiny' / 'green.json').write_text('{}')
+  assert command.main(['rehearse']) == 0 and len(ran) == 3
+  assert sorted(path.name for path in (tmp_path / 'other' / 'r1_tiny').iterdir()) == ['rehearsal']
+  with workdir.held(str(tmp_path / 'other' / 'r1_tiny')):
+    assert command.main(['rehearse']) == 2
+  assert 'is in use by process' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('hosts, devices, lacking', [(3, 4, 'tensor'), (6, 2, 'tensor'), (2, 4, ''), (4, 2, ''), (1, 8, '')])
+def test_hosts_that_axes_cannot_cross_are_refused(parsed, hosts, devices, lacking):
+  parsed.hosts, parsed.devices = hosts, devices
+  config = runs.experiment('r1_zero', 'qwen2.5-32b')
+  mesh = layout.small(config.mesh.to_dict(), hosts * devices)
+  if lacking:
+    with pytest.raises(UserError, match=f'--hosts={hosts} --devices={devices}: {lacking} cannot cross hosts as on v5p'):
+      command._across(config, mesh)
+  else:
+    assert command._across(config, mesh) == ('fsdp', 'tensor')
 
 
 @pytest.mark.parametrize('config', ['r1_zero.py:qwen2.5-32b', 'r1_zero.py:deepseek-v3'])
@@ -143,7 +193,9 @@ def test_a_pod_run_rehearses(config, tmp_path):
   """With tensor, or expert, across two hosts: import, RL, evaluation."""
   done = subprocess.run([sys.executable, '-m', 'r1jax.rehearse', f'--config=experiments/{config}', f'--work={tmp_path}',
                          '--devices=2'], cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
-  assert done.returncode == 0 and done.stdout.count('hosts agree') == 3, done.stdout + done.stderr
+  assert done.returncode == 0 and 'hosts differ' not in done.stdout, done.stdout + done.stderr
+  said = {line.split()[0]: line for line in done.stdout.splitlines()}
+  assert list(said) == ['base', 'rl', 'evaluate'] and re.search(r'hosts agree in \d+ rows', said['rl']), done.stdout
 
 
 def test_a_rehearsal_of_r1_is_taken_for_what_begins_with_it_while_the_code_is_the_same(tmp_path, monkeypatch):

@@ -67,13 +67,14 @@ needs() {
   done
 }
 
-# plan TOPOLOGY: ends here, with its exit code 3, where the config does not fit.
+# plan TOPOLOGY [--without-files]: ends here, with its exit code 3, where the config does not fit. Without files where
+# what the run reads lies on another machine.
 plan() {
   local word of_config=()
   for word in "${words[@]}"; do
     [[ $word != --config* ]] || of_config+=("$word")
   done
-  run "${PYTHON:-python3}" -m r1jax.plan "${of_config[@]}" "--topology=$1"
+  run "${PYTHON:-python3}" -m r1jax.plan "${of_config[@]}" "--topology=$1" ${2:+"$2"}
 }
 
 # Whether an exit code asks for the same command again: asked to stop with all saved, or another host is lost. All

@@ -36,7 +36,7 @@ tpu() {  # tpu VERB [ARGUMENT...]
   run gcloud compute tpus tpu-vm "$1" "$name" --zone="$zone" "${@:2}"
 }
 
-if [ "$plan" = yes ]; then plan "$topology"; fi
+if [ "$plan" = yes ]; then plan "$topology" --without-files; fi
 
 create=(--accelerator-type="$type" --version="$version" --metadata=enable-oslogin=TRUE)
 [ "$spot" = no ] || create+=(--spot)

@@ -22,7 +22,7 @@ needs project zone cluster storage
   || fail "--topology=$topology is no slice of v5e, v6e (v6e:4x4) or v5p (v5p:2x2x2)"
 type=${topology/:/-}
 
-if [ "$plan" = yes ]; then plan "$topology"; fi
+if [ "$plan" = yes ]; then plan "$topology" --without-files; fi
 
 host=(bash experiments/launch/host.sh --extra=tpu "${words[@]}")
 run xpk workload create --project="$project" --zone="$zone" --cluster="$cluster" --workload="$name" \

@@ -30,14 +30,15 @@ _BOOL, _STRING, _INTEGER = (functools.partial(define, allow_override=True)
                             for define in (flags.DEFINE_bool, flags.DEFINE_string, flags.DEFINE_integer))
 _HOSTS = _INTEGER('hosts', 2, 'processes')
 _DEVICES = _INTEGER('devices', 4, 'fake devices of each')
-_WORK = _STRING('work', os.path.join('runs', 'rehearsal'), 'what is written; what stood there is removed')
+_WORK = _STRING('work', os.path.join('runs', 'rehearsal'), 'below it a directory a config, which a rehearsal wrote before: that one is removed')
 _STAGES = _STRING('stages', '', 'NAME[,NAME]: these, and what they need; default: all')
-_LIMIT = _INTEGER('limit', 2400, 'seconds after which the run counts as stuck')
+_LIMIT = _INTEGER('limit', 3600, 'seconds after which the run counts as stuck')
 
 # Rehearsals of one family compile the same programs; environment's own directory goes before.
 _CACHE = {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.3', 'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '0',
           'JAX_COMPILATION_CACHE_DIR': os.environ.get('JAX_COMPILATION_CACHE_DIR') or os.path.join(
               os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'r1jax', 'rehearse')}
+_MARK = 'rehearsal'  # a file that says that a directory may be removed
 _GRACE = 60  # seconds that the other hosts have to end after one has failed
 _NOISE = ('For simplicity, JAX', '-----', '[Gloo]')
 _TIMED = ('time/', 'seconds', '_per_second')
@@ -50,21 +51,64 @@ def main(argv: list[str]) -> int:
   try:
     config = options.parse(argv)
     work = os.path.join(os.path.abspath(_WORK.value), config.name or 'config')
-    shutil.rmtree(work, ignore_errors=True)
-    return rehearse(config, work)
+    _own(work)
+    from r1jax import workdir  # here, as jax looks for a TPU unless main has told it not to
+    with workdir.held(work):
+      _clear(work)
+      return rehearse(config, work)
   except UserError as e:
     print(f'r1jax: {e}', file=sys.stderr)
     return 2
 
 
+def _own(work: str) -> None:
+  """Makes the directory, unless something stands there that no rehearsal wrote: a run of the user's, perhaps.
+
+  Raises:
+    UserError: something does, or it cannot be made.
+  """
+  try:
+    if os.path.isdir(work) and os.listdir(work) and not os.path.exists(os.path.join(work, _MARK)):
+      raise UserError(f'{work} holds what no rehearsal wrote, and a rehearsal would remove it: give another --work=DIR')
+    os.makedirs(work, exist_ok=True)
+    with open(os.path.join(work, _MARK), 'a', encoding='utf-8'):
+      pass
+  except OSError as e:
+    raise UserError(f'cannot write to --work={_WORK.value}: {e.strerror}') from e
+
+
+def _clear(work: str) -> None:
+  for name in os.listdir(work):
+    path = os.path.join(work, name)
+    if os.path.isdir(path) and not os.path.islink(path):
+      shutil.rmtree(path)
+    elif name not in (_MARK, 'lock'):
+      os.remove(path)
+
+
+def _across(config, mesh: dict[str, int]) -> tuple[str, ...]:
+  """Axes of the config's mesh that cross hosts on its topology.
+
+  Raises:
+    UserError: on so many hosts they cannot.
+  """
+  from r1jax.plan import chips, places
+  from r1jax.rehearse import layout
+  where = chips.topology(config.topology)
+  across = places.crossing(where, config.mesh.to_dict()) if where.devices > 1 else ()
+  crossing = layout.crossing(tuple(mesh.values()), across, _HOSTS.value)
+  if _HOSTS.value > 1 and (lacking := [axis for axis in across if axis not in crossing and mesh[axis] > 1]):
+    raise UserError(f'--hosts={_HOSTS.value} --devices={_DEVICES.value}: {", ".join(lacking)} cannot cross hosts as on '
+                    f'{where.name}: give powers of two, as --hosts=2 --devices=4')
+  return across
+
+
 def rehearse(config, work: str) -> int:
   """One config's; exit code."""
-  from r1jax.plan import chips, places
   from r1jax.rehearse import inputs, judge, layout, shrink
   start, count = time.time(), _HOSTS.value * _DEVICES.value
-  mesh, across = layout.small(config.mesh.to_dict(), count), ()
-  if chips.topology(config.topology).devices > 1:
-    across = places.crossing(chips.topology(config.topology), config.mesh.to_dict())
+  mesh = layout.small(config.mesh.to_dict(), count)
+  across = _across(config, mesh)
   shape = ' x '.join(f'{axis} {n}' for axis, n in mesh.items() if n > 1)
   _say(f'{config.name}: {_HOSTS.value} hosts x {_DEVICES.value} devices, {shape}; across hosts: '
        f'{", ".join(across) or "as it comes"}, as on {config.topology}')
@@ -160,6 +204,10 @@ def _run(config, rundir: str, work: str, across: tuple[str, ...]) -> list[int]:
       if any(p.poll() for p in processes):
         end = min(end, time.time() + _GRACE)  # the others see it by themselves, or hang
       if time.time() > end:
+        late = [i for i, p in enumerate(processes) if p.poll() is None]
+        _say(f'host {", ".join(map(str, late))} {"have" if len(late) > 1 else "has"} not ended '
+             + (f'{_GRACE} s after another failed' if any(p.poll() for p in processes) else
+                f'within --limit={_LIMIT.value} s') + ': stuck, and killed')
         break
       time.sleep(0.5)
     _progress(rundir, shown)
@@ -188,32 +236,34 @@ def _found(rundir: str) -> dict:
   """{'lines': a row a finished stage, 'wrong': what differs between hosts}."""
   lines, wrong = [], []
   for entry in _entries(rundir):
-    name, differing = entry['name'], _differences(os.path.join(rundir, entry['directory']))
-    wrong += [f'stage {name}: {text}' for text in differing]
+    compared, differing = _compared(os.path.join(rundir, entry['directory']))
+    wrong += [f'stage {entry["name"]}: {text}' for text in differing]
     facts = ', '.join(f'{key} {value}' for key, value in (entry.get('facts') or {}).items()
                       if not isinstance(value, dict))
-    lines.append(f'{name:14s} {entry["run"]:11s} {entry["seconds"]:7.1f} s  '
-                 f'{"hosts differ: " + differing[0] if differing else "hosts agree"}  {facts}'[:160])
+    said = 'one host' if _HOSTS.value == 1 else (
+        f'hosts agree in {compared} rows' if compared else 'hosts leave no rows of their own')
+    lines.append(f'{entry["name"]:14s} {entry["run"]:11s} {entry["seconds"]:7.1f} s  '
+                 f'{"hosts differ: " + differing[0] if differing else said}  {facts}'[:160])
   return {'lines': lines, 'wrong': wrong}
 
 
-def _differences(directory: str) -> list[str]:
-  """What the other hosts' metrics say otherwise than the first one's; times aside."""
+def _compared(directory: str) -> tuple[int, list[str]]:
+  """(rows of metrics that each host has, what the others' say otherwise than the first one's; times aside)."""
   path, found = os.path.join(directory, 'metrics.jsonl'), []
-  hosts = os.path.join(directory, 'hosts')
-  if not os.path.exists(path) or not os.path.isdir(hosts):
-    return []
-  first = metrics.read(path)
-  for i in sorted(os.listdir(hosts)):
-    other = os.path.join(hosts, i, 'metrics.jsonl')
-    if not os.path.exists(other):
-      continue
-    for mine, theirs in zip(first, metrics.read(other)):
+  hosts = [os.path.join(directory, 'hosts', str(i), 'metrics.jsonl') for i in range(1, _HOSTS.value)]
+  first = metrics.read(path) if os.path.exists(path) else []
+  if not any(os.path.exists(other) for other in hosts):
+    return 0, found  # the first host alone writes what such a stage measures
+  for i, other in enumerate(hosts, 1):
+    rows = metrics.read(other) if os.path.exists(other) else []
+    if len(rows) != len(first):
+      found.append(f'{len(first)} rows of metrics on host 0 and {len(rows)} on host {i}')
+    for mine, theirs in zip(first, rows):
       for key in mine.keys() | theirs.keys():
         if not any(part in key for part in _TIMED) and mine.get(key) != theirs.get(key):
           found.append(f'{key} at step {mine.get("step")} is {mine.get(key)} on host 0 and {theirs.get(key)} on '
                        f'host {i}')
-  return found
+  return len(first), found
 
 
 def _failure(codes: list[int], work: str) -> str:

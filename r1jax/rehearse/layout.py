@@ -42,6 +42,12 @@ def arrange(sizes: tuple[int, ...], across: tuple[str, ...], hosts: int) -> np.n
   return out
 
 
+def crossing(sizes: tuple[int, ...], across: tuple[str, ...], hosts: int) -> tuple[str, ...]:
+  """The axes of a mesh of `sizes` that do lead from one host to another."""
+  placed = arrange(sizes, across, hosts)
+  return tuple(axis for i, axis in enumerate(mesh_lib.AXES) if np.any(np.diff(placed, axis=i)))
+
+
 def _parts(sizes: tuple[int, ...], order: list[int], hosts: int) -> list[int]:
   """Into how many hosts each axis is cut: those of `order` first, in halves."""
   parts, left = [1] * len(sizes), hosts
