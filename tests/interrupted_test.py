@@ -30,6 +30,8 @@ MADE = {}  # a stage's numbers -> the policy of it, as a new start makes one: co
 def made_once(config, c, name, model, tokenizer, mesh, encoded, journal_):
   key = json.dumps([c.to_dict(), config.lora.to_dict()], sort_keys=True)
   if key not in MADE:
+    if len(MADE) > 12:  # a process may map only so many programs (vm.max_map_count)
+      MADE.pop(next(iter(MADE)))
     MADE[key] = POLICY(config, c, name, model, tokenizer, mesh, encoded, journal_)
     MADE[key].fresh = {k: v for k, v in vars(MADE[key]).items() if k in ('_lengths', '_carried', '_row_of')}
   actor = MADE[key]
