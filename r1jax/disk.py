@@ -19,7 +19,7 @@ from r1jax.exceptions import UserError, first_line
 log = logging.getLogger('r1jax')
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# What a disk, or the way to one, says that is not as it was: NFS's stale handle, a FUSE daemon that has ended (GCSFuse).
+# Of a disk, or the way to one, that is not as it was: NFS's stale handle, a FUSE daemon that has ended (GCSFuse).
 AWAY = (errno.ESTALE, errno.ENOTCONN, errno.EIO, errno.ENODEV, errno.ENXIO, errno.EREMOTEIO, errno.ENOLINK,
         errno.ESHUTDOWN)
 # Sockets know these as well: a disk's only where they come with a file's name.
@@ -67,8 +67,8 @@ class Place:
             'goes on')
 
   def check(self) -> None:
-    """Raises Gone where it is not what it was."""
-    if why := self.why():
+    """Raises Gone where it is not what it was, or a watched directory that it lies in."""
+    if why := _why(self.path) or self.why():
       raise Gone(why)
 
   def holds(self, path: str) -> bool:
@@ -128,7 +128,7 @@ def make(directory) -> None:
   """
   check(directory)
   directory = os.path.abspath(directory)
-  if os.path.isdir(directory):
+  if exists(directory):
     return
   above = max((each.path for each in list(_places) if each.holds(directory)), key=len, default='')
   if not above:
@@ -197,6 +197,12 @@ def number_of(e: BaseException | None) -> int | None:
 def of_the_moment(e: BaseException) -> bool:
   """Whether what was read may be as good as it was: the disk was away, or the reader may not, or has no room."""
   return isinstance(e, Gone) or number_of(e) not in (None, *_OF_THE_FILE)
+
+
+def reason(e: BaseException | None) -> str:
+  """In words; None: of an error that another process met."""
+  number = number_of(e)
+  return 'as another process says' if e is None else os.strerror(number) if number else first_line(e)
 
 
 def patiently(read: Callable, *args):

@@ -109,7 +109,7 @@ def run(command, *args, place: str = '') -> int:
 
 def _line_of_chain(e: BaseException, place: str) -> str | None:
   """line_of an exception, else of what it was raised from: a full disk reaches us as some library's complaint. What it
-  was raised beside counts only where that is a want of room, memory or a disk: else a fault of ours would hide behind it.
+  was raised beside counts only where that is a want of room, memory or a disk: it would hide a fault of ours.
   """
   line, meant = line_of(e, place), True
   while line is None:

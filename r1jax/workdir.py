@@ -117,6 +117,7 @@ def claim(workdir: str, config: dict) -> None:
 
 def move_aside(workdir: str, directory: str) -> None:
   """A stage's directory -> set_aside/NAME.1, .2 and so on; nothing where there is none."""
+  disk.check(directory)
   for times in itertools.count(1):
     aside = os.path.join(workdir, 'set_aside', f'{os.path.basename(directory)}.{times}')
     if not disk.exists(aside):

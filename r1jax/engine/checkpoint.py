@@ -139,13 +139,12 @@ class Checkpoints:
   def _stop_if_gone(self) -> None:
     why = ''
     try:
-      disk.check(self._directory)
       self._place.check()
     except disk.Gone as e:
       why = str(e)
     if mesh_lib.any_process(bool(why)):
-      raise disk.Gone(why or f'{self._directory} is gone on another host: see that all have it as it was, then the same '
-                      'command goes on')
+      raise disk.Gone(why or f'{self._directory} is gone on another host: see that all have it as it was, then the '
+                      'same command goes on')
 
   def due(self) -> bool:
     """Whether `minutes` have passed since the last one; one answer on all hosts."""
@@ -242,10 +241,8 @@ class Checkpoints:
 def _of_the_moment(step_dir: str, error: Exception | None) -> str:
   if isinstance(error, disk.Gone):
     return str(error)
-  number = disk.number_of(error)
-  why = os.strerror(number) if number else 'as another process says'
-  return (f'{step_dir} cannot be read now ({why}), and stays as it is: mend that, mount the disk again, or move this '
-          'checkpoint away, so that the one before is taken; then the same command goes on')
+  return (f'{step_dir} cannot be read now ({disk.reason(error)}), and stays as it is: mend that, mount the disk '
+          'again, or move this checkpoint away, so that the one before is taken; then the same command goes on')
 
 
 def _handler(**kw) -> ocp.PyTreeCheckpointHandler:

@@ -194,7 +194,7 @@ class Batches:
     """So many questions of a source were asked, this was kept, and so many samples turned away, by reason."""
     lines = b''.join(metrics.encode(sample) for sample in kept)
     self._rows.append({'source': source, 'questions': questions, 'kept': len(kept),
-                       'turned_away': dict(reasons or {}), 'end': self._end() + len(lines)})
+                       'turned_away': dict(reasons or {}), 'end': self._end() + len(lines), 'crc32': zlib.crc32(lines)})
     if self._writes:
       disk.check(self._path)
       for path, data in ((self.kept_path, lines), (self._path, metrics.encode(self._rows[-1]))):
@@ -214,14 +214,21 @@ class Batches:
     return sum(row['questions'] for row in self._rows if row['source'] == source)
 
   def kept(self, source: str | None = None) -> Iterator[dict]:
-    """What was kept, of one source or of all, read again; on a host that has written it."""
+    """What was kept, of one source or of all, read again; on a host that has written it.
+
+    Raises:
+      UserError: it is other than it was written.
+    """
     start = 0
     with open(self.kept_path, 'rb') as f:
-      for row in self._rows:
+      for number, row in enumerate(self._rows, 1):
         if source in (None, row['source']):
           f.seek(start)
-          for _ in range(row['kept']):
-            yield json.loads(f.readline())
+          lines = f.read(row['end'] - start)
+          if zlib.crc32(lines) != row.get('crc32', zlib.crc32(lines)):  # an older version noted none
+            raise UserError(f'{self.kept_path} is other than it was written, behind byte {start}: take line {number} '
+                            f'of {self._path} and those behind it out, then the same command asks that batch again')
+          yield from map(json.loads, lines.splitlines())
         start = row['end']
 
   def kept_count(self, source: str | None = None) -> int:

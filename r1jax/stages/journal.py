@@ -105,10 +105,8 @@ class Journal:
       why = f'{type(e).__name__}: {e}'
       error = e if disk.of_the_moment(e) else None
     if mesh_lib.any_process(error is not None):
-      number_ = disk.number_of(error)
-      raise UserError(f'{self._path(number)} cannot be read now '
-                      f'({os.strerror(number_) if number_ else "as another process says"}): mend that or mount the disk '
-                      'again, or remove the file to sample this rollout again; then the same command goes on') from error
+      raise UserError(f'{self._path(number)} cannot be read now ({disk.reason(error)}): mend that, mount the disk '
+                      'again, or remove it to sample this rollout again; then the same command goes on') from error
     return said, why
 
   def _read(self, number: int, choices: tuple | None) -> tuple[Said | None, str]:
