@@ -57,13 +57,13 @@ class Place:
       if (now.st_dev, now.st_ino) == self._noted or os.path.samestat(now, os.fstat(self._fd)):
         return ''
     except (FileNotFoundError, NotADirectoryError):
-      return (f'{self.path} is gone: removed, or its disk is not mounted any more. Nothing is written in its place: '
+      return (f'{self.path} is gone: removed, or its disk is not mounted any more. Nothing more is written there: '
               'mount it again or put it back, then the same command goes on from its last whole checkpoint')
     except OSError as e:
       if e.errno != errno.ESTALE or not exists(self.path):
         return line(e.errno, self.path)
     return (f'{self.path} is another directory than when this began (unmounted, mounted anew, or removed and made '
-            'again). Nothing is written into it: see that it is the one with the checkpoints, then the same command '
+            'again). Nothing more is written there: see that it is the one with the checkpoints, then the same command '
             'goes on')
 
   def check(self) -> None:
