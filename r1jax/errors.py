@@ -2,13 +2,13 @@
 
 import argparse
 import contextlib
-import errno
 import logging
 import os
 import re
 import signal
 import sys
 
+from r1jax import disk
 from r1jax import terminal
 from r1jax.engine import checkpoint
 from r1jax.exceptions import RunStopped, UserError
@@ -17,7 +17,11 @@ log = logging.getLogger('r1jax')
 
 _MEMORY = ('it takes fewer of: micro_tokens and logit_elements in an update, slots (and batch x samples) in sampling, '
            'max_tokens in both; or more devices on the mesh')
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_WAYS = {  # what files say, and the way out
+    PermissionError: 'give this user the right to it, or name another place',
+    FileNotFoundError: 'put it there or name another, then the same command goes on',
+    IsADirectoryError: 'a file is wanted: name one, or move this away',
+    NotADirectoryError: 'a directory is wanted: name one, or move this away'}
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,17 +44,13 @@ def line_of(e: BaseException, place: str = '') -> str | None:
     wanted = re.search(r'(?:allocate|allocating|of size|Allocation of)\s+([\d.]+ ?[KMGT]?i?B|\d+)', text)
     size = f' ({_size(wanted[1])} at once)' if wanted else ''
     return f'out of memory on a device or this host{size}: {_MEMORY}'
-  number = getattr(e, 'errno', None)
-  if number is None and (found := re.search(r"os_error_code='(\d+)'", text)):  # tensorstore's, in a ValueError
-    number = int(found[1])
-  if number in _FULL:
-    place = getattr(e, 'filename', None) or place or 'the disk that is written to'
-    return f'{os.strerror(number)}: free some in {place}, then the same command goes on'
-  if number == errno.EROFS or isinstance(
-      e, (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)):
-    reason = os.strerror(number) if number else text[:200]
-    return f'{reason}: {e.filename}' if getattr(e, 'filename', None) and number else reason
-  return None
+  number, name = disk.number_in(e), getattr(e, 'filename', None)
+  if said := disk.line(number, name, place):
+    return said
+  way = next((way for kind, way in _WAYS.items() if isinstance(e, kind)), '')
+  if not way:
+    return None
+  return f'{os.strerror(number)}: {name}: {way}' if name and number else f'{text[:200]}: {way}'
 
 
 def _size(text: str) -> str:
@@ -109,13 +109,14 @@ def run(command, *args, place: str = '') -> int:
 
 def _line_of_chain(e: BaseException, place: str) -> str | None:
   """line_of an exception, else of what it was raised from: a full disk reaches us as some library's complaint. What it
-  was raised beside counts only where that is a want of room or memory: else a fault of ours would hide behind it."""
+  was raised beside counts only where that is a want of room, memory or a disk: it would hide a fault of ours.
+  """
   line, meant = line_of(e, place), True
   while line is None:
     meant, e = bool(e.__cause__), e.__cause__ or (None if e.__suppress_context__ else e.__context__)
     if e is None:
       return None
     line = line_of(e, place)
-    if line and not meant and not line.startswith(('out of memory', *map(os.strerror, _FULL))):
+    if line and not meant and not line.startswith(('out of memory', *map(os.strerror, disk.FULL + disk.AWAY))):
       line = None
   return line

@@ -24,6 +24,7 @@ from typing import Iterator
 from r1jax import benchmarks as benchmarks_lib
 from r1jax import Command
 from r1jax import convert
+from r1jax import disk
 from r1jax import environment
 from r1jax import errors
 from r1jax import files_read
@@ -284,7 +285,7 @@ def _prepared(a, task: asking.Task, place: str, step_dir: str) -> None:
         f'{key} was {before.get(key)!r}, now {settings.get(key)!r}' for key in sorted({*before, *settings})
         if before.get(key) != settings.get(key)))
     workdir_lib.move_aside(place, directory)
-  os.makedirs(directory, exist_ok=True)
+  disk.make(directory)
   checkpoint.write_json(path, settings, every_host=True)
 
 

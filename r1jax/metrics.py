@@ -9,6 +9,7 @@ import contextlib
 import io
 import itertools
 import json
+import logging
 import math
 import numbers
 import os
@@ -18,7 +19,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from r1jax import disk
 from r1jax import trackers
+from r1jax.exceptions import UserError
+
+log = logging.getLogger('r1jax')
 
 _EVENT_FILE = itertools.count()
 # Called of each row on disk with (path of metrics.jsonl, step, values), and with (path, None, {}) where rows went.
@@ -49,9 +54,13 @@ def encode(row: Mapping[str, Any]) -> bytes:
 
 
 def replace_file(path: str | os.PathLike, data: bytes) -> None:
-  """Writes `data` to `path` so that a reader, or a crash, sees the old file or the new one, never half of it."""
+  """Writes `data` to `path` so that a reader, or a crash, sees the old file or the new one, never half of it.
+
+  Raises:
+    Gone: a watched directory that it lies in is not what it was (disk.py).
+  """
   path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
+  disk.make(path.parent)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
   try:
     with open(temporary, 'wb') as file:
@@ -73,43 +82,59 @@ def replace_arrays(path: str | os.PathLike, **arrays) -> None:
   replace_file(path, out.getvalue())
 
 
+class Corrupt(UserError, ValueError):
+  """A line of a .jsonl file that is no row: a disk or a person has changed it."""
+
+
 def _refuse(constant: str) -> None:
   raise ValueError(f'{constant} is not JSON')
+
+
+def _row(line: bytes) -> dict:
+  row = json.loads(line.decode('utf-8'), parse_constant=_refuse)
+  if not isinstance(row, dict):
+    raise ValueError(f'a {type(row).__name__}, not an object')
+  return row
 
 
 def read(path: str | os.PathLike) -> list[dict]:
   """The rows of a .jsonl file.
 
-  A last line without its newline was torn by a crash, or is just being written, and is dropped. Any
-  other line that is not a JSON object raises a ValueError that names the file and the line.
+  A last line without its newline was torn by a crash, or is just being written, and is dropped.
+
+  Raises:
+    Corrupt: another line is not a JSON object.
   """
-  lines = pathlib.Path(path).read_bytes().split(b'\n')[:-1]
   rows = []
-  for number, line in enumerate(lines, 1):
+  for number, line in enumerate(disk.patiently(pathlib.Path(path).read_bytes).split(b'\n')[:-1], 1):
     try:
-      row = json.loads(line.decode('utf-8'), parse_constant=_refuse)
+      rows.append(_row(line))
     except ValueError as error:
-      raise ValueError(f'{path}, line {number}: corrupt ({error})') from error
-    if not isinstance(row, dict):
-      raise ValueError(f'{path}, line {number}: corrupt (a {type(row).__name__}, not an object)')
-    rows.append(row)
+      raise Corrupt(f'{path}, line {number}: corrupt ({error}): take that line out, or restore the file') from error
   return rows
 
 
 class Writer:
-  """Appends rows to `workdir/metrics.jsonl` and their numbers to `workdir/tensorboard/`."""
+  """Appends rows to `workdir/metrics.jsonl` and their numbers to `workdir/tensorboard/`.
+
+  Lines that a disk has torn are moved to metrics.jsonl.torn when it is opened: nothing but the row is lost.
+  """
 
   def __init__(self, workdir: str | os.PathLike, stage: str, tensorboard: bool = True):
     self.stage = stage
     self.path = pathlib.Path(workdir) / 'metrics.jsonl'
-    self.path.parent.mkdir(parents=True, exist_ok=True)
+    disk.make(self.path.parent)
     self._tensorboard_dir = self.path.parent / 'tensorboard' if tensorboard else None
-    if self.path.exists():
-      self._drop_torn_line()
+    if disk.exists(self.path):
+      self._drop_torn_lines()
     self._open(purge_step=None)
 
   def write(self, step: int, values: Mapping[str, Any]) -> None:
-    """One row {step, stage, **values}, on disk when this returns."""
+    """One row {step, stage, **values}, on disk when this returns.
+
+    Raises:
+      Gone: a watched directory that it lies in is not what it was.
+    """
     taken = {'step', 'stage'} & set(values)
     if taken:
       raise ValueError(f'{sorted(taken)} are set by the writer, not among the values')
@@ -117,6 +142,7 @@ class Writer:
     nested = [name for name, value in values.items() if isinstance(value, (dict, list))]
     if nested:
       raise TypeError(f'{nested} are not scalars; a row of metrics is flat')
+    self._see_that_it_stands()
     self._file.write(encode({'step': int(step), 'stage': self.stage, **values}))
     self._file.flush()
     os.fsync(self._file.fileno())
@@ -164,12 +190,34 @@ class Writer:
           str(self._tensorboard_dir), purge_step=purge_step, flush_secs=30,
           filename_suffix=f'.{os.getpid()}.{next(_EVENT_FILE):04d}')
 
-  def _drop_torn_line(self) -> None:
-    """Cuts a last line that has no newline: the next row would be glued to it."""
-    data = self.path.read_bytes()
-    whole = data.rfind(b'\n') + 1
-    if whole < len(data):
-      replace_file(self.path, data[:whole])
+  def _see_that_it_stands(self) -> None:
+    """Rows written to a file that has no name are lost."""
+    disk.check(self.path)
+    if os.fstat(self._file.fileno()).st_nlink == 0 or not disk.exists(self.path):
+      log.warning('%s was removed while it was written to: begun anew, without the rows that were in it', self.path)
+      self._file.close()
+      self._file = open(self.path, 'ab')
+
+  def _drop_torn_lines(self) -> None:
+    """A last line that has no newline is cut off, as the next row would be glued to it; others that are no rows go to
+    metrics.jsonl.torn."""
+    data = disk.patiently(self.path.read_bytes)
+    *lines, rest = data.split(b'\n')
+    kept, torn = [], []
+    for number, line in enumerate(lines, 1):
+      try:
+        _row(line)
+        kept.append(line)
+      except ValueError:
+        torn.append((number, line))
+    if torn:
+      aside = self.path.with_name(f'{self.path.name}.torn')
+      log.warning('%s: %s corrupt: moved to %s, the other %d rows stand', self.path, ', '.join(
+          f'line {number}' for number, _ in torn) + (' is' if len(torn) == 1 else ' are'), aside, len(kept))
+      with open(aside, 'ab') as file:
+        file.writelines(line + b'\n' for _, line in torn)
+    if torn or rest:
+      replace_file(self.path, b''.join(line + b'\n' for line in kept))
 
 
 def duration(seconds: float | None) -> str:

@@ -9,6 +9,7 @@ import jax
 from jax.experimental import multihost_utils
 import numpy as np
 
+from r1jax import disk
 from r1jax.engine import checkpoint
 from r1jax.engine import checksums
 from r1jax.engine import leaves
@@ -45,9 +46,9 @@ def passed_on(directory: str, records=(), *, verify: bool = False) -> dict:
 def is_torn(directory: str) -> bool:
   """Whether the newest checkpoint is other than it was written; the log says how."""
   try:
-    checksums.check(checkpoint.find(directory)[1], whole=True)
+    disk.patiently(lambda: checksums.check(checkpoint.find(directory)[1], whole=True))
   except UserError as e:
-    if os.path.isdir(os.path.join(directory, 'checkpoints')):
+    if disk.exists(os.path.join(directory, 'checkpoints')):
       log.warning('%s', e)
       return True
   return False
@@ -76,11 +77,11 @@ def look(stage_dir: str) -> str:
 
 def look_at(files: list[str], stage_dir: str) -> str:
   """`look`, of these files."""
-  looks = [(os.path.relpath(file, stage_dir), os.stat(file)) for file in files if os.path.isfile(file)]
+  looks = [(os.path.relpath(file, stage_dir), found) for file in files if (found := disk.stat(file))]
   h = hashlib.sha256()
-  for name, stat in looks:
-    h.update(f'{name} {stat.st_size} {stat.st_mtime_ns}\n'.encode())
-  return f'{len(looks)} files, {sum(stat.st_size for _, stat in looks)} bytes, {h.hexdigest()}'
+  for name, found in looks:
+    h.update(f'{name} {found.st_size} {found.st_mtime_ns}\n'.encode())
+  return f'{len(looks)} files, {sum(found.st_size for _, found in looks)} bytes, {h.hexdigest()}'
 
 
 def scores(stage_dir: str) -> list[str]:
@@ -91,7 +92,7 @@ def scores(stage_dir: str) -> list[str]:
 
 def below(directory: str) -> list[str]:
   """Every file in it and in what it holds, in order."""
-  return [os.path.join(base, name) for base, _, names in sorted(os.walk(directory)) for name in sorted(names)]
+  return disk.files(directory)
 
 
 def digest(stage_dir: str) -> str | None:
@@ -109,7 +110,7 @@ def digest(stage_dir: str) -> str | None:
     files.append(os.path.join(stage_dir, 'data.jsonl'))
   any_file = bool(step_dir)
   for file in files:
-    if os.path.isfile(file):
+    if disk.exists(file):
       any_file = True
       h.update(os.path.relpath(file, stage_dir).encode())
       with open(file, 'rb') as f:

@@ -9,6 +9,7 @@ import time
 from typing import NamedTuple
 
 from r1jax import checks
+from r1jax import disk
 from r1jax import environment
 from r1jax import expect
 from r1jax import files_read
@@ -136,7 +137,7 @@ class _Run:
       log.warning('stage %s: what it passes on is not what it was when the stage ended: made again', name)
     if grown:
       log.info('stage %s: %s: goes on', name, grown)
-    if same and not os.path.isdir(os.path.join(directory, 'checkpoints')) and mesh_lib.first_process():
+    if same and not disk.exists(os.path.join(directory, 'checkpoints')) and mesh_lib.first_process():
       move_aside(self._workdir, directory)  # somebody has changed its data or scores, which it would take for made
     self._note(number)  # without it: a run that starts from this one must not take it for finished
     _begin(self._workdir, directory, passed, self._config, _Bound.of(
@@ -145,7 +146,8 @@ class _Run:
     log.info('%s%s', self._said, f', begun before ({metrics.duration(before)})' if before else '')
     try:
       part = stage_models.part_of(spec)
-      facts = checks.module(spec).run(stage_models.with_judge(self._config, part, directory), part, directory, inputs)
+      with disk.watched(directory):
+        facts = checks.module(spec).run(stage_models.with_judge(self._config, part, directory), part, directory, inputs)
     finally:
       seconds = round(before + time.time() - start, 1)
       with contextlib.suppress(OSError):  # of a full disk the stage has said so itself
@@ -251,12 +253,12 @@ def _set_aside(config, workdir: str, names: tuple[str, ...]) -> None:
 def _begin(workdir: str, directory: str, passed: dict, config, bound: _Bound) -> None:
   """The stage's directory, as an interrupted start left it; but one begun with other inputs is no start of this one."""
   path = os.path.join(directory, 'inputs.json')
-  if mesh_lib.first_process() and os.path.exists(path):
+  if mesh_lib.first_process() and disk.exists(path):
     if workdir_lib.read(path, None) != passed:
       log.warning('%s was made from other inputs: moved to set_aside/, made anew', os.path.basename(directory))
       move_aside(workdir, directory)
   mesh_lib.barrier(f'{directory} is free')
-  os.makedirs(directory, exist_ok=True)
+  disk.make(directory)
   checkpoint.write_json(path, passed)
   checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
   note = os.path.join(directory, files_read.NOTE)

@@ -10,7 +10,6 @@ import logging
 import math
 import numbers
 import os
-import pathlib
 import shutil
 import sys
 import textwrap
@@ -19,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
+from r1jax import disk
 from r1jax import metrics
 
 log = logging.getLogger('r1jax')
@@ -215,7 +215,7 @@ class Progress(_Shown):
     self._pending, self._line, self._activity = None, '', activity or (lambda: '')
     self._log = None
     if log_path is not None:
-      pathlib.Path(log_path).parent.mkdir(parents=True, exist_ok=True)
+      disk.make(os.path.dirname(log_path))
       self._log = open(log_path, 'a', encoding='utf-8', errors='replace')
 
   def start(self, done: int, **facts: Any) -> 'Progress':

@@ -1,14 +1,12 @@
 """A work dir: held by one start at a time, by one experiment; what is made again goes to set_aside/, never away."""
 
 import contextlib
-import fcntl
 import itertools
-import json
 import logging
 import os
-import socket
-import time
 
+from r1jax import disk
+from r1jax import lock
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
@@ -70,77 +68,27 @@ def _make(workdir: str) -> None:
 
 @contextlib.contextmanager
 def held(workdir: str):
-  """For as long as a run goes on: a second start on the same work dir is an error, on every host of it.
-
-  The file system's own lock, which ends with the process, however it ends. Where it knows none, a host and a process id
-  that is alive count.
+  """For as long as a run goes on: a second start on the same work dir is an error, on every host of it (lock.py), and
+  so is a work dir that goes away or becomes another one (disk.py).
 
   Raises:
     UserError: another process holds it.
   """
-  file, said = None, ''
-  if mesh_lib.first_process():
+  with disk.watched(workdir) as place:
+    mine, said = None, ''
+    if mesh_lib.first_process():
+      try:
+        mine = lock.Lock(os.path.join(workdir, 'lock'), place)
+      except (UserError, OSError) as e:
+        said = str(e) if isinstance(e, UserError) else disk.line(e.errno, e.filename or workdir) or (
+            f'{workdir} cannot be held ({e.strerror or e}): mend that, or take another --workdir')
+    if mesh_lib.any_process(bool(said)):
+      raise UserError(said or f'{workdir} is in use by another process')
     try:
-      file = _locked(os.path.join(workdir, 'lock'))
-    except UserError as e:
-      said = str(e)
-  if mesh_lib.any_process(bool(said)):
-    raise UserError(said or f'{workdir} is in use by another process')
-  try:
-    yield
-  finally:
-    if file is not None:
-      with contextlib.suppress(OSError):
-        os.remove(file.name)
-      file.close()
-
-
-def _locked(path: str):
-  """The open file, with this process's name in it."""
-  while True:
-    file = open(path, 'a+', encoding='utf-8')
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise UserError(_in_use(path, _holder(path))) from None
-    except OSError:  # a file system without locks
-      holder = _holder(path)
-      if holder.get('host') == socket.gethostname() and _alive(holder.get('pid')):
-        raise UserError(_in_use(path, holder)) from None
-    with contextlib.suppress(FileNotFoundError):
-      if os.stat(path).st_ino == os.fstat(file.fileno()).st_ino:
-        break
-    file.close()  # its holder has removed it between the two calls
-  file.truncate(0)
-  json.dump({'host': socket.gethostname(), 'pid': os.getpid(), 'since': time.strftime('%Y-%m-%d %H:%M:%S')}, file)
-  file.flush()
-  return file
-
-
-def _holder(path: str) -> dict:
-  try:
-    with open(path, encoding='utf-8') as f:
-      return json.load(f)
-  except (OSError, ValueError):
-    return {}
-
-
-def _in_use(path: str, holder: dict) -> str:
-  who = f'process {holder["pid"]} on {holder["host"]}, since {holder["since"]}' if holder else 'another process'
-  return f'{os.path.dirname(path)} is in use by {who}: wait for it, stop it, or take another --workdir'
-
-
-def _alive(pid) -> bool:
-  """Whether another process has that number: in a container that was started again it may be one's own."""
-  if pid == os.getpid():
-    return False
-  try:
-    os.kill(int(pid), 0)
-  except (TypeError, ValueError, ProcessLookupError):
-    return False
-  except PermissionError:
-    pass
-  return True
+      yield
+    finally:
+      if mine is not None:
+        mine.release()
 
 
 def claim(workdir: str, config: dict) -> None:
@@ -169,12 +117,13 @@ def claim(workdir: str, config: dict) -> None:
 
 def move_aside(workdir: str, directory: str) -> None:
   """A stage's directory -> set_aside/NAME.1, .2 and so on; nothing where there is none."""
+  disk.check(directory)
   for times in itertools.count(1):
     aside = os.path.join(workdir, 'set_aside', f'{os.path.basename(directory)}.{times}')
-    if not os.path.exists(aside):
+    if not disk.exists(aside):
       break
-  if os.path.isdir(directory):
-    os.makedirs(os.path.dirname(aside), exist_ok=True)
+  if disk.exists(directory):
+    disk.make(os.path.dirname(aside))
     os.replace(directory, aside)
 
 

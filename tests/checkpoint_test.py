@@ -98,8 +98,10 @@ import sys, pathlib
 import jax, jax.numpy as jnp, numpy as np, optax
 from jax.sharding import NamedSharding, PartitionSpec
 jax.distributed.initialize(f'127.0.0.1:{sys.argv[1]}', 2, int(sys.argv[2]))
-from r1jax.engine import checkpoint, mesh, update
-from r1jax import outputs
+from r1jax.engine import checkpoint, checksums, mesh, update
+from r1jax import disk, outputs
+from r1jax.exceptions import UserError
+from r1jax.stages import journal
 workdir = pathlib.Path(sys.argv[3])
 devices = mesh.create({'data': -1})
 def put(x):
@@ -111,7 +113,36 @@ states = [jax.tree.map(put, state.replace(step=jnp.int32(step), params={'w': noi
 checkpoints = checkpoint.Checkpoints(workdir)
 for each in states:
   checkpoints.save(each, {})
+checkpoints.wait()
+def refused(call, *said):  # on both, each in its own words
+  try:
+    call()
+  except UserError as e:
+    assert said[jax.process_index()] in str(e), str(e)
+    mesh.barrier(said[0])
+  else:
+    raise AssertionError(said)
+if jax.process_index() == 1:  # its mount is another
+  checkpoints._place.taken = 'gone, says one'
+refused(lambda: checkpoints.save(states[1].replace(step=put(jnp.int32(3))), {}), 'is gone on another host', 'says one')
+checkpoints._place.taken = ''
 checkpoints.close()
+assert not (workdir / 'checkpoints/3').exists()
+disk.PAUSES, check, kept = (), checksums.check, journal.Journal(str(workdir))
+kept.write(0, journal.Said([], [], 0.0, 0, True))
+mesh.barrier('written')
+kept = journal.Journal(str(workdir))
+def stale(*args, **kw):
+  raise OSError(116, 'Stale file handle')
+if jax.process_index() == 1:  # only it cannot read, for the moment
+  checksums.check = kept._read = stale
+checkpoints = checkpoint.Checkpoints(workdir)
+refused(lambda: checkpoints.restore(states[0], jax.tree.map(lambda x: x.sharding, states[0])),
+        'as another process says', 'Stale file handle')
+refused(lambda: kept.read(0, []), 'as another process says', 'Stale file handle')
+checkpoints.close()
+checksums.check = check
+assert (workdir / 'checkpoints/2').is_dir()
 if jax.process_index() == 1:  # what the second process wrote of the newest
   files = (workdir / 'checkpoints/2/params/ocdbt.process_1').rglob('*')
   torn = [path for path in files if path.is_file() and path.stat().st_size > 1000]
@@ -138,7 +169,7 @@ assert output == digest(str(workdir)) and len(hashed) == 1 - jax.process_index()
 def test_hosts_agree_that_a_checkpoint_is_torn(tmp_path):
   """Only one of two processes cannot read its part: neither hangs, one moves it aside, both restore the one before.
 
-  And the first alone hashes what is passed on.
+  Where one finds its directory gone, or cannot read for the moment, both end with a line, and nothing is moved. And the first alone hashes what is passed on.
   """
   with socket.create_server(('127.0.0.1', 0)) as free:
     port = free.getsockname()[1]

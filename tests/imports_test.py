@@ -15,7 +15,8 @@ PACKAGE = 'r1jax'
 # Upward. A folder's name stands for all that is in it. A new module needs a place here.
 LAYERS = {
     'vocabulary': {'types', 'exceptions', 'paths', 'limits', 'values', 'metrics', 'trackers', 'report', 'options', 'own',
-                   'frames', 'launch', 'configs', 'terminal', 'benchmarks', 'tables', 'expect'},
+                   'frames', 'launch', 'configs', 'terminal', 'benchmarks', 'tables', 'expect', 'disk',
+                   'lock'},
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},

@@ -1,11 +1,14 @@
 """A work dir: which values may change in a run that stands, what is made anew, and who holds it."""
 
+import errno
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import types
 
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 
 from r1jax import checks
+from r1jax import lock
 from r1jax import paths
 from r1jax import pipeline
 from r1jax import report
@@ -310,21 +314,91 @@ def test_one_start_at_a_time(tmp_path):
   assert not (tmp_path / 'lock').exists()
 
 
-@pytest.mark.parametrize('holder, free', [
-    ({'host': 'HERE', 'pid': os.getppid()}, False), ({'host': 'HERE', 'pid': os.getpid()}, True),
-    ({'host': 'HERE', 'pid': 2**22 + 1}, True),
-    ({'host': 'elsewhere', 'pid': os.getpid()}, True), ({}, True)])
-def test_where_the_file_system_has_no_locks(tmp_path, monkeypatch, holder, free):
-  monkeypatch.setattr(workdir_lib.fcntl, 'flock', lambda *_: (_ for _ in ()).throw(OSError(95, 'not supported')))
-  if holder.get('host') == 'HERE':
-    holder = {**holder, 'host': workdir_lib.socket.gethostname()}
-  (tmp_path / 'lock').write_text(json.dumps({'since': 'then', **holder}) if holder else '')
-  if free:
+def without_locks(number):
+  """As flock of a file system that has none."""
+  def flock(*_):
+    raise OSError(number, os.strerror(number))
+  return flock
+
+
+@pytest.fixture
+def quick(monkeypatch):
+  for name, seconds in (('BEAT', 0.05), ('SILENCE', 0.4), ('SETTLE', 0.05)):
+    monkeypatch.setattr(lock, name, seconds)
+
+
+HERE = {'host': socket.gethostname(), **lock._machine()}
+ELSEWHERE = {'host': 'tpu-host-7', 'boot': 'another', 'pids': 'pid:[1]'}
+HOLDERS = [  # holder; whether it shows that it lives; whether the work dir is free where the disk has no locks, and where
+    # it has one that keeps no other machine out
+    ({**HERE, 'pid': os.getppid()}, False, False, True), ({**HERE, 'pid': os.getpid()}, False, True, True),
+    ({**HERE, 'pid': 2**22 + 1}, False, True, True), ({**HERE, 'pids': 'pid:[1]', 'pid': 1}, False, True, True),
+    ({**HERE, 'pids': 'pid:[1]', 'pid': 1}, True, False, True),
+    ({'host': HERE['host'], 'pid': os.getppid()}, False, False, True),  # of an older version
+    ({'host': HERE['host'], 'pid': 2**22 + 1}, False, True, True),
+    ({**ELSEWHERE, 'pid': os.getpid()}, False, True, True), ({**ELSEWHERE, 'pid': os.getpid()}, True, False, False),
+    ({**ELSEWHERE, 'host': HERE['host'], 'pid': 7}, True, False, False),  # two machines of one name
+    ({}, False, True, True)]
+
+
+@pytest.mark.parametrize('number', [None, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize('holder, lives, free, free_with', HOLDERS)
+def test_who_holds_it_where_locks_tell_nothing(tmp_path, monkeypatch, quick, holder, lives, free, free_with, number):
+  if number:
+    monkeypatch.setattr(lock.fcntl, 'flock', without_locks(number))
+  path, over = tmp_path / 'lock', threading.Event()
+  path.write_text(json.dumps({'since': 'then', **holder}) if holder else '')
+
+  def live():
+    while not over.wait(0.05):
+      os.utime(path)
+
+  beats = threading.Thread(target=live)
+  if lives:
+    beats.start()
+  try:
+    if free_with if number is None else free:
+      with workdir_lib.held(str(tmp_path)):
+        assert json.loads(path.read_text())['pid'] == os.getpid() and json.loads(path.read_text())['boot']
+        over.set()
+      assert not path.exists()
+    else:
+      with pytest.raises(UserError, match=f'in use by process {holder["pid"]} on {holder["host"]}, since then: .* remove'):
+        with workdir_lib.held(str(tmp_path)):
+          pass
+      assert json.loads(path.read_text())['host'] == holder['host']
+  finally:
+    over.set()
+    if lives:
+      beats.join()
+
+
+def test_a_lock_of_long_ago_is_taken_at_once(tmp_path, monkeypatch):
+  monkeypatch.setattr(lock.fcntl, 'flock', without_locks(errno.ENOSYS))
+  (tmp_path / 'lock').write_text(json.dumps({**ELSEWHERE, 'pid': 1, 'since': 'then'}))
+  os.utime(tmp_path / 'lock', (time.time() - 60,) * 2)
+  begun = time.monotonic()
+  with workdir_lib.held(str(tmp_path)):
+    assert time.monotonic() - begun < 5
+
+
+def test_one_that_was_taken_for_dead_writes_no_more(tmp_path, monkeypatch, quick):
+  """As it was frozen for longer than the other waits; nor does it take the other's lock away."""
+  monkeypatch.setattr(lock.fcntl, 'flock', without_locks(errno.ENOSYS))
+  theirs = json.dumps({**ELSEWHERE, 'pid': 1, 'since': 'now'})
+  with pytest.raises(UserError, match='in use by process 1 on tpu-host-7.*nothing more is written by this one'):
     with workdir_lib.held(str(tmp_path)):
-      pass
-  else:
-    with pytest.raises(UserError, match='in use by process'), workdir_lib.held(str(tmp_path)):
-      pass
+      checkpoint.write_json(str(tmp_path / 'a.json'), 1)
+      (tmp_path / 'lock').write_text(theirs)
+      time.sleep(0.5)
+      checkpoint.write_json(str(tmp_path / 'b.json'), 1)
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['a.json', 'lock'] and (tmp_path / 'lock').read_text() == theirs
+
+
+def test_a_disk_that_does_not_answer_is_not_one_without_locks(tmp_path, monkeypatch):
+  monkeypatch.setattr(lock.fcntl, 'flock', without_locks(errno.ESTALE))
+  with pytest.raises(UserError, match='Stale file handle: .*mount it again'), workdir_lib.held(str(tmp_path)):
+    pass
 
 
 @pytest.mark.parametrize('path, found', [

@@ -6,7 +6,6 @@ was written (checksums.py), is set aside with a warning, and the one before it i
 """
 
 import contextlib
-import errno
 import glob
 import json
 import logging
@@ -16,19 +15,19 @@ import re
 import shutil
 import threading
 import time
+from typing import Any, Callable
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from r1jax import disk
 from r1jax.engine import checksums
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError, first_line
 from r1jax.metrics import replace_file
 
 log = logging.getLogger('r1jax')
-
-_NOT_TORN = (errno.EACCES, errno.EPERM, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # of who reads
 
 
 def _short(record: logging.LogRecord) -> bool:
@@ -74,13 +73,17 @@ def read_json(path: str, missing=None):
 
   Raises:
     UserError: it is torn. It is written by rename, so a disk or a person has changed it.
+    OSError: it cannot be read, which is not as if nothing stood there.
   """
-  if not os.path.exists(path):
-    return missing
-  try:
+  def read():
     with open(path, encoding='utf-8') as f:
       return json.load(f)
-  except (OSError, ValueError) as e:
+
+  try:
+    return disk.patiently(read)
+  except (FileNotFoundError, NotADirectoryError):
+    return missing
+  except ValueError as e:
     raise UserError(f'{path} cannot be read ({e}): restore it, or make the stage again with --rerun=STAGE') from e
 
 
@@ -97,11 +100,17 @@ class Checkpoints:
     self._keep, self._minutes = keep, minutes
     self._last = time.monotonic() if since is None else since
     self._sealing, self._written = None, threading.Event()  # the thread that notes checksums; nothing is being saved
-    os.makedirs(self._directory, exist_ok=True)
+    disk.make(self._directory)
+    self._place = disk.place(self._directory)  # Orbax and TensorStore make again what is not there
     if mesh_lib.first_process():  # what a process that was killed had half written
       for part in glob.glob(os.path.join(glob.escape(self._directory), '*.orbax-checkpoint-tmp*')):
         shutil.rmtree(part, ignore_errors=True)
     self._open()
+
+  @property
+  def stage(self) -> str:
+    """The stage's directory."""
+    return os.path.dirname(self._directory)
 
   def _open(self) -> None:
     options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, enable_async_checkpointing=True)
@@ -112,10 +121,12 @@ class Checkpoints:
     """Begins to save a TrainState under its own step; its arrays may be donated or changed as soon as this returns.
 
     Raises:
-      UserError: this one, or the one before, cannot be written.
+      UserError: this one, or the one before, cannot be written; on every host, where one of them finds the directory
+        gone.
     """
     step, rest = int(state.step), _rest(state)
     self._last = time.monotonic()
+    self._stop_if_gone()
     if step in self._manager.all_steps():
       return
     with _one_line(self._directory):
@@ -125,6 +136,16 @@ class Checkpoints:
           meta=ocp.args.JsonSave(meta)))
     self._seal(step)
 
+  def _stop_if_gone(self) -> None:
+    why = ''
+    try:
+      self._place.check()
+    except disk.Gone as e:
+      why = str(e)
+    if mesh_lib.any_process(bool(why)):
+      raise disk.Gone(why or f'{self._directory} is gone on another host: see that all have it as it was, then the '
+                      'same command goes on')
+
   def due(self) -> bool:
     """Whether `minutes` have passed since the last one; one answer on all hosts."""
     return math.isfinite(self._minutes) and mesh_lib.any_process(time.monotonic() - self._last >= 60 * self._minutes)
@@ -133,12 +154,13 @@ class Checkpoints:
     """Returns when the last save is on disk: before Stopped says so, or somebody else reads it.
 
     Raises:
-      UserError: it could not be written.
+      UserError: it could not be written, or not into the directory that the others are in.
     """
     if self._manager is not None:
       try:
         with _one_line(self._directory):
           self._manager.wait_until_finished()
+        self._place.check()
       finally:
         self._written.set()
         if self._sealing is not None:
@@ -161,28 +183,48 @@ class Checkpoints:
     self._sealing = threading.Thread(target=seal, name='checksums')
     self._sealing.start()
 
-  def restore(self, state, shardings):
-    """The newest readable state laid out like `state` (arrays or shapes), and its meta; None if there is none."""
+  def restore(self, state, shardings, beside: Callable[[Any], None] | None = None):
+    """The newest readable state laid out like `state` (arrays or shapes), and its meta; None if there is none. Those
+    that are torn are set aside when an earlier one was read.
+
+    Args:
+      beside: raises ValueError where what belongs to a state that was read is torn: then that state is as well.
+
+    Raises:
+      UserError: one cannot be read for the moment, or all are torn; all stay where they are.
+    """
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), state, shardings)
     self.wait()
+    torn = {}
     for step in sorted(self._manager.all_steps(), reverse=True):
-      found, why = _read(os.path.join(self._directory, str(step)), abstract)
+      step_dir = os.path.join(self._directory, str(step))
+      found, why, error = _read(step_dir, abstract, beside)
+      if mesh_lib.any_process(error is not None):
+        raise UserError(_of_the_moment(step_dir, error)) from error
       if not mesh_lib.any_process(found is None):  # where one cannot read its part, none goes on from this one
+        self._set_aside(torn)
         return found
       del found  # before the next: memory may not hold two
-      self._set_aside(step, why)
+      torn[step] = why or 'by another process'
+      log.warning('checkpoint %s cannot be read (%s): trying the one before', step_dir, torn[step])
+    if torn:
+      name = os.path.basename(self.stage)
+      raise UserError(f'none of the checkpoints {", ".join(map(str, sorted(torn)))} in {self._directory} can be read '
+                      f'({torn[max(torn)]}): put one of them back as it was, or make the stage anew with '
+                      f'--rerun={name.partition("_")[2] or name}')
     return None
 
-  def _set_aside(self, step: int, why: str) -> None:
-    torn = os.path.join(self._directory, str(step))
-    aside = os.path.join(os.path.dirname(self._directory), f'torn_checkpoint_{step}')
-    log.warning('checkpoint %s cannot be read (%s): moved to %s, trying the one before', torn,
-                why or 'by another process', aside)
+  def _set_aside(self, torn: dict[int, str]) -> None:
+    """torn: step -> why it is. A good one before them was read: they are in nobody's way, and no start needs them."""
+    if not torn:
+      return
     self._manager.close()
-    if mesh_lib.first_process():
+    for step in torn if mesh_lib.first_process() else ():
+      aside = os.path.join(self.stage, f'torn_checkpoint_{step}')
+      log.warning('checkpoint %d, which cannot be read, is moved to %s', step, aside)
       shutil.rmtree(aside, ignore_errors=True)
-      os.replace(torn, aside)
-    mesh_lib.barrier(f'{torn} is set aside')
+      os.replace(os.path.join(self._directory, str(step)), aside)
+    mesh_lib.barrier(f'torn ones of {self._directory} are set aside')
     self._open()
 
   def close(self) -> None:
@@ -191,8 +233,16 @@ class Checkpoints:
       self.wait()
     finally:
       manager, self._manager = self._manager, None
+      self._place.close()
       if manager is not None:
         manager.close()
+
+
+def _of_the_moment(step_dir: str, error: Exception | None) -> str:
+  if isinstance(error, disk.Gone):
+    return str(error)
+  return (f'{step_dir} cannot be read now ({disk.reason(error)}), and stays as it is: mend that, mount the disk '
+          'again, or move this checkpoint away, so that the one before is taken; then the same command goes on')
 
 
 def _handler(**kw) -> ocp.PyTreeCheckpointHandler:
@@ -201,13 +251,15 @@ def _handler(**kw) -> ocp.PyTreeCheckpointHandler:
   return ocp.PyTreeCheckpointHandler(use_compression=False, **kw)
 
 
-def _read(step_dir: str, abstract):
-  """((state, meta), ''), or (None, why it cannot be read). Each process reads alone.
+def _read(step_dir: str, abstract, beside: Callable | None):
+  """((state, meta), '', None); (None, why it is torn, None); or (None, '', why it cannot be read, be it torn or not).
+  Each process reads alone.
 
   CheckpointManager.restore ends in a barrier, where those that could read would wait for one that could not.
   """
   alone = ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
-  try:
+
+  def read():
     if not checksums.is_written(step_dir):
       log.info('%s has no checksums: it was written by an older version, or stopped before they were noted', step_dir)
     checksums.check(step_dir)
@@ -216,11 +268,21 @@ def _read(step_dir: str, abstract):
           params=ocp.args.StandardRestore(abstract.params),
           rest=ocp.args.StandardRestore(_rest(abstract)),
           meta=ocp.args.JsonRestore()))
-    return (abstract.replace(params=found['params'], **found['rest']), found['meta']), ''
+    state = abstract.replace(params=found['params'], **found['rest'])
+    if beside:
+      beside(state)
+    return state, found['meta']
+
+  try:
+    return disk.patiently(read), '', None
   except Exception as e:  # what a torn file raises depends on where it is torn
-    if isinstance(e, MemoryError) or 'RESOURCE_EXHAUSTED' in str(e) or getattr(e, 'errno', None) in _NOT_TORN:
-      raise  # it is as good as it was
-    return None, first_line(e)
+    if isinstance(e, MemoryError) or 'RESOURCE_EXHAUSTED' in str(e):
+      raise
+    try:
+      disk.check(step_dir)
+    except disk.Gone as gone:
+      return None, '', gone
+    return (None, '', e) if disk.of_the_moment(e) else (None, first_line(e), None)
 
 
 @contextlib.contextmanager
@@ -228,6 +290,8 @@ def _one_line(directory: str):
   """A full disk is the user's to mend: one line. TensorStore raises a ValueError with the system's number in it."""
   try:
     yield
+  except disk.Gone:
+    raise
   except (OSError, ValueError) as e:
     number = re.search(r"os_error_code='(\d+)'", str(e))
     if not number and not isinstance(e, OSError):
@@ -271,10 +335,10 @@ def find(path: str) -> tuple[str, str]:
     UserError: nothing like a checkpoint there.
   """
   path = os.path.abspath(path)
-  if os.path.isdir(os.path.join(path, 'params')):
+  if disk.exists(os.path.join(path, 'params')):
     return os.path.dirname(os.path.dirname(path)), path
   root = os.path.join(path, 'checkpoints')
-  steps = sorted(int(d) for d in os.listdir(root) if d.isdigit()) if os.path.isdir(root) else []
+  steps = sorted(int(name) for name in disk.names(root) if name.isdigit())
   if not steps:
     stages = sorted(os.path.basename(os.path.dirname(found)) for found in glob.glob(
         os.path.join(glob.escape(path), '*', 'checkpoints')))
@@ -320,6 +384,8 @@ def load_params(step_dir: str, abstract, shardings):
     try:
       return checkpointer.restore(os.path.join(step_dir, 'params'), target)
     except Exception as e:  # pylint: disable=broad-except  what a torn file raises depends on where it is torn
+      if disk.of_the_moment(e):
+        raise
       raise UserError(f'{step_dir} does not hold this model, or is torn: {first_line(e)}') from e
 
 
@@ -327,10 +393,12 @@ def intact(step_dir: str, below: str = '') -> None:
   """Raises UserError, on every process, where a file of a checkpoint, or `below` a folder of it, is other than it was
   written."""
   said = ''
+  way = 'take another step of that stage, or give the command of its run again with --verify, which mends it'
   try:
-    checksums.check(step_dir, below=below)
+    disk.patiently(lambda: checksums.check(step_dir, below=below))
   except UserError as e:
     said = str(e)
+  except OSError as e:
+    said, way = _of_the_moment(step_dir, e).split(': ', 1)
   if mesh_lib.any_process(bool(said)):
-    raise UserError(f'{said or f"{step_dir} is torn, as another process says"}: take another step of that stage, or '
-                    'give the command of its run again with --verify, which mends it')
+    raise UserError(f'{said or f"{step_dir} is torn, as another process says"}: {way}')

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import tensorstore
 
+from r1jax import disk
 from r1jax.exceptions import UserError, first_line
 
 
@@ -22,6 +23,8 @@ def open_each(step_dir: str) -> dict:
                                                        'path': path.replace('/', '.') + '/'}}
     return {path: tensorstore.open(spec(path)).result() for path in paths}
   except Exception as e:  # pylint: disable=broad-except  as above
+    if disk.of_the_moment(e):
+      raise  # it may be as good as it was
     raise UserError(f'{step_dir} cannot be read: {first_line(e)}') from e
 
 
@@ -69,4 +72,6 @@ def hash_each(step_dir: str, h, piece: int = 64 << 20) -> None:
         part = leaf[i:min(i + some, rows)] if leaf.shape else leaf  # past the end is an error, not a shorter slice
         h.update(np.ascontiguousarray(part.read().result()))
     except Exception as e:  # pylint: disable=broad-except  as above
+      if disk.of_the_moment(e):
+        raise
       raise UserError(f'{step_dir} cannot be read: {first_line(e)}') from e

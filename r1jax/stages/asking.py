@@ -18,6 +18,7 @@ from typing import Callable, Iterator, NamedTuple
 
 import numpy as np
 
+from r1jax import disk
 from r1jax import metrics
 from r1jax import terminal
 from r1jax.data import formats
@@ -85,7 +86,7 @@ class Records:
 
   def _read(self) -> None:
     """What is whole and stands on all hosts; the rest, as a line that a kill left half written, is taken out."""
-    found, end, there = [], 0, os.path.exists(self._path)  # (record, where its line begins, its bytes)
+    found, end, there = [], 0, disk.exists(self._path)  # (record, where its line begins, its bytes)
     if there:
       with open(self._path, 'rb') as f:
         for place, line in enumerate(itertools.takewhile(lambda line: line.endswith(b'\n'), f), 1):

@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from r1jax import benchmarks
+from r1jax import disk
 from r1jax.benchmarks import rating
 from r1jax.data import files
 from r1jax.data import layouts
@@ -65,7 +66,7 @@ def _say(text: str) -> None:
 
 def note(directory: str, name: str, why: str) -> None:
   """NOT_RUN of a benchmark, as r1jax tables reads it."""
-  os.makedirs(directory, exist_ok=True)
+  disk.make(directory)
   checkpoint.write_json(os.path.join(directory, NOT_RUN), {'task': name, 'reason': why}, every_host=True)
 
 

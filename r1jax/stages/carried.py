@@ -1,14 +1,14 @@
 """What a rollout begins with from those before it, beside checkpoints: unfinished groups, lengths, what was drawn."""
 
 import base64
-import glob
-import json
 import os
 from typing import NamedTuple
 
 import numpy as np
 
+from r1jax import disk
 from r1jax import metrics
+from r1jax.engine import checksums
 from r1jax.engine import mesh as mesh_lib
 from r1jax.types import Completion, Request
 
@@ -30,7 +30,7 @@ def write(directory: str, number: int, what: Carried, keep: int) -> None:
              'choices': _text(r.choices)} for r in what.requests]
   text = {'requests': listed, 'lengths': {str(k): v for k, v in what.lengths.items()},
           **({'drawing': what.drawing} if what.drawing else {})}
-  metrics.replace_file(os.path.join(directory, f'{number:08d}.json'), json.dumps(text).encode())
+  metrics.replace_file(os.path.join(directory, f'{number:08d}.json'), checksums.sealed(text))
   for path in sorted(_files(directory))[:-1 - keep]:
     os.remove(path)
 
@@ -46,10 +46,9 @@ def read(directory: str, number: int, encoded: list[np.ndarray], choices: tuple 
     if int(os.path.basename(path)[:-5]) > number:
       os.remove(path)
   path = os.path.join(directory, f'{number:08d}.json')
-  if not os.path.exists(path):
+  if not disk.exists(path):
     return None
-  with open(path, encoding='utf-8') as f:
-    kept = json.load(f)
+  kept = checksums.opened(path)
   experts = lambda text: None if not choices or text is None else np.frombuffer(
       base64.b64decode(text), choices[1]).reshape(-1, *choices[0])
   begun = lambda x: None if x is None else Completion(
@@ -60,8 +59,26 @@ def read(directory: str, number: int, encoded: list[np.ndarray], choices: tuple 
                  {int(k): v for k, v in kept['lengths'].items()}, kept.get('drawing', {}))
 
 
+def check(directory: str, number: int) -> None:
+  """For Checkpoints.restore: what a checkpoint that goes on with rollout `number` needs beside it. Without it, or with
+  another, it would learn from other data.
+
+  Raises:
+    ValueError: it is torn.
+  """
+  path = os.path.join(directory, f'{number:08d}.json')
+  try:
+    if not isinstance(kept := checksums.opened(path), dict) or not {'requests', 'lengths'} <= kept.keys():
+      raise ValueError('it holds something else')
+  except FileNotFoundError:  # an older version wrote none
+    if others := _files(directory):
+      raise ValueError(f'{path} is not there, as {os.path.basename(others[-1])} is') from None
+  except ValueError as e:
+    raise ValueError(f'{path} is torn: {e}') from e
+
+
 def _files(directory: str) -> list[str]:
-  return glob.glob(os.path.join(glob.escape(directory), '*.json'))
+  return [os.path.join(directory, name) for name in disk.names(directory, '.json')]
 
 
 def _text(choices: np.ndarray | None) -> str | None:

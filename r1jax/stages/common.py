@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import pathlib
 import sys
 from typing import Iterator
 import zlib
@@ -17,6 +18,7 @@ from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import params as params_lib
 from r1jax.engine import mesh as mesh_lib
+from r1jax import disk
 from r1jax import metrics
 from r1jax.exceptions import UserError
 from r1jax.models import attention
@@ -36,7 +38,7 @@ def load_model(path: str, **overrides):
   """
   stage_dir, step_dir = checkpoint.find(path)
   config_path = os.path.join(stage_dir, 'model.json')
-  if not os.path.exists(config_path):
+  if not disk.exists(config_path):
     raise UserError(f'no model.json in {stage_dir}')
   try:
     model = zoo.build(zoo.from_dict({**checkpoint.read_json(config_path), **overrides}))
@@ -95,7 +97,7 @@ def save_model(directory: str, model, tokenizer, *, made_from: str | None = None
     prompt: what it is trained to be asked with (prompts.record).
     lora: the adapters that its checkpoints hold beside those weights (engine/lora.py); None: they hold all.
   """
-  os.makedirs(directory, exist_ok=True)
+  disk.make(directory)
   adapters.save(directory, lora, made_from and checkpoint.find(made_from)[1])
   if jax.process_index():
     return
@@ -170,10 +172,11 @@ class Batches:
     """
     self._path, self.kept_path = (os.path.join(directory, name) for name in ('batches.jsonl', 'kept.jsonl'))
     self._writes = every_host or mesh_lib.first_process()
-    rows = metrics.read(self._path) if os.path.exists(self._path) else []
+    rows = _whole_rows(self._path)
     if any('end' not in row for row in rows):
       raise UserError(f'{self._path} was written by an earlier version of r1jax: move its directory away')
-    size = os.path.getsize(self.kept_path) if os.path.exists(self.kept_path) else 0
+    there = disk.stat(self.kept_path)
+    size = there.st_size if there else 0
     rows = list(itertools.takewhile(lambda row: row['end'] <= size, rows))
     together = mesh_lib.min_over_hosts(len(rows))  # hosts go on together
     if not every_host and mesh_lib.any_process(len(rows) != together):
@@ -191,8 +194,9 @@ class Batches:
     """So many questions of a source were asked, this was kept, and so many samples turned away, by reason."""
     lines = b''.join(metrics.encode(sample) for sample in kept)
     self._rows.append({'source': source, 'questions': questions, 'kept': len(kept),
-                       'turned_away': dict(reasons or {}), 'end': self._end() + len(lines)})
+                       'turned_away': dict(reasons or {}), 'end': self._end() + len(lines), 'crc32': zlib.crc32(lines)})
     if self._writes:
+      disk.check(self._path)
       for path, data in ((self.kept_path, lines), (self._path, metrics.encode(self._rows[-1]))):
         with open(path, 'ab') as f:
           f.write(data)
@@ -210,14 +214,21 @@ class Batches:
     return sum(row['questions'] for row in self._rows if row['source'] == source)
 
   def kept(self, source: str | None = None) -> Iterator[dict]:
-    """What was kept, of one source or of all, read again; on a host that has written it."""
+    """What was kept, of one source or of all, read again; on a host that has written it.
+
+    Raises:
+      UserError: it is other than it was written.
+    """
     start = 0
     with open(self.kept_path, 'rb') as f:
-      for row in self._rows:
+      for number, row in enumerate(self._rows, 1):
         if source in (None, row['source']):
           f.seek(start)
-          for _ in range(row['kept']):
-            yield json.loads(f.readline())
+          lines = f.read(row['end'] - start)
+          if zlib.crc32(lines) != row.get('crc32', zlib.crc32(lines)):  # an older version noted none
+            raise UserError(f'{self.kept_path} is other than it was written, behind byte {start}: take line {number} '
+                            f'of {self._path} and those behind it out, then the same command asks that batch again')
+          yield from map(json.loads, lines.splitlines())
         start = row['end']
 
   def kept_count(self, source: str | None = None) -> int:
@@ -229,9 +240,22 @@ class Batches:
     return sum((collections.Counter(row['turned_away']) for row in self._rows), collections.Counter())
 
 
+def _whole_rows(path: str) -> list[dict]:
+  """Of a batches.jsonl; none where it is not there. A row that is torn, and those behind it, are made again."""
+  rows = []
+  if disk.exists(path):
+    for number, line in enumerate(disk.patiently(pathlib.Path(path).read_bytes).split(b'\n')[:-1], 1):
+      try:
+        rows.append(dict(json.loads(line)))
+      except (TypeError, ValueError) as e:
+        log.warning('%s, line %d is torn (%s): that batch and those behind it are asked again', path, number, e)
+        break
+  return rows
+
+
 def made_once(path: str, make) -> list[dict]:
   """The rows of a JSONL; where it does not stand yet, the first host writes what make() gives on every host."""
-  if mesh_lib.any_process(not os.path.exists(path)):  # hosts must not look one after the other has written
+  if mesh_lib.any_process(not disk.exists(path)):  # hosts must not look one after the other has written
     rows = make()
     if mesh_lib.first_process():
       metrics.replace_file(path, b''.join(metrics.encode(row) for row in rows))

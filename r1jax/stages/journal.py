@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from r1jax import disk
 from r1jax import metrics
 from r1jax.engine import mesh as mesh_lib
+from r1jax.exceptions import UserError
 from r1jax.types import Completion, Request
 
 log = logging.getLogger('r1jax')
@@ -32,12 +34,12 @@ class Journal:
 
   def __init__(self, workdir: str):
     self._directory = os.path.join(workdir, 'rollouts')
-    kept = glob.glob(os.path.join(glob.escape(self._directory), '*.npz'))
+    kept = disk.names(self._directory, '.npz')
     if mesh_lib.first_process():
       for part in glob.glob(os.path.join(glob.escape(self._directory), '.*.tmp')):  # of a start that was killed
         os.remove(part)
     # Later ones are new, and nobody need look for them.
-    self._last = mesh_lib.min_over_hosts(max((int(os.path.basename(path)[:-4]) for path in kept), default=-1))
+    self._last = mesh_lib.min_over_hosts(max((int(name[:-4]) for name in kept), default=-1))
 
   def _path(self, number: int) -> str:
     return os.path.join(self._directory, f'{number:08d}.npz')
@@ -66,7 +68,7 @@ class Journal:
     """
     if number > self._last:
       return None
-    said, why = self._read(number, choices)
+    said, why = self._taken(number, choices)
     if said is not None and _asked(said.given + said.unfinished) != _asked(requests):
       said, why = None, 'it asked other questions'
     if mesh_lib.any_process(said is None):
@@ -81,7 +83,7 @@ class Journal:
   def groups(self, number: int, requests: list[Request], choices: tuple | None = None) -> list[Request] | None:
     """These of the groups that rollout `number` has finished, with what they said; None where one is not there. On all
     hosts the same."""
-    said, why = self._read(number, choices)
+    said, why = self._taken(number, choices)
     found = {r.group: r for r in said.given} if said else {}
     chosen = [found[r.group] for r in requests if r.group in found]
     if mesh_lib.any_process(_asked(chosen) != _asked(requests)):
@@ -90,35 +92,49 @@ class Journal:
       return None
     return chosen
 
-  def _read(self, number: int, choices: tuple | None) -> tuple[Said | None, str]:
+  def _taken(self, number: int, choices: tuple | None) -> tuple[Said | None, str]:
+    """(what stands, ''), or (None, why it cannot be taken).
+
+    Raises:
+      UserError: on all hosts, where one cannot read it for the moment: what it says was paid for, and is not torn.
+    """
+    said, why, error = None, '', None
     try:
-      with np.load(self._path(number), allow_pickle=False) as file:
-        x = {name: file[name] for name in file.files}
-      if choices and x.get('choices', np.zeros(0)).shape[1:] != choices[0]:
-        return None, 'the experts of its tokens are not in it'
-      ends, prompt_ends = np.cumsum(x['lengths']), np.cumsum(x['prompt_lengths'])
-      cut = lambda of, stops: [of[a:b].copy() for a, b in zip([0, *stops.tolist()], stops.tolist())]
-      experts = cut(x['choices'], ends) if choices else [None] * len(ends)
-      said = [Completion(*each) if len(each[0]) else None for each in zip(
-          cut(x['tokens'], ends), cut(x['logps'], ends), map(bool, x['stopped']), experts)]
-      G = x['samples'].shape[1] if len(x['groups']) else 0
-      requests = [Request(int(group), prompt, tuple(map(int, samples)), tuple(said[i * G:i * G + G]))
-                  for i, (group, prompt, samples) in enumerate(zip(
-                      x['groups'], cut(x['prompts'], prompt_ends), x['samples']))]
-      if choices:
-        of_prompts = cut(x['prompt_choices'], np.cumsum(x['prompt_chosen']))
-        requests = [r._replace(choices=each if len(each) else None) for r, each in zip(requests, of_prompts)]
-      given, steps, whole = map(int, x['counts'])
-      return Said(requests[:given], requests[given:], float(x['slot_use']), steps, bool(whole)), ''
+      said, why = disk.patiently(self._read, number, choices)
     except Exception as e:  # pylint: disable=broad-except  what a torn file raises depends on where it is torn
-      return None, f'{type(e).__name__}: {e}'
+      why = f'{type(e).__name__}: {e}'
+      error = e if disk.of_the_moment(e) else None
+    if mesh_lib.any_process(error is not None):
+      raise UserError(f'{self._path(number)} cannot be read now ({disk.reason(error)}): mend that, mount the disk '
+                      'again, or remove it to sample this rollout again; then the same command goes on') from error
+    return said, why
+
+  def _read(self, number: int, choices: tuple | None) -> tuple[Said | None, str]:
+    with np.load(self._path(number), allow_pickle=False) as file:
+      x = {name: file[name] for name in file.files}
+    if choices and x.get('choices', np.zeros(0)).shape[1:] != choices[0]:
+      return None, 'the experts of its tokens are not in it'
+    ends, prompt_ends = np.cumsum(x['lengths']), np.cumsum(x['prompt_lengths'])
+    cut = lambda of, stops: [of[a:b].copy() for a, b in zip([0, *stops.tolist()], stops.tolist())]
+    experts = cut(x['choices'], ends) if choices else [None] * len(ends)
+    said = [Completion(*each) if len(each[0]) else None for each in zip(
+        cut(x['tokens'], ends), cut(x['logps'], ends), map(bool, x['stopped']), experts)]
+    G = x['samples'].shape[1] if len(x['groups']) else 0
+    requests = [Request(int(group), prompt, tuple(map(int, samples)), tuple(said[i * G:i * G + G]))
+                for i, (group, prompt, samples) in enumerate(zip(
+                    x['groups'], cut(x['prompts'], prompt_ends), x['samples']))]
+    if choices:
+      of_prompts = cut(x['prompt_choices'], np.cumsum(x['prompt_chosen']))
+      requests = [r._replace(choices=each if len(each) else None) for r, each in zip(requests, of_prompts)]
+    given, steps, whole = map(int, x['counts'])
+    return Said(requests[:given], requests[given:], float(x['slot_use']), steps, bool(whole)), ''
 
   def forget(self, before: int) -> None:
     """Rollouts that no restart will ask for."""
     if mesh_lib.first_process():
-      for path in glob.glob(os.path.join(glob.escape(self._directory), '*.npz')):
-        if int(os.path.basename(path)[:-4]) < before:
-          os.remove(path)
+      for name in disk.names(self._directory, '.npz'):
+        if int(name[:-4]) < before:
+          os.remove(os.path.join(self._directory, name))
 
 
 def _choices(members: list, prompts: list) -> dict:

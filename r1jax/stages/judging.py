@@ -2,7 +2,6 @@
 
 from concurrent import futures
 import contextlib
-import glob
 import hashlib
 import json
 import logging
@@ -12,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from r1jax.engine import checkpoint
+from r1jax import disk
+from r1jax import metrics
+from r1jax.engine import checksums
 from r1jax.engine import mesh as mesh_lib
 from r1jax.rewards import pool as pool_lib
 from r1jax.stages import gradable
@@ -91,9 +92,9 @@ class Scorer:
 
   def forget(self, before: int) -> None:
     """Verdicts of rollouts that no restart will sample again."""
-    for path in glob.glob(os.path.join(self.directory, '*.json')):
-      if int(os.path.basename(path)[:-5]) < before:
-        os.remove(path)
+    for name in disk.names(self.directory, '.json'):
+      if int(name[:-5]) < before:
+        os.remove(os.path.join(self.directory, name))
 
   def close(self) -> None:
     self.thread.shutdown()
@@ -120,11 +121,14 @@ class Verdicts:
     self._waiting = queue.SimpleQueue()
 
   def _read(self):
-    if not os.path.exists(self._path):
+    if not disk.exists(self._path):
       return {}, None
-    with open(self._path, encoding='utf-8') as f:
-      kept = json.load(f)
-    return kept.get('groups', {}), kept.get('again')
+    try:
+      kept = checksums.opened(self._path)
+      return dict(kept['groups']), kept['again']
+    except (KeyError, TypeError, ValueError) as e:  # each host judges groups of its own: no other need know
+      log.warning('%s is torn (%s): judged again', self._path, e)
+      return {}, None
 
   def ask(self, rows: dict[int, dict]) -> None:
     """More groups of the rollout: those that were there stay."""
@@ -249,7 +253,7 @@ class Verdicts:
       timed = any(gradable.module('accuracy', row) != 'math' or row.get('answer_type') not in _NO_CLOCK for row in rows)
       if timed:
         kept = {self._digest(i): [self._found[i, g] for g in range(G)] for i in sorted(self.texts)}
-        checkpoint.write_json(self._path, {'groups': kept, 'again': self._again}, every_host=True)
+        metrics.replace_file(self._path, checksums.sealed({'groups': kept, 'again': self._again}))
     return self._again
 
   def stop_if_unjudged(self, facts: dict) -> None:

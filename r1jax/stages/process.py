@@ -25,6 +25,7 @@ from r1jax.engine import params as params_lib
 from r1jax.exceptions import RunStopped, UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
+from r1jax import disk
 from r1jax import metrics
 from r1jax import terminal
 from r1jax.engine import objective
@@ -97,7 +98,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
   if c.source == 'stage':
     path = os.path.join(inputs['data'], 'steps.jsonl')
-    if not os.path.exists(path):
+    if not disk.exists(path):
       raise UserError(f"{name}.source='stage', but {path} is not there: a tree search on the training split leaves it")
     rows = metrics.read(path)
   else:

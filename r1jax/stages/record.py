@@ -9,6 +9,7 @@ from typing import Callable
 from r1jax import metrics
 from r1jax import terminal
 from r1jax.engine import checkpoint
+from r1jax.stages import carried
 from r1jax.stages import monitor
 from r1jax.stages import statistics
 
@@ -111,6 +112,11 @@ class Record:
       self._unhacked = {**monitor.watched(facts), **self._unhacked}
       monitor.warn_if_hacked(self._unhacked, monitor.watched(facts))
       self._alarms.look({**facts, **last})
+
+
+def beside(workdir: str) -> Callable:
+  """Of a state that a checkpoint holds, for its restore: that what the Keeper wrote beside it is whole."""
+  return lambda state: carried.check(os.path.join(workdir, 'carried'), int(state.position))
 
 
 class Keeper:

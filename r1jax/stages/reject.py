@@ -24,6 +24,7 @@ from r1jax.data import formats
 from r1jax.exceptions import UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
+from r1jax import disk
 from r1jax import metrics
 from r1jax import terminal
 from r1jax.data import prompts
@@ -265,7 +266,7 @@ def write(workdir: str, data: Iterable[dict], card: dict, *, title: str, prompt:
     return
   path, temporary = (os.path.join(workdir, name) for name in ('data.jsonl', '.data.jsonl.tmp'))
   languages, samples, reasoned, characters = collections.Counter(), 0, 0, 0
-  os.makedirs(workdir, exist_ok=True)
+  disk.make(workdir)
   with open(temporary, 'wb') as f:
     for row in data:
       f.write(metrics.encode(row))

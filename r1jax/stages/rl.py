@@ -193,7 +193,7 @@ def _look_before(name: str, actor, state, heldout, writer: metrics.Writer) -> No
 
 def _restored(checkpoints, actor, model, step_dir: str, mesh):
   """(The state to go on from, whether an earlier start has left it)."""
-  found = checkpoints.restore(actor.training.state, actor.training.shardings)
+  found = checkpoints.restore(actor.training.state, actor.training.shardings, record.beside(checkpoints.stage))
   begun = functools.partial(common.load_params, model, step_dir, mesh)
   state = actor.training.resumed(found[0], begun) if found else actor.training.fresh(begun())
   common.release_memory()
