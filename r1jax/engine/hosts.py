@@ -135,6 +135,12 @@ def stop_due(grace: float) -> bool:
   return mesh_lib.any_process(time.monotonic() - since >= grace)
 
 
+def leave_if_due(grace: float, doing: str) -> None:
+  """Raises Stopped where stop_due says so."""
+  if stop_due(grace):
+    raise checkpoint.Stopped(f'stopped while {doing}')
+
+
 # --- lost
 
 

@@ -59,9 +59,9 @@ class Scorer:
   """
 
   def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, overlong_buffer: int = 0,
-               stop: Callable[[], bool] | None = None):
-    """overlong_buffer: in tokens, for the rewards of length.py. stop: asked while verdicts are waited for, by all hosts
-    together."""
+               stop: Callable[[], None] | None = None):
+    """overlong_buffer: in tokens, for the rewards of length.py. stop: called now and then while verdicts are waited for, by
+    all hosts together; it raises Stopped where the run is to stop."""
     self.stop, self.closed = stop, False
     self.weights = gradable.watched(counted(weights), rows)
     self.directory = os.path.join(workdir, 'verdicts')
@@ -177,12 +177,11 @@ class Verdicts:
     """Returns when every group that was added is judged; raises what judging raised.
 
     Raises:
-      Stopped: the scorer's `stop` said so meanwhile, on every host. They look at the same moments, as it wants.
+      Stopped: by the scorer's `stop`, on every host. They look together, as that wants.
     """
     stop = self._scorer.stop
     while stop is not None and mesh_lib.any_process(bool(futures.wait(self._jobs, LOOK_SECONDS).not_done)):
-      if stop():
-        raise checkpoint.Stopped('stopped while verdicts were waited for')
+      stop()
     for job in self._jobs:
       job.result()
 

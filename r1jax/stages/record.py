@@ -58,7 +58,8 @@ class Record:
     before = metrics.read(writer.path)
     in_a_row = len(list(itertools.takewhile(lambda row: row.get('update/skipped'), reversed(before))))
     # The first host's: one that has come since has no rows, and who stops has all hosts gather what it learned from.
-    self._skipped = monitor.Skipped(c.bad_steps, place, int(mesh_lib.of_first(np.int32(in_a_row))))
+    self._skipped = monitor.Skipped(c.bad_steps, place, _advice(c, writer.stage),
+                                    int(mesh_lib.of_first(np.int32(in_a_row))))
     self._unhacked = monitor.first_watched(before)  # what the hacking monitor compares with
     self._alarms = monitor.Alarms(next((row for row in before if 'entropy/nats_per_token' in row), None))
     self._progress = terminal.Progress(c.steps, writer.stage, os.path.join(place, 'log.txt'),
@@ -129,6 +130,15 @@ class Record:
       self._alarms.look({**facts, **last})
 
 
+def _advice(c, name: str) -> str:
+  """What a person can do where updates are not finite (rl.goes_on_with)."""
+  if c.dynamic_tries:
+    return f'give a lower {name}.learning_rate, with which {name} begins anew'
+  more = f', a higher {name}.kl_coef' if c.kl_coef else ''
+  return (f'give the same command with a lower --config.{name}.learning_rate or {name}.optimizer.clip_norm{more}: '
+          'it goes on from the last checkpoint')
+
+
 class Keeper:
   """Checkpoints of an RL stage, with what they need beside them, and what no restart will ask for any more removed."""
 
@@ -156,7 +166,7 @@ class Keeper:
 
   @contextlib.contextmanager
   def stops(self, state, number: int):
-    """A block in which rollout `number` is made and `state` does not change, which is saved where it is asked to stop."""
+    """A block in which rollout `number` is made and `state` stays, which is saved where it is asked to stop."""
     try:
       yield
     except checkpoint.Stopped:

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from r1jax import terminal
-from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
@@ -67,8 +66,8 @@ def _in_batches(program, params, arrays: tuple, mesh, batch: int, grace: float |
   """
   n, found = len(arrays[0]), []
   for start in range(0, n, batch):
-    if grace is not None and hosts.stop_due(grace):
-      raise checkpoint.Stopped('stopped while a reward model was asked')
+    if grace is not None:
+      hosts.leave_if_due(grace, 'a reward model was asked')
     chosen = [min(i, n - 1) for i in range(start, start + batch)]  # the last batch is filled up
     found.append(mesh_lib.all_gather(program(params, *mesh_lib.put(tuple(a[chosen] for a in arrays), mesh))))
   return np.concatenate(found)[:n]

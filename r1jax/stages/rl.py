@@ -55,6 +55,22 @@ def free(c: dict) -> tuple[str, ...]:
           'mismatch_limit', 'bad_steps', *([] if c.get('carry') else ['slots']))
 
 
+def goes_on_with(c: dict, key: str, was, now) -> bool:
+  """Whether a stage that has begun goes on where this key of its part is another: a run that exit code 4 ended is given
+  a lower learning rate. Rollouts that were drawn by policies that come otherwise then are forgotten (`changed`), and
+  with rl.dynamic_tries nothing tells which those are."""
+  if c.get('dynamic_tries'):
+    return False
+  if key == 'kl_coef':
+    return bool(was and now)  # else there is a reference with one of them alone
+  return key in ('learning_rate', 'optimizer.clip_norm', 'clip_low', 'clip_high')
+
+
+def changed(c: dict, workdir: str, step: int) -> None:
+  """Before the stage goes on from `step` with such values: forgets rollouts that it would not draw."""
+  journal.forget_after(workdir, step // (c['minibatches'] * c['epochs']) + c.get('lag', 0))
+
+
 def check(config, name: str) -> None:
   """Raises UserError for what would fail later, after hours of another stage, and less clearly."""
   c, mesh, weights = config[name], mesh_lib.create(config.mesh), _weights(config, config[name])
@@ -116,7 +132,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   weights, per, named = _weights(config, c), drawing.steps_of(c), tasks.names_of(tasks.several(c.task))
   rows, general, order = rl_questions.ordered(config, c, tokenizer, c.groups * c.minibatches, f'{name}.max_prompt')
   scorer = judging.Scorer(weights, place, rows, overlong_buffer=c.overlong_buffer,
-                          stop=lambda: hosts.stop_due(config.checkpoints.grace))
+                          stop=lambda: hosts.leave_if_due(config.checkpoints.grace, 'verdicts were waited for'))
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   with terminal.doing(f'{name}: compiling sampler and update'):
     actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded, journal.Journal(workdir))
