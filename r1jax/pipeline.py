@@ -203,8 +203,8 @@ class _Bound(NamedTuple):
 def _go_on(name: str, module, part: dict, directory: str, tuned: list[tuple]) -> None:
   """Says and notes that a stage goes on with other values, before its config.json has them: a start that ends before
   does this again."""
-  kept = glob.glob(os.path.join(glob.escape(directory), 'checkpoints', '[0-9]*[0-9]'))
-  step = max((int(os.path.basename(path)) for path in kept), default=0)
+  kept = map(os.path.basename, glob.glob(os.path.join(glob.escape(directory), 'checkpoints', '*')))
+  step = max((int(name) for name in kept if name.isdigit()), default=0)
   log.warning('stage %s: %s: goes on with that from step %d (to begin anew: --rerun=%s)', name,
               '; '.join(f'{key} was {was!r}, now {is_!r}' for key, was, is_ in tuned), step, name)
   if mesh_lib.first_process():

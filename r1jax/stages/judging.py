@@ -60,8 +60,8 @@ class Scorer:
 
   def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, overlong_buffer: int = 0,
                stop: Callable[[], None] | None = None):
-    """overlong_buffer: in tokens, for the rewards of length.py. stop: called now and then while verdicts are waited for, by
-    all hosts together; it raises Stopped where the run is to stop."""
+    """overlong_buffer: in tokens, for the rewards of length.py. stop: called while verdicts are waited for, by all
+    hosts together; it raises Stopped where the run is to stop."""
     self.stop, self.closed = stop, False
     self.weights = gradable.watched(counted(weights), rows)
     self.directory = os.path.join(workdir, 'verdicts')
