@@ -92,7 +92,7 @@ class Skipped:
 # rollout's.
 _ALARMS = (
     ('entropy/nats_per_token', 'under', 0.05, 'entropy has collapsed: the policy says nearly the same every time; '
-     'lower learning_rate, or raise temperature or clip_high'),
+     'lower learning_rate or raise clip_high; with another temperature the stage begins anew'),
     ('kl/nats_per_token', 'over', 1.0, 'the policy has run away from its reference; lower learning_rate, or raise '
      'kl_coef'),
     ('groups/no_signal', 'over', 0.9, 'hardly any group has answers of different worth, so hardly anything is learned; '
