@@ -168,6 +168,23 @@ class Writer:
     for seen in list(observers):
       seen(self.path, None, {})
 
+  def amend(self, step: int, values: Mapping[str, Any]) -> None:
+    """Adds values to this stage's row of `step`, its last one, in one rename."""
+    self.close()
+    *rows, last = read(self.path)
+    assert (last['stage'], last['step']) == (self.stage, step), (last['stage'], last['step'])
+    whole = {**last, **{name: plain(value, name) for name, value in values.items()}}
+    replace_file(self.path, b''.join(encode(row) for row in [*rows, whole]))
+    self._open(purge_step=None)
+    whole = {name: value for name, value in whole.items() if name not in ('step', 'stage')}
+    trackers.write(str(self.path.parent), self.stage, int(step), values)
+    for seen in list(observers):
+      seen(self.path, None, {})
+      seen(self.path, int(step), whole)
+    for name in values if self._events is not None else ():
+      if isinstance(whole[name], (int, float)):
+        self._events.add_scalar(name, float(whole[name]), int(step))
+
   def close(self) -> None:
     self._file.close()
     if self._events is not None:

@@ -32,6 +32,7 @@ from r1jax.workdir import move_aside
 log = logging.getLogger('r1jax')
 
 RERUN = 'rerun.json'  # while a run goes on: the stages that --rerun named and that were set aside for it
+CHANGES = 'changes.json'  # of a stage: values with which it went on from a step, each as it was and is
 # Parts of a config that change what a stage makes, beside its own. All others (mesh, attention, remat, checkpoints ..)
 # change only how: a run that stands may go on with other ones.
 READS = ('seed', 'dtype', 'experts')
@@ -117,11 +118,11 @@ class _Run:
   def _stage(self, number: int, spec: dict, directory: str) -> dict:
     """The stage's entry of pipeline.json, once its output stands."""
     name, inputs, passed = spec['name'], *self._inputs(spec)
-    changed, grown = _changed(self._config, name, directory, verify=self._verify)
-    if mesh_lib.any_process(bool(changed)) and not changed:
-      changed, grown = ['a file that it reads is another one on another host'], ''
-    mesh_lib.barrier(f'{name} is compared')  # before the first process moves or writes what others still look at
     entry = self._done.get(name)
+    changed, grown, tuned = _changed(self._config, name, directory, verify=self._verify, finished=entry is not None)
+    if mesh_lib.any_process(bool(changed)) and not changed:
+      changed, grown, tuned = ['a file that it reads is another one on another host'], '', []
+    mesh_lib.barrier(f'{name} is compared')  # before the first process moves or writes what others still look at
     if changed:
       log.warning('stage %s: %s: what it made is moved to set_aside/, made anew', name, '; '.join(changed))
       entry = None
@@ -139,6 +140,8 @@ class _Run:
       log.info('stage %s: %s: goes on', name, grown)
     if same and not disk.exists(os.path.join(directory, 'checkpoints')) and mesh_lib.first_process():
       move_aside(self._workdir, directory)  # somebody has changed its data or scores, which it would take for made
+    if tuned:
+      _go_on(name, checks.module(spec), _plain(self._config)[stage_models.part_of(spec)], directory, tuned)
     self._note(number)  # without it: a run that starts from this one must not take it for finished
     _begin(self._workdir, directory, passed, self._config, _Bound.of(
         checks.module(spec), stage_models.part_of(spec), _plain(self._config)))
@@ -199,14 +202,32 @@ class _Bound(NamedTuple):
     return files_read.noted([self.own, self.beside], before, verify=verify)
 
 
-def _changed(config, name: str, directory: str, *, verify: bool = False) -> tuple[list[str], str]:
+def _go_on(name: str, module, part: dict, directory: str, tuned: list[tuple]) -> None:
+  """Says and notes that a stage goes on with other values, before its config.json has them: a start that ends before
+  does this again."""
+  kept = map(os.path.basename, glob.glob(os.path.join(glob.escape(directory), 'checkpoints', '*')))
+  step = max((int(name) for name in kept if name.isdigit()), default=0)
+  log.warning('stage %s: %s: goes on with that from step %d (to begin anew: --rerun=%s)', name,
+              '; '.join(f'{key} was {was!r}, now {is_!r}' for key, was, is_ in tuned), step, name)
+  if mesh_lib.first_process():
+    module.changed(part, directory, step)
+    path = os.path.join(directory, CHANGES)
+    before, now = workdir_lib.read(path, []), {'step': step, 'values': {key: [was, is_] for key, was, is_ in tuned}}
+    if before[-1:] != [now]:
+      checkpoint.write_json(path, [*before, now])
+  mesh_lib.barrier(f'{name} is changed')
+
+
+def _changed(config, name: str, directory: str, *, verify: bool = False,
+             finished: bool = True) -> tuple[list[str], str, list[tuple]]:
   """([each value, and each file, that is another than the stage in `directory` was begun with, and changes what it
-  makes], ''), or ([], 'steps was 80, now 160') where that many more steps can follow those that are done. verify: read
-  files whose sizes and times are as they were, too."""
+  makes], '', []), or ([], 'steps was 80, now 160', []) where that many more steps can follow those that are done, or
+  ([], '', [(key, before, now)]) where the stage is not `finished` and goes on with other values: its module's
+  goes_on_with says so of each key of its part. verify: read files whose sizes and times are as they were, too."""
   before = workdir_lib.read(os.path.join(directory, 'config.json'), None)
   spec = next((spec for spec in config.stages if spec['name'] == name), None)
   if before is None or spec is None:
-    return [], ''
+    return [], '', []
   part, plain = stage_models.part_of(spec), _plain(config)
   now = _Bound.of(checks.module(spec), part, plain)
   held = workdir_lib.read(os.path.join(directory, files_read.NOTE), {})
@@ -220,12 +241,16 @@ def _changed(config, name: str, directory: str, *, verify: bool = False) -> tupl
       {key: before[key]}, of_now({key: now.beside[key]}))]
   said = [f'{key} was {was!r}, now {is_!r}' for key, was, is_ in found]
   if edited := files_read.changes(held, holds):
-    return said + edited, ''
+    return said + edited, '', []
   more = len(found) == 1 and found[0][0] == f'{part}.steps' and found[0][2] > found[0][1] and found[0][1]
   # With rl.lag the last rollout is drawn behind the last update, where a longer run has drawn it before.
   if more and own.get('optimizer', {}).get('decay') == 'constant' and not own.get('lag'):
-    return [], said[0]
-  return said, ''
+    return [], said[0], []
+  goes_on = getattr(checks.module(spec), 'goes_on_with', lambda *_: False)
+  if not finished and all(key.startswith(f'{part}.') and goes_on(own, key[len(part) + 1:], was, is_)
+                          for key, was, is_ in found):
+    return [], '', found
+  return said, '', []
 
 
 def _standing(config, workdir: str, done: dict, rerun: tuple[str, ...], verify: bool) -> dict[str, str]:
@@ -235,7 +260,7 @@ def _standing(config, workdir: str, done: dict, rerun: tuple[str, ...], verify: 
     entry = done.get(spec['name'])
     behind = all(source in found or source.startswith('from_run/') for source in spec['inputs'].values())
     if entry and behind and spec['name'] not in rerun and _changed(
-        config, spec['name'], os.path.join(workdir, entry['directory']), verify=verify) == ([], ''):
+        config, spec['name'], os.path.join(workdir, entry['directory']), verify=verify) == ([], '', []):
       found[spec['name']] = os.path.join(workdir, entry['directory'])
   return found
 

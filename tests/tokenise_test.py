@@ -1,6 +1,7 @@
 """Documents on disk as token ids: the same rows as packing in memory gives, made once, whole or made again."""
 
 import errno
+import itertools
 import json
 import logging
 import os
@@ -10,7 +11,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import types
 
 from hypothesis import given, settings, strategies as st
 import numpy as np
@@ -313,9 +316,38 @@ def test_a_kill_while_tokenising_loses_only_a_part(tmp_path, tokenizer, source, 
   assert {p.suffix for p in tokens.iterdir()} == {'.array_record', '.npz', '.json'}  # nothing half written
 
 
+@pytest.mark.parametrize('processes', [1, 2])
+def test_sigterm_leaves_a_part_in_the_middle(tmp_path, tokenizer, source, monkeypatch, processes):
+  """Of 32 MB it is half a minute; machines are gone 15 to 30 s after SIGTERM. Nothing of it counts."""
+  endless = lambda path, start, end: (('a', 'b') for _ in itertools.count())
+  monkeypatch.setattr(token_files, 'PROCESSES', processes)
+  monkeypatch.setattr(token_files.os, 'cpu_count', lambda: processes)
+  monkeypatch.setattr(token_files.documents_lib, 'from_jsonl', endless)
+  monkeypatch.setattr(token_files, '_SERVE', 'import time; time.sleep(100)')
+  monkeypatch.setattr(token_files, 'PART_BYTES', 700)
+  timer = threading.Timer(1.0, checkpoint.stop_requested.set)
+  timer.start()
+  try:
+    begun = time.monotonic()
+    with pytest.raises(checkpoint.Stopped, match='sft stopped while it tokenised'):
+      tokenise.documents(source, tokenizer, str(tmp_path), 'sft')
+    assert 1 <= time.monotonic() - begun < 10 and not list((tmp_path / 'tokens').glob('*.npz'))
+  finally:
+    checkpoint.stop_requested.clear()
+
+
+def test_one_host_is_asked_and_all_stop(tmp_path, tokenizer, source, monkeypatch):
+  """Of the others one has heard by its watch, which need not be in step with them."""
+  monkeypatch.setattr(tokenise.hosts, '_watching', types.SimpleNamespace(asked_at=1.0))
+  monkeypatch.setattr(token_files, 'PROCESSES', 1)
+  with pytest.raises(checkpoint.Stopped):
+    tokenise.documents(source, tokenizer, str(tmp_path), 'sft')
+  assert not list((tmp_path / 'tokens').glob('*.npz'))
+
+
 def test_sigterm_while_tokenising_stops_behind_a_part(tmp_path, tokenizer, source, small_parts, monkeypatch, caplog):
   real = token_files.write_part
-  monkeypatch.setattr(token_files, 'write_part', lambda *a: (checkpoint.stop_requested.set(), real(*a))[1])
+  monkeypatch.setattr(token_files, 'write_part', lambda *a: (real(*a), checkpoint.stop_requested.set())[0])
   monkeypatch.setattr(token_files, 'PROCESSES', 1)
   try:
     with pytest.raises(checkpoint.Stopped, match='sft stopped while it tokenised'):

@@ -43,8 +43,12 @@ def _paths(directory: str, number: int) -> tuple[str, str]:
   return tuple(os.path.join(directory, f'{number:05d}.{ending}') for ending in ('array_record', 'npz'))
 
 
-def write_part(directory: str, number: int, texts: Iterable[tuple[str, str]], tokenizer: Tokenizer) -> int:
-  """Tokenises (prompt, completion) texts into a part, whole or not at all; returns how many they were.
+def write_part(directory: str, number: int, texts: Iterable[tuple[str, str]], tokenizer: Tokenizer,
+               stop: Callable[[], bool] = lambda: False) -> int:
+  """Tokenises (prompt, completion) texts into a part, whole or not at all; returns how many they were, 0 where it was
+  left in the middle.
+
+  stop: asked before each document; where it is true nothing is left of the part.
 
   Raises:
     OSError: it cannot be written.
@@ -55,6 +59,8 @@ def write_part(directory: str, number: int, texts: Iterable[tuple[str, str]], to
     writer = array_record_module.ArrayRecordWriter(temporary, _OPTIONS)
     try:
       for prompt, completion in texts:
+        if stop():
+          return 0
         prompt, completion = formats.encode(tokenizer, prompt, completion)
         lengths.append((len(prompt), len(prompt) + len(completion)))
         writer.write(np.asarray(prompt + completion, '<i4').tobytes())
@@ -144,7 +150,7 @@ def write_parts(directory: str, jobs: list[tuple[int, str, int, int]], tokenizer
 
   Args:
     jobs: (number of the part, path, first byte, byte behind it).
-    stop: asked before each part: those behind are left.
+    stop: asked all the time: parts that are under way then are left, of which a .tmp may stay.
 
   Raises:
     UserError: a line that is no document; a process died.
@@ -152,7 +158,7 @@ def write_parts(directory: str, jobs: list[tuple[int, str, int, int]], tokenizer
   if processes < 2:
     for number, *where in jobs:
       if not stop():
-        yield write_part(directory, number, documents_lib.from_jsonl(*where), tokenizer)
+        yield write_part(directory, number, documents_lib.from_jsonl(*where), tokenizer, stop)
     return
   idle, all_ = queue.SimpleQueue(), [_Process(directory, tokenizer.directory) for _ in range(processes)]
   for process in all_:
@@ -167,9 +173,10 @@ def write_parts(directory: str, jobs: list[tuple[int, str, int, int]], tokenizer
 
   threads = futures.ThreadPoolExecutor(processes)
   try:
-    for done in futures.as_completed([threads.submit(make, job) for job in jobs]):
-      if done.result() is not None:
-        yield done.result()
+    left = {threads.submit(make, job) for job in jobs}
+    while left and not stop():
+      ended, left = futures.wait(left, 0.2, futures.FIRST_COMPLETED)
+      yield from (done.result() for done in ended if done.result() is not None)
   finally:
     for process in all_:
       process.close()

@@ -120,6 +120,12 @@ def stop_asked() -> bool:
   return checkpoint.stop_requested.is_set() if _watching is None else _watching.stop_asked()
 
 
+def stop_heard() -> bool:
+  """Whether any host was asked to stop, as far as this one has heard: for what each does by itself, at a pace of its
+  own. Where hosts meet again they agree by any_process."""
+  return checkpoint.stop_requested.is_set() or (_watching is not None and _watching.asked_at is not None)
+
+
 def stop_due(grace: float) -> bool:
   """Whether to stop in the middle of a step: `grace` seconds after stop_asked, in which short ones end by themselves.
   One answer on all hosts."""
@@ -127,6 +133,12 @@ def stop_due(grace: float) -> bool:
     return False
   since = checkpoint.stop_requested.at or (_watching and _watching.asked_at) or time.monotonic()
   return mesh_lib.any_process(time.monotonic() - since >= grace)
+
+
+def leave_if_due(grace: float, doing: str) -> None:
+  """Raises Stopped where stop_due says so."""
+  if stop_due(grace):
+    raise checkpoint.Stopped(f'stopped while {doing}')
 
 
 # --- lost

@@ -118,6 +118,7 @@ class Pool:
     self.deadline, self.errors, self.timeouts = deadline, 0, 0
     self._workers = [Worker() for _ in range(workers)]
     self._lock = threading.Lock()  # callers may be threads; the workers are shared
+    self._closing = False
     self._sources: dict[str, bytes | None] = {}  # of users' rewards, as this pool has first seen them
 
   def hold(self, names: Iterable[str]) -> None:
@@ -139,6 +140,7 @@ class Pool:
         waiting.put(i)
     with self._lock:
       self._judge(batch, scores, waiting)
+      scores = [rewards.error('the judges were closed') if score is None else score for score in scores]
       if count_errors:
         self.errors += sum(s.reason == 'timeout' or s.reason.startswith('error') for s in scores)
         self.timeouts += sum(s.reason == 'timeout' for s in scores)
@@ -167,7 +169,7 @@ class Pool:
 
   def _drive(self, worker: Worker, batch, scores, waiting):
     worker.checked = set()
-    while (i := _next(waiting)) is not None:
+    while not self._closing and (i := _next(waiting)) is not None:
       name, _, row = batch[i]
       seconds = seconds_of(name, row, self.deadline)
       # A worker may be killed from outside at any moment: each item gets a second one.
@@ -183,6 +185,8 @@ class Pool:
           break
         except EOFError:
           worker.kill()
+          if self._closing:
+            return
           if last:
             scores[i] = rewards.error('the judge died, twice')
         except (TypeError, ValueError, OSError) as e:
@@ -204,6 +208,8 @@ class Pool:
       except (TimeoutError, EOFError) as e:
         worker.kill()
         verdict = rewards.error(e)
+        if self._closing:
+          raise
     if own and verdict != rewards.CORRECT:
       worker.kill()
       raise RuntimeError(f'the reward {name!r} cannot be loaded by a judge: {verdict.reason}')
@@ -213,9 +219,16 @@ class Pool:
     worker.checked.add(name)
 
   def close(self):
+    """Ends the judges. A batch that another thread has given them is not waited for: what of it is not judged by then
+    has verdicts that are errors."""
+    self._closing = True
+    for process in [worker.process for worker in self._workers]:
+      if process is not None:
+        process.kill()
     with self._lock:
       for worker in self._workers:
         worker.kill()
+      self._closing = False  # a batch that comes later has new ones
 
   def __enter__(self):
     return self

@@ -18,9 +18,10 @@ import numpy as np
 from r1jax import limits
 from r1jax import metrics
 from r1jax.data import curriculum
+from r1jax.engine import checkpoint
 from r1jax.stages import judging
 from r1jax.stages import policy
-from r1jax.types import Completion
+from r1jax.types import Completion, Request
 
 
 def steps_of(c) -> int:
@@ -68,24 +69,25 @@ class Drawing:
 
   # --- rollouts
 
-  def rollout(self, state, number: int) -> Drawn | None:
-    """Rollout `number`, by the policy of `state` or as `ahead` has drawn it. None: the run was asked to stop, and the
-    journal has what was said so far."""
+  def rollout(self, state, number: int) -> Drawn:
+    """Rollout `number`, by the policy of `state` or as `ahead` has drawn it.
+
+    Raises:
+      Stopped: the run was asked to stop, and the journal has what was said so far.
+    """
     return self._ready.pop(number, None) or self._drawn(state, number)
 
-  def ahead(self, state, number: int) -> bool:
-    """With rl.lag, draws rollout `number` by the policy of `state`, which an update then moves on from. False: the run
-    was asked to stop."""
+  def ahead(self, state, number: int) -> None:
+    """With rl.lag, draws rollout `number` by the policy of `state`, which an update then moves on from. Raises Stopped,
+    as `rollout` does."""
     if self._c.lag and number * steps_of(self._c) < self._c.steps:
       self._ready[number] = self._drawn(state, number)
-      return self._ready[number] is not None
-    return True
 
   def sampled(self, rollouts: int) -> int:
     """Groups that so many rollouts took, those without a signal among them."""
     return (self._draws if self._c.dynamic_tries else rollouts) * self._groups
 
-  def _drawn(self, state, number: int) -> Drawn | None:
+  def _drawn(self, state, number: int) -> Drawn:
     begun = number * steps_of(self._c)
     if self._c.dynamic_tries:
       self._actor.begin(number, self._draws - bool(self._left))
@@ -95,9 +97,7 @@ class Drawing:
       most = limits.at(self._c.max_tokens, begun)
       requests = self._actor.requests(self._chosen(number, begun), number, most)
       verdicts = self._verdicts(number, self._actor.rows_of(requests, self._rows), most)
-    batch = self._actor.sample(state, requests, verdicts, self._clock, number)
-    if batch is None:
-      return None
+    batch = self._sampled(state, requests, verdicts, number)
 
     def judged() -> judging.Judged:
       found = verdicts.result(batch.groups, batch.completions, self._measure(batch, verdicts, begun))
@@ -105,6 +105,12 @@ class Drawing:
       return found
 
     return Drawn(batch, verdicts, judged, self._facts())
+
+  def _sampled(self, state, requests: list[Request], verdicts, number: int) -> policy.Batch:
+    batch = self._actor.sample(state, requests, verdicts, self._clock, number)
+    if batch is None:
+      raise checkpoint.Stopped('stopped while it sampled')
+    return batch
 
   def _verdicts(self, number: int, rows: dict[int, dict], most: int) -> judging.Verdicts:
     return self._scorer.begin(number, rows, self._tokenizer, samples=self._c.samples, divided=not self._models,
@@ -122,7 +128,7 @@ class Drawing:
 
   # --- until every group has a signal
 
-  def _dynamic(self, state, number: int, begun: int) -> Drawn | None:
+  def _dynamic(self, state, number: int, begun: int) -> Drawn:
     """Groups that were left over, then draw after draw, until the rollout is full of groups with a signal or the tries
     are used up; then others fill it. Groups with a signal beyond it are left over for the next rollout: fewer than a
     rollout takes, so none grows older than one."""
@@ -136,9 +142,7 @@ class Drawing:
       with self._clock.span('admit'):
         requests = self._actor.requests(self._chosen(self._draws, begun), self._draws, most)
         verdicts.ask(self._scorer.limited(self._actor.rows_of(requests, self._rows), most))
-      batch = self._actor.sample(state, requests, verdicts, self._clock, self._draws)
-      if batch is None:
-        return None
+      batch = self._sampled(state, requests, verdicts, self._draws)
       self._draws += 1
       draws.append(batch)
       with self._clock.span('judge_wait'):

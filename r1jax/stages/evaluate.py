@@ -79,8 +79,8 @@ def rows_during(config, c) -> list[dict]:
 
 
 def during_training(config, c, name: str, model, tokenizer, mesh):
-  """params -> the entries of figure 2, from rows_during, c.eval_samples of each; None if eval_every is 0. name: of c in
-  the config."""
+  """params -> the entries of figure 2, from rows_during, c.eval_samples of each; None if eval_every is 0. It raises
+  Stopped within it, checkpoints.grace seconds after SIGTERM. name: of c in the config."""
   if not c.eval_every:
     return None
   rows = rows_during(config, c)
@@ -89,7 +89,8 @@ def during_training(config, c, name: str, model, tokenizer, mesh):
   evaluator = Evaluator(
       model, tokenizer, mesh, rows, template=c.template, key=f'{name}.max_prompt', samples=c.eval_samples,
       max_prompt=c.max_prompt, max_tokens=limits.longest(c.max_tokens), batch=batch, temperature=of.temperature,
-      top_p=of.top_p, seed=config.seed, slots=min(slots, c.slots or slots))  # the trained state lies beside them
+      top_p=of.top_p, seed=config.seed, slots=min(slots, c.slots or slots),  # the trained state lies beside them
+      grace=config.checkpoints.grace)
   return lambda params: scoring.as_metrics(
       scoring.scores(evaluator(params), evaluator.rows, evaluator.settings, rows[0]['task']))
 

@@ -137,6 +137,14 @@ class Journal:
           os.remove(os.path.join(self._directory, name))
 
 
+def forget_after(workdir: str, number: int) -> None:
+  """Rollouts behind this one, by a first process: what they were drawn by comes otherwise now."""
+  directory = os.path.join(workdir, 'rollouts')
+  for name in os.listdir(directory) if os.path.isdir(directory) else ():
+    if name.endswith('.npz') and not name.startswith('.') and int(name[:-4]) > number:
+      os.remove(os.path.join(directory, name))
+
+
 def _choices(members: list, prompts: list) -> dict:
   """The arrays of the experts of completions and of prompts that were computed; {} where none are kept."""
   kept = [x for x in members if x is not None]

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import queue
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from r1jax.types import Completion, RunStopped, UserError
 
 log = logging.getLogger('r1jax')
 
+LOOK_SECONDS = 0.2  # between two looks at whether to stop, while verdicts are waited for
 MODELS = ('helpful', 'harmless', 'process')  # rewards that a model gives, not a module of rewards/
 _NO_CLOCK = ('int', 'rational', 'decimal', 'choice', 'text')  # answers that are never judged against a clock
 
@@ -58,8 +59,11 @@ class Scorer:
   timed-out expression) would otherwise differ when an interrupted run samples the same rollout again.
   """
 
-  def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, overlong_buffer: int = 0):
-    """overlong_buffer: in tokens, for the rewards of length.py."""
+  def __init__(self, weights: dict[str, float], workdir: str, rows: list[dict], *, overlong_buffer: int = 0,
+               stop: Callable[[], None] | None = None):
+    """overlong_buffer: in tokens, for the rewards of length.py. stop: called while verdicts are waited for, by all
+    hosts together; it raises Stopped where the run is to stop."""
+    self.stop, self.closed = stop, False
     self.weights = gradable.watched(counted(weights), rows)
     self.directory = os.path.join(workdir, 'verdicts')
     self.pool = pool_lib.Pool(workers=workers())
@@ -97,8 +101,11 @@ class Scorer:
         os.remove(os.path.join(self.directory, name))
 
   def close(self) -> None:
-    self.thread.shutdown()
+    """What is not judged by now is not waited for: a restart judges it."""
+    self.closed = True
+    self.thread.shutdown(wait=False, cancel_futures=True)
     self.pool.close()
+    self.thread.shutdown()
 
 
 class Verdicts:
@@ -160,6 +167,8 @@ class Verdicts:
           if gradable.applies(name, row):
             items.append((gradable.module(name, row), text, row))
             where.append(b)
+    if self._scorer.closed:
+      return
     for b, verdict in zip(where, self._scorer.pool.score(items) if items else ()):
       self._found[b].append([verdict.value, verdict.reason])
     self._new |= bool(items)
@@ -169,7 +178,14 @@ class Verdicts:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
   def wait(self) -> None:
-    """Returns when every group that was added is judged; raises what judging raised."""
+    """Returns when every group that was added is judged; raises what judging raised.
+
+    Raises:
+      Stopped: by the scorer's `stop`, on every host. They look together, as that wants.
+    """
+    stop = self._scorer.stop
+    while stop is not None and mesh_lib.any_process(bool(futures.wait(self._jobs, LOOK_SECONDS).not_done)):
+      stop()
     for job in self._jobs:
       job.result()
 

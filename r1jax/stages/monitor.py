@@ -63,9 +63,10 @@ def stop_if_unjudged(facts: dict[str, float], limit: float = 0.1) -> None:
 class Skipped:
   """Counts updates that were skipped as not finite; more than `most` in a row stop the run."""
 
-  def __init__(self, most: int, directory: str, in_a_row: int = 0):
-    """directory: where the minibatch of the last one is written. in_a_row: how many an earlier start has left."""
-    self._most, self._directory, self._in_a_row = most, directory, in_a_row
+  def __init__(self, most: int, directory: str, advice: str, in_a_row: int = 0):
+    """directory: where the minibatch of the last one is written. advice: what the run then says can be done. in_a_row:
+    how many an earlier start has left, on all hosts the same."""
+    self._most, self._directory, self._advice, self._in_a_row = most, directory, advice, in_a_row
 
   def look(self, step: int, means: dict, arrays: Callable[[], dict]) -> bool:
     """Whether the update of this optimiser step was skipped; arrays: name -> array of what it learned from.
@@ -83,8 +84,7 @@ class Skipped:
       path = os.path.join(self._directory, f'bad_minibatch_{step}.npz')
       metrics.replace_arrays(path, **arrays())
       raise RunStopped(f'loss={loss} and grad_norm={norm} are not finite, the update was skipped, {self._in_a_row} in '
-                       f'a row; the last one learned from {path}: lower learning_rate, or give the command again with '
-                       'another seed or from an earlier checkpoint')
+                       f'a row; the last one learned from {path}: {self._advice}')
     return True
 
 
@@ -92,7 +92,7 @@ class Skipped:
 # rollout's.
 _ALARMS = (
     ('entropy/nats_per_token', 'under', 0.05, 'entropy has collapsed: the policy says nearly the same every time; '
-     'lower learning_rate, or raise temperature or clip_high'),
+     'lower learning_rate or raise clip_high; with another temperature the stage begins anew'),
     ('kl/nats_per_token', 'over', 1.0, 'the policy has run away from its reference; lower learning_rate, or raise '
      'kl_coef'),
     ('groups/no_signal', 'over', 0.9, 'hardly any group has answers of different worth, so hardly anything is learned; '

@@ -1,8 +1,9 @@
 """What an RL stage does on the devices: samples from the policy, and learns from what it said."""
 
+import collections
 import logging
 import time
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from r1jax import limits
 from r1jax import metrics
 from r1jax.data import prompts
+from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
@@ -198,8 +200,12 @@ class Policy:
     """The rollout's groups, shuffled and dealt out to optimiser steps, a group never split; with their old and
     reference log-probs, which the devices compute while the host judges. Of several epochs each after the first has the
     same minibatches in another order. `first` of all are learned already: where they do not come again they have no
-    micro-batches."""
-    c, G = self._c, self._c.samples
+    micro-batches.
+
+    Raises:
+      Stopped: the run was asked to stop between two passes of log-probs; `state` is as it was.
+    """
+    c, G, passes = self._c, self._c.samples, _Passes(self._stop_due() if self.journal else None)
     shuffled = np.random.default_rng([self._seed, number]).permutation(self._per_rollout)
     out, ended_B, whole = [], np.array([x.stopped for x in batch.completions]), self.training.whole
     places = in_epochs(c.minibatches, c.epochs, [self._seed, number])
@@ -216,9 +222,9 @@ class Policy:
           rows = self._outputs([batch.completions[b] for _, b in some], [k for k, _ in some], T, self._reference)
           micro_batches.append((T, mesh_lib.put(rows, self._mesh), [b for _, b in some]))
         if c.old_logps == 'trainer' and micro_batches:
-          micro_batches = self._with_logps(whole(state.params), prompts, micro_batches, 'old_RxT')
+          micro_batches = self._with_logps(whole(state.params), prompts, micro_batches, 'old_RxT', passes)
         if self._reference and micro_batches:
-          micro_batches = self._with_logps(whole(reference), prompts, micro_batches, 'ref_RxT')
+          micro_batches = self._with_logps(whole(reference), prompts, micro_batches, 'ref_RxT', passes)
         positions = prompts.tokens_NxP.size + sum(self._shapes[T].rows * T for T, _ in cut)
         real = sum(map(len, asked)) + sum(len(batch.completions[b].tokens) for _, b in members)
         out.append(Minibatch(prompts, micro_batches, ended_B, positions, real))
@@ -230,13 +236,18 @@ class Policy:
       return state.ref_params
     return jax.tree.map(lambda x: jax.device_put(x, x.sharding.with_memory_kind('device')), state.ref_params)
 
-  def _with_logps(self, params, prompts: Prompts, micro_batches, field: str):
+  def _stop_due(self) -> Callable[[], bool]:
+    grace = self._config.checkpoints.grace
+    return lambda: hosts.stop_due(grace)
+
+  def _with_logps(self, params, prompts: Prompts, micro_batches, field: str, passes: '_Passes'):
     before, logps = self._logps[field]
     replay = bool(self.choices) and field == 'old_RxT'
     prefix, out = before(params, prompts if replay else prompts._replace(choices_NxPxLxk=None)), []
     for T, rows, numbers in micro_batches:
       chosen = [rows.choices_RxTxLxk] if replay else []
-      found = logps[T](params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R, *chosen)
+      passes.make_room()
+      found = passes.add(logps[T](params, prefix, rows.tokens_RxT, rows.lengths_R, rows.prompt_R, *chosen))
       out.append((T, rows._replace(**{field: found}), numbers))
     return out
 
@@ -255,7 +266,7 @@ class Policy:
             ) -> Iterator[tuple[Any, dict]]:
     """(state, means) of each optimiser step, still on the devices. It ends early where the run was asked to stop: the
     state is then that of the last whole step."""
-    stop = (lambda: hosts.stop_due(self._config.checkpoints.grace)) if self.journal else None
+    stop = self._stop_due() if self.journal else None
     for minibatch in minibatches:
       with clock.span('update'):
         found = self.training.step(state, self.judged(minibatch, advantages_NxG), minibatch.prompts, stop)
@@ -329,7 +340,8 @@ class Policy:
                    for i in range(groups) for x in said[i]]
     rows = self._outputs(completions, [i for i in range(groups) for _ in range(some)], T, False)
     prompts = self._prompts(self._encoded[:groups], [run.choices.get(i) for i in range(groups)])
-    (_, rows_, _), = self._with_logps(params, prompts, [(T, mesh_lib.put(rows, self._mesh), [])], 'old_RxT')
+    (_, rows_, _), = self._with_logps(params, prompts, [(T, mesh_lib.put(rows, self._mesh), [])], 'old_RxT',
+                                      _Passes(None))
     mask = (np.arange(T) < rows.lengths_R[:, None]).astype(np.float32)
     found = {name: float(update.value(m)) for name, m in objective.gap_metrics(
         mesh_lib.all_gather(rows_.old_RxT), rows.sampler_RxT, mask).items()}
@@ -348,6 +360,27 @@ class Policy:
     self.drawing, self._begun, self._oldest = {}, {}, {}
     if found is not None:
       self._carried, self._row_of, self._lengths, self.drawing = found
+
+
+class _Passes:
+  """Passes that the devices are at. What they were given they do to its end, so they are given two at most: with one in
+  store they need not wait for the host either."""
+
+  def __init__(self, stop: Callable[[], bool] | None):
+    self._stop, self._given = stop, collections.deque()
+
+  def make_room(self) -> None:
+    """Before another one. Raises Stopped where `stop` says so."""
+    if self._stop is None:
+      return
+    if len(self._given) > 1:
+      jax.block_until_ready(self._given.popleft())
+    if self._stop():
+      raise checkpoint.Stopped('stopped between two passes of log-probs')
+
+  def add(self, found):
+    self._given.append(found)
+    return found
 
 
 def in_epochs(minibatches: int, epochs: int, seed: list[int]) -> list[int]:

@@ -1,14 +1,18 @@
 """What an RL stage writes down while it goes: rows of metrics, samples, checkpoints and what stands beside them."""
 
+import contextlib
 import functools
 import itertools
 import math
 import os
 from typing import Callable
 
+import numpy as np
+
 from r1jax import metrics
 from r1jax import terminal
 from r1jax.engine import checkpoint
+from r1jax.engine import mesh as mesh_lib
 from r1jax.stages import carried
 from r1jax.stages import monitor
 from r1jax.stages import statistics
@@ -54,11 +58,24 @@ class Record:
     metrics.truncate_samples(place, max(restored_step, 0))
     before = metrics.read(writer.path)
     in_a_row = len(list(itertools.takewhile(lambda row: row.get('update/skipped'), reversed(before))))
-    self._skipped = monitor.Skipped(c.bad_steps, place, in_a_row)
+    # The first host's: one that has come since has no rows, and who stops has all hosts gather what it learned from.
+    self._skipped = monitor.Skipped(c.bad_steps, place, _advice(c, writer.stage),
+                                    int(mesh_lib.of_first(np.int32(in_a_row))))
     self._unhacked = monitor.first_watched(before)  # what the hacking monitor compares with
     self._alarms = monitor.Alarms(next((row for row in before if 'entropy/nats_per_token' in row), None))
     self._progress = terminal.Progress(c.steps, writer.stage, os.path.join(place, 'log.txt'),
                                        activity=lambda: _WORDS.get(clock.span_now, '')).start(max(restored_step, 0))
+
+  def lacks_evaluation(self, step: int) -> bool:
+    """Whether the last row is that of `step`, and has none of an evaluation's entries; on all hosts the same."""
+    row = next(iter(metrics.read(self._writer.path)[-1:]), {})
+    lacks = row.get('step') == step and not any(name.startswith('eval/') for name in row)
+    return bool(mesh_lib.of_first(np.int32(lacks)))
+
+  def add_evaluation(self, step: int, entries: dict) -> None:
+    """To the row of `step`, where this host has one: it may have come since."""
+    if [row['step'] for row in metrics.read(self._writer.path)[-1:]] == [step]:
+      self._writer.amend(step, entries)
 
   def samples(self, step: int, number: int, batch, rows: list[dict], verdicts, judged, advantages_NxG) -> None:
     shown = [i for i, group in enumerate(batch.groups) if group in verdicts.texts][:self._c.sample_groups]
@@ -119,6 +136,15 @@ def beside(workdir: str) -> Callable:
   return lambda state: carried.check(os.path.join(workdir, 'carried'), int(state.position))
 
 
+def _advice(c, name: str) -> str:
+  """What a person can do where updates are not finite (rl.goes_on_with)."""
+  if c.dynamic_tries:
+    return f'give a lower {name}.learning_rate, with which {name} begins anew'
+  more = f', a higher {name}.kl_coef' if c.kl_coef else ''
+  return (f'give the same command with a lower --config.{name}.learning_rate or {name}.optimizer.clip_norm{more}: '
+          'it goes on from the last checkpoint')
+
+
 class Keeper:
   """Checkpoints of an RL stage, with what they need beside them, and what no restart will ask for any more removed."""
 
@@ -143,6 +169,14 @@ class Keeper:
       if before < number:  # else this one may not be whole yet
         self._scorer.forget(before)
         self._actor.forget(before)
+
+  @contextlib.contextmanager
+  def stops(self, state, number: int):
+    """A block in which rollout `number` is made and `state` stays, which is saved where it is asked to stop."""
+    try:
+      yield
+    except checkpoint.Stopped:
+      self.stop(state, number)
 
   def stop(self, state, number: int, in_the_middle: bool = False) -> None:
     """Raises Stopped, when the state is on disk. in_the_middle: of a rollout's minibatches."""

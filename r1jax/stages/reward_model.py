@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from r1jax import terminal
+from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import params as params_lib
@@ -57,10 +58,16 @@ def _shards_up(batch: int, mesh) -> int:
   return -(-batch // shards) * shards
 
 
-def _in_batches(program, params, arrays: tuple, mesh, batch: int) -> np.ndarray:
-  """program(params, *arrays) some rows at a time; every host has all rows, and gets all results."""
+def _in_batches(program, params, arrays: tuple, mesh, batch: int, grace: float | None = None) -> np.ndarray:
+  """program(params, *arrays) some rows at a time; every host has all rows, and gets all results.
+
+  Raises:
+    Stopped: between two batches, `grace` seconds after SIGTERM; None: never.
+  """
   n, found = len(arrays[0]), []
   for start in range(0, n, batch):
+    if grace is not None:
+      hosts.leave_if_due(grace, 'a reward model was asked')
     chosen = [min(i, n - 1) for i in range(start, start + batch)]  # the last batch is filled up
     found.append(mesh_lib.all_gather(program(params, *mesh_lib.put(tuple(a[chosen] for a in arrays), mesh))))
   return np.concatenate(found)[:n]
@@ -77,7 +84,9 @@ def _program(model, mesh, of, rows: int, length: int):
 class Scores:
   """(questions, responses) -> raw rewards, some at a time; the compiled program is kept."""
 
-  def __init__(self, model, tokenizer, mesh, params, *, length: int, batch: int):
+  def __init__(self, model, tokenizer, mesh, params, *, length: int, batch: int, grace: float | None = None):
+    """grace: seconds after SIGTERM, after which a call raises Stopped between two batches; None: it never does."""
+    self._grace = grace
     self._tokenizer, self._mesh, self._params, self._length = tokenizer, mesh, params, length
     self._batch = _shards_up(batch, mesh)
     of = lambda params, tokens, lengths: objective.rewards(model, params, tokens, lengths)
@@ -86,7 +95,8 @@ class Scores:
 
   def __call__(self, questions: list[str], responses: list[str], *, template: str) -> np.ndarray:
     tokens, lengths = encode(questions, responses, self._tokenizer, template=template, length=self._length)
-    return _in_batches(self._program, self._params, (tokens, lengths), self._mesh, self._batch).astype(np.float64)
+    return _in_batches(self._program, self._params, (tokens, lengths), self._mesh, self._batch,
+                       self._grace).astype(np.float64)
 
 
 def ends(ids: list[int], tokenizer, separators) -> list[int]:
@@ -98,8 +108,11 @@ def ends(ids: list[int], tokenizer, separators) -> list[int]:
 class StepScores:
   """Token ids -> the probability of 'right' after each token, some rows at a time; the compiled program is kept."""
 
-  def __init__(self, model, pad_id: int, mesh, params, *, length: int, batch: int, shift: float = 0.0):
-    """shift: added to its log-odds, where it has learned from another share of right steps than there are."""
+  def __init__(self, model, pad_id: int, mesh, params, *, length: int, batch: int, shift: float = 0.0,
+               grace: float | None = None):
+    """shift: added to its log-odds, where it has learned from another share of right steps than there are. grace: as
+    for Scores."""
+    self._grace = grace
     self._pad_id, self._mesh, self._params, self._length = pad_id, mesh, params, length
     self._batch = _shards_up(batch, mesh)
     of = lambda params, tokens, lengths: jax.nn.sigmoid(
@@ -112,7 +125,8 @@ class StepScores:
     tokens, lengths = np.full((len(rows), self._length), self._pad_id, np.int32), np.zeros(len(rows), np.int32)
     for i, ids in enumerate(rows):
       tokens[i, :len(ids)], lengths[i] = ids[:self._length], min(len(ids), self._length)
-    found = _in_batches(self._program, self._params, (tokens, lengths), self._mesh, self._batch) if rows else []
+    found = _in_batches(self._program, self._params, (tokens, lengths), self._mesh, self._batch,
+                        self._grace) if rows else []
     return [found[i, :len(ids)] for i, ids in enumerate(rows)]
 
 
@@ -129,14 +143,18 @@ class RewardModel:
       if self.facts['kind'] == 'steps':
         self._tokenizer = tokenizer
         self.steps = StepScores(model, tokenizer.pad_id, mesh, params, length=self.facts['length'], batch=batch,
-                                shift=self.facts.get('shift', 0.0))
+                                shift=self.facts.get('shift', 0.0), grace=config.checkpoints.grace)
       else:
-        self._scores = Scores(model, tokenizer, mesh, params, length=self.facts['length'], batch=batch)
+        self._scores = Scores(model, tokenizer, mesh, params, length=self.facts['length'], batch=batch,
+                              grace=config.checkpoints.grace)
 
   def __call__(self, rows: list[dict], texts: list[str]) -> np.ndarray:
     """float32 [len(rows)]; each row is a question with its format, each text a completion.
 
     A model of steps says `combined` of its probabilities over the steps of the answer.
+
+    Raises:
+      Stopped: checkpoints.grace seconds after SIGTERM, between two batches.
     """
     if self.facts['kind'] == 'steps':
       asked = [prompts.ids(self._tokenizer, self.facts['template'], row) for row in rows]

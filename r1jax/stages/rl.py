@@ -20,6 +20,7 @@ from r1jax import terminal
 from r1jax.data import general as general_lib
 from r1jax.data import prompts
 from r1jax.data import tasks
+from r1jax.engine import checkpoint
 from r1jax.engine import grpo
 from r1jax.engine import hosts
 from r1jax.engine import lora
@@ -52,6 +53,22 @@ def free(c: dict) -> tuple[str, ...]:
   """Keys of its part that change no number: slots do where groups are carried over, as they say which end first."""
   return ('micro_tokens', 'ref_memory', 'eval_every', 'eval_questions', 'eval_samples', 'sample_groups',
           'mismatch_limit', 'bad_steps', *([] if c.get('carry') else ['slots']))
+
+
+def goes_on_with(c: dict, key: str, was, now) -> bool:
+  """Whether a stage that has begun goes on where this key of its part is another: a run that exit code 4 ended is given
+  a lower learning rate. Rollouts that were drawn by policies that come otherwise then are forgotten (`changed`), and
+  with rl.dynamic_tries nothing tells which those are."""
+  if c.get('dynamic_tries'):
+    return False
+  if key == 'kl_coef':
+    return bool(was and now)  # else there is a reference with one of them alone
+  return key in ('learning_rate', 'optimizer.clip_norm', 'clip_low', 'clip_high')
+
+
+def changed(c: dict, workdir: str, step: int) -> None:
+  """Before the stage goes on from `step` with such values: forgets rollouts that it would not draw."""
+  journal.forget_after(workdir, step // (c['minibatches'] * c['epochs']) + c.get('lag', 0))
 
 
 def check(config, name: str) -> None:
@@ -114,7 +131,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                     lora=lora.of(config, c, model))
   weights, per, named = _weights(config, c), drawing.steps_of(c), tasks.names_of(tasks.several(c.task))
   rows, general, order = rl_questions.ordered(config, c, tokenizer, c.groups * c.minibatches, f'{name}.max_prompt')
-  scorer = judging.Scorer(weights, place, rows, overlong_buffer=c.overlong_buffer)
+  scorer = judging.Scorer(weights, place, rows, overlong_buffer=c.overlong_buffer,
+                          stop=lambda: hosts.leave_if_due(config.checkpoints.grace, 'verdicts were waited for'))
   encoded = prompts.encode(rows, tokenizer, template=c.template, max_prompt=c.max_prompt)
   with terminal.doing(f'{name}: compiling sampler and update'):
     actor = policy.Policy(config, c, name, model, tokenizer, mesh, encoded, journal.Journal(workdir))
@@ -133,6 +151,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     written = record.Record(c, place, writer, step if restored else -1, clock)
     if not restored:
       _look_before(name, actor, state, heldout, writer)
+    elif _evaluated_at(c, step) and written.lacks_evaluation(step):
+      with terminal.doing(f'{name}: evaluating step {step}, which a stop has put off'):
+        written.add_evaluation(step, heldout(actor.training.whole(state.params)))
 
     while step < c.steps:
       begun = number * per  # steps before this rollout
@@ -140,20 +161,19 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       trace.at(step + 1, begun + per)
       if not first and _crossed(step, per, c.ref_every) and state.ref_params is not None:
         state = actor.refresh_reference(state)
-      drawn = draws.rollout(state, number)
-      if drawn is None:
-        keeper.stop(state, number)
-      batch, verdicts = drawn.batch, drawn.verdicts
-      minibatches = actor.minibatches(batch, number, state, clock, first)  # and log-probs, while the host judges
-      with clock.span('judge_wait'):
-        judged = drawn.judged()
+      with keeper.stops(state, number):
+        drawn = draws.rollout(state, number)
+        batch, verdicts = drawn.batch, drawn.verdicts
+        minibatches = actor.minibatches(batch, number, state, clock, first)  # and log-probs, while the host judges
+        with clock.span('judge_wait'):
+          judged = drawn.judged()
       with clock.span('reference'):  # which the devices may still be at
         jax.block_until_ready([rows for minibatch in minibatches for _, rows, _ in minibatch.micro_batches])
       with clock.span('update'):
         advantages_NxG = np.asarray(advantages_of(judged.total_B.reshape(-1, c.samples)))
       counted = verdicts.text_facts(batch.groups, statistics.of_text, len(statistics.TEXT))  # while the devices learn
-      if not draws.ahead(state, number + 1):
-        keeper.stop(state, number)
+      with keeper.stops(state, number):
+        draws.ahead(state, number + 1)
 
       def facts() -> dict:  # as well
         written.samples(begun + per, number, batch, rows, verdicts, judged, advantages_NxG)
@@ -170,14 +190,13 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       step, number = begun + per, number + 1
       state = state.replace(position=jnp.int32(number), accuracy_ema=jnp.float32(ema))
       last, stop = step >= c.steps, hosts.stop_asked()
-      if heldout and (last or _crossed(step, per, c.eval_every)):
-        with clock.span('evaluate'):
-          rollout.means[-1] |= heldout(actor.training.whole(state.params))
+      if put_off := _evaluated_at(c, step):
+        put_off = stop or not _evaluated(heldout, actor.training.whole(state.params), rollout)
       written.write(rollout, ema)
+      if put_off or (stop and not last):
+        keeper.stop(state, number)
       if last or stop or _crossed(step, per, config.checkpoints.every) or checkpoints.due():
         keeper.save(state, number, clock)
-      if stop and not last:
-        keeper.stop(state, number)
   return {'questions': len(rows) - general, **({'general_questions': general} if general else {}), 'steps': step,
           'rollouts': number, 'samples': draws.sampled(number) * c.samples}
 
@@ -189,6 +208,23 @@ def _look_before(name: str, actor, state, heldout, writer: metrics.Writer) -> No
   if heldout:
     with terminal.doing(f'{name}: evaluating before the first step'):
       writer.write(0, {'rollout': 0, **heldout(actor.training.whole(state.params))})
+
+
+def _evaluated_at(c, step: int) -> bool:
+  """Whether the policy behind so many optimiser steps is asked held-out questions."""
+  per = drawing.steps_of(c)
+  return bool(c.eval_every) and not step % per and (step >= c.steps or _crossed(step, per, c.eval_every))
+
+
+def _evaluated(heldout, params, rollout: record.Rollout) -> bool:
+  """Whether the rollout's last row has its evaluation; not where the run was asked to stop in the middle of it: the
+  next start makes up for it."""
+  try:
+    with rollout.clock.span('evaluate'):
+      rollout.means[-1] |= heldout(params)
+    return True
+  except checkpoint.Stopped:
+    return False
 
 
 def _restored(checkpoints, actor, model, step_dir: str, mesh):

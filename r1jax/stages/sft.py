@@ -259,7 +259,8 @@ class _Log:
 
   def __init__(self, writer: metrics.Writer, progress: terminal.Progress, step: int, bad_steps: int):
     self._writer, self._progress, self._noted, self._clock, self._row = writer, progress, step, time.monotonic(), None
-    self._skips = monitor.Skipped(bad_steps, os.path.dirname(writer.path))
+    self._skips = monitor.Skipped(bad_steps, os.path.dirname(writer.path), (
+        f'give a lower {writer.stage}.optimizer.learning_rate, with which {writer.stage} begins anew'))
     self._skipped, self._before = 0, None  # since the last row; the step before
 
   def count(self, step: int, means: dict, micro_batches: list) -> None:

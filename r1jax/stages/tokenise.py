@@ -15,6 +15,7 @@ from r1jax.data import documents as documents_lib
 from r1jax.data import token_files
 from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
+from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax import terminal
 from r1jax.exceptions import UserError
@@ -79,7 +80,7 @@ def documents(source: Jsonl | Generated, tokenizer: Tokenizer, workdir: str, nam
                     'another host fewer or more; put one file where all of them read it')
   _together(name, lambda: _clear(directory, made_from, name) if mesh_lib.first_process() else None)
   _together(name, lambda: _make(source, tokenizer, directory, name, made_from))
-  if mesh_lib.any_process(checkpoint.stop_requested.is_set()):
+  if mesh_lib.any_process(hosts.stop_heard()):
     raise checkpoint.Stopped(f'{name} stopped while it tokenised')
   parts = [token_files.read_index(directory, job[0]) for job in source.jobs()]
   if mesh_lib.any_process(any(part is None for part in parts)):
@@ -138,17 +139,20 @@ def _make(source, tokenizer: Tokenizer, directory: str, name: str, made_from: di
     log.warning('%s: part %s of its tokens is torn: made again', name, ', '.join(map(str, torn)))
   elif len(missing) < len(jobs):
     log.info('%s: %d of %d parts of its tokens stand: goes on', name, len(jobs) - len(missing), len(jobs))
-  start, made, stop = time.monotonic(), [], checkpoint.stop_requested.is_set
+  start, made = time.monotonic(), []
   if isinstance(source, Generated):
-    made.append(token_files.write_part(directory, 0, source, tokenizer))
+    made.append(token_files.write_part(directory, 0, source, tokenizer, hosts.stop_heard))
   else:
     processes = min(len(missing), os.cpu_count() or 1, token_files.PROCESSES)
     progress = terminal.Progress(len(missing), f'{name}: tokenising, parts', None)
-    for documents_of_part in token_files.write_parts(directory, missing, tokenizer, processes=processes, stop=stop):
+    for documents_of_part in token_files.write_parts(directory, missing, tokenizer, processes=processes,
+                                                      stop=hosts.stop_heard):
       made.append(documents_of_part)
       if len(missing) > 1:
         progress.update(len(made), documents=sum(made))
     progress.close()
+  if hosts.stop_heard():  # a part that was left in the middle is made again
+    return
   if {**made_from, **source.made_from()} != made_from:
     raise UserError(f'{source.path} was changed while it was read: start again when it is whole')
   log.info('%s: %d documents tokenised in %.0f s', name, sum(made), time.monotonic() - start)
