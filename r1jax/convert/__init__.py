@@ -29,6 +29,7 @@ from r1jax import paths
 from r1jax import terminal
 from r1jax.convert import find
 from r1jax.convert import hub
+from r1jax.convert import reading
 from r1jax.convert import table
 from r1jax.convert.export import export_model as export_model  # public here
 from r1jax.convert.files import read_json
@@ -50,14 +51,15 @@ log = logging.getLogger('r1jax')
 _OF_THE_COPY = ('vocab_size', 'tied', 'norm_eps', 'max_length', 'rope_theta', 'rope_scaling')
 
 
-def load(source: Source, model: str | None = None, *, dtype=np.float32, mesh=None, changes: dict | None = None):
+def load(source: Source, model: str | None = None, *, dtype=np.float32, devices=None, changes: dict | None = None):
   """(Config, params). Memory: the result and one tensor.
 
   Args:
     model: a name in zoo, whose sizes the source must have; None: the sizes are the source's.
     dtype: of the result; None: as the source keeps each leaf, bfloat16 or float32 (fp8 becomes bfloat16; float16, which
       has more digits than bfloat16, becomes float32, and so does a leaf that is kept in several).
-    mesh: None: numpy arrays; else jax arrays dealt out as for training, of which every process reads its own part.
+    devices: None: numpy arrays; else jax arrays split along their width over these, of which every process reads its
+      own part (reading.py); all call it together.
     changes: fields of the Config that are to be others than the source's (rope_theta, rope_scaling, max_length).
 
   Raises:
@@ -69,31 +71,17 @@ def load(source: Source, model: str | None = None, *, dtype=np.float32, mesh=Non
   by_leaf = {}
   for name, place in places.items():
     by_leaf.setdefault(place.path, {})[place.at] = name
-  kept = {path: np.dtype(dtype or _finest(source, names.values())) for path, names in by_leaf.items()}
-  shardings = {}
-  if mesh is not None:
-    boxed = params_lib.abstract(zoo.build(config))
+  if devices is not None:
+    boxed, mesh = params_lib.abstract(zoo.build(config)), reading.mesh_over(devices, config.dim)
     shardings = traverse_util.flatten_dict(mesh_lib.param_shardings(boxed, mesh), sep='/')
-
-  def read(path, shape, index):
-    """leaf[index] as numpy."""
-    names = by_leaf[path]
-    stacked = len(next(iter(names)))
-    ranges = [range(*s.indices(n)) for s, n in zip(index, shape)]
-    out = np.empty([len(r) for r in ranges], kept[path])
-    for at in np.ndindex(*out.shape[:stacked]):
-      name = names[tuple(r[i] for r, i in zip(ranges, at))]
-      part = table.to_ours(source.read(name), places[name], config, source.layout)[tuple(index[stacked:])]
-      table.copy(out[at], part) if part.ndim else out.__setitem__(at, part)
-    return out
-
   params, shapes = {}, table.shapes(config)
   for path, shape in shapes.items():
     terminal.now(f'{len(params)} of {len(shapes)} arrays')
-    if mesh is None:
-      params[path] = read(path, shape, (slice(None),) * len(shape))
-    else:
-      params[path] = jax.make_array_from_callback(shape, shardings[path], lambda i, p=path, s=shape: read(p, s, i))
+    names = by_leaf[path]
+    kept = np.dtype(dtype or _finest(source, names.values()))
+    leaf = reading.Leaf(shape, kept, names, places[next(iter(names.values()))])
+    params[path] = (reading.whole(source, leaf, config) if devices is None
+                    else reading.dealt(source, leaf, config, shardings[path]))
   return config, traverse_util.unflatten_dict(params, sep='/')
 
 
@@ -212,7 +200,7 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
     several = jax.process_count() > 1
     with terminal.doing(f'reading the weights of {source}'):
       _, params = load(opened, model, dtype=np.dtype(dtype) if dtype else None, changes=changes,
-                       mesh=mesh_lib.create({'fsdp': -1}) if several else None)
+                       devices=jax.devices() if several else None)
     del opened  # 0.2 GB of mapped file and metadata, for SmolLM2
     if mesh_lib.first_process():
       tokenizer_files.write(out)

@@ -63,10 +63,11 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
       **({} if factors is None else {'rope_scaling': _scaling(path, np.asarray(factors.data, float), theta, width)}))
   kinds = {name: t.tensor_type.name for name, t in tensors.items()}
 
-  def read(name):
-    tensor = tensors[name]
+  def read(name, start=0, stop=None):
+    tensor = tensors[name]  # mapped, a row of blocks each of its rows
     try:
-      return gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(tensor.shape.tolist()[::-1])
+      rows = tensor.data[start:stop]
+      return gguf.quants.dequantize(rows, tensor.tensor_type).reshape(len(rows), *tensor.shape.tolist()[-2::-1])
     except NotImplementedError as e:
       raise UserError(f'{path}: tensor {name} has quantisation {tensor.tensor_type.name}, which the package gguf '
                       'cannot undo') from e

@@ -1,5 +1,7 @@
 """Hugging Face directories, read: config.json, safetensors in any number of files, tokenizer.json."""
 
+import errno
+import functools
 import glob
 import hashlib
 import json
@@ -23,6 +25,7 @@ _EMBEDDING = 'model.embed_tokens.weight'
 # As safetensors calls what a tensor is kept in -> in which we keep it. bfloat16 has fewer digits than float16.
 _KEPT = {'F64': np.float32, 'F32': np.float32, 'F16': np.float32, 'BF16': ml_dtypes.bfloat16,
          'F8_E4M3': ml_dtypes.bfloat16}
+_READ = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'BF16': ml_dtypes.bfloat16, 'F8_E4M3': ml_dtypes.float8_e4m3fn}
 
 
 def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
@@ -34,7 +37,7 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
   """
   facts = read_json(directory, 'config.json')
   sizes = sizes_of(directory, facts)
-  files, kinds = {}, {}
+  files, kinds, spans = {}, {}, {}
   for file in _shards(directory):
     try:
       with safetensors.safe_open(file, framework='numpy') as f:
@@ -44,6 +47,7 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
                             f'{os.path.basename(file)}: fetch both again')
           part = f.get_slice(name)
           files[name], kinds[name] = (file, tuple(part.get_shape())), part.get_dtype()
+      spans |= _spans(file)
     except (safetensors.SafetensorError, OSError) as e:
       why = 'it is a git-lfs pointer, not the file: run `git lfs pull` there, or' if is_pointer(file) else f'{e};'
       raise UserError(f'{file} cannot be read as safetensors: {why} {again(file)}') from e
@@ -67,11 +71,14 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
     if kinds[name] not in _KEPT:
       raise UserError(f'{directory}: tensor {name} is kept as {kinds[name]}: supported is {", ".join(_KEPT)}')
 
-  def read(name):
-    file = files[name][0]
-    if kinds[name] == 'F8_E4M3':
-      return _dequantised(_raw(file, name), _one(files[name + '_scale_inv'][0], name + '_scale_inv'), name)
-    return _one(file, name)
+  def read(name, start=0, stop=None):
+    x = _rows(spans[name], files[name][1], kinds[name], start, stop)
+    if kinds[name] != 'F8_E4M3':
+      return x
+    scale = name + '_scale_inv'
+    end = start + len(x)
+    return _dequantised(x, _rows(spans[scale], files[scale][1], kinds[scale], start // BLOCK, -(-end // BLOCK)),
+                        start % BLOCK)
 
   return Source(directory, 'hf', sizes, shapes, {name: np.dtype(_KEPT[kinds[name]]) for name in shapes},
                 {name: kinds[name] for name in shapes}, read,
@@ -141,43 +148,60 @@ def _beyond(directory: str, files: dict, sizes: dict, facts: dict) -> set[str]:
 
 
 def _digest_of(file: str, name: str) -> bytes:
-  """A digest of a tensor as it lies in its file."""
-  h = hashlib.sha256()
-  with open(file, 'rb') as f:
-    size = int.from_bytes(f.read(8), 'little')
-    entry = json.loads(f.read(size)).get(name)
-    if entry is None:
-      return b''
-    start, end = entry['data_offsets']
-    f.seek(8 + size + start)
-    while start < end:
-      block = f.read(min(1 << 24, end - start))
-      h.update(block)
-      start += len(block) or end
+  """A digest of a tensor as it lies in its file; read again only where the file is another since."""
+  found = os.stat(file)
+  return _digest_once(file, name, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _digest_once(file: str, name: str, *version) -> bytes:
+  del version
+  h, (_, start, end) = hashlib.sha256(), _spans(file).get(name, (file, 0, 0))
+  for at in range(start, end, 1 << 24):
+    h.update(_bytes(file, at, min(at + (1 << 24), end)))
   return h.digest()
 
 
-def _one(file: str, name: str) -> np.ndarray:
-  with safetensors.safe_open(file, framework='numpy') as f:  # closed again, so that pages read do not pile up
-    return f.get_tensor(name)
-
-
-def _raw(file: str, name: str) -> np.ndarray:
-  """An fp8 tensor, which safetensors' numpy side does not read: bytes as its header says they lie."""
+def _spans(file: str) -> dict[str, tuple[str, int, int]]:
+  """Name -> (file, start, end) of a tensor's bytes, as a header says that safetensors has looked at."""
   with open(file, 'rb') as f:
     size = int.from_bytes(f.read(8), 'little')
-    entry = json.loads(f.read(size))[name]
-    start, end = entry['data_offsets']
-    f.seek(8 + size + start)
-    return np.frombuffer(f.read(end - start), ml_dtypes.float8_e4m3fn).reshape(entry['shape'])
+    header = json.loads(f.read(size))
+  return {name: (file, *(8 + size + at for at in entry['data_offsets']))
+          for name, entry in header.items() if name != '__metadata__'}
 
 
-def _dequantised(x: np.ndarray, scale: np.ndarray, name: str) -> np.ndarray:
-  """Each block of 128 x 128 times its own scale; the last ones may be cut off by the tensor's edge."""
-  wanted = tuple(-(-n // BLOCK) for n in x.shape)
-  if scale.shape != wanted:
-    raise UserError(f'tensor {name}_scale_inv has shape {scale.shape}, expected {wanted}')
+def _rows(span: tuple[str, int, int], shape: tuple[int, ...], kind: str, start: int, stop: int | None) -> np.ndarray:
+  """Rows of a tensor as they lie there: nothing else is read."""
+  file, first, end = span
+  row = (end - first) // max(shape[0], 1)
+  stop = shape[0] if stop is None else min(stop, shape[0])
+  data = _bytes(file, first + start * row, first + stop * row)
+  return data.view(_READ[kind]).reshape(stop - start, *shape[1:])
+
+
+def _bytes(file: str, start: int, end: int) -> np.ndarray:
+  """[end - start] uint8.
+
+  Raises:
+    OSError: the file ends before.
+  """
+  out = np.empty(end - start, np.uint8)
+  with open(file, 'rb', buffering=0) as f:  # closed again, so that pages read do not pile up
+    f.seek(start)
+    left = memoryview(out)
+    while left:
+      n = f.readinto(left)
+      if not n:
+        raise OSError(errno.EIO, 'ends before its tensors do', file)
+      left = left[n:]
+  return out
+
+
+def _dequantised(x: np.ndarray, scale: np.ndarray, first: int) -> np.ndarray:
+  """Each block of 128 x 128 times its own scale; the first and last ones may be cut off, by the tensor's edge or by
+  where the rows begin: `first` rows into a block."""
   out = x.astype(np.float32)
-  for i in range(wanted[0]):  # row of blocks by row of blocks, so that nothing of the tensor's size is built beside it
-    out[i * BLOCK:(i + 1) * BLOCK] *= np.repeat(scale[i].astype(np.float32), BLOCK)[:x.shape[1]]
+  for i, factors in enumerate(scale):  # row of blocks by row of blocks: nothing of the tensor's size is built beside it
+    out[max(i * BLOCK - first, 0):(i + 1) * BLOCK - first] *= np.repeat(factors.astype(np.float32), BLOCK)[:x.shape[1]]
   return out

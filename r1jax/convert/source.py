@@ -27,5 +27,5 @@ class Source(NamedTuple):
   shapes: dict[str, tuple[int, ...]]
   dtypes: dict[str, np.dtype]  # in which a tensor is kept here: float32 or bfloat16
   kinds: dict[str, str]  # as the source calls them: BF16, F16, Q8_0 ..
-  read: Callable[[str], np.ndarray]
+  read: Callable[..., np.ndarray]  # (name) -> a tensor; (name, start, stop) -> those rows of it, no others are read
   tokenizer: Callable[[], TokenizerFiles]  # UserError: one that cannot be used

@@ -112,6 +112,13 @@ def to_ours(x: np.ndarray, place: Place, config, layout: str) -> np.ndarray:
   return x.reshape(place.shape) if not place.row.inputs else x.T.reshape(place.shape)
 
 
+def row_order(place: Place, config, layout: str) -> np.ndarray | None:
+  """Which row of theirs each row is once it is in our order; None: as they come."""
+  rows = np.arange(their_shape(place)[0])
+  order = _reorder(rows, place, config, layout, halves_from_pairs)
+  return None if order is rows else order
+
+
 def to_theirs(x: np.ndarray, place: Place, config, layout: str) -> np.ndarray:
   """The way back."""
   x = x.reshape(their_shape(place)) if not place.row.inputs else x.reshape(their_shape(place)[::-1]).T
