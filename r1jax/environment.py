@@ -44,7 +44,8 @@ def note(workdir: str, *, seed: int | None = None) -> None:
 
 
 def moved(before: dict, now: dict) -> str:
-  """Says that a run goes on on other hosts or devices than its last start had; '' where it does not, or nobody knows."""
+  """Says that a run goes on on other hosts or devices than its last start had; '' where it does not, or nobody knows.
+  """
   sizes = [(each.get('hosts'), each.get('devices')) for each in (before, now)]
   if sizes[0] == sizes[1] or not all(isinstance(n, int) for each in sizes for n in each):
     return ''

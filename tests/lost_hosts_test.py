@@ -21,7 +21,8 @@ from r1jax.engine import checkpoint, hosts, mesh
 from r1jax.exceptions import UserError
 
 what, where = sys.argv[1], int(sys.argv[2])
-logging.basicConfig(level='INFO')
+logging.getLogger('r1jax').setLevel('INFO')
+logging.getLogger('r1jax').addHandler(logging.StreamHandler())
 
 
 def work(_):

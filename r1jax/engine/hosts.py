@@ -2,8 +2,8 @@
 
 A collective waits for ever for a host that is gone. So each host shows in the key-value store of JAX's coordinator that
 it lives (`_Watch`), and looks at the others: one that has been silent for SILENCE seconds, or that ended with an error,
-ends this one with exit code LOST and a line that names it. Then a scheduler starts all of them again. Until all have come
-joining.py does the same.
+ends this one with exit code LOST and a line that names it. Then a scheduler starts all of them again. Until all have
+come joining.py does the same.
 """
 
 import contextlib

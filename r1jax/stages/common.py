@@ -176,8 +176,8 @@ def checkpoints(config, workdir: str, started: float) -> checkpoint.Checkpoints:
 
 
 class Batches:
-  """What each batch of questions gave, on disk as soon as it is judged: an interrupted stage goes on behind the last, on
-  however many hosts. The first one writes, into the stage's directory, which all of them read.
+  """What each batch of questions gave, on disk as soon as it is judged: an interrupted stage goes on behind the last,
+  on however many hosts. The first one writes, into the stage's directory, which all of them read.
 
   batches.jsonl has a small row a batch, kept.jsonl what was kept of all of them, a line each; the row is written behind
   its lines and says where they end, so that what a kill leaves half written is cut off, and nothing is held or written
