@@ -34,10 +34,24 @@ def note(workdir: str, *, seed: int | None = None) -> None:
   except Exception as e:  # pylint: disable=broad-except  torn, or somebody else's
     log.warning('%s: %s: begun anew', path, e)
     starts = []
+  now = start(seed)
+  if starts and (said := moved(starts[-1], now)):
+    log.info('%s', said)
   try:
-    checkpoint.write_json(path, {'starts': [*starts, start(seed)]})
+    checkpoint.write_json(path, {'starts': [*starts, now]})
   except Exception as e:  # pylint: disable=broad-except  a full disk: the run says so itself
     log.warning('%s is not written: %s', path, e)
+
+
+def moved(before: dict, now: dict) -> str:
+  """Says that a run goes on on other hosts or devices than its last start had; '' where it does not, or nobody knows.
+  """
+  sizes = [(each.get('hosts'), each.get('devices')) for each in (before, now)]
+  if sizes[0] == sizes[1] or not all(isinstance(n, int) for each in sizes for n in each):
+    return ''
+  was, is_ = (f'{hosts} host{"s" * (hosts > 1)} with {devices} device{"s" * (devices > 1)} in all'
+              for hosts, devices in sizes)
+  return f'this run was on {was}, now on {is_}: what is finished stays, and what is begun goes on'
 
 
 def start(seed: int | None = None) -> dict[str, Any]:

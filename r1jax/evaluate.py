@@ -163,7 +163,7 @@ def results(a) -> Iterator[dict]:
   _fit(a, model.config.max_length, prompts.trained_with(tokenizer.directory) or {})
   model, tokenizer, step_dir = common.load_model(
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
-  asked = [_asked(a, name, *read, tokenizer, os.path.join(place, 'eval', name)) for name, read in found.items()]
+  asked = [_asked(a, name, *read, tokenizer, os.path.join(workdir, 'eval', name)) for name, read in found.items()]
   evaluation = asking.Evaluation(
       model, tokenizer, mesh, asked, log_path=os.path.join(place, 'log.txt'), stream=sys.stderr,
       said=asked[0].name if len(asked) == 1 else f'{len(asked)} tasks', max_prompt=a.max_prompt,
@@ -174,9 +174,8 @@ def results(a) -> Iterator[dict]:
     writer.truncate(-1)  # what stands is written again
     environment.note(workdir, seed=a.seed)
     for name, why in lacking.items():
-      benchmarks.note(os.path.join(place, 'eval', name), name, why)
-    for task in asked:
-      _prepared(a, task, place, step_dir)
+      benchmarks.note(os.path.join(workdir, 'eval', name), name, why)
+    common.told_by_first(lambda: [_prepared(a, task, workdir, step_dir) for task in asked])
     for _, result in evaluation(functools.cache(lambda: common.load_sampling_params(model, step_dir, mesh))):
       use = {'rollout/slot_use': result['slot_use']} if result.get('slot_use') is not None else {}
       writer.write(int(os.path.basename(step_dir)), {'model': 'final', **scoring.as_metrics(result), **use})
@@ -265,7 +264,7 @@ def _asked(a, name: str, rows: list[dict], template: str, tokenizer, directory: 
   return asking.Task(name, [{**told, **row, 'task': name} for row in rows], template, directory, a.samples)
 
 
-def _prepared(a, task: asking.Task, place: str, step_dir: str) -> None:
+def _prepared(a, task: asking.Task, workdir: str, step_dir: str) -> None:
   """The task's directory: what another start has sampled in the same way is gone on with, else set aside."""
   rows, directory = task.rows, task.directory
   settings = {**{key: value for key, value in vars(a).items() if key not in _FREE}, 'template': task.template,
@@ -284,9 +283,9 @@ def _prepared(a, task: asking.Task, place: str, step_dir: str) -> None:
     log.warning('%s: %s: what was sampled so is moved to set_aside/', task.name, '; '.join(
         f'{key} was {before.get(key)!r}, now {settings.get(key)!r}' for key in sorted({*before, *settings})
         if before.get(key) != settings.get(key)))
-    workdir_lib.move_aside(place, directory)
+    workdir_lib.move_aside(workdir, directory)
   disk.make(directory)
-  checkpoint.write_json(path, settings, every_host=True)
+  checkpoint.write_json(path, settings)
 
 
 def rescored(workdir: str) -> Iterator[dict]:

@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from r1jax.stages import evaluate as evaluate_stage
 from r1jax.stages import rescore
 
 import runs
+import simulated
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 N = 4
@@ -183,6 +185,49 @@ def test_twenty_kills_from_outside(place):
   chaos(place, 20, seed=2)
 
 
+def hosts_of(place, out, hosts):
+  """The command on so many hosts of one device each; what each says goes to out.HOST.log."""
+  with socket.create_server(('127.0.0.1', 0)) as free:
+    port = free.getsockname()[1]
+  env = {**os.environ, 'PYTHONPATH': str(ROOT), 'XLA_FLAGS': '--xla_force_host_platform_device_count=1'}
+  several = lambda i: {'JAX_COORDINATOR_ADDRESS': f'127.0.0.1:{port}', 'JAX_NUM_PROCESSES': str(hosts),
+                       'JAX_PROCESS_ID': str(i)} if hosts > 1 else {}
+  argv = [sys.executable, '-m', 'r1jax.evaluate', *command(place, out, max_tokens=200, slots=4, mesh='data=-1')[1:]]
+  found = []
+  for i in range(hosts):
+    with open(place / f'{out}.{i}.log', 'wb') as log:
+      found.append(subprocess.Popen(argv, env={**env, **several(i)}, stdout=log, stderr=log))
+  return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('before, after', [(1, 2), (2, 1)])
+def test_an_evaluation_goes_on_on_more_or_fewer_hosts(place, before, after):
+  """Stopped half way, it keeps every record that it has, asks the rest, and ends with what one host says."""
+  assert hosts_of(place, 'straight', 1)[0].wait(timeout=300) == 0
+  out, total = f'from_{before}', sum(map(len, TASKS.values()))
+  stands = lambda: [line for name in TASKS for line in _lines(place / out, name)]
+  processes, end = hosts_of(place, out, before), time.monotonic() + 300
+  while len(stands()) < 4:
+    assert time.monotonic() < end and processes[0].poll() is None, (place / f'{out}.0.log').read_text()[-2000:]
+    time.sleep(0.01)
+  for process in processes:
+    process.kill()
+    process.wait()
+  stood = stands()
+  assert 4 <= len(stood) < total
+  codes = [process.wait(timeout=300) for process in hosts_of(place, out, after)]
+  said = [(place / f'{out}.{i}.log').read_text() for i in range(after)]
+  assert codes == [0] * after, said[0][-2000:]
+  assert all(f'resuming, {len(stood)} of {total} questions have their samples' in text for text in said)
+  assert f'this run was on {before} host' in said[0] and f', now on {after} host' in said[0]
+  assert set(stood) <= set(stands()) and len(stands()) == len(set(stands())) == total
+  for name in TASKS:
+    assert texts(place, out, name) == texts(place, 'straight', name)
+    assert scores(place, out, name)['pass@1'] == scores(place, 'straight', name)['pass@1']
+  assert not (place / out / 'hosts/1/eval').exists()
+
+
 def test_rescore_is_the_first_score(whole, capsys, caplog):
   for name in TASKS:
     before = [(whole / 'whole/eval' / name / file).read_bytes() for file in ('samples.jsonl', 'scores.json')]
@@ -265,20 +310,37 @@ def test_other_questions_are_not_taken_for_those_that_were_asked(tmp_path):
     asking.Records(task, settings)
 
 
-def test_hosts_go_on_with_what_all_of_them_have(tmp_path, monkeypatch):
-  """One host has sorted its file, another was killed before its last line."""
+@pytest.mark.parametrize('hosts', [1, 2, 3])
+def test_hosts_however_many_go_on_with_what_the_first_has(hosts, tmp_path, monkeypatch):
+  """Begun on one; what a second one wrote of its own, by another version, says nothing."""
   rows = [{'id': str(i), 'question': str(i), 'answer': '1', 'answer_type': 'int'} for i in range(4)]
   task = asking.Task('t', rows, 'plain', str(tmp_path / 't'), 1)
   settings = {'n_samples': 1, 'temperature': 1.0, 'top_p': 1.0, 'max_tokens': 4}
   records = asking.Records(task, settings)
   for i in (2, 0, 3):
     records.add(i, {'id': str(i), 'samples': [{'text': f'text {i}', 'tokens': 1, 'correct': True}]})
-  monkeypatch.setattr(mesh_lib, 'on_every_host', lambda mask: mask & np.array([True, True, False, True]))
-  again = asking.Records(task, settings)
-  assert again.missing == [1, 2] and again.said == 2
-  again.add(2, {'id': '2', 'samples': [{'text': 'text 2', 'tokens': 1, 'correct': True}]})
+  with open(tmp_path / 't/samples.jsonl', 'ab') as f:
+    f.write(b'{"number": 1, "id"')  # killed while it wrote
+
+  def go_on(_):
+    again = asking.Records(task, settings)
+    found = again.missing, again.said, again.tokens, again.right
+    again.add(1, {'id': '1', 'samples': [{'text': 'text 1', 'tokens': 1, 'correct': True}]})
+    return *found, again.whole
+
+  with monkeypatch.context() as patched:
+    assert simulated.Hosts(patched, hosts)(go_on) == [([1], 3, 3, 3.0, True)] * hosts
   lines = (tmp_path / 't/samples.jsonl').read_text().splitlines()
-  assert [json.loads(line)['number'] for line in lines] == [0, 3, 2]
+  assert [json.loads(line)['number'] for line in lines] == [2, 0, 3, 1]
+
+
+def test_what_a_first_host_cannot_go_on_with_is_said_by_all(tmp_path, monkeypatch):
+  rows = [{'id': '0', 'question': 'a', 'answer': '1', 'answer_type': 'int'}]
+  task = asking.Task('t', rows, 'plain', str(tmp_path / 't'), 1)
+  (tmp_path / 't').mkdir()
+  (tmp_path / 't/samples.jsonl').write_text('{"numb\n')
+  found = simulated.Hosts(monkeypatch, 2)(lambda _: asking.Records(task, {'n_samples': 1}))
+  assert [type(e) for e in found] == [UserError] * 2 and 'line 1: corrupt' in str(found[1]) == str(found[0])
 
 
 def stage(place, **overrides):

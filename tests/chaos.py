@@ -1,12 +1,15 @@
-"""python tests/chaos.py [--kills=50] [--signal=KILL|TERM] [--hosts=1|2] [--torn=0] [--seed=0]
+"""python tests/chaos.py [--kills=50] [--signal=KILL|TERM] [--hosts=1|2] [--torn=0] [--import] [--limit=25] [--seed=0]
 
 A small R1-Zero (base, RL, evaluation) is ended by a signal at random moments, one host of several by turns, and started
-again with the same command until it is finished; then the next one, until there were so many kills. --torn: before so
-many of the starts a byte of the newest checkpoint of a stage is changed, or the file cut. Every finished run must be
-that which nobody interrupted: bit for bit on one host, within 1e-5 on several. Exit 0 if all of it held.
+again with the same command until it is finished; then the next one, until there were so many kills. --import: its base
+is a small published directory, which is imported. --torn: before so many of the starts a byte of the newest checkpoint
+of a stage is changed, or the file cut, and the next start must say so. --limit: seconds in which a start ends that was
+asked to stop, on a machine that does nothing else. Every finished run must be that which nobody interrupted: bit for
+bit on one host, within 1e-5 on several. Exit 0 if all of it held.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -18,9 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 import numpy as np
 
+import hosts_test
+from r1jax import outputs
 import runs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -31,8 +37,14 @@ SMALL = {
     'evaluate.task.size': 8,
     'evaluate.samples': 4, 'evaluate.batch': 4, 'evaluate.max_tokens': 16, 'checkpoints.every': 2,
     'checkpoints.keep': 10}
+IMPORTED = {  # of a published base, which has no stage of training
+    **{key: value for key, value in SMALL.items() if not key.startswith('base.')}, 'base.model': 'nano-qwen',
+    'rl.template': 'plain', 'evaluate.template': 'plain', 'rl.max_prompt': 200, 'rl.micro_tokens': 512,
+    'evaluate.max_prompt': 200}
 WAYS = [{}, {'checkpoints.minutes': 0.0, 'checkpoints.every': 4}]  # by turns: none of them changes a number
-LIMIT = 30  # seconds that the other hosts of a lost one have
+LOST = 30  # seconds that the other hosts of a lost one have
+LIMIT = 25  # seconds that one which is asked to stop has
+SAID = ('cannot be read', 'is torn', 'is other than it was written')  # of a torn file, by the start that meets it
 
 
 class Broken(Exception):
@@ -42,15 +54,17 @@ class Broken(Exception):
 class Run:
   """A work dir, and the processes that a start of it is."""
 
-  def __init__(self, workdir: pathlib.Path, hosts: int, overrides: dict):
-    self.workdir, self._hosts = workdir, hosts
-    self._args = ['--config=experiments/r1_zero.py:tiny', f'--workdir={workdir}',
-                  *(f'--config.{key}={value}' for key, value in {**SMALL, **overrides}.items())]
+  def __init__(self, workdir: pathlib.Path, hosts: int, overrides: dict, *, limit: float = LIMIT):
+    """overrides: with base.source, a published directory, that is imported as the base."""
+    self.workdir, self._hosts, self._limit, self._tears = workdir, hosts, limit, []
+    config, small = ('smollm2', IMPORTED) if 'base.source' in overrides else ('tiny', SMALL)
+    self._args = [f'--config=experiments/r1_zero.py:{config}', f'--workdir={workdir}',
+                  *(f'--config.{key}={value}' for key, value in {**small, **overrides}.items())]
     self._log = workdir.with_suffix('.log')
 
-  def start(self) -> list[subprocess.Popen]:
-    with socket.create_server(('127.0.0.1', 0)) as free:
-      port = free.getsockname()[1]
+  def start(self, without: int = 0) -> list[subprocess.Popen]:
+    """without: so many of the hosts do not come."""
+    port = free_port()
     kept = {k: v for k, v in os.environ.items() if not k.startswith(('JAX_COORDINATOR', 'JAX_NUM', 'JAX_PROCESS'))}
     env = {**kept, 'JAX_PLATFORMS': 'cpu',
            'XLA_FLAGS': f'--xla_force_host_platform_device_count={4 // self._hosts} '
@@ -59,7 +73,7 @@ class Run:
                              JAX_PROCESS_ID=str(i)) if self._hosts > 1 else {}
     with open(self._log, 'ab') as log:
       return [subprocess.Popen([sys.executable, '-m', 'r1jax.main', *self._args], cwd=ROOT, env={**env, **several(i)},
-                               stdout=log, stderr=log) for i in range(self._hosts)]
+                               stdout=log, stderr=log) for i in range(self._hosts - without)]
 
   def finish(self) -> float:
     """Seconds that it took."""
@@ -67,17 +81,33 @@ class Run:
     codes = [p.wait(timeout=600) for p in processes]
     if any(codes):
       raise Broken(f'started again it ended with {codes}: {self.said()}')
+    for tear in self._tears:
+      noticed(self._log.read_bytes()[tear.at:].decode(errors='replace'), tear)
     return time.monotonic() - begun
 
-  def interrupt(self, after: float, how: signal.Signals, host: int) -> str:
-    """Starts it and sends the signal to one of its hosts after so many seconds; what came of it."""
-    processes = self.start()
+  def interrupt(self, after: float, how: signal.Signals, host: int, *, without: int = 0) -> str:
+    """Starts it and sends the signal to one of its hosts so many seconds after all have come; what came of it.
+
+    without: hosts that never come, for which the others wait when they are interrupted.
+    """
+    begun = self._log.stat().st_size if self._log.exists() else 0
+    processes = self.start(without)
     try:
+      if self._hosts > 1:
+        self._come(begun, self._hosts - without, processes)
       return self._interrupted(processes, after, how, host)
     finally:
       for process in processes:
         if process.poll() is None:
           process.kill()
+
+  def _come(self, begun: int, count: int, processes) -> None:
+    """Returns when so many have come, by the log behind byte `begun`: one that never came is waited for, and rightly."""
+    end = time.monotonic() + 300
+    while f'{count} of {self._hosts} have come' not in self._log.read_bytes()[begun:].decode(errors='replace'):
+      if time.monotonic() > end or any(p.poll() is not None for p in processes):
+        raise Broken(f'not all came: {self.said()}')
+      time.sleep(0.05)
 
   def _interrupted(self, processes, after: float, how: signal.Signals, host: int) -> str:
     try:
@@ -85,8 +115,11 @@ class Run:
     except subprocess.TimeoutExpired:
       processes[host].send_signal(how)
       sent = time.monotonic()
-      limit = LIMIT + 30 * (how == signal.SIGTERM)  # one that starts or compiles looks when that is done
-      codes = [p.wait(timeout=max(limit - time.monotonic() + sent, 1)) for p in processes]
+      limit = self._limit if how == signal.SIGTERM else LOST
+      try:
+        codes = [p.wait(timeout=max(limit - time.monotonic() + sent, 0.1)) for p in processes]
+      except subprocess.TimeoutExpired:
+        raise Broken(f'{how.name} after {after:.1f} s: not ended within {limit:g} s: {self.said()}') from None
       # Before a handler stands, a signal just ends it; 0: a host that had nothing left to wait for.
       wanted = {143, 0, -15, 5} if how == signal.SIGTERM else {-9, 5, 0}
       if not set(codes) <= wanted or (5 in codes and not {-9, -15} & set(codes)):
@@ -101,9 +134,11 @@ class Run:
     return ' | '.join(self._log.read_text(errors='replace').splitlines()[-12:])
 
   def tear(self, rng: random.Random) -> str:
-    """Changes a file of the newest checkpoint of a stage that has two or more; what was done. Of a finished stage one of
-    what it passes on: nobody reads the rest before the stage goes on."""
-    whole = lambda stage: [p for p in stage.glob('*') if p.name.isdigit()]  # none that was being written at the kill
+    """Changes a file of the newest checkpoint of a stage that has two or more; which one, '' where there is none. Of a
+    finished stage one of what it passes on: nobody reads the rest before the stage goes on."""
+    # None that was being written at the kill, or whose checksums were: what was not noted cannot be missed.
+    whole = lambda stage: [p for p in stage.glob('*')
+                           if p.name.isdigit() and len(list(p.glob('checksums.*.json'))) == self._hosts]
     stages = [p for p in sorted(self.workdir.glob('*/checkpoints')) if len(whole(p)) > 1]
     if not stages:
       return ''
@@ -120,7 +155,32 @@ class Run:
     else:
       data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     file.write_bytes(bytes(data))
-    return str(file.relative_to(self.workdir))
+    said = self._log.stat().st_size if self._log.exists() else 0
+    self._tears.append(Tear(str(file.relative_to(self.workdir)), str(newest.relative_to(self.workdir)), said))
+    return self._tears[-1].file
+
+
+class Tear(NamedTuple):
+  """A file that was changed between two starts."""
+  file: str
+  checkpoint: str  # that it is of
+  at: int  # bytes that the log had
+
+
+def noticed(said: str, tear: Tear) -> None:
+  """Raises Broken where no line of the log speaks of the torn checkpoint as of one."""
+  if not any(f'{tear.checkpoint}{end}' in line and any(word in line for word in SAID)
+             for line in said.splitlines() for end in (' ', '/')):
+    raise Broken(f'{tear.file} was torn, and no start has said so')
+
+
+def free_port() -> int:
+  """One that is free, as is the one behind it (r1jax/engine/joining.py)."""
+  while True:
+    with socket.create_server(('127.0.0.1', 0)) as free, contextlib.suppress(OSError, OverflowError):
+      port = free.getsockname()[1]
+      with socket.create_server(('127.0.0.1', port + 1)):
+        return port
 
 
 def compare(whole: pathlib.Path, other: pathlib.Path, near: float) -> None:
@@ -140,7 +200,10 @@ def compare(whole: pathlib.Path, other: pathlib.Path, near: float) -> None:
       if differing:
         k = differing[0]
         raise Broken(f'{stage}, step {x["step"]}: {k} is {y.get(k)}, not {x.get(k)}')
-  for stage in ('1_base', '2_rl'):
+  imported = not list((whole / '1_base').glob('checkpoints/*/rest'))
+  if imported and outputs.digest(str(whole / '1_base')) != outputs.digest(str(other / '1_base')):
+    raise Broken('1_base is another one')
+  for stage in ('2_rl',) if imported else ('1_base', '2_rl'):
     mine, theirs = (runs.weights(runs.newest(run / stage)) for run in (whole, other))
     for name, x in mine.items():
       if not (np.allclose(x, theirs[name], rtol=near, atol=near) if near else np.array_equal(x, theirs[name])):
@@ -156,20 +219,23 @@ def compare(whole: pathlib.Path, other: pathlib.Path, near: float) -> None:
 
 
 def chaos(place: pathlib.Path, *, kills: int, how: signal.Signals, hosts: int = 1, torn: int = 0, seed: int = 0,
-          overrides: dict | None = None, say=print) -> None:
-  """Raises Broken for the first thing that did not hold."""
+          overrides: dict | None = None, limit: float = LIMIT, quick: bool = False, say=print) -> None:
+  """Raises Broken for the first thing that did not hold. quick: what a start takes is not measured by a second one."""
   rng, done, tears, number = random.Random(seed), 0, 0, 0
   whole = Run(place / 'whole', hosts, overrides or {})
-  whole.finish()  # compiles; the next one shows what a start takes
-  shutil.rmtree(whole.workdir)
-  seconds = whole.finish()
+  seconds = whole.finish()  # compiles; the next one shows what a start takes
+  if not quick:
+    shutil.rmtree(whole.workdir)
+    seconds = whole.finish()
   say(f'uninterrupted: {seconds:.1f} s')
   while done < kills or tears < torn:
     number += 1
-    run, at = Run(place / f'run_{number}', hosts, {**(overrides or {}), **WAYS[number % len(WAYS)]}), 0
+    run, at = Run(place / f'run_{number}', hosts, {**(overrides or {}), **WAYS[number % len(WAYS)]}, limit=limit), 0
     while at < 5 and (done < kills or tears < torn):  # of one run, so that some get through
-      # Of several hosts when all have joined: before that the others wait for one that is gone, five minutes.
-      came = run.interrupt(rng.uniform(15.0 if hosts > 1 else 0.2, seconds), how, rng.randrange(hosts))
+      # Of three and more now and then one does not come: then another is lost while the rest wait for it.
+      without = int(hosts > 2 and rng.random() < 0.25)
+      came = run.interrupt(rng.uniform(0.2, 3.0 if without else seconds), how, rng.randrange(hosts - without),
+                           without=without)
       at, done = at + 1, done + ('exit' in came)
       if tears < torn and (file := run.tear(rng)):
         tears += 1
@@ -181,7 +247,7 @@ def chaos(place: pathlib.Path, *, kills: int, how: signal.Signals, hosts: int = 
     compare(whole.workdir, run.workdir, 1e-5 if hosts > 1 else 0.0)
     say(f'run {number} is the uninterrupted one')
     shutil.rmtree(run.workdir)
-  say(f'{done} x {how.name}, {tears} torn files, {hosts} host{"s" * (hosts > 1)}: all {number} runs as the one that '
+  say(f'{done} x {how.name}, {tears} torn files, each noticed, {hosts} host{"s" * (hosts > 1)}: all {number} runs as the one that '
       'nobody interrupted')
 
 
@@ -189,12 +255,15 @@ def main() -> int:
   parser = argparse.ArgumentParser()
   for name, default in (('kills', 50), ('hosts', 1), ('torn', 0), ('seed', 0)):
     parser.add_argument(f'--{name}', type=int, default=default)
+  parser.add_argument('--import', action='store_true', dest='imported')
+  parser.add_argument('--limit', type=float, default=LIMIT)
   parser.add_argument('--signal', choices=('KILL', 'TERM'), default='KILL')
   a = parser.parse_args()
   with tempfile.TemporaryDirectory(prefix='r1jax_chaos_') as place:
     try:
+      base = {'base.source': hosts_test.published(pathlib.Path(place) / 'hf')} if a.imported else {}
       chaos(pathlib.Path(place), kills=a.kills, how=signal.Signals[f'SIG{a.signal}'], hosts=a.hosts, torn=a.torn,
-            seed=a.seed, say=lambda text: print(text, flush=True))
+            seed=a.seed, overrides=base, limit=a.limit, say=lambda text: print(text, flush=True))
     except Broken as e:
       print(f'chaos: {e}', file=sys.stderr)
       return 1

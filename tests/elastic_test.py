@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pickle
+import shutil
 import socket
 import subprocess
 import sys
@@ -75,16 +76,20 @@ def from_base(base, **overrides):
 
 
 def test_four_devices_then_eight_on_two_hosts_then_two(base, tmp_path):
-  run(from_base(base), tmp_path / 'one', hosts=1, devices=4)
-  for steps, hosts, devices in ((3, 1, 4), (6, 2, 4), (9, 1, 2)):
-    run(from_base(base, **{'rl.steps': steps}), tmp_path / 'elastic', hosts=hosts, devices=devices)
-  one, other = rows(tmp_path / 'one'), rows(tmp_path / 'elastic')
-  assert [r['step'] for r in other] == [r['step'] for r in one] == list(range(1, 10))
-  assert asked(tmp_path / 'one') == asked(tmp_path / 'elastic') and len(asked(tmp_path / 'one')) == 9
-  # Of each of the three parts the first steps: rounding differs, and what is sampled later with it.
-  for at in (0, 1, 2, 3):
-    for name in NAMES:
-      assert other[at][name] == pytest.approx(one[at][name], rel=1e-4, abs=1e-6), (at + 1, name)
+  """Behind each change against a reference that goes on from the same checkpoint on what it was on before."""
+  parts = ((3, 1, 4), (6, 2, 4), (9, 1, 2))  # up to which step, hosts, devices of each
+  run(from_base(base, **{'rl.steps': 3}), tmp_path / 'elastic', hosts=1, devices=4)
+  for (_, hosts_before, devices_before), (steps, hosts, devices) in zip(parts, parts[1:]):
+    config, reference = from_base(base, **{'rl.steps': steps}), tmp_path / f'to_{steps}'
+    shutil.copytree(tmp_path / 'elastic', reference)
+    run(config, reference, hosts=hosts_before, devices=devices_before)
+    run(config, tmp_path / 'elastic', hosts=hosts, devices=devices)
+    one, other = rows(reference), rows(tmp_path / 'elastic')
+    assert [r['step'] for r in other] == [r['step'] for r in one] == list(range(1, steps + 1))
+    assert asked(reference) == asked(tmp_path / 'elastic') and len(asked(reference)) == steps
+    for x, y in zip(one[steps - 3:], other[steps - 3:]):
+      for name in NAMES:
+        assert y[name] == pytest.approx(x[name], rel=1e-4, abs=1e-6), (x['step'], name)
 
 
 @pytest.mark.parametrize('mesh, model', [({'fsdp': 4, 'tensor': 2}, 'nano'), ({'fsdp': 4, 'expert': 2}, 'nano-deepseek')])

@@ -43,6 +43,7 @@ from r1jax.stages import rescore
 from r1jax.stages import scoring
 
 import runs
+import simulated
 
 JUDGED = [name for name, row in TABLE.items() if row.judge and row.runs == 'ours']
 
@@ -247,40 +248,6 @@ def test_without_a_judge_it_is_not_run_and_the_way_out_is_named(caplog):
     stage_benchmarks.left_out({'simpleqa': 'simpleqa:standin'}, why)
 
 
-class Hosts:
-  """Processes as threads, which meet in from_first."""
-
-  def __init__(self, monkeypatch, count):
-    self.here, self.meet, self.sent, self.count = threading.local(), threading.Barrier(count), b'', count
-    for name, f in (('processes', lambda: count), ('first_process', lambda: self.here.number == 0),
-                    ('from_first', self.from_first)):
-      monkeypatch.setattr(mesh_lib, name, f)
-
-  def from_first(self, data):
-    if self.here.number == 0:
-      self.sent = data
-    self.meet.wait(60)
-    found = self.sent
-    self.meet.wait(60)
-    return found
-
-  def __call__(self, work):
-    def run(number):
-      self.here.number = number
-      try:
-        out[number] = work(number)
-      except UserError as e:
-        out[number] = e
-
-    out = [None] * self.count
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(self.count)]
-    for thread in threads:
-      thread.start()
-    for thread in threads:
-      thread.join(90)
-    return out
-
-
 def test_of_several_hosts_the_first_asks_and_all_know(monkeypatch):
   """Verdicts come while others are still sampled; all hosts have the same records, each question is asked once."""
   asked, gate = [], threading.Event()
@@ -302,7 +269,7 @@ def test_of_several_hosts_the_first_asks_and_all_know(monkeypatch):
     together.close()
     return [record.result(1) for record in records], together._thread is None, number
 
-  found = Hosts(monkeypatch, 3)(work)
+  found = simulated.Hosts(monkeypatch, 3)(work)
   assert [records for records, *_ in found] == [[{'id': i, 'said': f'text {i}'} for i in range(6)]] * 3
   assert sorted(asked) == list(range(6)) and [idle for _, idle, _ in found] == [False, True, True]
 
@@ -324,15 +291,15 @@ def test_what_a_judge_raises_is_every_hosts(monkeypatch, raised, kind):
     shared.share(wait=True)
     return records[0].result(1), type(records[1].exception(1)), str(records[1].exception(1))
 
-  assert Hosts(monkeypatch, 2)(work) == [({'id': 0}, kind, str(raised))] * 2
+  assert simulated.Hosts(monkeypatch, 2)(work) == [({'id': 0}, kind, str(raised))] * 2
 
 
 def test_a_judge_that_is_not_there_is_every_hosts_mistake(monkeypatch, server):
   named = {'url': server.url, 'model': 'v3'}
-  assert Hosts(monkeypatch, 2)(lambda number: judges.look(named)) == [None, None]
-  wrong = Hosts(monkeypatch, 2)(lambda number: judges.look({**named, 'model': 'v4'}))
+  assert simulated.Hosts(monkeypatch, 2)(lambda number: judges.look(named)) == [None, None]
+  wrong = simulated.Hosts(monkeypatch, 2)(lambda number: judges.look({**named, 'model': 'v4'}))
   assert len(wrong) == 2 and all("has no model 'v4'" in str(e) for e in wrong)
-  judge = Hosts(monkeypatch, 2)(lambda number: judges.for_evaluation(named, '', 0.0).grade([], []))
+  judge = simulated.Hosts(monkeypatch, 2)(lambda number: judges.for_evaluation(named, '', 0.0).grade([], []))
   assert judge == [[], []]
 
 
@@ -353,9 +320,11 @@ def test_two_hosts_are_judged_as_one(place, server):
   assert [process.returncode for process in both] == [0, 0], '\n'.join(said)[-3000:]
   assert server.asked and len(server.asked) == len(set(server.asked))
   for name in ('simpleqa_standin', 'cluewsc_standin'):
-    here, there = (place / 'hosts' / host / 'eval' / name for host in ('.', 'hosts/1'))
-    assert (here / 'samples.jsonl').read_bytes() == (there / 'samples.jsonl').read_bytes()
-    assert json.loads((here / 'scores.json').read_text()) == json.loads((there / 'scores.json').read_text())
+    records = [json.loads(line) for line in (place / 'hosts/eval' / name / 'samples.jsonl').open()]
+    assert records and [record['number'] for record in records] == list(range(len(records)))
+  assert not (place / 'hosts/hosts/1/eval').exists()  # the first writes for both
+  lines = [sorted(line for line in text.splitlines() if line.startswith('{"task"')) for text in said]
+  assert lines[0] == lines[1] and len(lines[0]) == 2
   assert list((place / 'hosts/judged').glob('*.jsonl')) and not (place / 'hosts/hosts/1/judged').exists()
 
 

@@ -14,13 +14,15 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # A loop with a collective in each turn, as a run has; argv: what goes wrong, and on which host.
 LOOP = """
-import os, signal, sys, threading, time
+import logging, os, signal, sys, threading, time
 import jax
 from r1jax import errors
 from r1jax.engine import checkpoint, hosts, mesh
 from r1jax.exceptions import UserError
 
 what, where = sys.argv[1], int(sys.argv[2])
+logging.getLogger('r1jax').setLevel('INFO')
+logging.getLogger('r1jax').addHandler(logging.StreamHandler())
 
 
 def work(_):
@@ -50,13 +52,19 @@ sys.exit(hosts.run(lambda argv: errors.run(work, argv), sys.argv))
 """
 
 
-def start(what, where=0, hosts=2):
+def start(what, where=0, hosts=2, *, come=None):
+  """So many processes, each ready; come: only so many of them, which know one another and wait for the rest."""
   with socket.create_server(('127.0.0.1', 0)) as free:
     port = free.getsockname()[1]
   env = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=1', 'JAX_PLATFORMS': 'cpu',
          'JAX_COORDINATOR_ADDRESS': f'127.0.0.1:{port}', 'JAX_NUM_PROCESSES': str(hosts)}
   found = [subprocess.Popen([sys.executable, '-c', LOOP, what, str(where)], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env={**env, 'JAX_PROCESS_ID': str(i)}) for i in range(hosts)]
+                            stderr=subprocess.PIPE, env={**env, 'JAX_PROCESS_ID': str(i)})
+           for i in range(come or hosts)]
+  if come:
+    said = iter(found[0].stderr.readline, '')
+    assert any(f'{come} of {hosts} have come' in line for line in said), found[0].communicate()[1][-2000:]
+    return found
   for process in found:
     assert process.stdout.readline() == 'ready\n', process.communicate()[1][-2000:]
   return found
@@ -106,6 +114,23 @@ def test_a_lost_host_ends_the_others_within_thirty_seconds(how, lost):
     processes[lost].communicate()
   assert code == 5, stderr[-2000:]
   assert any(f'host {lost} ({socket.gethostname()})' in line and 'goes on' in line for line in lines(stderr)), stderr
+
+
+@pytest.mark.parametrize('how, lost', [(signal.SIGKILL, 1), pytest.param(signal.SIGKILL, 0, marks=SLOW),
+                                       pytest.param(signal.SIGSTOP, 0, marks=SLOW),
+                                       pytest.param(signal.SIGSTOP, 1, marks=SLOW)])
+def test_a_host_lost_while_others_are_waited_for_ends_those_that_have_come(how, lost):
+  """Two of three have come; the third would be waited for for minutes."""
+  processes = start('nothing', hosts=3, come=2)
+  time.sleep(1)
+  processes[lost].send_signal(how)
+  try:
+    (code, _, stderr), = ended([processes[1 - lost]], 30)
+  finally:
+    processes[lost].kill()
+    processes[lost].communicate()
+  assert code == 5, stderr[-2000:]
+  assert any(f'host {lost}' in line and 'had come' in line and 'goes on' in line for line in lines(stderr)), stderr
 
 
 @pytest.mark.parametrize('what, code, where', [('raises', 1, 0), ('mistake', 2, 1),

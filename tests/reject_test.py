@@ -20,6 +20,7 @@ from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
 from r1jax.rewards import Score
 from r1jax.types import Completion, UserError
+import simulated
 
 M = formats.get('r1').mark
 ROW = {'id': '1', 'question': '2 + 3 =', 'answer': '5', 'answer_type': 'int', 'format': 'r1', 'language': 'en'}
@@ -214,9 +215,27 @@ def test_the_first_of_several_hosts_writes_what_all_share(tmp_path, monkeypatch)
   assert other.done('') == 2
   other.add('', 1, [{'id': '2'}])
   assert other.done('') == 3 and (tmp_path / 'kept.jsonl').read_bytes() == before
-  own = common.Batches(str(tmp_path / 'hosts'), every_host=True)
-  own.add('', 1, [{'id': '2'}])
-  assert common.Batches(str(tmp_path / 'hosts'), every_host=True).done('') == 1
+
+
+@pytest.mark.parametrize('hosts', [1, 3])
+def test_batches_go_on_on_however_many_hosts(hosts, tmp_path, monkeypatch, caplog):
+  """Begun on two; each host reads what the first has written, and nothing is asked twice."""
+  def begun(_):
+    batches = common.Batches(str(tmp_path))
+    batches.add('a', 2, [{'id': '1'}])
+
+  def go_on(_):
+    batches = common.Batches(str(tmp_path))
+    done = batches.done('a')
+    batches.add('a', 1, [{'id': '2'}])
+    batches.written()
+    return done, list(batches.kept('a'))
+
+  with monkeypatch.context() as patched:
+    simulated.Hosts(patched, 2)(begun)
+  with monkeypatch.context() as patched, caplog.at_level('INFO', 'r1jax'):
+    assert simulated.Hosts(patched, hosts)(go_on) == [(2, [{'id': '1'}, {'id': '2'}])] * hosts
+  assert f'{tmp_path.name}: resuming behind 2 questions, of which 1 rows are kept' in caplog.text
 
 
 @pytest.mark.parametrize('text, tidy', [

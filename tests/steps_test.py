@@ -315,7 +315,7 @@ def test_a_stop_in_the_middle_of_labelling_loses_nothing(monkeypatch, tmp_path):
 
   def labels(directory, stop_after=None):
     """The rows, and how many roll-outs were asked for; stop_after: so many batches that are written."""
-    batches, sampler = common.Batches(str(directory), every_host=True), Going()
+    batches, sampler = common.Batches(str(directory)), Going()
     monkeypatch.setattr(shepherd, 'sampler', lambda *args, **kw: sampler)
     add, written = batches.add, []
 

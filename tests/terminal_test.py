@@ -249,6 +249,16 @@ def test_environment_json_never_stops_a_run(tmp_path, monkeypatch, caplog):
   assert 'is not written' in caplog.text
 
 
+@pytest.mark.parametrize('before, now, said', [
+    ((1, 4), (2, 8), 'was on 1 host with 4 devices in all, now on 2 hosts with 8 devices in all'),
+    ((2, 8), (2, 2), 'was on 2 hosts with 8 devices in all, now on 2 hosts with 2 devices in all'),
+    ((1, 1), (1, 1), ''), ((None, None), (2, 2), '')])
+def test_a_run_says_on_what_it_goes_on(before, now, said):
+  found = environment.moved(*(dict(zip(('hosts', 'devices'), each)) for each in (before, now)))
+  assert said in found and bool(said) == bool(found)
+  assert environment.moved({}, dict(hosts=1, devices=1)) == ''  # an older version's
+
+
 def test_the_table_of_results_is_no_wider_than_a_terminal(tmp_path):
   long_ = 'a_task_whose_name_is_longer_than_anybody_would_want_it_to_be_on_a_terminal'
   (tmp_path / '1_evaluate').mkdir()

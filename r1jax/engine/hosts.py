@@ -2,7 +2,8 @@
 
 A collective waits for ever for a host that is gone. So each host shows in the key-value store of JAX's coordinator that
 it lives (`_Watch`), and looks at the others: one that has been silent for SILENCE seconds, or that ended with an error,
-ends this one with exit code LOST and a line that names it. Then a scheduler starts all of them again.
+ends this one with exit code LOST and a line that names it. Then a scheduler starts all of them again. Until all have
+come joining.py does the same.
 """
 
 import contextlib
@@ -22,14 +23,15 @@ import jax
 from jax._src import distributed  # its client of the coordinator has no public name (as in jax.experimental's own)
 
 from r1jax.engine import checkpoint
+from r1jax.engine import joining
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 
 LOST = 5  # exit code
-BEAT = 2.0  # seconds between two signs of life
-SILENCE = 20.0  # seconds without one after which a host counts as lost
+BEAT, SILENCE = joining.BEAT, joining.SILENCE
+COMING = 900  # seconds in which all have to come: machines of one slice start minutes apart
 _PREFIX = 'r1jax/hosts/'
 
 
@@ -98,13 +100,15 @@ def _join(*args) -> None:
   # JAX's own handler of SIGTERM would take the place of ours, and its agreement counts the steps of checkpoints.
   jax.config.update('jax_enable_preemption_service', False)
   try:
-    jax.distributed.initialize(*args)
+    with joining.Look(_lose):
+      jax.distributed.initialize(*args, initialization_timeout=COMING)
   except RuntimeError as e:
     if not re.search('DEADLINE_EXCEEDED|UNAVAILABLE|heartbeat', str(e)):
       raise
     _lose(f'not all hosts have come: {str(e).splitlines()[0][:200]}')
-  if jax.process_count() > 1:
-    _watching = _Watch(jax.process_index(), jax.process_count())
+  state = distributed.global_state  # not jax.process_count(): that starts the devices, where hosts wait for one another
+  if state.num_processes > 1:
+    _watching = _Watch(state.process_id, state.num_processes)
     _watching.start()
 
 
@@ -255,7 +259,12 @@ class _Watch:
     return f'host {i} ({self._names[i]})' if i in self._names else f'host {i}'
 
   def _look(self) -> None:
+    last = time.monotonic()
     while not self._over.wait(0.5):
+      now = time.monotonic()
+      if now - last > 2 * BEAT:  # it is this process that stood still, and has not listened
+        self._over.wait(2 * BEAT)
+      last = time.monotonic()
       said = self.lost()
       if said and not self._over.is_set():
         if not self._me:  # whose connections the others take for the coordinator's end: they read it first

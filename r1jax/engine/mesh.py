@@ -236,13 +236,6 @@ def min_over_hosts(value: int) -> int:
   return int(np.min(multihost_utils.process_allgather(np.array(value)))) if jax.process_count() > 1 else value
 
 
-def on_every_host(mask_N: np.ndarray) -> np.ndarray:
-  """[N] bool: where it is true on all processes, which call this together."""
-  if jax.process_count() == 1:
-    return mask_N
-  return np.asarray(multihost_utils.process_allgather(mask_N)).reshape(-1, len(mask_N)).all(axis=0)
-
-
 def first_process() -> bool:
   return jax.process_index() == 0
 

@@ -5,6 +5,7 @@ A directory eval/TASK of an evaluation holds
   questions.jsonl  the rows that are asked, with what grades them
   samples.jsonl    a record a question, appended as it is judged, in order once all are there: what rescore.py reads
   scores.json      written last: where it stands the task is finished
+The first of several hosts writes it, and tells the others what stands there: they may be more or fewer at each start.
 """
 
 import collections
@@ -15,8 +16,6 @@ import json
 import logging
 import os
 from typing import Callable, Iterator, NamedTuple
-
-import numpy as np
 
 from r1jax import disk
 from r1jax import metrics
@@ -29,6 +28,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
+from r1jax.stages import common
 from r1jax.stages import grading
 from r1jax.stages import judges as judges_lib
 from r1jax.stages import gradable
@@ -56,7 +56,7 @@ class Records:
   """samples.jsonl of a task that is asked: what stands there is gone on with."""
 
   def __init__(self, task: Task, settings: dict):
-    """settings: n_samples, temperature, top_p, max_tokens. Each host has a directory of its own; all go on together.
+    """settings: n_samples, temperature, top_p, max_tokens. Hosts call it together; the first one's directory counts.
 
     Raises:
       UserError: what stands there answers other questions, or has not n samples of each.
@@ -67,9 +67,16 @@ class Records:
     self._at: dict[int, tuple[int, int]] = {}  # question -> where its line begins, and its bytes
     self._slim: dict[int, dict] = {}  # records without texts
     self.said, self.right, self.tokens = 0, 0.0, 0  # samples, of them right, and their tokens
-    os.makedirs(task.directory, exist_ok=True)
+    for entry in common.told_by_first(self._standing):
+      self._note(*entry)
+    self._writes = mesh_lib.first_process()
+
+  def _standing(self) -> list:
+    """[record without texts, where its line begins, its bytes] of each question that has its samples; what a kill left
+    half written is taken out."""
+    disk.make(self.task.directory)
     self._keep_questions()
-    self._read()
+    return self._read()
 
   def _keep_questions(self) -> None:
     path, asked = os.path.join(self.task.directory, QUESTIONS), lambda row: (str(row['id']), row['question'])
@@ -84,10 +91,9 @@ class Records:
     rows = (json.dumps(row, ensure_ascii=False).encode('utf-8', errors='replace') + b'\n' for row in self.task.rows)
     metrics.replace_file(path, b''.join(rows))
 
-  def _read(self) -> None:
-    """What is whole and stands on all hosts; the rest, as a line that a kill left half written, is taken out."""
-    found, end, there = [], 0, disk.exists(self._path)  # (record, where its line begins, its bytes)
-    if there:
+  def _read(self) -> list:
+    found, end = [], 0
+    if disk.exists(self._path):
       with open(self._path, 'rb') as f:
         for place, line in enumerate(itertools.takewhile(lambda line: line.endswith(b'\n'), f), 1):
           try:
@@ -95,22 +101,8 @@ class Records:
           except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise UserError(f'{self._path}, line {place}: corrupt ({e}): move {self.task.directory} away') from e
           end += len(line)
-    for entry in found:
-      self._note(*entry)
-    here = np.zeros(len(self.task.rows), np.bool_)
-    here[list(self._at)] = True
-    common = mesh_lib.on_every_host(here)
-    kept = [entry for entry in found if common[entry[0]['number']]]
-    if len(kept) < len(found):  # a host was killed before it had written as much as this one
-      self._at, self._slim, self.said, self.right, self.tokens, end = {}, {}, 0, 0.0, 0, 0
-      with open(self._path, 'rb') as f, replaced(self._path) as out:
-        for record, start, size in kept:
-          f.seek(start)
-          out.write(f.read(size))
-          self._note(record, end, size)
-          end += size
-    elif there:
       os.truncate(self._path, end)
+    return found
 
   def _note(self, record: dict, start: int, size: int) -> None:
     number, n = record.get('number'), self.settings['n_samples']
@@ -141,27 +133,28 @@ class Records:
     return len(self._at) == len(self.task.rows)
 
   def add(self, number: int, record: dict) -> None:
-    """On disk when this returns."""
+    """On disk when this returns on the first host."""
     start, size = next(reversed(self._at.values()), (0, 0))  # lines follow one another
     start += size
     line = metrics.encode({'number': number, **record})
     self._note(slim({'number': number, **record}), start, len(line))
-    with open(self._path, 'ab') as f:
-      f.write(line)
-      f.flush()
-      os.fsync(f.fileno())
+    if self._writes:
+      with open(self._path, 'ab') as f:
+        f.write(line)
+        f.flush()
+        os.fsync(f.fileno())
 
   def finish(self, **facts) -> dict:
     """samples.jsonl in order, then scores.json, which is returned; facts: of how it was sampled, for scores.json."""
     order = sorted(self._at)
-    if order != list(self._at):
+    if self._writes and order != list(self._at):
       with open(self._path, 'rb') as f, replaced(self._path) as out:
         for number in order:
           start, size = self._at[number]
           f.seek(start)
           out.write(f.read(size))
     result = self.task.score([self._slim[i] for i in order], self.task.rows, self.settings, self.task.name) | facts
-    checkpoint.write_json(os.path.join(self.task.directory, SCORES), result, every_host=True)
+    checkpoint.write_json(os.path.join(self.task.directory, SCORES), result)
     return result
 
 
@@ -245,13 +238,12 @@ class Evaluation:
       Stopped: the run was asked to stop; what is judged is kept.
     """
     open_ = []
-    for task in self.tasks:
-      path = os.path.join(task.directory, SCORES)
-      if mesh_lib.any_process(not os.path.exists(path)):
+    for task, scores in zip(self.tasks, common.told_by_first(self._standing)):
+      if scores is None:
         open_.append(self._records(task))
       else:
         log.info('%s: %s stands: skipped', self._said, task.name)
-        yield task, checkpoint.read_json(path)
+        yield task, scores
     if not open_:
       return
     done, total = sum(r.done for r in open_), sum(len(r.task.rows) for r in open_)
@@ -275,13 +267,17 @@ class Evaluation:
       for some in together.values():
         yield from self._sampled(params, some, graded, judged.share, lambda: _show(progress, open_))
 
+  def _standing(self) -> list[dict | None]:
+    """scores.json of each task that is finished."""
+    return [checkpoint.read_json(os.path.join(task.directory, SCORES)) for task in self.tasks]
+
   def _records(self, task: Task) -> Records:
     settings = {key: self._settings[key] for key in ('temperature', 'top_p')} | {'max_tokens': task.max_tokens}
     settings |= {'judge_model': self._judge_model} if any(map(judge_lib.needed, task.rows)) else {}
-    os.makedirs(task.directory, exist_ok=True)
     path = os.path.join(task.directory, SETTINGS)
-    if not os.path.exists(path):
-      checkpoint.write_json(path, {'samples': task.samples, **settings, 'template': task.template}, every_host=True)
+    if mesh_lib.first_process() and not os.path.exists(path):
+      os.makedirs(task.directory, exist_ok=True)
+      checkpoint.write_json(path, {'samples': task.samples, **settings, 'template': task.template})
     return Records(task, {'n_samples': task.samples, **settings})
 
   def _sampled(self, params: Callable, open_: list[Records], graded: Callable, share: Callable, shown: Callable):

@@ -65,9 +65,9 @@ def _say(text: str) -> None:
 
 
 def note(directory: str, name: str, why: str) -> None:
-  """NOT_RUN of a benchmark, as r1jax tables reads it."""
+  """NOT_RUN of a benchmark, as r1jax tables reads it; by the first of several hosts."""
   disk.make(directory)
-  checkpoint.write_json(os.path.join(directory, NOT_RUN), {'task': name, 'reason': why}, every_host=True)
+  checkpoint.write_json(os.path.join(directory, NOT_RUN), {'task': name, 'reason': why})
 
 
 def facts(records: list[dict], rows: list[dict]) -> dict:

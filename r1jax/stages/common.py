@@ -9,7 +9,7 @@ import logging
 import os
 import pathlib
 import sys
-from typing import Iterator
+from typing import Any, Callable, Iterator
 import zlib
 
 import jax
@@ -144,6 +144,27 @@ def say_resumed(name: str, step: int, steps: int, workdir: str, restored: bool) 
              os.path.join(workdir, 'checkpoints', str(step)))
 
 
+def told_by_first(make: Callable[[], Any]) -> Any:
+  """What make() gives on the first host, as JSON has it, on every host: of records that it alone keeps, so that a stage
+  may go on on other hosts than it was begun on. Hosts call it together.
+
+  Raises:
+    UserError: on all of them, where make() raises it on the first.
+  """
+  if mesh_lib.processes() == 1:
+    return make()
+  said = b''
+  if mesh_lib.first_process():
+    try:
+      said = zlib.compress(json.dumps(['', make()]).encode())
+    except UserError as e:
+      said = zlib.compress(json.dumps([str(e), None]).encode())
+  wrong, value = json.loads(zlib.decompress(mesh_lib.from_first(said)))
+  if wrong:
+    raise UserError(wrong)
+  return value
+
+
 def stop_if_asked(name: str) -> None:
   """Raises Stopped after SIGTERM, on every host: for loops whose batches are on disk, or are soon made again."""
   if hosts.stop_asked():
@@ -157,21 +178,22 @@ def checkpoints(config, workdir: str, started: float) -> checkpoint.Checkpoints:
 
 
 class Batches:
-  """What each batch of questions gave, on disk as soon as it is judged: an interrupted stage goes on behind the last.
+  """What each batch of questions gave, on disk as soon as it is judged: an interrupted stage goes on behind the last,
+  on however many hosts. The first one writes, into the stage's directory, which all of them read.
 
   batches.jsonl has a small row a batch, kept.jsonl what was kept of all of them, a line each; the row is written behind
   its lines and says where they end, so that what a kill leaves half written is cut off, and nothing is held or written
   again.
   """
 
-  def __init__(self, directory: str, *, every_host: bool = False):
-    """every_host: the directory is this host's own. Else it is the stage's, which all share and the first one writes.
+  def __init__(self, directory: str):
+    """directory: the stage's.
 
     Raises:
       UserError: what stands there cannot be gone on with.
     """
     self._path, self.kept_path = (os.path.join(directory, name) for name in ('batches.jsonl', 'kept.jsonl'))
-    self._writes = every_host or mesh_lib.first_process()
+    self._writes = mesh_lib.first_process()
     rows = _whole_rows(self._path)
     if any('end' not in row for row in rows):
       raise UserError(f'{self._path} was written by an earlier version of r1jax: move its directory away')
@@ -179,9 +201,12 @@ class Batches:
     size = there.st_size if there else 0
     rows = list(itertools.takewhile(lambda row: row['end'] <= size, rows))
     together = mesh_lib.min_over_hosts(len(rows))  # hosts go on together
-    if not every_host and mesh_lib.any_process(len(rows) != together):
+    if mesh_lib.any_process(len(rows) != together):
       raise UserError(f'{directory} is not the same on every host: --workdir must be one directory, which all share')
     self._rows = rows[:together]
+    if self._rows:
+      log.info('%s: resuming behind %d questions, of which %d rows are kept', os.path.basename(directory),
+               sum(row['questions'] for row in self._rows), self.kept_count())
     if self._writes:
       metrics.replace_file(self._path, b''.join(metrics.encode(row) for row in self._rows))
       with open(self.kept_path, 'ab') as f:
@@ -203,6 +228,10 @@ class Batches:
           f.flush()
           os.fsync(f.fileno())
 
+  def written(self) -> None:
+    """Returns, on all hosts, when the first one has written what was added: then `kept` has it on each."""
+    mesh_lib.barrier(f'{self.kept_path} is written')
+
   def remove(self) -> None:
     """For a stage that has written all of it elsewhere."""
     if self._writes:
@@ -214,7 +243,7 @@ class Batches:
     return sum(row['questions'] for row in self._rows if row['source'] == source)
 
   def kept(self, source: str | None = None) -> Iterator[dict]:
-    """What was kept, of one source or of all, read again; on a host that has written it.
+    """What was kept, of one source or of all, read again: what stood there at the start, and what `written` speaks of.
 
     Raises:
       UserError: it is other than it was written.

@@ -67,10 +67,12 @@ class Evaluator:
 
 
 def write(directory: str, records: list[dict], result: dict) -> None:
-  """samples.jsonl and scores.json of one evaluation."""
+  """samples.jsonl and scores.json of one evaluation; by the first of several hosts."""
+  if not mesh_lib.first_process():
+    return
   os.makedirs(directory, exist_ok=True)
   metrics.replace_file(os.path.join(directory, 'samples.jsonl'), b''.join(metrics.encode(record) for record in records))
-  checkpoint.write_json(os.path.join(directory, 'scores.json'), result, every_host=True)
+  checkpoint.write_json(os.path.join(directory, 'scores.json'), result)
 
 
 def rows_during(config, c) -> list[dict]:
@@ -211,8 +213,8 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       one = _Model(label, model, tokenizer, mesh, functools.cache(
           lambda model=model, step_dir=step_dir: common.load_sampling_params(model, step_dir, mesh)), judge)
       for short, why in lacking.items():
-        benchmarks.note(one.directory(place, short), short, why)
-      results = _evaluated(config, c, name, place, one, asked, prefill)
+        benchmarks.note(one.directory(workdir, short), short, why)
+      results = _evaluated(config, c, name, workdir, one, asked, prefill)
       row = {'model': label}
       for result in results:
         row |= scoring.as_metrics(result)
@@ -221,7 +223,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
       if results[-1].get('slot_use') is not None:
         row['rollout/slot_use'] = results[-1]['slot_use']
       if label in c.general.models:
-        scored = _general(config, c, name, place, one, judges)
+        scored = _general(config, c, name, workdir, one, judges)
         row |= {f'eval/{scoring.GENERAL}/{k}': v for k, v in scored.items() if isinstance(v, float) and k != 'slot_use'}
       writer.write(int(os.path.basename(step_dir)), row)
   return {'questions': questions, 'samples': questions * c.samples, 'models': len(runs)}
@@ -236,31 +238,32 @@ class _Model(NamedTuple):
   params: Callable
   judge: judge_lib.Judge | None
 
-  def directory(self, place: str, task: str) -> str:
-    return os.path.join(place, 'eval', task + ('' if self.label == 'final' else f'.{self.label}'))
+  def directory(self, workdir: str, task: str) -> str:
+    return os.path.join(workdir, 'eval', task + ('' if self.label == 'final' else f'.{self.label}'))
 
 
-def _evaluation(config, c, place: str, one: _Model, asked: list[asking.Task], name: str, **more) -> asking.Evaluation:
+def _evaluation(config, c, workdir: str, one: _Model, asked: list[asking.Task], name: str, **more) -> asking.Evaluation:
   return asking.Evaluation(
-      one.model, one.tokenizer, one.mesh, asked, log_path=os.path.join(place, 'log.txt'), max_tokens=c.max_tokens,
+      one.model, one.tokenizer, one.mesh, asked, log_path=os.path.join(common.host_directory(workdir), 'log.txt'),
+      max_tokens=c.max_tokens,
       batch=c.batch, temperature=c.temperature, top_p=c.top_p, seed=config.seed, slots=c.slots, name=name,
       grace=config.checkpoints.grace,
       judge=one.judge, judge_model=c.judge.model, **more)
 
 
-def _evaluated(config, c, name: str, place: str, one: _Model, asked: list, prefill: str) -> list[dict]:
+def _evaluated(config, c, name: str, workdir: str, one: _Model, asked: list, prefill: str) -> list[dict]:
   """scores.json of each task, in the tasks' order."""
   template = c.templates.get(one.label, c.template)
   prompts.warn_if_other(one.tokenizer, template, name)
   several = [asking.Task(task, [{**row, 'prefill': prefill} for row in rows] if prefill else rows, template,
-                         one.directory(place, task), c.samples) for task, rows in asked]
-  evaluation = _evaluation(config, c, place, one, several, f'{name} {one.label}', key=f'{name}.max_prompt',
+                         one.directory(workdir, task), c.samples) for task, rows in asked]
+  evaluation = _evaluation(config, c, workdir, one, several, f'{name} {one.label}', key=f'{name}.max_prompt',
                            max_prompt=c.max_prompt + (16 if prefill else 0))
   found = {task.name: result for task, result in evaluation(one.params)}
   return [found[task] for task, _ in asked]
 
 
-def _general(config, c, name: str, place: str, one: _Model, judges: dict[str, str]) -> dict:
+def _general(config, c, name: str, workdir: str, one: _Model, judges: dict[str, str]) -> dict:
   """Questions without a right answer: what rules and reward models say of the answers.
 
   NAME_model: mean reward of the reward model reward_NAME, on what it is for; the rest by scoring.general.
@@ -268,18 +271,19 @@ def _general(config, c, name: str, place: str, one: _Model, judges: dict[str, st
   template = c.templates.get(one.label, c.template)
   rows = general_lib.questions(c.general, seed=c.task.seed, split='heldout', template=template)
   rows = [{**row, 'task': scoring.GENERAL} for row in rows]
-  task = asking.Task(scoring.GENERAL, rows, template, one.directory(place, scoring.GENERAL), c.general.samples,
+  task = asking.Task(scoring.GENERAL, rows, template, one.directory(workdir, scoring.GENERAL), c.general.samples,
                      score=scoring.general)
-  evaluation = _evaluation(config, c, place, one, [task], scoring.GENERAL, key=f'{name}.max_prompt',
+  evaluation = _evaluation(config, c, workdir, one, [task], scoring.GENERAL, key=f'{name}.max_prompt',
                            max_prompt=c.max_prompt)
   (task, out), = evaluation(one.params)
   if not mesh_lib.any_process(any(f'{name}_model' not in out for name in judges)):
     return out
+  mesh_lib.barrier(f'{task.directory} is written')
   records = metrics.read(os.path.join(task.directory, asking.SAMPLES))
   said = [(row, sample) for row, record in zip(task.rows, records) for sample in record['samples']]
   for each, path in judges.items():
     judge = reward_model.RewardModel(path, config, one.mesh, batch=c.batch)
     of_it = [(row, s) for row, s in said if judge.facts['kind'] == 'labels' or row['scenario'] != 'harm']
     out[f'{each}_model'] = scoring.mean(judge([row for row, _ in of_it], [s['text'] for _, s in of_it]))
-  checkpoint.write_json(os.path.join(task.directory, asking.SCORES), out, every_host=True)
+  checkpoint.write_json(os.path.join(task.directory, asking.SCORES), out)
   return out

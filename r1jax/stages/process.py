@@ -172,11 +172,12 @@ def _from_policy(config, c, name: str, workdir: str, model, tokenizer, step_dir:
   """
   asked = prompts.ready(_rows(c, name), tokenizer, template=c.template, max_prompt=c.max_prompt,
                         key=f'{name}.max_prompt')
-  batches = common.Batches(common.host_directory(workdir), every_host=True)
+  batches = common.Batches(workdir)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges:
     params = common.load_sampling_params(model, step_dir, mesh)
     _answers(config, c, name, batches, model, tokenizer, mesh, params, judges, asked)
     _labels(config, c, name, batches, model, tokenizer, mesh, params, judges, asked)
+  batches.written()
   return list(batches.kept('labels'))
 
 
@@ -213,6 +214,7 @@ def _labels(config, c, name: str, batches, model, tokenizer, mesh, params, judge
     return
   labeller = shepherd.Labeller(config, c, name, model, tokenizer, mesh, params, judges) if c.rollouts else None
   progress = _progress(batches, len(asked), f'{name}, labels')
+  batches.written()
   of_question = itertools.islice(batches.kept('answers'), first, None)
   for start in range(first, len(asked), c.sample_batch):
     some = asked[start:start + c.sample_batch]
@@ -230,7 +232,8 @@ def _labels(config, c, name: str, batches, model, tokenizer, mesh, params, judge
 
 
 def _progress(batches, total: int, said: str) -> terminal.Progress:
-  return terminal.Progress(total, said, os.path.join(os.path.dirname(batches.kept_path), 'log.txt'))
+  place = common.host_directory(os.path.dirname(batches.kept_path))
+  return terminal.Progress(total, said, os.path.join(place, 'log.txt'))
 
 
 def labelled(prompt: list[int], ids: list[int], right: bool, c, tokenizer,

@@ -127,7 +127,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   rows = prompts.ready(rows, tokenizer, template=c.template, max_prompt=c.max_prompt, key=f'{name}.max_prompt')
   place = common.host_directory(workdir)
   progress = terminal.Progress(len(rows), name, os.path.join(place, 'log.txt'))
-  batches = common.Batches(place, every_host=True)
+  batches = common.Batches(workdir)
   with (mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES), pool.Pool(workers=os.cpu_count() or 2) as judges,
         contextlib.ExitStack() as behind):
     params = common.load_sampling_params(model, step_dir, mesh)
@@ -152,7 +152,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                 'completion': sample['text'], 'language': row.get('language', 'en'), 'reasoned': True}
                for row, record in zip(rows, records) for sample in record['samples'] if sample['correct']]
   task, result = rows[0]['task'], _summary(records)
-  evaluate.write(os.path.join(place, 'eval', f'{task}.{c.kind}'), records, result)
+  evaluate.write(os.path.join(workdir, 'eval', f'{task}.{c.kind}'), records, result)
   with metrics.Writer(place, name) as writer:
     writer.truncate(-1)
     measured = {f'eval/{task}/{k}': v for k, v in result.items() if isinstance(v, float)}

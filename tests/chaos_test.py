@@ -1,0 +1,35 @@
+"""A short run of chaos.py, and what it is that it would not let pass."""
+
+import signal
+
+import pytest
+
+import chaos
+import hosts_test
+
+
+def test_two_kills_and_a_torn_file(tmp_path):
+  said = []
+  chaos.chaos(tmp_path, kills=2, torn=1, how=signal.SIGKILL, quick=True, say=said.append)
+  assert said[-1].startswith('2 x SIGKILL, 1 torn files, each noticed') or int(said[-1].split()[0]) > 2, said
+
+
+@pytest.mark.slow
+def test_kills_of_a_run_that_imports_its_base(tmp_path):
+  source = hosts_test.published(tmp_path / 'hf')
+  chaos.chaos(tmp_path, kills=4, how=signal.SIGKILL, quick=True, overrides={'base.source': source})
+
+
+@pytest.mark.parametrize('said, passes', [
+    ('checkpoint /a/2_rl/checkpoints/4 cannot be read (bad): moved to /a/2_rl/torn_checkpoint_4', True),
+    ('/a/2_rl/checkpoints/4/params/d/x is torn: 3 bytes, written were 9', True),
+    ('checkpoint /a/2_rl/checkpoints/40 cannot be read (bad)', False),
+    ('checkpoint /a/2_rl/checkpoints/2 cannot be read (bad)', False),
+    ('rl: resuming at step 4 of 8, from /a/2_rl/checkpoints/4', False), ('', False)])
+def test_a_torn_file_of_which_nobody_speaks_is_a_fault(said, passes):
+  tear = chaos.Tear('2_rl/checkpoints/4/params/d/x', '2_rl/checkpoints/4', 0)
+  if passes:
+    chaos.noticed(f'one line\n{said}\nanother', tear)
+  else:
+    with pytest.raises(chaos.Broken, match='no start has said so'):
+      chaos.noticed(f'one line\n{said}\nanother', tear)
