@@ -6,9 +6,11 @@ KB, so every page of every file. Therefore each device first gets rows: tensors,
 divides, are laid end to end and cut into equal runs. Then the devices exchange rows for columns (all_to_all, over the
 links that training takes), and each puts what it has now in its place. So n hosts together read every matrix once,
 each 1/n of it in runs that are long. All read the vectors (norms, biases), and two hosts read a row of fp8's scales
-where their runs meet within its block of 128 rows. Beside its share a host holds the rows on their way, up to four times: as read, by device, exchanged,
-turned. By arithmetic that is one tensor of four hosts or more and two of two; measured on two CPU hosts with
-Qwen2.5-0.5B's sizes, 2.7 of the largest tensor, buffers of the collectives among them.
+where their runs meet within its block of 128 rows.
+
+Beside its share a host holds the rows on their way, up to four times: as read, by device, exchanged, turned. By
+arithmetic that is one tensor of four hosts or more and two of two; measured on two CPU hosts with Qwen2.5-0.5B's sizes,
+2.7 of the largest tensor, buffers of the collectives among them.
 """
 
 import functools
