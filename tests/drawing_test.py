@@ -211,7 +211,9 @@ def test_a_stop_between_two_draws_gives_no_rollout():
   draws = drawn_by(actor)
   draws.rollout('w0', 0)
   actor.stops = True
-  assert draws.rollout('w1', 1) is None and actor.begun[-1][2] == {'draws': 2, 'left': [[6, 6]]}
+  with pytest.raises(checkpoint.Stopped):
+    draws.rollout('w1', 1)
+  assert actor.begun[-1][2] == {'draws': 2, 'left': [[6, 6]]}
 
 
 def test_with_a_lag_the_policy_before_the_update_samples():
@@ -221,19 +223,22 @@ def test_with_a_lag_the_policy_before_the_update_samples():
     drawn = draws.rollout(f'w{number}', number)
     assert drawn.batch.rows == list(range(4 * number, 4 * number + 4)) and drawn.facts == {}
     drawn.judged()
-    assert draws.ahead(f'w{number}', number + 1)
+    draws.ahead(f'w{number}', number + 1)
   assert actor.asked == [('w0', 0), ('w0', 1), ('w1', 2), ('w2', 3)]  # and none behind the last
   actor = Actor()
   draws = drawn_by(actor, dynamic_tries=0, lag=1)
   actor.stops = True
-  assert not draws.ahead('w0', 1) and draws.ahead('w0', 3)  # there are three rollouts
+  with pytest.raises(checkpoint.Stopped):
+    draws.ahead('w0', 1)
+  draws.ahead('w0', 3)  # there are three rollouts
 
 
 def test_plainly_a_rollout_is_its_own_draw():
   actor = Actor()
   draws = drawn_by(actor, dynamic_tries=0)
   assert [draws.rollout('w', number).batch.rows for number in (0, 1)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-  assert draws.ahead('w', 2) and actor.asked == [('w', 0), ('w', 1)] and actor.drawing == {}
+  draws.ahead('w', 2)
+  assert actor.asked == [('w', 0), ('w', 1)] and actor.drawing == {}
   assert draws.sampled(2) == 8
 
 
