@@ -37,7 +37,8 @@ class Named(NamedTuple):
   @property
   def text(self) -> str:
     """As it is written in a config."""
-    return paths.HUB + self.name + (f'/{self.file}' if self.file else '') + (f'@{self.revision}' if self.revision else '')
+    at = f'@{self.revision}' if self.revision else ''
+    return paths.HUB + self.name + (f'/{self.file}' if self.file else '') + at
 
 
 def named(source: str) -> Named | None:

@@ -194,8 +194,8 @@ def table(name: str, where, found: list[dict]) -> str:
       lines.append(f'{e["stage"]}.moe_replay keeps {replay["token"]} bytes a token: {gib(replay["device"])} GiB of the '
                    f'total, and {gib(replay["host"])} GiB on every host, if all are as long as may be')
   if chips.emulates_bfloat16(where):
-    lines.append(f'{where.kind} has no bfloat16: XLA keeps values so and multiplies them in float32, of which FLOPs and '
-                 'times are')
+    lines.append(f'{where.kind} has no bfloat16: XLA keeps values so and multiplies them in float32, of which FLOPs '
+                 'and times are')
   return '\n'.join(lines)
 
 
