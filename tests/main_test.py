@@ -23,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def joined(monkeypatch):
   """The arguments of jax.distributed.initialize, where it is called; and an environment of one process."""
   calls = []
-  monkeypatch.setattr(jax.distributed, 'initialize', lambda *args: calls.append(args))
+  monkeypatch.setattr(jax.distributed, 'initialize', lambda *args, **_: calls.append(args))
   for name in list(os.environ):
     if name.startswith(('JAX_COORDINATOR', 'TPU_', 'MEGASCALE_', 'SLURM_', 'OMPI_', 'KUBERNETES_', 'JOB_')):
       monkeypatch.delenv(name)
@@ -90,7 +90,7 @@ def test_a_tpu_vm_is_asked_for_its_hosts(joined, monkeypatch):
 
 
 def test_hosts_that_cannot_be_joined_are_one_line(joined, monkeypatch):
-  def fail():
+  def fail(**_):
     raise ValueError('coordinator_address should be defined.\nmore')
 
   monkeypatch.setattr(jax.distributed, 'initialize', fail)

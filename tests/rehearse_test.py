@@ -158,7 +158,7 @@ def test_a_rehearsal_removes_nothing_but_rehearsals(tmp_path, parsed, monkeypatc
   """--work=runs, where a run of the same name stands."""
   parsed.work = str(tmp_path)
   ran = []
-  monkeypatch.setattr(command, 'rehearse', lambda config, work: ran.append(work) or 0)
+  monkeypatch.setattr(command, 'rehearse', lambda config, work, *_: ran.append(work) or 0)
   monkeypatch.setattr(command.options, 'parse', lambda argv: runs.experiment('r1', 'tiny'))
   run = tmp_path / 'r1_tiny' / '1_base'
   run.mkdir(parents=True)

@@ -51,12 +51,17 @@ def main(argv: list[str]) -> int:
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its hosts end with it
   try:
     config = options.parse(argv)
+    if _STAGES.value:
+      _choose(config, tuple(_STAGES.value.split(',')))
+    from r1jax.rehearse import layout
+    mesh = layout.small(config.mesh.to_dict(), _HOSTS.value * _DEVICES.value)
+    across = _across(config, mesh)
     work = os.path.join(os.path.abspath(_WORK.value), config.name or 'config')
     _own(work)
     from r1jax import workdir  # here, as jax looks for a TPU unless main has told it not to
     with workdir.held(work):
       _clear(work)
-      return rehearse(config, work)
+      return rehearse(config, work, mesh, across)
   except UserError as e:
     print(f'r1jax: {e}', file=sys.stderr)
     return 2
@@ -104,18 +109,13 @@ def _across(config, mesh: dict[str, int]) -> tuple[str, ...]:
   return across
 
 
-def rehearse(config, work: str) -> int:
-  """One config's; exit code."""
-  from r1jax.rehearse import inputs, judge, layout, shrink
-  start, count = time.time(), _HOSTS.value * _DEVICES.value
-  mesh = layout.small(config.mesh.to_dict(), count)
-  across = _across(config, mesh)
+def rehearse(config, work: str, mesh: dict[str, int], across: tuple[str, ...]) -> int:
+  """One config's, on that mesh, of which the axes `across` cross hosts; exit code."""
+  from r1jax.rehearse import inputs, judge, shrink
+  start = time.time()
   shape = ' x '.join(f'{axis} {n}' for axis, n in mesh.items() if n > 1)
   _say(f'{config.name}: {_HOSTS.value} hosts x {_DEVICES.value} devices, {shape}; across hosts: '
        f'{", ".join(across) or "as it comes"}, as on {config.topology}')
-  if _STAGES.value:
-    _choose(config, tuple(_STAGES.value.split(',')))
-  os.makedirs(work, exist_ok=True)
   models = {name: os.path.join(work, 'models', name or 'given') for name in shrink.models(config)}
   for name, out in models.items():
     nano = inputs.nano_of(name or 'qwen2.5-7b')
