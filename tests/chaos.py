@@ -40,7 +40,7 @@ SMALL = {
 IMPORTED = {  # of a published base, which has no stage of training
     **{key: value for key, value in SMALL.items() if not key.startswith('base.')}, 'base.model': 'nano-qwen',
     'rl.template': 'plain', 'evaluate.template': 'plain', 'rl.max_prompt': 200, 'rl.micro_tokens': 512,
-    'evaluate.max_prompt': 200}
+    'evaluate.max_prompt': 200, 'rl.task.size': 32}  # of which that config has 38
 WAYS = [{}, {'checkpoints.minutes': 0.0, 'checkpoints.every': 4}]  # by turns: none of them changes a number
 LOST = 30  # seconds that the other hosts of a lost one have
 LIMIT = 25  # seconds that one which is asked to stop has
@@ -247,8 +247,8 @@ def chaos(place: pathlib.Path, *, kills: int, how: signal.Signals, hosts: int = 
     compare(whole.workdir, run.workdir, 1e-5 if hosts > 1 else 0.0)
     say(f'run {number} is the uninterrupted one')
     shutil.rmtree(run.workdir)
-  say(f'{done} x {how.name}, {tears} torn files, each noticed, {hosts} host{"s" * (hosts > 1)}: all {number} runs as the one that '
-      'nobody interrupted')
+  say(f'{done} x {how.name}, {tears} torn files, each noticed, {hosts} host{"s" * (hosts > 1)}: all {number} runs as '
+      'the one that nobody interrupted')
 
 
 def main() -> int:

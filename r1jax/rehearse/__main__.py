@@ -30,8 +30,8 @@ _BOOL, _STRING, _INTEGER = (functools.partial(define, allow_override=True)
                             for define in (flags.DEFINE_bool, flags.DEFINE_string, flags.DEFINE_integer))
 _HOSTS = _INTEGER('hosts', 2, 'processes')
 _DEVICES = _INTEGER('devices', 4, 'fake devices of each')
-_WORK = _STRING('work', os.path.join('runs', 'rehearsal'), 'below it a directory a config; what a rehearsal left there is '
-                'removed')
+_WORK = _STRING('work', os.path.join('runs', 'rehearsal'), 'below it a directory a config; what a rehearsal left there '
+                'is removed')
 _STAGES = _STRING('stages', '', 'NAME[,NAME]: these, and what they need; default: all')
 _LIMIT = _INTEGER('limit', 3600, 'seconds after which the run counts as stuck')
 
