@@ -56,8 +56,7 @@ TOPOLOGIES = {
         't4:1x1': _one(4096, 64, **_FEW, **_HALVES, **_MOST), 't4:1x1 LoRA': _lora(8192, 64, **_FEW, **_MOST)},
     'qwen2.5-1.5b': {
         **_EIGHT, 'h100:1x1': _one(65536, 128), 'h100:1x1 LoRA': _lora(131072, 256),
-        'l4:1x1': _one(4096, 16, **_FEW, **_HALVES, **_MOST, **{'rl.ref_memory': 'host'}),
-        'l4:1x1 LoRA': _lora(16384, 64), 't4:1x1 LoRA': _lora(4096, 32, **_FEW, **_MOST)},
+        'l4:1x1 LoRA': _lora(16384, 32), 't4:1x1 LoRA': _lora(4096, 32, **_FEW, **_MOST)},
     'qwen2.5-3b': {
         **_EIGHT, 'h100:1x1': _one(16384, 64), 'h100:1x1 LoRA': _lora(65536, 128),
         'l4:1x1 LoRA': _lora(8192, 16, **_FEW),
