@@ -100,12 +100,8 @@ def test_a_signal_to_one_host_stops_all_at_the_same_place(asked):
 SLOW = pytest.mark.slow  # docs/pods.md has the last result of these
 
 
-@pytest.mark.parametrize('how, lost', [(signal.SIGKILL, 0), (signal.SIGKILL, 1), (signal.SIGSTOP, 1),
-                                       pytest.param(signal.SIGSTOP, 0, marks=SLOW)])
-def test_a_lost_host_ends_the_others_within_thirty_seconds(how, lost):
-  """Killed, its sockets are closed; stopped, it is as silent as one behind a cut link."""
-  processes = start('nothing')
-  time.sleep(3)  # until they know each other's names
+def said_by_the_other(processes, how, lost):
+  """What one of the first two says on stderr as the signal takes the other, and it ends with exit code 5."""
   processes[lost].send_signal(how)
   try:
     (code, _, stderr), = ended([processes[1 - lost]], 30)
@@ -113,6 +109,16 @@ def test_a_lost_host_ends_the_others_within_thirty_seconds(how, lost):
     processes[lost].kill()
     processes[lost].communicate()
   assert code == 5, stderr[-2000:]
+  return stderr
+
+
+@pytest.mark.parametrize('how, lost', [(signal.SIGKILL, 0), (signal.SIGKILL, 1), (signal.SIGSTOP, 1),
+                                       pytest.param(signal.SIGSTOP, 0, marks=SLOW)])
+def test_a_lost_host_ends_the_others_within_thirty_seconds(how, lost):
+  """Killed, its sockets are closed; stopped, it is as silent as one behind a cut link."""
+  processes = start('nothing')
+  time.sleep(3)  # until they know each other's names
+  stderr = said_by_the_other(processes, how, lost)
   assert any(f'host {lost} ({socket.gethostname()})' in line and 'goes on' in line for line in lines(stderr)), stderr
 
 
@@ -123,13 +129,7 @@ def test_a_host_lost_while_others_are_waited_for_ends_those_that_have_come(how, 
   """Two of three have come; the third would be waited for for minutes."""
   processes = start('nothing', hosts=3, come=2)
   time.sleep(1)
-  processes[lost].send_signal(how)
-  try:
-    (code, _, stderr), = ended([processes[1 - lost]], 30)
-  finally:
-    processes[lost].kill()
-    processes[lost].communicate()
-  assert code == 5, stderr[-2000:]
+  stderr = said_by_the_other(processes, how, lost)
   assert any(f'host {lost}' in line and 'had come' in line and 'goes on' in line for line in lines(stderr)), stderr
 
 

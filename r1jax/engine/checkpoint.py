@@ -11,7 +11,6 @@ import json
 import logging
 import math
 import os
-import re
 import shutil
 import threading
 import time
@@ -293,10 +292,10 @@ def _one_line(directory: str):
   except disk.Gone:
     raise
   except (OSError, ValueError) as e:
-    number = re.search(r"os_error_code='(\d+)'", str(e))
-    if not number and not isinstance(e, OSError):
+    number = disk.number_in(e)
+    if number is None and not isinstance(e, OSError):
       raise
-    reason = os.strerror(int(number[1])) if number else e.strerror or str(e).splitlines()[0]
+    reason = getattr(e, 'strerror', None) or (os.strerror(number) if number else first_line(e))
     raise UserError(f'no checkpoint could be written to {directory}: {reason}; mend that and give the same command '
                     'again, which goes on from the last whole one') from e
 

@@ -15,6 +15,7 @@ from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import optim
 from r1jax.exceptions import UserError
+from r1jax.plan import chips
 from r1jax.plan.chips import SHARE, Topology
 
 log = logging.getLogger('r1jax')
@@ -86,7 +87,7 @@ def ladder(config, stage: str, where: Topology) -> list[dict]:
     steps.append({'logit_elements': few})
   if config.remat != 'full':
     steps.append({'remat': 'full'})
-  if config.dtype == 'float32' and where.kind != 't4':  # Turing has no bfloat16
+  if config.dtype == 'float32' and not chips.emulates_bfloat16(where):
     steps.append({'dtype': 'bfloat16'})
   adapters = lora.section(config, c)
   coarse = max(c.optimizer.get('b1', 0.9), c.optimizer.get('b2', 0.95)) <= optim.COARSEST_BETA
