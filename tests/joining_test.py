@@ -53,6 +53,17 @@ def have_come(caplog, count):
     time.sleep(0.01)
 
 
+def connected(port):
+  """With the first host, whose thread may not listen yet."""
+  end = time.monotonic() + 10
+  while True:
+    try:
+      return socket.create_connection(('127.0.0.1', port), timeout=10)
+    except ConnectionRefusedError:
+      assert time.monotonic() < end
+      time.sleep(0.01)
+
+
 @pytest.mark.parametrize('gone, left', [(2, (0, 1)), (1, (0, 2)), (0, (1, 2))])
 @pytest.mark.parametrize('order', [(0, 1, 2), (2, 1, 0)])
 def test_one_that_had_come_and_is_gone_ends_the_others(gone, left, order, hosts, caplog):
@@ -92,7 +103,7 @@ def test_one_that_is_silent_is_gone(silent, monkeypatch, caplog):
   with contextlib.ExitStack() as held:
     if silent:
       hosts.start(0)
-      line = held.enter_context(socket.create_connection(('127.0.0.1', hosts.port)))
+      line = held.enter_context(connected(hosts.port))
       line.sendall(b'r1jax joins host 1 (there)\n')
     else:
       server = held.enter_context(socket.create_server(('127.0.0.1', hosts.port)))
@@ -113,7 +124,7 @@ def test_strangers_are_nobody(hosts, caplog):
       other.accept()[0].close()
   hosts.start(0)
   for said in (b'GET / HTTP/1.1\n', b''):
-    with socket.create_connection(('127.0.0.1', hosts.port), timeout=10) as line:
+    with connected(hosts.port) as line:
       line.sendall(said)
   have_come(caplog, 2)
   assert not hosts.lost
