@@ -9,8 +9,8 @@ import signal
 import sys
 
 from r1jax import disk
+from r1jax import stopping
 from r1jax import terminal
-from r1jax.engine import checkpoint
 from r1jax.exceptions import RunStopped, UserError
 
 log = logging.getLogger('r1jax')
@@ -66,9 +66,9 @@ def stop_on_signals() -> None:
 
 
 def _asked_to_stop(number: int, _) -> None:
-  if not checkpoint.stop_requested.is_set():
-    checkpoint.stop_requested.by = number
-  checkpoint.stop_requested.set()
+  if not stopping.requested.is_set():
+    stopping.requested.by = number
+  stopping.requested.set()
   if signal.getsignal(signal.SIGINT) == _asked_to_stop:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     erase = '\r\x1b[K' if os.isatty(2) else ''
@@ -93,9 +93,9 @@ def run(command, *args, place: str = '') -> int:
   except RunStopped as e:
     print(f'r1jax: the run stopped itself: {e}', file=sys.stderr)
     return 4
-  except checkpoint.Stopped as e:
+  except stopping.Stopped as e:
     print(f'r1jax: {e}; the same command goes on', file=sys.stderr)
-    return 130 if checkpoint.stop_requested.by == signal.SIGINT else 143
+    return stopping.code()
   except KeyboardInterrupt:
     print('r1jax: stopped by Ctrl-C; the same command goes on from what is on disk', file=sys.stderr)
     return 130

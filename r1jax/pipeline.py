@@ -17,6 +17,7 @@ from r1jax import metrics
 from r1jax import outputs
 from r1jax import paths
 from r1jax import stage_models
+from r1jax import stopping
 from r1jax import summary
 from r1jax import terminal
 from r1jax import trackers
@@ -113,7 +114,7 @@ class _Run:
       self._entries.append(entry)
       self._note(number)
       if number < len(specs) and hosts.stop_asked():
-        raise checkpoint.Stopped(f'stopped behind {spec["name"]}')
+        raise stopping.Stopped(f'stopped behind {spec["name"]}')
 
   def _stage(self, number: int, spec: dict, directory: str) -> dict:
     """The stage's entry of pipeline.json, once its output stands."""

@@ -15,7 +15,7 @@ from r1jax import checks
 from r1jax import metrics
 from r1jax import pipeline
 from r1jax import report
-from r1jax.engine import checkpoint
+from r1jax import stopping
 from r1jax.rewards import pool as pool_lib
 from r1jax.stages import judging
 from r1jax.stages import policy
@@ -35,9 +35,9 @@ EVALUATED = {'rl.eval_every': 4, 'rl.eval_questions': 3, 'rl.eval_samples': 2}
 
 @pytest.fixture(autouse=True)
 def nobody_asked():
-  checkpoint.stop_requested.clear()
+  stopping.requested.clear()
   yield
-  checkpoint.stop_requested.clear()
+  stopping.requested.clear()
 
 
 @pytest.fixture
@@ -56,14 +56,14 @@ def stopped_in(monkeypatch, of, name: str, when, workdir, base, **kw):
 
   def asked(*args, **more):
     if when(*args):
-      checkpoint.stop_requested.set()
+      stopping.requested.set()
     return real(*args, **more)
 
   with monkeypatch.context() as patch:
     patch.setattr(of, name, asked)
-    with pytest.raises(checkpoint.Stopped):
+    with pytest.raises(stopping.Stopped):
       train(workdir, base, **kw)
-  checkpoint.stop_requested.clear()
+  stopping.requested.clear()
 
 
 def same_bits(one, other):
@@ -153,8 +153,8 @@ ASKED = []
 
 @pytest.fixture(autouse=True)
 def noted_when(monkeypatch):
-  set_ = checkpoint.stop_requested.set
-  monkeypatch.setattr(checkpoint.stop_requested, 'set', lambda: (ASKED.append(time.monotonic()), set_()))
+  set_ = stopping.requested.set
+  monkeypatch.setattr(stopping.requested, 'set', lambda: (ASKED.append(time.monotonic()), set_()))
 
 
 def test_a_pool_that_is_closed_leaves_its_batch(tmp_path):

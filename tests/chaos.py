@@ -104,7 +104,8 @@ class Run:
   def _come(self, begun: int, count: int, processes) -> None:
     """Returns when so many have come, by the log behind byte `begun`: one that never came is waited for, and rightly."""
     end = time.monotonic() + 300
-    while f'{count} of {self._hosts} have come' not in self._log.read_bytes()[begun:].decode(errors='replace'):
+    line = f'all {count} have come' if count == self._hosts else f'{count} of {self._hosts} have come'
+    while line not in self._log.read_bytes()[begun:].decode(errors='replace'):
       if time.monotonic() > end or any(p.poll() is not None for p in processes):
         raise Broken(f'not all came: {self.said()}')
       time.sleep(0.05)

@@ -9,11 +9,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from r1jax import metrics
+from r1jax import stopping
 from r1jax import values
 from r1jax.data import curriculum
 from r1jax.data import questions
 from r1jax.data import tasks
-from r1jax.engine import checkpoint
 from r1jax.exceptions import UserError
 from r1jax.stages import drawing
 from r1jax.stages import judging
@@ -211,7 +211,7 @@ def test_a_stop_between_two_draws_gives_no_rollout():
   draws = drawn_by(actor)
   draws.rollout('w0', 0)
   actor.stops = True
-  with pytest.raises(checkpoint.Stopped):
+  with pytest.raises(stopping.Stopped):
     draws.rollout('w1', 1)
   assert actor.begun[-1][2] == {'draws': 2, 'left': [[6, 6]]}
 
@@ -228,7 +228,7 @@ def test_with_a_lag_the_policy_before_the_update_samples():
   actor = Actor()
   draws = drawn_by(actor, dynamic_tries=0, lag=1)
   actor.stops = True
-  with pytest.raises(checkpoint.Stopped):
+  with pytest.raises(stopping.Stopped):
     draws.ahead('w0', 1)
   draws.ahead('w0', 3)  # there are three rollouts
 
@@ -438,14 +438,14 @@ def test_a_stage_that_is_asked_to_stop_gets_there(base, whole, tmp_path, monkeyp
   counted = interrupted_test.Counted(monkeypatch)
   for _ in range(100):
     counted.looks, counted.at = 0, at
-    checkpoint.stop_requested.clear()
+    stopping.requested.clear()
     try:
       train(tmp_path, base, name)
       break
-    except checkpoint.Stopped:
+    except stopping.Stopped:
       at += 1
     finally:
-      checkpoint.stop_requested.clear()
+      stopping.requested.clear()
   found, want = interrupted_test.rows(tmp_path), interrupted_test.rows(whole(name))
   assert [row['step'] for row in found] == [row['step'] for row in want]
   for x, y in zip(interrupted_test.weights(whole(name)), interrupted_test.weights(tmp_path), strict=True):

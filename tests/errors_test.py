@@ -10,6 +10,7 @@ import pytest
 
 from r1jax import errors
 from r1jax import evaluate
+from r1jax import stopping
 from r1jax import values
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
@@ -39,7 +40,7 @@ def chained(cause):
 @pytest.mark.parametrize('e, code, said', [
     (UserError('do this'), 2, 'do this'), (RunStopped('NaN'), 4, 'the run stopped itself: NaN'),
     (KeyboardInterrupt(), 130, 'stopped by Ctrl-C; the same command goes on'),
-    (checkpoint.Stopped('stopped at 5'), 143, 'stopped at 5; the same command goes on'),
+    (stopping.Stopped('stopped at 5'), 143, 'stopped at 5; the same command goes on'),
     (OSError(errno.ENOSPC, 'x', '/data/run'), 2, 'No space left on device: free some in /data/run'),
     (OSError(errno.EDQUOT, 'x'), 2, 'free some in PLACE'),
     (ValueError("INTERNAL: Error writing .. [source locations='..'] [os_error_code='28']"), 2, 'No space left'),
@@ -136,14 +137,14 @@ def test_an_evaluation_goes_on_where_it_was_stopped(trained, capsys, caplog, mon
   graded, again = asking.Evaluation._graded, []
 
   def once(self, *args):
-    checkpoint.stop_requested.set()
+    stopping.requested.set()
     return graded(self, *args)
 
   monkeypatch.setattr(asking.Evaluation, '_graded', once)
   try:
     assert evaluate.main(command(trained)) == 143
   finally:
-    checkpoint.stop_requested.clear()
+    stopping.requested.clear()
   kept = (trained / 'out/eval/q/samples.jsonl').read_bytes().splitlines()
   assert 1 <= len(kept) < 6 and not (trained / 'out/eval/q/scores.json').exists()
   monkeypatch.setattr(asking.Evaluation, '_graded', lambda *args: again.append(1) or graded(*args))

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -46,7 +47,7 @@ class Hub(http.server.ThreadingHTTPServer):
     self.repositories = {'me/tiny': {NEW: files}}
     self.main = {'me/tiny': NEW}
     self.asked, self.cut = [], None  # (method, path, range); name of a file that breaks off in the middle
-    self.tokens = set()
+    self.tokens, self.held = set(), None  # held: an event, until which what is large is kept back
     self.url = f'http://127.0.0.1:{self.server_port}'
     threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -105,6 +106,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     if file.endswith('.safetensors') and not path.startswith('/cdn'):
       return self.say(302, b'', Location=f'{self.server.url}/cdn{path}', X_Linked_Size=str(len(data)),
                       X_Linked_ETag=f'"{etag(data)}"', **facts)
+    if path.startswith('/cdn') and self.command == 'GET' and self.server.held:
+      self.server.held.wait(60)
     start = int(re.match(r'bytes=(\d+)-', self.headers.get('Range') or 'bytes=0-')[1])
     part = data[start:]
     if file == self.server.cut and self.command == 'GET':
@@ -202,6 +205,27 @@ def test_a_download_that_broke_off_is_gone_on_with(server, tmp_path, monkeypatch
   assert server.cut is None and imported(tmp_path / 'out')[1]['commit'] == NEW
   ranges = [range_ for method, path, range_ in server.asked if method == 'GET' and path.endswith(file) and '/cdn' in path]
   assert ranges[0] is None and int(re.match(r'bytes=(\d+)-', ranges[1])[1]) > 50000 and len(ranges) == 2, ranges
+
+
+def test_a_download_ends_when_the_run_is_asked_to_stop(server, tmp_path, monkeypatch):
+  """Whatever its threads wait for; the next start goes on with what is there."""
+  server.held, asked = threading.Event(), server.asked
+  program = ('import sys\nfrom r1jax import errors, convert\nfrom r1jax.convert import hub\nerrors.stop_on_signals()\n'
+             'sys.exit(errors.run(lambda: hub.fetched(hub.named("hf:me/tiny")) and 0))\n')
+  process = subprocess.Popen([sys.executable, '-c', program], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+                             env={**os.environ, 'PYTHONPATH': ROOT})
+  end = time.monotonic() + 60
+  while not any(method == 'GET' and path.startswith('/cdn') for method, path, _ in asked) and time.monotonic() < end:
+    time.sleep(0.05)
+  process.terminate()
+  begun = time.monotonic()
+  said = process.communicate(timeout=20)[1]
+  server.held.set()
+  assert process.returncode == 143 and time.monotonic() - begun < 10, said
+  assert said.splitlines()[-1] == ('r1jax: stopped while hf:me/tiny was downloaded; the same command goes on with what '
+                                   'is there')
+  assert not (tmp_path / 'out').exists()
+  convert.import_model('hf:me/tiny', out=str(tmp_path / 'out'))
 
 
 def test_a_restart_takes_the_commit_that_the_work_dir_began_with(server, model, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from r1jax import convert, outputs
+from r1jax import convert, outputs, stopping
 from r1jax.convert import reading, table
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
@@ -120,6 +120,47 @@ def test_what_is_written_is_the_same(said, sources):
     said(hosts, devices)
     outs.append(sources / f'out{hosts}x{devices}')
   assert len({outputs.digest(str(out)) for out in outs}) == 1
+
+
+@pytest.fixture
+def stopped_reads(monkeypatch):
+  """Names of tensors as they are read, of which the third is read as the run is asked to stop."""
+  names, opened = [], convert.open_source
+
+  def watched(*args):
+    found = opened(*args)
+
+    def read_(name, *rows):
+      names.append(name)
+      if len(names) == 3:
+        stopping.requested.set()
+      return found.read(name, *rows)
+    return found._replace(read=read_)
+
+  monkeypatch.setattr(convert, 'open_source', watched)
+  yield names
+  stopping.requested.clear()
+
+
+def test_an_import_that_is_asked_to_stop_ends_between_two_arrays(sources, tmp_path, stopped_reads):
+  """It leaves nothing half made, and the same command makes all of it."""
+  source, out = str(sources / 'nano-qwen'), tmp_path / 'out'
+  with pytest.raises(stopping.Stopped, match='while weights were read'):
+    convert.import_model(source, out=str(out))
+  count = len(stopped_reads)
+  assert not out.exists() and count < 12
+  stopping.requested.clear()
+  convert.import_model(source, out=str(out))
+  assert len(stopped_reads) - count > 20
+  convert.import_model(source, out=str(tmp_path / 'whole'))
+  assert outputs.digest(str(out)) == outputs.digest(str(tmp_path / 'whole'))
+
+
+def test_a_mixture_that_is_dealt_out_ends_between_two_tensors(sources, stopped_reads):
+  opened = convert.open_source(str(sources / 'nano-deepseek'))
+  with pytest.raises(stopping.Stopped, match='while weights were read'):
+    convert.load(opened, devices=jax.devices()[:4])
+  assert len(set(stopped_reads)) < 5
 
 
 @pytest.mark.parametrize('n, rows, fsdp, data', [

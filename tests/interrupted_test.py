@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from r1jax.engine import checkpoint
+from r1jax import stopping
 from r1jax.engine import hosts
 from r1jax.engine import rollout
 from r1jax.models import zoo
@@ -84,8 +84,8 @@ class Counted:
       del grace
       self.looks += 1
       if self.looks == self.at:
-        checkpoint.stop_requested.set()
-      return checkpoint.stop_requested.is_set()
+        stopping.requested.set()
+      return stopping.requested.is_set()
 
     monkeypatch.setattr(rollout.Rollout, '_collect', counted)
     monkeypatch.setattr(hosts, 'stop_due', due)
@@ -107,14 +107,14 @@ def until_done(workdir, base, counted, at, **overrides):
   """Starts it again after each stop, `at` looks later; how many stops it took."""
   for stops in range(100):
     counted.looks, counted.at = 0, at
-    checkpoint.stop_requested.clear()
+    stopping.requested.clear()
     try:
       train(workdir, base, **overrides)
       return stops
-    except checkpoint.Stopped:
+    except stopping.Stopped:
       pass
     finally:
-      checkpoint.stop_requested.clear()
+      stopping.requested.clear()
   raise AssertionError('it does not get on')
 
 
@@ -123,11 +123,11 @@ def test_stopped_once_anywhere_it_ends_the_same(whole, base, tmp_path, monkeypat
   """Between chunks and between micro-batches; what was sampled before is not sampled again."""
   one, looks, tokens = whole
   counted = Counted(monkeypatch)
-  checkpoint.stop_requested.clear()
+  stopping.requested.clear()
   counted.at = max(1, round(share * looks))
-  with pytest.raises(checkpoint.Stopped):
+  with pytest.raises(stopping.Stopped):
     train(tmp_path, base)
-  checkpoint.stop_requested.clear()
+  stopping.requested.clear()
   counted.at = None
   train(tmp_path, base)
   assert counted.tokens - tokens in range(0, 200), 'the gate before the first rollout, and nothing else'
@@ -196,7 +196,7 @@ def test_with_the_trainers_old_log_probs_a_stop_goes_back_to_a_whole_rollout(bas
   """They are nowhere else: between two minibatches nothing is saved, and the journal gives the rollout again."""
   kw = {'rl.old_logps': 'trainer'}
   counted = Counted(monkeypatch)
-  checkpoint.stop_requested.clear()
+  stopping.requested.clear()
   train(tmp_path / 'whole', base, **kw)
   learn = rl._learn
 
@@ -206,9 +206,9 @@ def test_with_the_trainers_old_log_probs_a_stop_goes_back_to_a_whole_rollout(bas
     return learn(actor, state, minibatches, advantages, rollout_, *args)
 
   monkeypatch.setattr(rl, '_learn', stops)
-  with pytest.raises(checkpoint.Stopped):
+  with pytest.raises(stopping.Stopped):
     train(tmp_path / 'other', base, **kw)
-  checkpoint.stop_requested.clear()
+  stopping.requested.clear()
   assert {int(p.name) % 2 for p in (tmp_path / 'other/checkpoints').glob('[0-9]*')} == {0}
   train(tmp_path / 'other', base, **kw)
   assert rows(tmp_path / 'other') == rows(tmp_path / 'whole')

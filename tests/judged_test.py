@@ -17,6 +17,7 @@ import pytest
 
 from r1jax import benchmarks
 from r1jax import evaluate
+from r1jax import stopping
 from r1jax.benchmarks.table import TABLE
 from r1jax.data import benchmarks as data
 from r1jax.data import layouts
@@ -274,7 +275,7 @@ def test_of_several_hosts_the_first_asks_and_all_know(monkeypatch):
   assert sorted(asked) == list(range(6)) and [idle for _, idle, _ in found] == [False, True, True]
 
 
-@pytest.mark.parametrize('raised, kind', [(UserError('broken'), UserError), (checkpoint.Stopped('stop'), checkpoint.Stopped),
+@pytest.mark.parametrize('raised, kind', [(UserError('broken'), UserError), (stopping.Stopped('stop'), stopping.Stopped),
                                           (RuntimeError('odd'), UserError)])
 def test_what_a_judge_raises_is_every_hosts(monkeypatch, raised, kind):
   def grade(some):

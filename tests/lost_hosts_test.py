@@ -27,7 +27,7 @@ logging.getLogger('r1jax').addHandler(logging.StreamHandler())
 
 def work(_):
   hosts.join()
-  signal.signal(signal.SIGTERM, lambda *_: checkpoint.stop_requested.set())
+  signal.signal(signal.SIGTERM, lambda *_: stopping.requested.set())
   mine = jax.process_index() == where
   print('ready', flush=True)
   for turn in range(100000):
@@ -44,7 +44,7 @@ def work(_):
     assert what == 'no collectives' or not mesh.any_process(False)
     if hosts.stop_asked():
       print('stopped at', turn, flush=True)
-      raise checkpoint.Stopped('asked to stop')
+      raise stopping.Stopped('asked to stop')
     time.sleep(0.01)
 
 

@@ -15,11 +15,11 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from r1jax.engine import checkpoint
 from r1jax import checks
 from r1jax import outputs
 from r1jax import pipeline
 from r1jax import report
+from r1jax import stopping
 from r1jax.exceptions import UserError
 
 import report_truth_test
@@ -387,7 +387,7 @@ def test_a_stage_made_again_is_not_finished_until_it_is(tmp_path, monkeypatch):
     directory.mkdir(parents=True, exist_ok=True)
     (directory / 'weights').write_text(name)
     if stop:
-      raise checkpoint.Stopped('asked to')
+      raise stopping.Stopped('asked to')
 
   monkeypatch.setattr(checks.importlib, 'import_module', lambda name: types.SimpleNamespace(run=write))
   monkeypatch.setattr(report, 'write', lambda workdir: None)
@@ -397,18 +397,18 @@ def test_a_stage_made_again_is_not_finished_until_it_is(tmp_path, monkeypatch):
   pipeline.run(config, str(tmp_path))
   stop.append(True)
   for _ in range(2):
-    with pytest.raises(checkpoint.Stopped):
+    with pytest.raises(stopping.Stopped):
       pipeline.run(config, str(tmp_path), rerun=('one',))
     assert names() == ['two'] and [p.name for p in (tmp_path / 'set_aside').iterdir()] == ['1_one.1']
   stop.clear()
   pipeline.run(config, str(tmp_path), rerun=('one',))
   assert names() == ['one', 'two'] and ran == ['one', 'two', 'one', 'one', 'one']
-  checkpoint.stop_requested.set()
+  stopping.requested.set()
   try:
-    with pytest.raises(checkpoint.Stopped, match='stopped behind one'):
+    with pytest.raises(stopping.Stopped, match='stopped behind one'):
       pipeline.run(config, str(tmp_path), rerun=('one',))
   finally:
-    checkpoint.stop_requested.clear()
+    stopping.requested.clear()
   assert ran == ['one', 'two', 'one', 'one', 'one', 'one'] and names() == ['one', 'two']
   pipeline.run(config, str(tmp_path), rerun=('one',))
   assert ran == ['one', 'two', 'one', 'one', 'one', 'one'] and not (tmp_path / 'rerun.json').exists()

@@ -16,13 +16,13 @@ import sys
 import numpy as np
 import pytest
 
-from r1jax.engine import checkpoint
 from r1jax.data import corpus
 from r1jax.data import formats
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
 from r1jax import pipeline
 from r1jax import report
+from r1jax import stopping
 from r1jax.data import scenarios
 from r1jax.stages import search
 from r1jax.stages import common
@@ -121,15 +121,15 @@ def run(tmp_path_factory, one_device):
   def stopped(self, *args):
     added(self, *args)
     if '8_reject' in self._path:
-      checkpoint.stop_requested.set()
+      stopping.requested.set()
 
   common.Batches.add, sampling.Generator = stopped, Scripted
   try:
-    with pytest.raises(checkpoint.Stopped, match='reject stopped between two batches'):
+    with pytest.raises(stopping.Stopped, match='reject stopped between two batches'):
       pipeline.run(config, str(workdir))
   finally:
     common.Batches.add = added
-    checkpoint.stop_requested.clear()
+    stopping.requested.clear()
   assert len((workdir / '8_reject/batches.jsonl').read_text().splitlines()) == 1
   pipeline.run(config, str(workdir))
   yield config, workdir

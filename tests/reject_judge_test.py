@@ -11,6 +11,7 @@ import pytest
 from r1jax import checks
 from r1jax import pipeline
 from r1jax import stage_models
+from r1jax import stopping
 from r1jax.data import formats
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.engine import checkpoint
@@ -176,7 +177,7 @@ def test_hosts_are_told_what_the_first_one_heard(monkeypatch):
   sent = []
   monkeypatch.setattr(mesh_lib, 'from_first', lambda data: sent.append(data) or sent[0])
   assert judges._telling(lambda prompts: ['5 \u2028'], ['q']) == judges._told(['q']) == ['5 \u2028']
-  for failure in (UserError('no'), RunStopped('full'), checkpoint.Stopped('ended')):
+  for failure in (UserError('no'), RunStopped('full'), stopping.Stopped('ended')):
     del sent[:]
 
     def fail(prompts):

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from r1jax import metrics
+from r1jax import stopping
 from r1jax import terminal
 from r1jax import values
 from r1jax.data import formats
@@ -162,15 +163,15 @@ def stopped_at_step_4(monkeypatch, train):
   def stopped(micro_batches, mesh):
     calls.append(1)
     if len(calls) == 4:
-      checkpoint.stop_requested.set()
+      stopping.requested.set()
     return put(micro_batches, mesh)
 
   monkeypatch.setattr(update, 'put_micro_batches', stopped)
   try:
-    with pytest.raises(checkpoint.Stopped, match='at step 4'):
+    with pytest.raises(stopping.Stopped, match='at step 4'):
       train()
   finally:
-    checkpoint.stop_requested.clear()
+    stopping.requested.clear()
 
 
 def test_a_run_that_was_stopped_goes_on_with_the_same_batches(trained, monkeypatch):

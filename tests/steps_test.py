@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from r1jax.engine import checkpoint
+from r1jax import stopping
 from r1jax.exceptions import RunStopped
 from r1jax.rewards import Score
 from r1jax.stages import common
@@ -323,14 +323,14 @@ def test_a_stop_in_the_middle_of_labelling_loses_nothing(monkeypatch, tmp_path):
       add(*args)
       written.append(args[0])
       if len(written) == stop_after:
-        checkpoint.stop_requested.set()
+        stopping.requested.set()
 
     batches.add = counted
     try:
       process._answers(config, c, 'steps', batches, None, Letters(), None, None, Judges(), asked)
       process._labels(config, c, 'steps', batches, None, Letters(), None, None, Judges(), asked)
     finally:
-      checkpoint.stop_requested.clear()
+      stopping.requested.clear()
     return list(batches.kept('labels')), len(sampler.asked), written
 
   directory = lambda name: (tmp_path / name).mkdir() or tmp_path / name
@@ -339,7 +339,7 @@ def test_a_stop_in_the_middle_of_labelling_loses_nothing(monkeypatch, tmp_path):
       0 < label < 1 for row in whole for label in row['labels'])
   for stop_after in (1, 3, 5, 6):
     place = directory(f'stopped{stop_after}')
-    with pytest.raises(checkpoint.Stopped):
+    with pytest.raises(stopping.Stopped):
       labels(place, stop_after)
     rest, asked_again, written_again = labels(place)
     assert rest == whole and written_again == written[stop_after:]

@@ -20,9 +20,9 @@ import pytest
 
 from r1jax import environment
 from r1jax import errors
+from r1jax import stopping
 from r1jax import summary
 from r1jax import terminal
-from r1jax.engine import checkpoint
 
 import chaos
 
@@ -224,13 +224,13 @@ def test_a_second_ctrl_c_kills_at_once():
 @pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130), (None, 143)])
 def test_the_exit_code_says_who_has_asked(capsys, number, code):
   def stopped():
-    raise checkpoint.Stopped('rl stopped at step 3')
+    raise stopping.Stopped('rl stopped at step 3')
 
-  checkpoint.stop_requested.by = number
+  stopping.requested.by = number
   try:
     assert errors.run(stopped) == code
   finally:
-    checkpoint.stop_requested.clear()
+    stopping.requested.clear()
   assert capsys.readouterr().err == 'r1jax: rl stopped at step 3; the same command goes on\n'
 
 

@@ -21,11 +21,11 @@ import pytest
 import tokenizers
 from tokenizers import pre_tokenizers
 
+from r1jax import stopping
 from r1jax.data import documents as documents_lib
 from r1jax.data import formats
 from r1jax.data import token_files
 from r1jax.data.tokenizer import Tokenizer
-from r1jax.engine import checkpoint
 from r1jax.engine import packing
 from r1jax.stages import sft
 from r1jax.stages import tokenise
@@ -325,35 +325,35 @@ def test_sigterm_leaves_a_part_in_the_middle(tmp_path, tokenizer, source, monkey
   monkeypatch.setattr(token_files.documents_lib, 'from_jsonl', endless)
   monkeypatch.setattr(token_files, '_SERVE', 'import time; time.sleep(100)')
   monkeypatch.setattr(token_files, 'PART_BYTES', 700)
-  timer = threading.Timer(1.0, checkpoint.stop_requested.set)
+  timer = threading.Timer(1.0, stopping.requested.set)
   timer.start()
   try:
     begun = time.monotonic()
-    with pytest.raises(checkpoint.Stopped, match='sft stopped while it tokenised'):
+    with pytest.raises(stopping.Stopped, match='sft stopped while it tokenised'):
       tokenise.documents(source, tokenizer, str(tmp_path), 'sft')
     assert 1 <= time.monotonic() - begun < 10 and not list((tmp_path / 'tokens').glob('*.npz'))
   finally:
-    checkpoint.stop_requested.clear()
+    stopping.requested.clear()
 
 
 def test_one_host_is_asked_and_all_stop(tmp_path, tokenizer, source, monkeypatch):
   """Of the others one has heard by its watch, which need not be in step with them."""
   monkeypatch.setattr(tokenise.hosts, '_watching', types.SimpleNamespace(asked_at=1.0))
   monkeypatch.setattr(token_files, 'PROCESSES', 1)
-  with pytest.raises(checkpoint.Stopped):
+  with pytest.raises(stopping.Stopped):
     tokenise.documents(source, tokenizer, str(tmp_path), 'sft')
   assert not list((tmp_path / 'tokens').glob('*.npz'))
 
 
 def test_sigterm_while_tokenising_stops_behind_a_part(tmp_path, tokenizer, source, small_parts, monkeypatch, caplog):
   real = token_files.write_part
-  monkeypatch.setattr(token_files, 'write_part', lambda *a: (real(*a), checkpoint.stop_requested.set())[0])
+  monkeypatch.setattr(token_files, 'write_part', lambda *a: (real(*a), stopping.requested.set())[0])
   monkeypatch.setattr(token_files, 'PROCESSES', 1)
   try:
-    with pytest.raises(checkpoint.Stopped, match='sft stopped while it tokenised'):
+    with pytest.raises(stopping.Stopped, match='sft stopped while it tokenised'):
       tokenise.documents(source, tokenizer, str(tmp_path), 'sft')
   finally:
-    checkpoint.stop_requested.clear()
+    stopping.requested.clear()
   monkeypatch.setattr(token_files, 'write_part', real)
   found, said = start_again(tmp_path, tokenizer, source, caplog)
   assert found == wanted(tokenizer) and said[0] == f'sft: 1 of {len(source.jobs())} parts of its tokens stand: goes on'

@@ -26,6 +26,7 @@ import jax
 import numpy as np
 
 from r1jax import paths
+from r1jax import stopping
 from r1jax import terminal
 from r1jax.convert import find
 from r1jax.convert import hub
@@ -39,6 +40,7 @@ from r1jax.convert.hf_config import sizes_of
 from r1jax.convert.source import Source
 from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
+from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
 from r1jax.exceptions import UserError, about
@@ -59,11 +61,12 @@ def load(source: Source, model: str | None = None, *, dtype=np.float32, devices=
     dtype: of the result; None: as the source keeps each leaf, bfloat16 or float32 (fp8 becomes bfloat16; float16, which
       has more digits than bfloat16, becomes float32, and so does a leaf that is kept in several).
     devices: None: numpy arrays; else jax arrays split along their width over these, of which every process reads its
-      own part (reading.py); all call it together.
+      own part (reading.py); all call it together, and end together where the run is asked to stop.
     changes: fields of the Config that are to be others than the source's (rope_theta, rope_scaling, max_length).
 
   Raises:
     UserError: other sizes than the model's; a tensor is missing, unknown or of another shape.
+    Stopped: SIGTERM came meanwhile.
   """
   config = config_of(source, model, changes)
   places = table.places(config, source.layout)
@@ -76,6 +79,8 @@ def load(source: Source, model: str | None = None, *, dtype=np.float32, devices=
     shardings = traverse_util.flatten_dict(mesh_lib.param_shardings(boxed, mesh), sep='/')
   params, shapes = {}, table.shapes(config)
   for path, shape in shapes.items():
+    if devices is None and hosts.stop_heard():
+      raise stopping.Stopped(reading.STOPPED)
     terminal.now(f'{len(params)} of {len(shapes)} arrays')
     names = by_leaf[path]
     kept = np.dtype(dtype or _finest(source, names.values()))

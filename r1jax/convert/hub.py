@@ -6,6 +6,7 @@ the same commit; what it lacks is downloaded into it, and a download that broke 
 `hf auth login` or HF_TOKEN.
 """
 
+import concurrent.futures
 import contextlib
 import glob
 import json
@@ -16,6 +17,8 @@ import sys
 from typing import NamedTuple
 
 from r1jax import paths
+from r1jax import stopping
+from r1jax.engine import hosts
 from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
@@ -94,13 +97,28 @@ def fetched(asked: Named) -> str:
   try:
     with _quiet(huggingface_hub):
       _look(huggingface_hub, asked, lacks)
-      found = _downloaded(huggingface_hub, asked)
+      found = _unless_stopped(lambda: _downloaded(huggingface_hub, asked), asked)
   except UserError:
     raise
   except Exception as e:  # pylint: disable=broad-except  many kinds, by version
     raise UserError(_line(asked, e, errors, lacks)) from e
   log.info('%s: commit %s, downloaded to %s', asked.text, origin('', found)[1] or 'unknown', found)
   return found
+
+
+def _unless_stopped(download, asked: Named):
+  """download(), which goes on for hours; it ends with this process where the run is asked to stop: those threads of
+  huggingface_hub that load the files would be waited for otherwise."""
+  pool = concurrent.futures.ThreadPoolExecutor(1)
+  found = pool.submit(download)
+  try:
+    while not concurrent.futures.wait([found], timeout=0.5).done:
+      if hosts.stop_heard():
+        hosts.end_now(f'stopped while {asked.text} was downloaded; the same command goes on with what is there',
+                      stopping.code())
+    return found.result()
+  finally:
+    pool.shutdown(wait=False)  # nor does who interrupts a notebook wait for it
 
 
 @contextlib.contextmanager

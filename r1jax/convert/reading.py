@@ -21,9 +21,13 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 import numpy as np
 
+from r1jax import stopping
 from r1jax.convert import table
 from r1jax.convert.source import Source
+from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
+
+STOPPED = 'stopped while weights were read, which is begun again'
 
 
 class Leaf(NamedTuple):
@@ -69,6 +73,7 @@ def dealt(source: Source, leaf: Leaf, config, sharding: NamedSharding) -> jax.Ar
 
   Raises:
     ValueError: a sharding that splits anything but the width.
+    Stopped: the run is asked to stop; on all of them.
   """
   theirs = table.their_shape(leaf.place)
   if len(theirs) == 1:
@@ -84,6 +89,8 @@ def dealt(source: Source, leaf: Leaf, config, sharding: NamedSharding) -> jax.Ar
   rows = NamedSharding(mesh, PartitionSpec(('fsdp', 'data'), None))
   ats = list(leaf.names)
   for first in range(0, len(ats), n):
+    if hosts.stop_asked():
+      raise stopping.Stopped(STOPPED)
     parts = _read(source, [leaf.names[at] for at in ats[first:first + n]], plan, leaf.dtype, rows)
     out = put(out, parts, np.asarray(ats[first], np.int32))
     del parts
@@ -91,11 +98,11 @@ def dealt(source: Source, leaf: Leaf, config, sharding: NamedSharding) -> jax.Ar
   return out
 
 
-def _together(leaf: Leaf, hosts: int) -> int:
+def _together(leaf: Leaf, processes: int) -> int:
   """How many tensors are read at a time: at most one for every four hosts, a number that divides the last leading
   axis."""
   along = leaf.shape[leaf.leading - 1] if leaf.leading else 1
-  return max(n for n in range(1, along + 1) if along % n == 0 and n <= max(hosts // 4, 1))
+  return max(n for n in range(1, along + 1) if along % n == 0 and n <= max(processes // 4, 1))
 
 
 class Plan(NamedTuple):

@@ -38,27 +38,6 @@ def _short(record: logging.LogRecord) -> bool:
 
 logging.getLogger('absl').addFilter(_short)
 
-class _Request(threading.Event):
-  """An event that knows when it was set first, and by what."""
-  at: float | None = None
-  by: int | None = None  # the signal
-
-  def set(self) -> None:
-    self.at = self.at or time.monotonic()
-    super().set()
-
-  def clear(self) -> None:
-    self.at = self.by = None
-    super().clear()
-
-
-# Set by SIGTERM or Ctrl-C: a stage that sees it saves at the next step and raises Stopped.
-stop_requested = _Request()
-
-
-class Stopped(Exception):
-  """The run was asked to stop, and its state is on disk."""
-
 
 def write_json(path: str, value, *, every_host: bool = False) -> None:
   """Writes by rename, so that a reader never sees half a file;

@@ -22,7 +22,7 @@ from typing import Callable
 import jax
 from jax._src import distributed  # its client of the coordinator has no public name (as in jax.experimental's own)
 
-from r1jax.engine import checkpoint
+from r1jax import stopping
 from r1jax.engine import joining
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
@@ -108,6 +108,8 @@ def _join(*args) -> None:
     _lose(f'not all hosts have come: {str(e).splitlines()[0][:200]}')
   state = distributed.global_state  # not jax.process_count(): that starts the devices, where hosts wait for one another
   if state.num_processes > 1:
+    if state.process_id == 0:
+      log.info('hosts: all %d have come', state.num_processes)
     _watching = _Watch(state.process_id, state.num_processes)
     _watching.start()
 
@@ -121,13 +123,13 @@ _watching: '_Watch | None' = None
 def stop_asked() -> bool:
   """Whether the run was asked to stop (SIGTERM to any of its hosts), with one answer on all of them, which call this at
   the same places. It is no collective: hosts agree behind its back from which call on it is true."""
-  return checkpoint.stop_requested.is_set() if _watching is None else _watching.stop_asked()
+  return stopping.requested.is_set() if _watching is None else _watching.stop_asked()
 
 
 def stop_heard() -> bool:
   """Whether any host was asked to stop, as far as this one has heard: for what each does by itself, at a pace of its
   own. Where hosts meet again they agree by any_process."""
-  return checkpoint.stop_requested.is_set() or (_watching is not None and _watching.asked_at is not None)
+  return stopping.requested.is_set() or (_watching is not None and _watching.asked_at is not None)
 
 
 def stop_due(grace: float) -> bool:
@@ -135,14 +137,14 @@ def stop_due(grace: float) -> bool:
   One answer on all hosts."""
   if not stop_asked():
     return False
-  since = checkpoint.stop_requested.at or (_watching and _watching.asked_at) or time.monotonic()
+  since = stopping.requested.at or (_watching and _watching.asked_at) or time.monotonic()
   return mesh_lib.any_process(time.monotonic() - since >= grace)
 
 
 def leave_if_due(grace: float, doing: str) -> None:
   """Raises Stopped where stop_due says so."""
   if stop_due(grace):
-    raise checkpoint.Stopped(f'stopped while {doing}')
+    raise stopping.Stopped(f'stopped while {doing}')
 
 
 # --- lost
@@ -197,7 +199,7 @@ class _Watch:
     beat, told, next_ = 0, False, 0.0
     while not self._over.wait(0.2):
       try:
-        if checkpoint.stop_requested.is_set() and not told:
+        if stopping.requested.is_set() and not told:
           self._set('asked', '')
           told, next_ = True, 0.0
         if time.monotonic() < next_:
@@ -275,7 +277,7 @@ class _Watch:
 
 
 def _lose(said: str) -> None:
-  _end(f'{said}: this run has lost a host; the same command goes on', LOST)
+  end_now(f'{said}: this run has lost a host; the same command goes on', LOST)
 
 
 def _handle_abort(gone: Callable[[], None]) -> None:
@@ -295,7 +297,8 @@ def _handle_abort(gone: Callable[[], None]) -> None:
 _handler = None  # C has no reference of its own
 
 
-def _end(line: str, code: int) -> None:
+def end_now(line: str, code: int) -> None:
+  """Ends this process without waiting for its threads."""
   print(f'r1jax: {line}', file=sys.stderr)
   _flush()
   os._exit(code)  # threads wait for a host that will not come, and so would every handler of an orderly exit

@@ -19,6 +19,7 @@ from typing import Callable, Iterator, NamedTuple
 
 from r1jax import disk
 from r1jax import metrics
+from r1jax import stopping
 from r1jax import terminal
 from r1jax.data import formats
 from r1jax.data import prompts
@@ -329,10 +330,10 @@ class Evaluation:
         share()
         yield from recorded(wait=False)
         if ended < len(requests) and hosts.stop_asked():
-          raise checkpoint.Stopped(f'{self._name} stopped between two questions')
+          raise stopping.Stopped(f'{self._name} stopped between two questions')
       if run.interrupted:
-        raise checkpoint.Stopped(f'{self._name} stopped within questions, which are sampled again')
-    except checkpoint.Stopped:
+        raise stopping.Stopped(f'{self._name} stopped within questions, which are sampled again')
+    except stopping.Stopped:
       share(wait=True)
       collections.deque(recorded(wait=True), maxlen=0)
       raise

@@ -20,6 +20,7 @@ from r1jax.engine import params as params_lib
 from r1jax.engine import mesh as mesh_lib
 from r1jax import disk
 from r1jax import metrics
+from r1jax import stopping
 from r1jax.exceptions import UserError
 from r1jax.models import attention
 from r1jax.models import zoo
@@ -168,7 +169,7 @@ def told_by_first(make: Callable[[], Any]) -> Any:
 def stop_if_asked(name: str) -> None:
   """Raises Stopped after SIGTERM, on every host: for loops whose batches are on disk, or are soon made again."""
   if hosts.stop_asked():
-    raise checkpoint.Stopped(f'{name} stopped between two batches')
+    raise stopping.Stopped(f'{name} stopped between two batches')
 
 
 def checkpoints(config, workdir: str, started: float) -> checkpoint.Checkpoints:

@@ -17,8 +17,8 @@ import numpy as np
 
 from r1jax import limits
 from r1jax import metrics
+from r1jax import stopping
 from r1jax.data import curriculum
-from r1jax.engine import checkpoint
 from r1jax.stages import judging
 from r1jax.stages import policy
 from r1jax.types import Completion, Request
@@ -109,7 +109,7 @@ class Drawing:
   def _sampled(self, state, requests: list[Request], verdicts, number: int) -> policy.Batch:
     batch = self._actor.sample(state, requests, verdicts, self._clock, number)
     if batch is None:
-      raise checkpoint.Stopped('stopped while it sampled')
+      raise stopping.Stopped('stopped while it sampled')
     return batch
 
   def _verdicts(self, number: int, rows: dict[int, dict], most: int) -> judging.Verdicts:

@@ -8,8 +8,8 @@ import time
 
 from r1jax import paths
 from r1jax import rewards
+from r1jax import stopping
 from r1jax.data import prompts
-from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import InputError, RunStopped, UserError, about
 from r1jax.rewards import judge as judge_lib
@@ -54,11 +54,11 @@ def ways(name: str) -> str:
 
 def endpoint(c: dict, directory: str, grace: float) -> judge_lib.Endpoint:
   """The endpoint of the part `c` of a config, its replies kept in directory/ANSWERS; it is waited for until `grace`
-  seconds after SIGTERM, and then raises checkpoint.Stopped."""
+  seconds after SIGTERM, and then raises stopping.Stopped."""
 
   def stop():
-    if checkpoint.stop_requested.is_set() and time.monotonic() - (checkpoint.stop_requested.at or 0) >= grace:
-      raise checkpoint.Stopped('stopped while a judge was asked; what it has answered is kept')
+    if stopping.requested.is_set() and time.monotonic() - (stopping.requested.at or 0) >= grace:
+      raise stopping.Stopped('stopped while a judge was asked; what it has answered is kept')
 
   return judge_lib.connect(c, os.path.join(directory, ANSWERS), stop)
 
@@ -176,7 +176,7 @@ def create(config, c, mesh, directory: str) -> judge_lib.Judge | None:
   return judge_lib.Judge(together=asking if mesh_lib.processes() == 1 else lambda prompts_: _telling(asking, prompts_))
 
 
-_FAILURES = {kind.__name__: kind for kind in (UserError, RunStopped, checkpoint.Stopped)}
+_FAILURES = {kind.__name__: kind for kind in (UserError, RunStopped, stopping.Stopped)}
 
 
 def _telling(asking, prompts_: list[str]) -> list[str]:

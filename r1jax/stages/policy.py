@@ -10,8 +10,8 @@ import numpy as np
 
 from r1jax import limits
 from r1jax import metrics
+from r1jax import stopping
 from r1jax.data import prompts
-from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
@@ -376,7 +376,7 @@ class _Passes:
     if len(self._given) > 1:
       jax.block_until_ready(self._given.popleft())
     if self._stop():
-      raise checkpoint.Stopped('stopped between two passes of log-probs')
+      raise stopping.Stopped('stopped between two passes of log-probs')
 
   def add(self, found):
     self._given.append(found)

@@ -10,6 +10,7 @@ from typing import Callable
 import numpy as np
 
 from r1jax import metrics
+from r1jax import stopping
 from r1jax import terminal
 from r1jax.engine import checkpoint
 from r1jax.engine import mesh as mesh_lib
@@ -175,7 +176,7 @@ class Keeper:
     """A block in which rollout `number` is made and `state` stays, which is saved where it is asked to stop."""
     try:
       yield
-    except checkpoint.Stopped:
+    except stopping.Stopped:
       self.stop(state, number)
 
   def stop(self, state, number: int, in_the_middle: bool = False) -> None:
@@ -184,5 +185,5 @@ class Keeper:
     if saved:
       self.save(state, number, metrics.Clock())
     self._checkpoints.wait()
-    raise checkpoint.Stopped(f'{self._name} stopped at step {int(state.step)}'
+    raise stopping.Stopped(f'{self._name} stopped at step {int(state.step)}'
                              + ('' if saved else f', its state is that of a step before it: rollout {number} is noted'))

@@ -16,11 +16,11 @@ import numpy as np
 
 from r1jax import limits
 from r1jax import metrics
+from r1jax import stopping
 from r1jax import terminal
 from r1jax.data import general as general_lib
 from r1jax.data import prompts
 from r1jax.data import tasks
-from r1jax.engine import checkpoint
 from r1jax.engine import grpo
 from r1jax.engine import hosts
 from r1jax.engine import lora
@@ -223,7 +223,7 @@ def _evaluated(heldout, params, rollout: record.Rollout) -> bool:
     with rollout.clock.span('evaluate'):
       rollout.means[-1] |= heldout(params)
     return True
-  except checkpoint.Stopped:
+  except stopping.Stopped:
     return False
 
 

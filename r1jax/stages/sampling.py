@@ -4,9 +4,9 @@ evaluate, cold_start, reject, preference."""
 import functools
 from typing import Iterator, NamedTuple
 
+from r1jax import stopping
 from r1jax import terminal
 from r1jax.data import prompts
-from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import rollout
 from r1jax.engine import sampler as sampler_lib
@@ -82,7 +82,7 @@ class Generator:
         texts = self._tokenizer.decode_batch([c.tokens for group in given for c in group])
         yield Sampled([rows[i] for i in some], [texts[k * n:k * n + n] for k in range(len(given))], given)
     if run.interrupted:
-      raise checkpoint.Stopped(f'{self._name} stopped within a batch of questions, which is sampled again')
+      raise stopping.Stopped(f'{self._name} stopped within a batch of questions, which is sampled again')
 
   def as_they_end(self, params, rows: list[dict]) -> Iterator[tuple[int, list[str], list[Completion]]]:
     """(number of a question, what its samples say, their tokens), in the order in which their last samples end.

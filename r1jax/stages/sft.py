@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from r1jax.engine import checkpoint
 from r1jax.engine import params as params_lib
 from r1jax.engine import hosts
 from r1jax.engine import lora
@@ -21,6 +20,7 @@ from r1jax.data import corpus
 from r1jax.data import formats
 from r1jax.engine import mesh as mesh_lib
 from r1jax import metrics
+from r1jax import stopping
 from r1jax import terminal
 from r1jax.engine import packing
 from r1jax.engine import profile
@@ -235,7 +235,7 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
         log_.flush()
         checkpoints.save(state, {'stage': name})
         checkpoints.wait()
-        raise checkpoint.Stopped(f'{name} stopped at step {step}')
+        raise stopping.Stopped(f'{name} stopped at step {step}')
       state, means = found
       step += 1
       state = state.replace(position=jnp.int32(step))
@@ -250,7 +250,7 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
         log_.flush()
       if stop and not last:
         checkpoints.wait()
-        raise checkpoint.Stopped(f'{name} stopped at step {step}')
+        raise stopping.Stopped(f'{name} stopped at step {step}')
   return training.whole(state.params)
 
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from r1jax import stopping
 from r1jax import terminal
 from r1jax.data import prompts
-from r1jax.engine import checkpoint
 from r1jax.engine import hosts
 from r1jax.engine import sampler as sampler_lib
 from r1jax.stages import common
@@ -107,7 +107,7 @@ class Labeller:
       texts = self._tokenizer.decode_batch([np.asarray(begun + said.tokens.tolist()) for said in completions])
       yield group, self._judges.score([(row.get('reward', 'math'), text, row) for text in texts])
     if run.interrupted:
-      raise checkpoint.Stopped(f'{self._name} stopped within a batch of roll-outs, which is sampled again')
+      raise stopping.Stopped(f'{self._name} stopped within a batch of roll-outs, which is sampled again')
 
 
 def sampler(c, model, mesh, *, eos_ids, pad_id: int) -> sampler_lib.Sampler:

@@ -11,6 +11,7 @@ import shutil
 import time
 from typing import Callable, Iterable, Iterator, NamedTuple
 
+from r1jax import stopping
 from r1jax.data import documents as documents_lib
 from r1jax.data import token_files
 from r1jax.data.tokenizer import Tokenizer
@@ -81,7 +82,7 @@ def documents(source: Jsonl | Generated, tokenizer: Tokenizer, workdir: str, nam
   _together(name, lambda: _clear(directory, made_from, name) if mesh_lib.first_process() else None)
   _together(name, lambda: _make(source, tokenizer, directory, name, made_from))
   if mesh_lib.any_process(hosts.stop_heard()):
-    raise checkpoint.Stopped(f'{name} stopped while it tokenised')
+    raise stopping.Stopped(f'{name} stopped while it tokenised')
   parts = [token_files.read_index(directory, job[0]) for job in source.jobs()]
   if mesh_lib.any_process(any(part is None for part in parts)):
     raise UserError(f'{directory} has not what other hosts have written there: --workdir must be one directory, which '
