@@ -266,7 +266,8 @@ def main() -> int:
       chaos(pathlib.Path(place), kills=a.kills, how=signal.Signals[f'SIG{a.signal}'], hosts=a.hosts, torn=a.torn,
             seed=a.seed, overrides=base, limit=a.limit, say=lambda text: print(text, flush=True))
     except Broken as e:
-      print(f'chaos: {e}', file=sys.stderr)
+      kept = shutil.copytree(place, place + '_broken')
+      print(f'chaos: {e}; what it left: {kept}', file=sys.stderr)
       return 1
   return 0
 

@@ -6,6 +6,7 @@ ends this one with exit code LOST and a line that names it. Then a scheduler sta
 come joining.py does the same.
 """
 
+import atexit
 import contextlib
 import ctypes
 import logging
@@ -168,8 +169,9 @@ class _Watch:
   def start(self) -> None:
     if self._me:
       _handle_abort(self._coordinator_gone)
-    for work in (self._talk, self._look):
-      threading.Thread(target=work, name='hosts', daemon=True).start()
+    self._threads = [threading.Thread(target=work, name='hosts', daemon=True) for work in (self._talk, self._look)]
+    for thread in self._threads:
+      thread.start()
 
   def _coordinator_gone(self) -> None:
     """Ends this process with LOST if nobody listens at the coordinator's address any more."""
@@ -183,6 +185,12 @@ class _Watch:
     with self._lock:
       self._calls += 1
       return self._stop_at is not None and self._calls >= self._stop_at
+
+  def close(self) -> None:
+    """Its threads end; a call to the coordinator that does not return is left alone."""
+    self._over.set()
+    for thread in self._threads:
+      thread.join(BEAT)
 
   def leave(self, line: str) -> None:
     """Tells the others that this host has failed."""
@@ -323,8 +331,8 @@ def run(main, argv: list[str]) -> int:
         time.sleep(0.5)
     traceback.print_exc()
     code = 1
-  if _watching is not None and code not in (0, 130, 143):
-    _leave(code)
+  if _watching is not None:
+    _part(code) if code in (0, 130, 143) else _leave(code)
   return code
 
 
@@ -332,6 +340,15 @@ def _of_the_runtime(e: Exception) -> bool:
   """Whether XLA, or what it talks to others with, has raised it."""
   status = r'(UNKNOWN|INTERNAL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED|FAILED_PRECONDITION|NOT_FOUND): '
   return type(e).__name__ in ('XlaRuntimeError', 'JaxRuntimeError') or bool(re.match(status, str(e)))
+
+
+def _part(code: int) -> None:
+  """Ends this process when all hosts have come so far (JAX waits for them at exit), but leaves out what the interpreter
+  does then: threads in C++ that come back to it (the coordinator's client has some) would abort a run that is done."""
+  _watching.close()
+  atexit._run_exitfuncs()
+  _flush()
+  os._exit(code)
 
 
 def _leave(code: int) -> None:
