@@ -258,3 +258,17 @@ def test_a_model_too_short_for_the_schedules_end_is_an_error_before_anything(bas
   most = zoo.get('nano').max_length
   with pytest.raises(Exception, match='max_length'):
     train(tmp_path, base, **{'rl.max_tokens': ((0, 6), (4, most))})
+
+
+@pytest.mark.parametrize('steps, wanted', [
+    ((4, 5), ['rollout', 'rollout', 'begins', 'rollout', 'written', 'rollout']),  # a rollout lies between them
+    ((3, 3), ['rollout', 'begins', 'rollout', 'written', 'rollout', 'rollout'])])  # the first of its rollout
+def test_a_trace_is_of_its_steps_and_what_lies_between(base, tmp_path, monkeypatch, steps, wanted):
+  """Of two steps a rollout; it is written before the next rollout begins."""
+  said, sample = [], POLICY.sample
+  monkeypatch.setattr(rl.profile, 'steps', steps)
+  monkeypatch.setattr(rl.profile.jax.profiler, 'start_trace', lambda *_: said.append('begins'))
+  monkeypatch.setattr(rl.profile.jax.profiler, 'stop_trace', lambda: said.append('written'))
+  monkeypatch.setattr(POLICY, 'sample', lambda *args, **kw: (said.append('rollout'), sample(*args, **kw))[1])
+  train(tmp_path, base)
+  assert said == wanted

@@ -176,23 +176,25 @@ def profiler(monkeypatch):
   return calls
 
 
-@pytest.mark.parametrize('turns, begins, ends', [
-    ([(1,), (2,), (3,), (4,), (5,), (6,), (7,)], 3, 6),
-    ([(4,), (5,), (6,)], 4, 6),  # a run that goes on within them
-    ([(6,), (7,)], None, None),  # behind them
-    ([(1, 2), (3, 4), (5, 6), (7, 8)], 3, 7),  # several steps a turn
-    ([(1, 8), (9, 16)], 1, 9),
+@pytest.mark.parametrize('first, steps, ends, begins', [
+    (1, 7, 5, 3),
+    (4, 6, 5, 4),  # a run that goes on within them
+    (6, 7, None, None),  # behind them
+    (1, 4, 'close', 3),  # it has no more
 ])
-def test_a_trace_is_of_the_steps_asked_for(profiler, turns, begins, ends):
+def test_a_trace_is_of_the_steps_asked_for(profiler, caplog, first, steps, ends, begins):
+  caplog.set_level('INFO', 'r1jax')
   trace, began, ended = profile.Trace(*profile.parse('3:5'), 'place'), None, None
-  for turn in turns:
-    before = len(profiler)
-    trace.at(*turn)
-    for call in profiler[before:]:
-      began, ended = (turn[0], ended) if call == 'place' else (began, turn[0])
+  for step in range(first, steps + 1):
+    trace.at(step)
+    began = began or ('place' in profiler and step) or None
+    trace.behind(step, jax.numpy.ones(2))
+    ended = ended or ('stopped' in profiler and step) or None
   trace.close()
   trace.at(4)
-  assert (began, ended) == (begins, ends) and len(profiler) == (2 if begins else 0)
+  assert (began, ended or ('close' if 'stopped' in profiler else None)) == (begins, ends)
+  assert len(profiler) == (2 if begins else 0)
+  assert ('nothing is traced' in caplog.text) == (begins is None)
 
 
 def test_a_trace_is_ended_whatever_happens(profiler, monkeypatch):
@@ -216,6 +218,22 @@ def test_a_trace_is_on_disk(tmp_path):
   jax.block_until_ready(jax.numpy.ones(8) + 1)
   trace.close()
   assert list((tmp_path / 'profile').rglob('*.xplane.pb'))
+
+
+@pytest.mark.parametrize('way', ['killed behind the last step', 'a lost host'])
+def test_a_run_that_is_killed_leaves_a_trace(tmp_path, way):
+  """Which the profiler's own reader reads."""
+  lines = ['import os, signal, jax', 'from r1jax.engine import hosts, profile',
+           f'trace = profile.Trace(3, 5, {str(tmp_path / "profile")!r})', 'for step in range(1, 9):',
+           '  trace.at(step)', '  x = jax.jit(lambda x: x @ x)(jax.numpy.ones((64, 64)))']
+  lines += (['  trace.behind(step, x)', '  if step == 6:', '    os.kill(os.getpid(), signal.SIGKILL)']
+            if way.startswith('killed') else ['  if step == 4:', '    hosts.end_now("host 1 is gone", hosts.LOST)'])
+  done = subprocess.run([sys.executable, '-c', '\n'.join(lines)], cwd=ROOT, check=False, capture_output=True, text=True,
+                        env={**os.environ, 'PYTHONPATH': str(ROOT)})
+  assert done.returncode == (-9 if way.startswith('killed') else 5), done.stderr
+  [found] = (tmp_path / 'profile').rglob('*.xplane.pb')
+  read = jax.profiler.ProfileData.from_file(str(found))
+  assert sum(len(list(line.events)) for plane in read.planes for line in plane.lines) > 10
 
 
 @pytest.mark.parametrize('flag, said', [('--profile=5:3', 'names no optimiser steps'), ('--profile', 'profile')])

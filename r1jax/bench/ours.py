@@ -113,6 +113,7 @@ def row(load: workload_lib.Workload, steps: int, *, static: bool = False, trace:
       traced.at(number)
       limits_NxG = load.limits(number)
       state, batch, facts = one_step(actor, state, number, load, limits_NxG)
+      traced.behind(number, state)
       tokens = np.array([len(x.tokens) for x in batch.completions])
       assert (tokens == limits_NxG.reshape(-1)).all(), 'a sample is not as long as it should be'
       say(f'{load.name} step {number} of {steps}: ' + ', '.join(f'{k} {v:.4g}' for k, v in facts.items()))

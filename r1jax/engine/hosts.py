@@ -26,6 +26,7 @@ from jax._src import distributed  # its client of the coordinator has no public 
 from r1jax import stopping
 from r1jax.engine import joining
 from r1jax.engine import mesh as mesh_lib
+from r1jax.engine import profile
 from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
@@ -306,7 +307,10 @@ _handler = None  # C has no reference of its own
 
 
 def end_now(line: str, code: int) -> None:
-  """Ends this process without waiting for its threads."""
+  """Ends this process without waiting for its threads; a trace that runs has five seconds to be written."""
+  tracing = threading.Thread(target=profile.end_all, daemon=True)
+  tracing.start()
+  tracing.join(5.0)
   print(f'r1jax: {line}', file=sys.stderr)
   _flush()
   os._exit(code)  # threads wait for a host that will not come, and so would every handler of an orderly exit

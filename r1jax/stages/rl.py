@@ -158,7 +158,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     while step < c.steps:
       begun = number * per  # steps before this rollout
       first = step - begun  # of its minibatches: an earlier start has learned from those before it
-      trace.at(step + 1, begun + per)
+      trace.at(step + 1)
       if not first and _crossed(step, per, c.ref_every) and state.ref_params is not None:
         state = actor.refresh_reference(state)
       with keeper.stops(state, number):
@@ -184,7 +184,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                 batch, minibatches) | drawn.facts
 
       rollout = record.Rollout(number, step, first, facts, clock)
-      state = _learn(actor, state, minibatches[first:], advantages_NxG, rollout, keeper, written)
+      state = _learn(actor, state, minibatches[first:], advantages_NxG, rollout, keeper, written, trace)
       verdicts.stop_if_unjudged(rollout.facts)
       ema = written.ema(rollout.facts, float(state.accuracy_ema))
       step, number = begun + per, number + 1
@@ -236,16 +236,20 @@ def _restored(checkpoints, actor, model, step_dir: str, mesh):
   return state, bool(found)
 
 
-def _learn(actor, state, minibatches: list, advantages_NxG: np.ndarray, rollout, keeper, written):
+def _learn(actor, state, minibatches: list, advantages_NxG: np.ndarray, rollout, keeper, written, trace):
   """The state behind the optimiser steps of a rollout, whose means and facts are then in `rollout`.
 
   Raises:
     Stopped: the run was asked to stop between two micro-batches; its steps so far are saved.
     RunStopped: too many steps in a row were not finite.
   """
-  steps = actor.learn(state, minibatches, advantages_NxG, rollout.clock)
+  steps, step = actor.learn(state, minibatches, advantages_NxG, rollout.clock), rollout.step
   dump = lambda at: actor.noted(minibatches[at], advantages_NxG)
   for left, (state, means) in zip(range(len(minibatches) - 1, -1, -1), steps):
+    step += 1
+    trace.behind(step, means)
+    if left:
+      trace.at(step + 1)
     rollout.add(means)
     if left and keeper.due():
       written.stop_if_broken(rollout, dump)

@@ -238,6 +238,7 @@ def train(config, c, name: str, workdir: str, training: update.Training, params,
         raise stopping.Stopped(f'{name} stopped at step {step}')
       state, means = found
       step += 1
+      trace.behind(step, means)
       state = state.replace(position=jnp.int32(step))
       last, stop, noted = step == c.steps, hosts.stop_asked(), step % c.log_every == 0
       log_.count(step, means, [rows for _, rows in micro_batches])
