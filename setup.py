@@ -61,9 +61,10 @@ setup(
         'cuda': ['jax[cuda13]>=0.10.0,<0.13'],  # a driver of 580 or newer
         'cuda13': ['jax[cuda13]>=0.10.0,<0.13'],
         'cuda12': ['jax[cuda12]>=0.10.0,<0.13'],  # 525 or newer
+        'k8s': ['kubernetes>=30,<40'],  # by which jax finds the other pods of an indexed job
         'smollm2': SMOLLM2,
         # Compiling for TPU without one: python -m r1jax.plan.
-        'plan': ['libtpu==0.0.42.1'],
+        'plan': ['jax[tpu]>=0.10.0,<0.13'],  # the libtpu that goes with the jax that is there
         # The same for GPUs: the plugin, and cuDNN, which compiles its own attention; no driver, no GPU.
         'plan-gpu': ['jax-cuda13-plugin>=0.10.0,<0.13', 'nvidia-cudnn-cu13>=9.12,<10'],
         'notebooks': NOTEBOOKS,

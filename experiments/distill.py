@@ -74,6 +74,7 @@ def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:
   config.base = ConfigDict(dict(source='', model=model))
   if 'math' in model:  # bases of 4,096 positions; the published students have these
     config.model.max_length = 131072
+  # Documents: the paper's batch of 64 most plausibly counts samples, of which a packed row holds 6 to 7.
   config.student = ConfigDict(dict(
       corpus='jsonl', path='', format='r1', steps=0, epochs=2.0, batch=BATCH, batch_of='documents',
       micro_tokens=mesh['fsdp'] * 32768, length=32768, log_every=10,  # a row on each shard

@@ -169,7 +169,7 @@ SIZES = {
                     dtype='bfloat16', remat='full', checkpoints=dict(every=100, minutes=15.0)),
         kinds=dict(
             rl=dict(micro_tokens=4 * 7168, slots=64, eval_every=40),
-            sft=dict(micro_tokens=4 * 8192, batch_of='documents'),
+            sft=dict(micro_tokens=4 * 8192, batch_of='documents'),  # as at full size, below
             preference=dict(micro_tokens=8 * 8192),
             cold_start=dict(batch=16, max_prompt=4096),
             reject=dict(batch=8),

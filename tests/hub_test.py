@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 import urllib.parse
+import zlib
 
 import pytest
 
+from r1jax import checks
 from r1jax import convert
 from r1jax import evaluate
 from r1jax import paths
@@ -349,3 +351,26 @@ def test_two_commits_of_two_hosts_are_refused(monkeypatch):
   monkeypatch.setattr(convert.mesh_lib, 'min_over_hosts', lambda value: next(numbers['min']))
   with pytest.raises(UserError, match=f'hf:me/tiny@{NEW}'):
     convert._one_commit('me/tiny', NEW)  # pylint: disable=protected-access
+
+
+@pytest.mark.parametrize('me', [0, 1])
+def test_the_first_host_looks_before_the_others(monkeypatch, me):
+  """So what it downloads is there for who shares its cache; what it refuses all refuse."""
+  order = []
+  monkeypatch.setattr(checks.mesh_lib, 'processes', lambda: 2)
+  monkeypatch.setattr(checks.mesh_lib, 'first_process', lambda: me == 0)
+  said = {0: ['', None]}
+  monkeypatch.setattr(checks.mesh_lib, 'from_first', lambda data: (
+      order.append('met'), data or zlib.compress(json.dumps(said[0]).encode()))[1])
+  look = lambda: order.append('looked') or 'models'
+  assert checks._in_turn(look) == 'models'
+  assert order == (['looked', 'met'] if me == 0 else ['met', 'looked'])
+  said[0], order[:] = ['the first host has no way to the hub', None], []
+
+  def refused():
+    order.append('looked')
+    raise UserError('the first host has no way to the hub')
+
+  with pytest.raises(UserError, match='has no way'):
+    checks._in_turn(refused)
+  assert order == (['looked', 'met'] if me == 0 else ['met'])

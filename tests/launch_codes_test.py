@@ -145,10 +145,14 @@ exit 143''')
 # --- a TPU VM
 
 @pytest.mark.parametrize('state, verbs', [
-    ('READY', ['list', 'scp', 'ssh', 'ssh']), ('', ['list', 'create', 'scp', 'ssh', 'ssh']),
+    ('READY', ['list', 'ssh', 'scp', 'ssh', 'ssh']), ('READY running', ['list', 'ssh']),
+    ('', ['list', 'create', 'scp', 'ssh', 'ssh']),
     ('PREEMPTED', ['list', 'delete', 'create', 'scp', 'ssh', 'ssh']), ('CREATING', ['list'])])
 def test_a_vm_is_made_where_there_is_none(tmp_path, state, verbs):
-  launching.stub(tmp_path / 'bin/gcloud', 'echo "$4" >>"$STUB/verbs"; [ "$4" != list ] || echo "$STATE"')
+  """And one on which a run goes on is left alone."""
+  state, running = state.partition(' ')[::2]
+  launching.stub(tmp_path / 'bin/gcloud', 'echo "$4" >>"$STUB/verbs"; [ "$4" != list ] || echo "$STATE"\n'
+                 f'case "$*" in *pgrep*) exit {0 if running else 1};; esac')
   launching.stub(tmp_path / 'bin/tar', 'exit 0')
   shutil.copytree(launching.ROOT / 'experiments', tmp_path / 'experiments')
   done = launching.bash('tpu_vm.sh', *launching.GIVEN['tpu_vm.sh'], cwd=tmp_path, STUB=str(tmp_path), STATE=state,

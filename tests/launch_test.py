@@ -65,6 +65,8 @@ EXPECTED = {
          '--format=value(state)'],
         ['gcloud', 'compute', 'tpus', 'tpu-vm', 'create', 'r1jax', '--zone=us-west4-a',
          '--accelerator-type=v5litepod-8', '--version=v2-alpha-tpuv5-lite', '--metadata=enable-oslogin=TRUE', '--spot'],
+        ['gcloud', 'compute', 'tpus', 'tpu-vm', 'ssh', 'r1jax', '--zone=us-west4-a',
+         "--command=pgrep -f '[l]aunch/host.sh' >/dev/null"],
         ['mkdir', '-p', 'build'],
         ['tar', '-czf', 'build/r1jax.tar.gz', '--exclude=./build', '--exclude=./.git', '--exclude=./.venv',
          '--exclude=./runs', '.'],
@@ -88,9 +90,9 @@ def test_a_dry_run_prints_what_would_run(script):
 
 def test_what_a_tpu_vm_is_told():
   """Shell within shell: both read well, and hold the words that were given."""
-  setup, start = (words[-1].removeprefix('--command=') for words in dry_run('tpu_vm.sh', *launching.GIVEN['tpu_vm.sh'])
-                  if 'ssh' in words)
-  for text in (setup, start):
+  look, setup, start = (words[-1].removeprefix('--command=') for words in dry_run(
+      'tpu_vm.sh', *launching.GIVEN['tpu_vm.sh']) if 'ssh' in words)
+  for text in (look, setup, start):
     assert subprocess.run(['bash', '-n', '-c', text], check=False, capture_output=True).stderr == b''
   assert 'sudo mount 10.0.0.2:/runs /mnt/r1jax' in setup
   last = start.splitlines()[-1]

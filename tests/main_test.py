@@ -52,10 +52,20 @@ SLURM = {'SLURM_JOB_ID': '7', 'SLURM_NTASKS': '4'}
 def test_hosts_are_found_where_the_environment_shows_them(joined, monkeypatch, caplog, env, args, said):
   for name, value in env.items():
     monkeypatch.setenv(name, value)
+  monkeypatch.setattr(hosts.importlib.util, 'find_spec', lambda name: name)
   with caplog.at_level(logging.INFO, 'r1jax'):
     hosts.join()
   assert joined == ([] if args is None else [args])
   assert [said in message for message in caplog.messages] == [True]
+
+
+def test_pods_of_kubernetes_need_a_package(joined, monkeypatch):
+  monkeypatch.setenv('KUBERNETES_SERVICE_HOST', '10.0.0.1')
+  monkeypatch.setenv('JOB_COMPLETION_INDEX', '0')
+  monkeypatch.setattr(hosts.importlib.util, 'find_spec', lambda name: None)
+  with pytest.raises(UserError, match=r"pip install 'r1jax\[k8s\]'.* the first to nothing for one pod"):
+    hosts.join()
+  assert joined == []
 
 
 @pytest.mark.parametrize('env, ids', [

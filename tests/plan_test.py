@@ -114,7 +114,7 @@ def test_a_mistake_exits_2_with_one_line(args, words):
 
 def test_without_libtpu_one_line_names_the_extra(monkeypatch, capsys):
   real = importlib.util.find_spec
-  missing = ('libtpu', 'jax_plugins.xla_cuda13')
+  missing = ('libtpu', 'jax_plugins.xla_cuda13', 'jax_plugins.xla_cuda12')
   monkeypatch.setattr(command.importlib.util, 'find_spec', lambda name: None if name in missing else real(name))
   monkeypatch.setattr(command.options, 'parse', lambda argv: runs.experiment('r1_zero', 'qwen2.5-32b'))
   monkeypatch.setattr(command, '_TOPOLOGY', type('F', (), {'value': None}))

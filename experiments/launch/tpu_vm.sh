@@ -52,6 +52,16 @@ case $state in
   *) fail "$name is $state: wait until it is READY, or delete it" ;;
 esac
 
+# A run that goes on must keep the code that it began with: its workers load some of it later.
+going_on=(tpu ssh --command="pgrep -f '[l]aunch/host.sh' >/dev/null")
+note 'a VM that is there may have a run that goes on; then nothing more is done:'
+if dry; then
+  "${going_on[@]}"
+elif [ "$state" = READY ] && "${going_on[@]}"; then
+  echo "${0##*/}: a run goes on on $name: nothing is changed"
+  exit 0
+fi
+
 run mkdir -p build
 run tar -czf build/r1jax.tar.gz --exclude=./build --exclude=./.git --exclude=./.venv --exclude=./runs .
 run gcloud compute tpus tpu-vm scp build/r1jax.tar.gz "$name:" --zone="$zone"

@@ -159,8 +159,10 @@ def _look(hub, asked: Named, lacks: str) -> None:
     raise UserError(f'{asked.text} has no *.safetensors' + (
         f', only *{others[0]}, which may run code when they are read: write safetensors with transformers, '
         f"AutoModelForCausalLM.from_pretrained('{asked.name}').save_pretrained(OUT)" if others else f': see {page}'))
-  log.info('%s: commit %s is not in the hub cache%s: downloading it', asked.text, info.sha,
-           f' as a whole ({lacks})' if lacks else '')
+  log.info('%s: commit %s is not in the hub cache%s%s: downloading it', asked.text, info.sha,
+           f' as a whole ({lacks})' if lacks else '',
+           f' of this host, {hub.constants.HF_HUB_CACHE} (HF_HOME on a disk of all hosts: once for all)'
+           if hosts.several() else '')
 
 
 def _package(asked: Named):

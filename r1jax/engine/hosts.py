@@ -9,6 +9,7 @@ come joining.py does the same.
 import atexit
 import contextlib
 import ctypes
+import importlib.util
 import logging
 import os
 import re
@@ -59,6 +60,10 @@ def join() -> None:
   log.info("hosts: as JAX's own detection finds them, for %s is set", shown)
   if shown == 'SLURM_NTASKS':
     _all_gpus_of_a_node()
+  if shown == 'JOB_COMPLETION_INDEX' and importlib.util.find_spec('kubernetes') is None:
+    raise UserError(f"{shown} shows an indexed job of Kubernetes, whose pods JAX finds by the package kubernetes: pip "
+                    "install 'r1jax[k8s]', with a service account that may read pods and jobs; or set "
+                    'JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, the first to nothing for one pod')
   try:
     _join()
   except (OSError, ValueError, RuntimeError) as e:
@@ -117,6 +122,11 @@ def _join(*args) -> None:
 
 
 _watching: '_Watch | None' = None
+
+
+def several() -> bool:
+  """Whether this process has joined others."""
+  return _watching is not None
 
 
 # --- asked to stop

@@ -51,7 +51,8 @@ _CHILD = flags.DEFINE_string('child', None, 'STAGE/PHASE[,STAGE/PHASE]: compile 
 
 KNOWN = 'R1JAX_PLAN_KNOWN'  # environment variable: where children tell each other what they have compiled
 KEPT = 'R1JAX_PLAN_KEPT'  # environment variable: the same, of plans of one topology one after the other
-_COMPILERS = {'tpu': ('libtpu', 'plan'), 'gpu': ('jax_plugins.xla_cuda13', 'plan-gpu')}  # platform -> package, extra
+_COMPILERS = {  # platform -> packages of which one is needed, the extra that has one
+    'tpu': (('libtpu',), 'plan'), 'gpu': (('jax_plugins.xla_cuda13', 'jax_plugins.xla_cuda12'), 'plan-gpu')}
 
 
 def _installed(package: str) -> bool:
@@ -87,9 +88,9 @@ def main(argv: list[str]) -> int:
     for name in phases_lib.documents(config):
       run_lib.lengths(_LENGTHS.value, config[name].length, 'length')
     across = places.crossing(where, config.mesh.to_dict())
-    package, extra = _COMPILERS.get(where.chip.platform, (None, ''))
-    if package and not _installed(package):
-      raise UserError(f"compiling for {where.kind} needs the package {package}: pip install 'r1jax[{extra}]'")
+    packages, extra = _COMPILERS.get(where.chip.platform, ((), ''))
+    if packages and not any(map(_installed, packages)):
+      raise UserError(f"compiling for {where.kind} needs the package {packages[0]}: pip install 'r1jax[{extra}]'")
     found, runs = [], {}
     with tempfile.TemporaryDirectory(prefix='r1jax_plan_') as own:
       known = os.environ.get(KEPT) or own

@@ -7,8 +7,10 @@ the same (`digest`), programs that another plan has compiled are not compiled ag
 is written as soon as it is known: killed, the command goes on where it stopped.
 """
 
+import contextlib
 import datetime
 import hashlib
+from importlib import metadata
 import json
 import os
 import subprocess
@@ -159,11 +161,20 @@ class Table:
     found = {'id': 'plans_all', 'command': 'python -m r1jax.plan --all --write', 'commit': _commit(),
              'hardware': 'no accelerator: compiled on 2 cores for the topology of each row',
              'date': datetime.date.today().isoformat(),
-             'software': {'jax': jax.__version__, 'libtpu': '0.0.42.1', 'jax-cuda13-plugin': jax.__version__},
+             'software': {'jax': jax.__version__, **_versions('libtpu', 'jax-cuda13-plugin')},
              'label': 'planned by compiler', 'columns': COLUMNS, 'rows': rows, 'planned': known}
     if {**found, 'commit': '', 'date': ''} != {**self._old, 'commit': '', 'date': ''}:
       replace_file(self._path, (json.dumps(found, ensure_ascii=False, indent=1) + '\n').encode('utf-8'))
       self._old = found
+
+
+def _versions(*packages: str) -> dict[str, str]:
+  """Of those that are installed; of the others those that the rows that stand were planned by are not known here."""
+  found = {}
+  for name in packages:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+      found[name] = metadata.version(name)
+  return found
 
 
 def _commit() -> str:

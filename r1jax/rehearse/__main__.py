@@ -51,6 +51,8 @@ def main(argv: list[str]) -> int:
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its hosts end with it
   try:
     config = options.parse(argv)
+    if not config.get('stages'):
+      raise UserError(f'{config.name or "this config"} has no stages, so there is nothing to rehearse')
     if _STAGES.value:
       _choose(config, tuple(_STAGES.value.split(',')))
     from r1jax.rehearse import layout
@@ -244,8 +246,20 @@ def _found(rundir: str) -> dict:
     said = 'one host' if _HOSTS.value == 1 else (
         f'hosts agree in {compared} rows' if compared else 'hosts leave no rows of their own')
     lines.append(f'{entry["name"]:14s} {entry["run"]:11s} {entry["seconds"]:7.1f} s  '
-                 f'{"hosts differ: " + differing[0] if differing else said}  {facts}'[:160])
+                 f'{"hosts differ: " + differing[0] if differing else said}  {facts}'[:160]
+                 + _did(os.path.join(os.path.dirname(rundir), 'did', entry['directory'])))
   return {'lines': lines, 'wrong': wrong}
+
+
+def _did(stem: str) -> str:
+  """A line a host of what it did for a stage (child.py)."""
+  said = ''
+  for i in range(_HOSTS.value):
+    if os.path.exists(path := f'{stem}.{i}.json'):
+      did = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+      said += (f'\n  host {i}: {did["cpu_seconds"]:.1f} s of CPU, read {did["bytes_read"] / 1e6:,.1f} MB, '
+               f'{did["peak_bytes"] / 1e6:,.0f} MB at its peak so far')
+  return said
 
 
 def _compared(directory: str) -> tuple[int, list[str]]:

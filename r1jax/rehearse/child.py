@@ -2,14 +2,18 @@
 
 import functools
 import glob
+import json
 import os
 import pickle
+import resource
 import sys
+import time
 
 import jax
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file
 
+from r1jax import checks
 from r1jax import convert
 from r1jax import errors
 from r1jax import pipeline
@@ -18,6 +22,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.rehearse import inputs
 from r1jax.rehearse import layout
 
+DID = 'did'  # beside the run: what each host did, a file a stage and host
 _TEACH = dict(corpus='jsonl', format='', steps=400, batch=4, length=256, micro_tokens=4 * 256, log_every=100,
               optimizer=dict(learning_rate=3e-3, warmup=10, decay='cosine', final_share=0.1, weight_decay=0.0))
 
@@ -49,8 +54,30 @@ def host(config, workdir: str, across: tuple[str, ...]) -> int:
   """One host of the run, devices laid so that the axes of `across` cross hosts."""
   hosts.join()
   mesh_lib.hosts_of_places = functools.partial(layout.arrange, across=across, hosts=jax.process_count())
+  for module in {checks.module(spec) for spec in config.stages}:
+    module.run = _noted(module.run, os.path.join(os.path.dirname(workdir), DID))
   pipeline.run(config, workdir)
   return 0
+
+
+def _noted(run, place: str):
+  """run, of a stage, that notes in place/STAGE.HOST.json what this host did for it."""
+  def noted(config, part, directory, inputs_):
+    seconds, read = time.process_time(), _bytes_read()
+    facts = run(config, part, directory, inputs_)
+    os.makedirs(place, exist_ok=True)
+    with open(os.path.join(place, f'{os.path.basename(directory)}.{jax.process_index()}.json'), 'w',
+              encoding='utf-8') as f:
+      json.dump({'cpu_seconds': time.process_time() - seconds, 'bytes_read': _bytes_read() - read,
+                 'peak_bytes': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10}, f)
+    return facts
+  return noted
+
+
+def _bytes_read() -> int:
+  """By this process so far, from files and the page cache."""
+  with open('/proc/self/io', encoding='utf-8') as f:
+    return int(next(line for line in f if line.startswith('rchar')).split()[1])
 
 
 def main(argv: list[str]) -> int:

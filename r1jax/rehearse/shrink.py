@@ -34,6 +34,8 @@ def shrink(config, mesh: dict[str, int], work: str, models: dict[str, str], *, c
   small.mesh, small.topology, small.keep_freed_memory = mesh, 'cpu:1', False
   small.logit_elements, small.checkpoints = 1 << 19, dict(config.checkpoints.to_dict(), every=1)
   small.model.update(max_length=0, rope_theta=0.0)  # they would not fit nano's
+  if 'trackers' in small:
+    small.trackers = ()
   if 'lora' in small:
     small.lora.rank = min(small.lora.rank, 4)
   shards = mesh['data'] * mesh['fsdp']
