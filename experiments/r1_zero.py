@@ -236,7 +236,9 @@ def deepseek_v3(config: ConfigDict) -> ConfigDict:
   config.topology = 'v5p:8x8x8'
   _imported(config, 'deepseek-v3', 'deepseek-v3-base', fsdp=32, expert=16)
   _paper_scale(config)
-  config.rl.slots, config.evaluate.slots = 128, 256  # by the longest: 68.2 and 68.8 GiB
+  config.evaluate.slots = 256
+  with config.ignore_type():
+    config.rl.slots = ((0, 256), (8200, 128))
   return config
 
 
@@ -246,6 +248,7 @@ def _paper_scale(config: ConfigDict) -> None:
   config.rl.eval_every = 160  # 480 samples for the 81,920 of ten rollouts
   with config.ignore_type():
     config.rl.max_tokens = ((0, 32768), (8200, 65536))  # v2, unverified
-  config.rl.micro_tokens, config.rl.slots = 32 * 65536, 320  # 384 just fit (94.6 of 95.7 GiB), 512 do not
+    config.rl.slots = ((0, 512), (8200, 320))  # by 65,536 tokens 384 just fit (94.6 of 95.7 GiB), 512 do not
+  config.rl.micro_tokens = 32 * 65536
   config.evaluate.batch, config.evaluate.slots = 32, 512
   config.logit_elements = 1 << 32

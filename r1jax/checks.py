@@ -278,16 +278,17 @@ def _check_tokens(config, spec: dict) -> None:
 def _dealt(run_: str, c) -> dict[str, int]:
   """{the keys that say so: rows that a stage deals out over the mesh at a time}."""
   times = lambda *keys: {' x '.join(keys): math.prod(c.get(key) or 0 for key in keys)}
+  slots = lambda: {f'slots{f" from step {step}" * (step > 0)}': n for step, n in limits.schedule(c.slots, 'slots')}
   if run_ == 'sft':
     return times('batch') if c.get('batch_of', 'rows') == 'rows' else {}
   if run_ == 'rl':
-    return times('groups') | times('slots')
+    return times('groups') | slots()
   trains = run_ in ('preference', 'process')
   found = times('batch') if trains else {}
   if trains and c.get('source') != 'policy':
     return found
   if c.get('slots'):
-    return found | times('slots')
+    return found | slots()
   if run_ == 'search' and c.get('kind') != 'rerank':
     each = {'samples / keep': c.samples // c.keep} if c.kind == 'beam' else {'expand': c.expand}
     return {f'batch x {key}': c.batch * n for key, n in each.items()}

@@ -1,11 +1,16 @@
 """rl.max_tokens: one number, or a schedule ((0, 32768), (8200, 65536)): so many tokens from that optimiser step on (the
-paper's R1-Zero, section 2.2.3: 32,768, and 65,536 from step 8,200)."""
+paper's R1-Zero, section 2.2.3: 32,768, and 65,536 from step 8,200). rl.slots likewise: rows that may grow twice as long
+take twice the memory."""
+
+from typing import NamedTuple
 
 from r1jax.exceptions import UserError
 
+KEYS = ('max_tokens', 'slots')  # of RL, that may be schedules
+
 
 def schedule(max_tokens, key: str = 'max_tokens') -> tuple[tuple[int, int], ...]:
-  """(from step, tokens), ascending; key: of the config, for errors.
+  """(from step, tokens), ascending; key: of the config, for errors. Of slots the same.
 
   Raises:
     UserError: it is none.
@@ -16,9 +21,10 @@ def schedule(max_tokens, key: str = 'max_tokens') -> tuple[tuple[int, int], ...]
   whole = lambda x: isinstance(x, int) and not isinstance(x, bool)
   pairs = tuple(max_tokens) if isinstance(max_tokens, (tuple, list)) else ()
   if not pairs or not all(isinstance(p, (tuple, list)) and len(p) == 2 and all(map(whole, p)) for p in pairs):
-    raise UserError(f'{key}={max_tokens!r} is neither a number nor a schedule ((0, TOKENS), (STEP, TOKENS), ...)')
-  if min(tokens for _, tokens in pairs) < 1:
-    raise UserError(f'{key}={given!r}: at least 1 token')
+    n = 'SLOTS' if key.endswith('slots') else 'TOKENS'
+    raise UserError(f'{key}={max_tokens!r} is neither a number nor a schedule ((0, {n}), (STEP, {n}), ...)')
+  if min(n for _, n in pairs) < 1 and not (given == 0 and key.endswith('slots')):  # 0: as many as are needed
+    raise UserError(f'{key}={given!r}: at least 1{" token" * (not key.endswith("slots"))}')
   steps = [step for step, _ in pairs]
   if steps[0] != 0 or any(a >= b for a, b in zip(steps, steps[1:])):
     raise UserError(f'{key}={max_tokens!r}: steps must begin with 0 and rise')
@@ -38,3 +44,28 @@ def shortest(max_tokens) -> int:
 def at(max_tokens, step: int) -> int:
   """Tokens that a completion may have in a rollout that begins behind so many steps."""
   return [tokens for first, tokens in schedule(max_tokens) if first <= step][-1]
+
+
+class Entry(NamedTuple):
+  """Of both schedules together: what holds from a step on."""
+  step: int
+  tokens: int
+  slots: int
+
+
+def entries(max_tokens, slots) -> list[Entry]:
+  """One for each step at which tokens or slots change."""
+  slots = ((0, slots),) if slots == 0 else schedule(slots)
+  steps = sorted({step for step, _ in (*schedule(max_tokens), *slots)})
+  return [Entry(step, at(max_tokens, step), [n for first, n in slots if first <= step][-1]) for step in steps]
+
+
+def samplers(max_tokens, slots) -> list[Entry]:
+  """What samplers are made for: one for each number of slots in turn, with the most tokens while that holds."""
+  found: list[Entry] = []
+  for entry in entries(max_tokens, slots):
+    if found and found[-1].slots == entry.slots:
+      found[-1] = found[-1]._replace(tokens=max(found[-1].tokens, entry.tokens))
+    else:
+      found.append(entry)
+  return found

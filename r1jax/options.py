@@ -128,7 +128,7 @@ def _set_whole(config, key: str, value) -> None:
         return
       _check_dict(there, value, key)
       there.update(value)
-    elif last == 'max_tokens':  # a number or a schedule, whatever stands there
+    elif last in limits.KEYS:  # a number or a schedule, whatever stands there
       limits.schedule(value, key)
       parent[last] = value
     elif last == 'task' and isinstance(value, (list, tuple)) and all(isinstance(one, dict) for one in value):

@@ -70,8 +70,11 @@ def check(config) -> None:
     part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}
     most = part.get('max_tokens', 1)
     limits.schedule(most, f'{spec["name"]}.max_tokens')
-    if spec['run'] != 'rl' and not isinstance(most, int):
-      raise UserError(f'{spec["name"]}.max_tokens={most!r}: a schedule is for RL alone, give one number')
+    for key in limits.KEYS:
+      if key in part and spec['run'] != 'rl' and not isinstance(part[key], int):
+        raise UserError(f'{spec["name"]}.{key}={part[key]!r}: a schedule is for RL alone, give one number')
+    if 'slots' in part:
+      limits.schedule(part['slots'], f'{spec["name"]}.slots')
     if spec['run'] == 'rl' and part.get('steps') == 0:
       raise UserError(f'{spec["name"]}.steps=0: nothing to train')
 

@@ -47,10 +47,10 @@ def compiled_once(monkeypatch):
 
 
 def train(workdir, base, **overrides):
-  most = overrides.pop('rl.max_tokens', 24)
+  most, slots = overrides.pop('rl.max_tokens', 24), overrides.pop('rl.slots', 4)
   config = policy_test.small_config(**{**SMALL, **overrides})
   with config.ignore_type():
-    config.rl.max_tokens = most
+    config.rl.max_tokens, config.rl.slots = most, slots
   reward = base / 'reward.py'
   reward.write_text('def letters(completion, row):\n  return len(set(completion)) / 20\n')
   config.rewards.update({f'{reward}:letters': 1.0})  # a nano model that nobody trained is never right
@@ -272,3 +272,17 @@ def test_a_trace_is_of_its_steps_and_what_lies_between(base, tmp_path, monkeypat
   monkeypatch.setattr(POLICY, 'sample', lambda *args, **kw: (said.append('rollout'), sample(*args, **kw))[1])
   train(tmp_path, base)
   assert said == wanted
+
+
+def test_other_slots_on_the_way_change_no_number(whole, base, tmp_path, monkeypatch):
+  """A schedule of them: each rollout takes the sampler of its step, and says what it would with any."""
+  taken, sampler_of = [], POLICY._entry
+
+  def noted(actor, number):
+    taken.append((number, sampler_of(actor, number).slots))
+    return sampler_of(actor, number)
+
+  monkeypatch.setattr(POLICY, '_entry', noted)
+  train(tmp_path, base, **{'rl.slots': ((0, 4), (3, 8))})
+  assert sorted(set(taken)) == [(0, 4), (1, 4), (2, 8), (3, 8)]
+  same(whole[0], tmp_path)

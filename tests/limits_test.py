@@ -45,3 +45,31 @@ def test_the_command_line_takes_both():
 def test_the_command_line_refuses_what_is_none(text):
   with pytest.raises(UserError, match='rl.max_tokens'):
     parsed(f'--config.rl.max_tokens={text}')
+
+
+@pytest.mark.parametrize('tokens, slots, entries, samplers', [
+    (24, 8, [(0, 24, 8)], [(0, 24, 8)]),
+    (24, 0, [(0, 24, 0)], [(0, 24, 0)]),  # 0: as many as are needed
+    (((0, 24), (4, 48)), 8, [(0, 24, 8), (4, 48, 8)], [(0, 48, 8)]),  # one sampler does
+    (((0, 24), (4, 48)), ((0, 8), (4, 4)), [(0, 24, 8), (4, 48, 4)], [(0, 24, 8), (4, 48, 4)]),
+    (((0, 24), (4, 48), (9, 12)), ((0, 8), (2, 4)),  # the longest while it holds
+     [(0, 24, 8), (2, 24, 4), (4, 48, 4), (9, 12, 4)], [(0, 24, 8), (2, 48, 4)]),
+])
+def test_slots_may_be_a_schedule_too(tokens, slots, entries, samplers):
+  assert [tuple(x) for x in limits.entries(tokens, slots)] == entries
+  assert [tuple(x) for x in limits.samplers(tokens, slots)] == samplers
+
+
+@pytest.mark.parametrize('slots, said', [
+    ('-1', 'slots'), ('((0, 8), (4, 0))', 'at least 1'), ('((2, 8),)', 'begin with 0'), ('many', 'slots')])
+def test_slots_that_cannot_be_are_refused(slots, said):
+  with pytest.raises(UserError, match=said):
+    values.check(parsed(f'--config.rl.slots={slots}'))
+
+
+def test_a_schedule_of_slots_is_for_rl_alone():
+  config = parsed()
+  with config.ignore_type():
+    config.evaluate.slots = ((0, 8), (4, 4))
+  with pytest.raises(UserError, match='evaluate.slots=.* a schedule is for RL alone'):
+    values.check(config)

@@ -79,7 +79,17 @@ def stage(**values):
   return run.Stage(**{**dict(
       c=c, sizes=roofline.sizes_of(zoo.get('nano'), MESH), where=chips.topology('v5e:1x1'), remat=False, moment_bytes=4,
       shapes=shapes, slots=8, chunk=16, prompts=2, width=8, buckets=(32, 88), kernel=True, reward_models=(),
-      verdict_seconds=0.0), **values})
+      verdict_seconds=0.0, rollouts=10), **values})
+
+
+def test_parts_of_a_run_add_up():
+  """A schedule of lengths: what each part takes is its own, days are all of them."""
+  short, long = (run.of_stage(stage(rollouts=n), run.Lengths(most / 2, 0.0, most)) for n, most in ((8, 32), (2, 64)))
+  found = run.together([short, long])
+  assert found['rollouts'] == 10 and found['seconds'] == long['seconds'] and found['parts'] == [short, long]
+  assert short['days'] < 4 * long['days']  # four times as many rollouts, of half the length
+  assert found['days'] == short['days'] + long['days']
+  assert found['static']['chip_hours'] == short['static']['chip_hours'] + long['static']['chip_hours']
 
 
 def test_a_run_of_equal_lengths_by_hand():
@@ -107,7 +117,7 @@ def test_a_rollout_that_is_gone_over_twice_learns_twice_and_samples_once():
   once = run.of_stage(s, asked)
   s.c.epochs, s.c.dynamic_tries = 2, 3
   twice = run.of_stage(s, asked)
-  assert twice['rollouts'] == once['rollouts'] / 2 and twice['token_use'] == once['token_use']
+  assert twice['token_use'] == once['token_use']
   for name, times in (('update', 2), ('reference', 1), ('decode', 1)):
     assert twice['seconds'][name] == pytest.approx(times * once['seconds'][name])
     if name != 'decode':

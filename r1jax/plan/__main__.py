@@ -76,7 +76,8 @@ def main(argv: list[str]) -> int:
       for name in _CHILD.value.split(','):
         print(json.dumps(_entry(config, phases_lib.Phase(*name.split('/')), where)), flush=True)
       return 0
-    fitted = fit_lib.mesh_of(config, where) if _FIT.value else {}
+    fitted = {**fit_lib.mesh_of(config, where), **fit_lib.one_limit(config, phases_lib.learning(config))} if (
+        _FIT.value) else {}
     fit_lib.apply(config, fitted)
     phases_lib.check(config, where, files=not _WITHOUT_FILES.value)
     chosen = _chosen(config)
@@ -217,11 +218,14 @@ def run_table(run: dict, where) -> str:
   rows += [('the run', *(f"{way['days']:.3g} days" for way in (run, static))),
            ('', *(f"{way['chip_hours']:,.0f} chip-hours" for way in (run, static)))]
   lines = [f"{run['stage']} on {where.name} ({_machines(where)}): {run['rollouts']:,} rollouts of "
-           f"{run['outputs']:,} outputs, planned {run['planned']}",
+           f"{run['outputs']:,} outputs, planned {run['planned']}" + ('; of the last part' if 'parts' in run else ''),
            f"log-normal lengths, mean {of['mean']:,.0f} tokens, median {of['median']:,.0f}, sigma {of['sigma']:g}, "
            f"{of['cut']:.1%} cut at {of['most']:,}; judging: {run['judging_assumes']}",
            f'{"a rollout":16} {"slots":>22} {"static waves, padded":>22}']
   lines += [f'{name:16} {now:>22} {before:>22}' for name, now, before in rows]
+  for part in run.get('parts', ()):
+    lines.append(f"from step {part['from_step']:,}, {part['slots']} slots, at most {part['lengths']['most']:,} tokens: "
+                 f"{part['rollouts']:,} rollouts of {_seconds(part['seconds']['total'])}, {part['days']:.3g} days")
   if 'paper' in run:
     paper = run['paper']
     lines.append(f"the paper's R1-Zero: about {paper['hours']} h ({paper['hours'] / 24:.1f} days) on {paper['chips']} "

@@ -43,6 +43,12 @@ def apply(config, changes: dict) -> None:
       at[last] = value
 
 
+def one_limit(config, stages: list[str]) -> dict:
+  """Slots that are a schedule -> the fewest of it, from which one number is looked for."""
+  several = [name for name in stages if not isinstance(config[name].slots, int)]
+  return {f'{name}.slots': limits.shortest(config[name].slots) for name in several}
+
+
 def fit(config, phases, where: Topology, measure: Callable) -> tuple[dict, list[dict]]:
   """(values that fit, the plan of each phase with them).
 

@@ -63,13 +63,14 @@ def training_of(config, c, run: str, model, mesh):
   return make(config, c, model, mesh)
 
 
-def sampler_of(c, run: str, model, mesh) -> sampler_lib.Sampler:
-  """The sampler of a stage, as the stage makes it."""
+def sampler_of(c, run: str, model, mesh, step: int = 0) -> sampler_lib.Sampler:
+  """The sampler of a stage, as the stage makes it; of RL the one that it has from a step on."""
   shared = dict(eos_ids=EOS, pad_id=PAD, temperature=c.temperature, top_p=c.get('top_p', 1.0))
   if run == 'rl':  # stages/policy.py
-    slots = min(c.slots or 512, c.groups * c.minibatches * c.samples)
+    entry = [entry for entry in limits.samplers(c.max_tokens, c.slots) if entry.step <= step][-1]
+    slots = min(entry.slots or 512, c.groups * c.minibatches * c.samples)
     return sampler_lib.Sampler(model, mesh, slots=slots, samples=c.samples, max_prompt=c.max_prompt,
-                               max_tokens=limits.longest(c.max_tokens), resume=c.carry > 0,
+                               max_tokens=entry.tokens, resume=c.carry > 0,
                                choices=trainings.replayed(c, model) is not None, **shared)
   if run == 'search' and c.kind != 'rerank':  # stages/search.py: prefixes of any length are extended by one step
     samples = c.samples // c.keep if c.kind == 'beam' else c.expand

@@ -25,18 +25,33 @@ from r1jax.stages import common
 
 class Phase(NamedTuple):
   stage: str
-  phase: str  # 'prefill' | 'decode' | 'update'
+  phase: str  # 'prefill' | 'decode' | 'update'; 'decode@8200': with the slots that there are from that step on
+
+  @property
+  def kind(self) -> str:
+    return self.phase.partition('@')[0]
+
+  @property
+  def step(self) -> int:
+    return int(self.phase.partition('@')[2] or 0)
 
 
 def phases(config) -> list[Phase]:
   """In the order they run."""
   sampled = ('prefill', 'decode')
-  of = {'rl': (*sampled, 'update'), 'sft': ('update',), 'evaluate': sampled, 'reject': sampled, 'cold_start': sampled,
+  of = {'sft': ('update',), 'evaluate': sampled, 'reject': sampled, 'cold_start': sampled,
         'preference': ('update',), 'process': ('update',), 'search': sampled}
   # One that shares its keys is planned once; one may learn from its own samples.
   own = [spec for spec in config.stages if spec.get('config', spec['name']) == spec['name']]
   asks = lambda spec: sampled if config[spec['name']].get('source') == 'policy' else ()
-  return [Phase(spec['name'], phase) for spec in own for phase in (*asks(spec), *of.get(spec['run'], ()))]
+
+  def rl(spec) -> tuple[str, ...]:
+    c = config[spec['name']]
+    later = [entry.step for entry in limits.samplers(c.max_tokens, c.slots)[1:]]
+    return (*sampled, *(f'{phase}@{step}' for step in later for phase in sampled), 'update')
+
+  return [Phase(spec['name'], phase) for spec in own
+          for phase in (rl(spec) if spec['run'] == 'rl' else (*asks(spec), *of.get(spec['run'], ())))]
 
 
 def learning(config) -> list[str]:
@@ -132,13 +147,13 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '', length
     held, replay = memory.of_update(c, run, training, judges), memory.replay_of(c, training)
     work, tokens = _update_work(config, c, run, training, sizes, lengths)
   else:
-    sampler = memory.sampler_of(c, run, model, mesh)
+    sampler = memory.sampler_of(c, run, model, mesh, phase.step)
     training = memory.training_of(config, c, run, model, mesh) if run == 'rl' else None
-    held = memory.of_sampling(phase.phase, sampler, training, judges,
+    held = memory.of_sampling(phase.kind, sampler, training, judges,
                               0 if training is None else memory.reference_bytes(c, training.state))
     width = sampler.widths[0]
     work, tokens = ((roofline.prefill(sizes, sampler.prompts, width), sampler.prompts * width)
-                    if phase.phase == 'prefill' else
+                    if phase.kind == 'prefill' else
                     (roofline.decode(sizes, sampler.slots, width, sampler.max_tokens), sampler.slots))
   return {'stage': phase.stage, 'phase': phase.phase, **_entry(held, memory.largest(held, known), work, tokens, where),
           **({'replay_bytes': replay._asdict()} if replay else {})}
@@ -149,15 +164,20 @@ def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: f
   spec = next(s for s in config.stages if s['name'] == stage)
   c, mesh = config[stage], mesh_lib.create(config.mesh, devices_of(where))
   model = model_on(config, stage, 'run', mesh)
-  sampler = memory.sampler_of(c, 'rl', model, mesh)
-  longest = limits.longest(c.max_tokens)
+  longest, entries = limits.longest(c.max_tokens), limits.entries(c.max_tokens, c.slots)
   reads = lambda source: longest + c.max_prompt if source not in config else config[source].length
-  found = run_lib.of_stage(run_lib.Stage(
-      c, roofline.sizes_of(model.config, dict(mesh.shape)), where, config.remat != 'none', _moment_bytes(c),
-      trainings.rl(config, c, model, mesh).shapes, sampler.slots, sampler.steps, sampler.prompts, sampler.widths[0],
-      sampler.buckets, model.config.attention.startswith('splash'),
-      tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES), verdict_seconds),
-                           run_lib.lengths(lengths, longest))
+  per, found = c.minibatches * c.epochs, []
+  for entry, end in zip(entries, [*(entry.step for entry in entries[1:]), c.steps]):
+    sampler = memory.sampler_of(c, 'rl', model, mesh, entry.step)
+    stage_ = run_lib.Stage(
+        c, roofline.sizes_of(model.config, dict(mesh.shape)), where, config.remat != 'none', _moment_bytes(c),
+        trainings.rl(config, c, model, mesh).shapes, sampler.slots, sampler.steps, sampler.prompts, sampler.widths[0],
+        sampler.buckets, model.config.attention.startswith('splash'),
+        tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES), verdict_seconds,
+        -(-end // per) - -(-entry.step // per))
+    found.append({'from_step': entry.step, 'slots': sampler.slots,
+                  **run_lib.of_stage(stage_, run_lib.lengths(lengths, entry.tokens))})
+  found = found[0] if len(found) == 1 else run_lib.together(found)
   paper = {'paper': run_lib.PAPER} if model_of(config, stage).name == 'deepseek-v3-base' else {}
   return {'stage': stage, **found, **paper}
 

@@ -150,12 +150,13 @@ class Stage(NamedTuple):
   kernel: bool  # decoding reads what is filled, not what is allocated
   reward_models: tuple[int, ...]  # tokens that each reads of a completion
   verdict_seconds: float
+  rollouts: int
 
 
 def of_stage(s: Stage, asked: Lengths) -> dict:
   """The `run` of --json."""
   c = s.c
-  rollouts, outputs = c.steps // (c.minibatches * c.epochs), c.groups * c.minibatches * c.samples
+  rollouts, outputs = s.rollouts, c.groups * c.minibatches * c.samples
   lengths_B = quantiles(outputs, asked)
   now, before = _rollout(s, lengths_B), _static_rollout(s, lengths_B)
   now |= _update(s, lengths_B)
@@ -172,6 +173,14 @@ def of_stage(s: Stage, asked: Lengths) -> dict:
           'lengths': {'mean': float(lengths_B.mean()), 'median': float(np.median(lengths_B)), 'sigma': asked.sigma,
                       'most': asked.most, 'cut': float((lengths_B == asked.most).mean())},
           'judging_assumes': _assumed(s), **summary(now, places['now']), 'static': summary(before, places['before'])}
+
+
+def together(parts: list[dict]) -> dict:
+  """A run of several parts, each as of_stage has it: sums of what sums up, of the rest what the last part has."""
+  sums = lambda ways, keys: {key: sum(way[key] for way in ways) for key in keys}
+  days = ('days', 'chip_hours')
+  return {**parts[-1], **sums(parts, ('rollouts', *days)),
+          'static': {**parts[-1]['static'], **sums([part['static'] for part in parts], days)}, 'parts': parts}
 
 
 def _whole(way: dict, rollouts: int, where: Topology) -> dict:

@@ -86,11 +86,13 @@ def _rl(c, shards: int, work: str) -> None:
   c.ref_every, c.eval_every = (per if of else 0 for of in (c.ref_every, c.eval_every))
   c.eval_questions, c.eval_samples, c.sample_groups, c.overlong_buffer = 2 * shards, min(2, c.eval_samples), 1, 8
   c.general.from_step = min(c.general.from_step, per)
-  longer = isinstance(c.max_tokens, (tuple, list))
+  longer, fewer = (isinstance(of, (tuple, list)) for of in (c.max_tokens, c.slots))
   _sampled(c, shards)
-  if longer:  # a schedule stays one
-    with c.ignore_type():
+  with c.ignore_type():  # a schedule stays one
+    if longer:
       c.max_tokens = ((0, TOKENS // 2), (per, TOKENS))
+    if fewer:
+      c.slots = ((0, 2 * shards), (per, shards))
   c.micro_tokens = 2 * shards * TOKENS
   _questions(c.task, work)
   _longer(c)
@@ -115,8 +117,8 @@ def _sampled(c, shards: int) -> None:
   c.max_prompt = PROMPT
   with c.ignore_type():
     c.max_tokens = TOKENS
-  if c.slots:
-    c.slots = 2 * shards
+    if c.slots:
+      c.slots = 2 * shards
 
 
 def _questions(task, work: str, size: int = 0) -> None:

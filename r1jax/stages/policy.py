@@ -70,11 +70,11 @@ class Policy:
     self._gives_back = mesh_lib.platform(mesh) == 'cpu' and not config.keep_freed_memory
     self._key = common.key(config.seed, name)
     self.choices = trainings.replayed(c, model)
-    self._new_sampler = lambda resume: sampler_lib.Sampler(
-        model, mesh, slots=min(c.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width,
-        max_tokens=self._longest, eos_ids=prompts.eos_ids(tokenizer, c.template), pad_id=tokenizer.pad_id,
+    self._new_sampler = lambda entry, resume: sampler_lib.Sampler(
+        model, mesh, slots=min(entry.slots or 512, self._per_rollout * c.samples), samples=c.samples, max_prompt=width,
+        max_tokens=entry.tokens, eos_ids=prompts.eos_ids(tokenizer, c.template), pad_id=tokenizer.pad_id,
         temperature=c.temperature, resume=resume, choices=self.choices is not None).compile()
-    self._sampler = self._new_sampler(c.carry > 0)
+    self._samplers = {entry: self._new_sampler(entry, c.carry > 0) for entry in limits.samplers(c.max_tokens, c.slots)}
     built = trainings.rl(config, c, model, mesh, max_prompt=width)
     self.training, self._shapes, self._prompts_shape = built.training.compile(), built.shapes, built.prompts
     self._reference = c.kl_coef > 0
@@ -162,12 +162,13 @@ class Policy:
   def _said(self, state, requests: list[Request], before: journal.Said | None, verdicts, clock: metrics.Clock,
             number: int) -> journal.Said:
     """The rollout itself, from what an earlier start has said of it, if anything."""
-    sampler, most = self._sampler, requests[0].limits and requests[0].limits[0]
+    entry = self._entry(number)
+    sampler, most = self._samplers[entry], requests[0].limits and requests[0].limits[0]
     if before is not None:
       requests = _cut_at(before.given + before.unfinished, most)
       if not self._c.carry and any(c for r in before.unfinished for c in r.begun):
         log.info('rollout %d: what was left in the middle is prefilled, which takes programs of its own', number)
-        sampler = self._new_sampler(True)
+        sampler = self._new_sampler(entry, True)
     asked, given, noted = {r.group: r for r in requests}, [], time.monotonic()
 
     def stop(run) -> bool:
@@ -188,6 +189,16 @@ class Policy:
       del run
       common.release_memory()
     return said
+
+  @property
+  def _sampler(self) -> sampler_lib.Sampler:
+    """Of the first rollout."""
+    return self._samplers[min(self._samplers)]
+
+  def _entry(self, number: int) -> limits.Entry:
+    """What rollout `number` is sampled with."""
+    begun = number * self._c.minibatches * self._c.epochs
+    return [entry for entry in self._samplers if entry.step <= begun][-1]
 
   def _ended(self, request: Request, verdicts) -> None:
     completions = list(request.begun)

@@ -44,8 +44,8 @@ def _values(c, name: str) -> None:
                      ('ref_dtype', ('float32', 'bfloat16'))):
     if c[key] not in known:
       raise UserError(f'{name}.{key}={c[key]!r} is not one of {", ".join(known)}')
-  if c.carry < 0 or c.slots < 0:
-    raise UserError(f'{name}.carry={c.carry} and {name}.slots={c.slots} must be >= 0')
+  if c.carry < 0:
+    raise UserError(f'{name}.carry={c.carry} must be >= 0')
   if c.carry and c.old_logps == 'trainer':
     raise UserError(f"{name}.carry={c.carry} trains on tokens of earlier policies, which only the sampler has seen: "
                     f"{name}.old_logps must be 'sampler', not {c.old_logps!r}")
