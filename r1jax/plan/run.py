@@ -13,7 +13,6 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from r1jax import limits
 from r1jax.engine import packing
 from r1jax.exceptions import UserError
 from r1jax.plan import roofline
@@ -160,12 +159,12 @@ def of_stage(s: Stage, asked: Lengths) -> dict:
   lengths_B = quantiles(outputs, asked)
   now, before = _rollout(s, lengths_B), _static_rollout(s, lengths_B)
   now |= _update(s, lengths_B)
-  before |= _static_update(s, outputs)
+  before |= _static_update(s, outputs, asked.most)
   for way in (now, before):
     way['weights'] = Spent()
     way['weights'].add(roofline.weights(s.sizes), s.where)
     way['judging'] = _judging(s, outputs, way)
-  real, places = int(lengths_B.sum()), {'now': now.pop('places'), 'before': outputs * limits.longest(c.max_tokens)}
+  real, places = int(lengths_B.sum()), {'now': now.pop('places'), 'before': outputs * asked.most}
   summary = lambda way, positions: {
       **_whole(way, rollouts, s.where), 'slot_use': way['filled'], 'decode_steps': way['steps'],
       'token_use': real / positions}
@@ -244,8 +243,8 @@ def _static_rollout(s: Stage, lengths_B: np.ndarray) -> dict:
   return {'prefill': prefill, 'decode': decode, 'steps': filled.steps, 'filled': filled.slot_use(rows)}
 
 
-def _static_update(s: Stage, outputs: int) -> dict:
-  c, reference, update, longest = s.c, Spent(), Spent(), limits.longest(s.c.max_tokens)
+def _static_update(s: Stage, outputs: int, longest: int) -> dict:
+  c, reference, update = s.c, Spent(), Spent()
   rows = outputs // c.minibatches
   cuts = -(-rows // s.shapes[max(s.shapes)].rows)
   step = roofline.update(s.sizes, rows, longest, s.width, cuts, remat=s.remat, moment_bytes=s.moment_bytes)
