@@ -110,7 +110,7 @@ def block(name: str, path: pathlib.Path) -> str:
   table = load(name)
   up = '' if path.parent == ROOT else '../'
   label = table['label'][0].upper() + table['label'][1:]
-  about = (f'{label}: `{table["command"]}`; {table["hardware"]}; commit {table["commit"]}; '
+  about = (f'{label}: `{table["command"]}`; {table["hardware"]}; commit {table["commit"]}, {table["date"]}; '
            f'[results/{name}.json]({up}results/{name}.json).')
   return f'\n{markdown(table)}\n<small>{about}</small>\n\n'
 
