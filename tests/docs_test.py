@@ -73,7 +73,8 @@ def test_the_readme_is_one_page():
 
 @of_page
 def test_prose_has_no_dates(page):
-  found = re.findall(r'\b20\d\d-\d\d-\d\d\b(?!_)', prose_and_fences(page.read_text())[0])
+  written = re.sub(r'<!-- table: .*?<!-- end -->', '', page.read_text(), flags=re.DOTALL)  # of results/, with its day
+  found = re.findall(r'\b20\d\d-\d\d-\d\d\b(?!_)', prose_and_fences(written)[0])
   assert not found, 'the day of a number belongs into results/'
 
 
