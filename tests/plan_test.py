@@ -201,6 +201,18 @@ def test_choices_that_are_replayed_are_counted(one_device):
   assert printed(replay_bytes=kept)[:-1] == printed()
 
 
+def test_what_a_checkpoint_takes():
+  """Weights, both moments and the reference, float32: 16 bytes a weight on disk; of a host's memory that for each copy
+  which its devices hold."""
+  model = zoo.build(zoo.get('nano'))
+  config = runs.experiment('r1_zero', 'tiny')
+  for shape, devices, copies in (({'data': 1}, 1, 1), ({'data': 2, 'fsdp': 2}, 4, 2), ({'data': 2, 'fsdp': 2}, 2, 1)):
+    state = memory.training_of(config, config.rl, 'rl', model, mesh_lib.create(shape)).state
+    saved = memory.checkpoint_of(state, devices)
+    assert saved.whole == pytest.approx(16 * model.config.param_count(), rel=0.01)
+    assert saved.host == pytest.approx(copies * saved.whole, rel=0.05)
+
+
 def test_a_run_is_printed_and_stands_in_the_json():
   args = ['--config=experiments/r1_zero.py:tiny', '--config.base.model=nano', '--only=rl/run', '--lengths=20:0.5']
   shown = run(*args)

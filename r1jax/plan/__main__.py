@@ -192,6 +192,9 @@ def table(name: str, where, found: list[dict]) -> str:
         f'{_seconds(e["roofline_seconds"]):>10} {e["bound"]:>13} {e["tokens_per_second"]:>10.3g} '
         f'{e["mfu_bound"]:>11.1%}')
   for e in found:
+    if saved := e.get('checkpoint_bytes'):
+      lines.append(f'a checkpoint of {e["stage"]} is {gib(saved["whole"])} GiB on disk (checkpoints.keep says how many '
+                   f'stay); while one is written, a host holds {gib(saved["host"])} GiB of it')
     if replay := e.get('replay_bytes'):
       lines.append(f'{e["stage"]}.moe_replay keeps {replay["token"]} bytes a token: {gib(replay["device"])} GiB of the '
                    f'total, and {gib(replay["host"])} GiB on every host, if all are as long as may be')

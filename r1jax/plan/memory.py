@@ -84,6 +84,18 @@ def sampler_of(c, run: str, model, mesh, step: int = 0) -> sampler_lib.Sampler:
                              max_prompt=c.max_prompt, max_tokens=c.max_tokens, **shared)
 
 
+class Saved(NamedTuple):
+  """Bytes of a checkpoint."""
+  whole: int  # on disk
+  host: int  # that a host holds while it is written, beside what its devices hold
+
+
+def checkpoint_of(state, devices: int) -> Saved:
+  """devices: of a host."""
+  leaves = [x for x in jax.tree.leaves(state) if hasattr(x, 'shape')]
+  return Saved(sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves), device_bytes(state) * devices)
+
+
 class Replay(NamedTuple):
   """Bytes of the experts that rl.moe_replay keeps, were every prompt and output as long as may be."""
   token: int

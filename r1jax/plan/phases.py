@@ -141,10 +141,13 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '', length
   mesh = mesh_lib.create(config.mesh, devices_of(where))
   model = model_on(config, phase.stage, phase.phase, mesh)
   sizes = roofline.sizes_of(model.config, dict(mesh.shape))
-  judges, replay = memory.judges_of(spec['inputs'], model, mesh) if run in ('rl', 'search') else 0, None
+  judges, beside = memory.judges_of(spec['inputs'], model, mesh) if run in ('rl', 'search') else 0, {}
   if phase.phase == 'update':
     training = memory.training_of(config, c, run, model, mesh)
-    held, replay = memory.of_update(c, run, training, judges), memory.replay_of(c, training)
+    held = memory.of_update(c, run, training, judges)
+    beside = {'checkpoint_bytes': memory.checkpoint_of(training.state, where.devices // where.hosts)._asdict()}
+    if replay := memory.replay_of(c, training):
+      beside['replay_bytes'] = replay._asdict()
     work, tokens = _update_work(config, c, run, training, sizes, lengths)
   else:
     sampler = memory.sampler_of(c, run, model, mesh, phase.step)
@@ -156,7 +159,7 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '', length
                     if phase.kind == 'prefill' else
                     (roofline.decode(sizes, sampler.slots, width, sampler.max_tokens), sampler.slots))
   return {'stage': phase.stage, 'phase': phase.phase, **_entry(held, memory.largest(held, known), work, tokens, where),
-          **({'replay_bytes': replay._asdict()} if replay else {})}
+          **beside}
 
 
 def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: float) -> dict:
