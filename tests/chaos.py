@@ -137,14 +137,14 @@ class Run:
   def tear(self, rng: random.Random) -> str:
     """Changes a file of the newest checkpoint of a stage that has two or more; which one, '' where there is none. Of a
     finished stage one of what it passes on: nobody reads the rest before the stage goes on."""
-    # None that was being written at the kill, or whose checksums were: what was not noted cannot be missed.
-    whole = lambda stage: [p for p in stage.glob('*')
-                           if p.name.isdigit() and len(list(p.glob('checksums.*.json'))) == self._hosts]
-    stages = [p for p in sorted(self.workdir.glob('*/checkpoints')) if len(whole(p)) > 1]
+    # None whose checksums were being written at the kill: what was not noted cannot be missed.
+    step, sealed = lambda p: int(p.name), lambda p: len(list(p.glob('checksums.*.json'))) == self._hosts
+    kept = lambda stage: sorted((p for p in stage.glob('*') if p.name.isdigit()), key=step)
+    stages = [p for p in sorted(self.workdir.glob('*/checkpoints')) if len(kept(p)) > 1 and sealed(kept(p)[-1])]
     if not stages:
       return ''
     stage = rng.choice(stages)
-    newest = max(whole(stage), key=lambda p: int(p.name))
+    newest = kept(stage)[-1]
     noted = json.loads((self.workdir / 'pipeline.json').read_text())['stages']
     finished = stage.parent.name in [entry['directory'] for entry in noted]
     files = [p for p in sorted((newest / 'params' if finished else newest).rglob('*'))
