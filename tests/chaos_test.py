@@ -1,5 +1,6 @@
 """A short run of chaos.py, and what it is that it would not let pass."""
 
+import random
 import signal
 
 import pytest
@@ -33,3 +34,17 @@ def test_a_torn_file_of_which_nobody_speaks_is_a_fault(said, passes):
   else:
     with pytest.raises(chaos.Broken, match='no start has said so'):
       chaos.noticed(f'one line\n{said}\nanother', tear)
+
+
+@pytest.mark.parametrize('sealed, torn', [((2, 3, 4), '4'), ((2, 3), ''), ((), '')])
+def test_what_the_next_start_passes_over_is_not_torn(tmp_path, sealed, torn):
+  """A checkpoint that was killed before its checksums were noted is read, and none before it."""
+  (tmp_path / 'pipeline.json').write_text('{"stages": []}')
+  for step in (2, 3, 4):
+    place = tmp_path / '2_rl/checkpoints' / str(step)
+    place.mkdir(parents=True)
+    (place / 'x').write_bytes(b'0123456789')
+    if step in sealed:
+      (place / 'checksums.0.json').write_text('{}')
+  found = chaos.Run(tmp_path, 1, {}).tear(random.Random(0))
+  assert found.startswith(f'2_rl/checkpoints/{torn}/') if torn else found == ''
