@@ -93,7 +93,9 @@ def test_every_variant_deals_out_its_own_topology(name, arg):
     assert c.length == 32768 and c.micro_tokens // c.length % rows == 0 and config.evaluate.max_tokens == 32768
   else:
     rl, longest = config.rl, limits.longest(config.rl.max_tokens)
-    assert rl.micro_tokens // longest % rows == 0 and rl.slots % rows == 0 and rl.slots % rl.samples == 0
+    assert rl.micro_tokens // longest % rows == 0
+    for entry in limits.samplers(rl.max_tokens, rl.slots):
+      assert entry.slots % rows == 0 and entry.slots % rl.samples == 0
     assert longest == {'qwen2.5-7b': 8192, 'qwen2.5-32b': 65536, 'deepseek-v3': 65536}.get(arg, 4096)
   assert config.evaluate.batch % rows == 0 and config.evaluate.slots % rows == 0
 
