@@ -16,7 +16,7 @@ PACKAGE = 'r1jax'
 LAYERS = {
     'vocabulary': {'types', 'exceptions', 'paths', 'limits', 'values', 'metrics', 'trackers', 'report', 'options', 'own',
                    'frames', 'launch', 'configs', 'terminal', 'benchmarks', 'tables', 'expect', 'disk',
-                   'lock'},
+                   'lock', 'stopping'},
     'models and data': {'models', 'data'},
     'rewards and engine': {'rewards', 'engine'},
     'stages': {'stages', 'errors'},

@@ -16,8 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOOP = """
 import logging, os, signal, sys, threading, time
 import jax
-from r1jax import errors
-from r1jax.engine import checkpoint, hosts, mesh
+from r1jax import errors, stopping
+from r1jax.engine import hosts, mesh
 from r1jax.exceptions import UserError
 
 what, where = sys.argv[1], int(sys.argv[2])

@@ -194,8 +194,10 @@ def test_a_pod_run_rehearses(config, tmp_path):
   done = subprocess.run([sys.executable, '-m', 'r1jax.rehearse', f'--config=experiments/{config}', f'--work={tmp_path}',
                          '--devices=2'], cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
   assert done.returncode == 0 and 'hosts differ' not in done.stdout, done.stdout + done.stderr
-  said = {line.split()[0]: line for line in done.stdout.splitlines()}
+  said = {line.split()[0]: line for line in done.stdout.splitlines() if line[0] != ' '}
   assert list(said) == ['base', 'rl', 'evaluate'] and re.search(r'hosts agree in \d+ rows', said['rl']), done.stdout
+  did = re.findall(r'^  host [01]: [\d.]+ s of CPU, read [\d,.]+ MB, [\d,]+ MB at its peak', done.stdout, re.MULTILINE)
+  assert len(did) == 6, done.stdout
 
 
 def test_a_rehearsal_of_r1_is_taken_for_what_begins_with_it_while_the_code_is_the_same(tmp_path, monkeypatch):
