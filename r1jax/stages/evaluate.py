@@ -91,7 +91,7 @@ def during_training(config, c, name: str, model, tokenizer, mesh):
   evaluator = Evaluator(
       model, tokenizer, mesh, rows, template=c.template, key=f'{name}.max_prompt', samples=c.eval_samples,
       max_prompt=c.max_prompt, max_tokens=limits.longest(c.max_tokens), batch=batch, temperature=of.temperature,
-      top_p=of.top_p, seed=config.seed, slots=min(slots, limits.shortest(c.slots or slots)),  # the trained state lies beside them
+      top_p=of.top_p, seed=config.seed, slots=min(slots, limits.shortest(c.slots or slots)),  # beside the trained state
       grace=config.checkpoints.grace)
   return lambda params: scoring.as_metrics(
       scoring.scores(evaluator(params), evaluator.rows, evaluator.settings, rows[0]['task']))
