@@ -69,21 +69,12 @@ def run(config, *, files: bool = True, standing: dict[str, str] | None = None, e
   _check_rows(config, to_run, even)
   if files:
     try:
-      models = _in_turn(lambda: _check_files(config, standing))
+      models = common.in_turn(lambda: _check_files(config, standing))
     except UserError as e:
       raise InputError(str(e)) from e
     _check_positions(config, to_run, models)
     _check_mixtures(config, to_run, models)
     _check_adapters(config, to_run, models)
-
-
-def _in_turn(look):
-  """look(), by the first host before the others: what it downloads from the hub then lies where all that share its
-  cache find it, and what it refuses is refused by all."""
-  found = []
-  if mesh_lib.processes() > 1:
-    common.told_by_first(lambda: found.append(look()))
-  return found[0] if found else look()
 
 
 def _check_files(config, standing: dict[str, str]) -> stage_models.Models:

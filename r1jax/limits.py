@@ -2,7 +2,7 @@
 paper's R1-Zero, section 2.2.3: 32,768, and 65,536 from step 8,200). rl.slots likewise: rows that may grow twice as long
 take twice the memory."""
 
-from typing import NamedTuple
+from typing import Iterable, NamedTuple
 
 from r1jax.exceptions import UserError
 
@@ -43,7 +43,12 @@ def shortest(max_tokens) -> int:
 
 def at(max_tokens, step: int) -> int:
   """Tokens that a completion may have in a rollout that begins behind so many steps."""
-  return [tokens for first, tokens in schedule(max_tokens) if first <= step][-1]
+  return _held(schedule(max_tokens), step)[1]
+
+
+def _held(pairs, step: int):
+  """Of entries that begin with a step, ascending: the one that holds behind so many."""
+  return [pair for pair in pairs if pair[0] <= step][-1]
 
 
 class Entry(NamedTuple):
@@ -55,9 +60,9 @@ class Entry(NamedTuple):
 
 def entries(max_tokens, slots) -> list[Entry]:
   """One for each step at which tokens or slots change."""
-  slots = ((0, slots),) if slots == 0 else schedule(slots)
-  steps = sorted({step for step, _ in (*schedule(max_tokens), *slots)})
-  return [Entry(step, at(max_tokens, step), [n for first, n in slots if first <= step][-1]) for step in steps]
+  tokens, slots = schedule(max_tokens), schedule(slots, 'slots')
+  steps = sorted({step for step, _ in (*tokens, *slots)})
+  return [Entry(step, _held(tokens, step)[1], _held(slots, step)[1]) for step in steps]
 
 
 def samplers(max_tokens, slots) -> list[Entry]:
@@ -69,3 +74,8 @@ def samplers(max_tokens, slots) -> list[Entry]:
     else:
       found.append(entry)
   return found
+
+
+def sampler_at(found: Iterable[Entry], step: int) -> Entry:
+  """Of `samplers`: for a rollout that begins behind so many steps."""
+  return _held(found, step)

@@ -68,13 +68,11 @@ def check(config) -> None:
       _look(key, value, '')
   for spec in config.stages:
     part = config[spec.get('config', spec['name'])] if spec.get('config', spec['name']) in config else {}
-    most = part.get('max_tokens', 1)
-    limits.schedule(most, f'{spec["name"]}.max_tokens')
     for key in limits.KEYS:
-      if key in part and spec['run'] != 'rl' and not isinstance(part[key], int):
-        raise UserError(f'{spec["name"]}.{key}={part[key]!r}: a schedule is for RL alone, give one number')
-    if 'slots' in part:
-      limits.schedule(part['slots'], f'{spec["name"]}.slots')
+      if key in part:
+        limits.schedule(part[key], f'{spec["name"]}.{key}')
+        if spec['run'] != 'rl' and not isinstance(part[key], int):
+          raise UserError(f'{spec["name"]}.{key}={part[key]!r}: a schedule is for RL alone, give one number')
     if spec['run'] == 'rl' and part.get('steps') == 0:
       raise UserError(f'{spec["name"]}.steps=0: nothing to train')
 

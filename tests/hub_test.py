@@ -14,7 +14,6 @@ import zlib
 
 import pytest
 
-from r1jax import checks
 from r1jax import convert
 from r1jax import evaluate
 from r1jax import paths
@@ -357,13 +356,13 @@ def test_two_commits_of_two_hosts_are_refused(monkeypatch):
 def test_the_first_host_looks_before_the_others(monkeypatch, me):
   """So what it downloads is there for who shares its cache; what it refuses all refuse."""
   order = []
-  monkeypatch.setattr(checks.mesh_lib, 'processes', lambda: 2)
-  monkeypatch.setattr(checks.mesh_lib, 'first_process', lambda: me == 0)
+  monkeypatch.setattr(common.mesh_lib, 'processes', lambda: 2)
+  monkeypatch.setattr(common.mesh_lib, 'first_process', lambda: me == 0)
   said = {0: ['', None]}
-  monkeypatch.setattr(checks.mesh_lib, 'from_first', lambda data: (
+  monkeypatch.setattr(common.mesh_lib, 'from_first', lambda data: (
       order.append('met'), data or zlib.compress(json.dumps(said[0]).encode()))[1])
   look = lambda: order.append('looked') or 'models'
-  assert checks._in_turn(look) == 'models'
+  assert common.in_turn(look) == 'models'
   assert order == (['looked', 'met'] if me == 0 else ['met', 'looked'])
   said[0], order[:] = ['the first host has no way to the hub', None], []
 
@@ -372,5 +371,5 @@ def test_the_first_host_looks_before_the_others(monkeypatch, me):
     raise UserError('the first host has no way to the hub')
 
   with pytest.raises(UserError, match='has no way'):
-    checks._in_turn(refused)
+    common.in_turn(refused)
   assert order == (['looked', 'met'] if me == 0 else ['met'])

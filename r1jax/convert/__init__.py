@@ -184,9 +184,7 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
   if os.path.exists(os.path.join(out, 'metrics.jsonl')):
     raise UserError(f'{out} holds a training run: take another --out')
   pinned = hub.pinned(source, common.origin(out))
-  if jax.process_count() > 1:  # the first host downloads into a cache that the others may share
-    common.told_by_first(lambda: bool(find.local(pinned)))
-  opened, config, tokenizer_files = looked_at(pinned, model, changes=changes, stop=stop)
+  opened, config, tokenizer_files = common.in_turn(lambda: looked_at(pinned, model, changes=changes, stop=stop))
   name, commit = hub.origin(source, opened.path)
   _one_commit(name, commit)
   new = not os.path.exists(out)

@@ -318,9 +318,7 @@ _handler = None  # C has no reference of its own
 
 def end_now(line: str, code: int) -> None:
   """Ends this process without waiting for its threads; a trace that runs has five seconds to be written."""
-  tracing = threading.Thread(target=profile.end_all, daemon=True)
-  tracing.start()
-  tracing.join(5.0)
+  profile.end_all(within=5.0)
   print(f'r1jax: {line}', file=sys.stderr)
   _flush()
   os._exit(code)  # threads wait for a host that will not come, and so would every handler of an orderly exit

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import threading
 
 import jax
 
@@ -71,7 +72,9 @@ class Trace:
 _traces: set[Trace] = set()  # that run
 
 
-def end_all() -> None:
-  """Ends what is traced, for who ends the process without its `finally`s."""
+def end_all(within: float) -> None:
+  """Ends what is traced, for who ends the process without its `finally`s and has so many seconds."""
   for running in list(_traces):
-    running.close()
+    writing = threading.Thread(target=running.close, daemon=True)
+    writing.start()
+    writing.join(within)

@@ -67,7 +67,7 @@ def sampler_of(c, run: str, model, mesh, step: int = 0) -> sampler_lib.Sampler:
   """The sampler of a stage, as the stage makes it; of RL the one that it has from a step on."""
   shared = dict(eos_ids=EOS, pad_id=PAD, temperature=c.temperature, top_p=c.get('top_p', 1.0))
   if run == 'rl':  # stages/policy.py
-    entry = [entry for entry in limits.samplers(c.max_tokens, c.slots) if entry.step <= step][-1]
+    entry = limits.sampler_at(limits.samplers(c.max_tokens, c.slots), step)
     slots = min(entry.slots or 512, c.groups * c.minibatches * c.samples)
     return sampler_lib.Sampler(model, mesh, slots=slots, samples=c.samples, max_prompt=c.max_prompt,
                                max_tokens=entry.tokens, resume=c.carry > 0,

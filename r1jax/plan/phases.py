@@ -169,15 +169,15 @@ def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: f
   model = model_on(config, stage, 'run', mesh)
   longest, entries = limits.longest(c.max_tokens), limits.entries(c.max_tokens, c.slots)
   reads = lambda source: longest + c.max_prompt if source not in config else config[source].length
+  judges = tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES)
+  sizes, shapes = roofline.sizes_of(model.config, dict(mesh.shape)), trainings.rl(config, c, model, mesh).shapes
   per, found = c.minibatches * c.epochs, []
   for entry, end in zip(entries, [*(entry.step for entry in entries[1:]), c.steps]):
     sampler = memory.sampler_of(c, 'rl', model, mesh, entry.step)
     stage_ = run_lib.Stage(
-        c, roofline.sizes_of(model.config, dict(mesh.shape)), where, config.remat != 'none', _moment_bytes(c),
-        trainings.rl(config, c, model, mesh).shapes, sampler.slots, sampler.steps, sampler.prompts, sampler.widths[0],
-        sampler.buckets, model.config.attention.startswith('splash'),
-        tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES), verdict_seconds,
-        -(-end // per) - -(-entry.step // per))
+        c, sizes, where, config.remat != 'none', _moment_bytes(c), shapes, sampler.slots, sampler.steps,
+        sampler.prompts, sampler.widths[0], sampler.buckets, model.config.attention.startswith('splash'), judges,
+        verdict_seconds, -(-end // per) - -(-entry.step // per))
     found.append({'from_step': entry.step, 'slots': sampler.slots,
                   **run_lib.of_stage(stage_, run_lib.lengths(lengths, entry.tokens))})
   found = found[0] if len(found) == 1 else run_lib.together(found)

@@ -3,3 +3,5 @@ fake CPU devices; a nano model of the same family, a few rows of made data, two 
 
   python -m r1jax.rehearse --config=experiments/NAME.py[:ARG]
 """
+
+DID = 'did'  # a directory beside the run: what each host did, a file a stage and host

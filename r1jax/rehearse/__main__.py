@@ -25,6 +25,7 @@ from absl import flags
 from r1jax import metrics
 from r1jax import options
 from r1jax.exceptions import UserError
+from r1jax.rehearse import DID
 
 _BOOL, _STRING, _INTEGER = (functools.partial(define, allow_override=True)
                             for define in (flags.DEFINE_bool, flags.DEFINE_string, flags.DEFINE_integer))
@@ -247,7 +248,7 @@ def _found(rundir: str) -> dict:
         f'hosts agree in {compared} rows' if compared else 'hosts leave no rows of their own')
     lines.append(f'{entry["name"]:14s} {entry["run"]:11s} {entry["seconds"]:7.1f} s  '
                  f'{"hosts differ: " + differing[0] if differing else said}  {facts}'[:160]
-                 + _did(os.path.join(os.path.dirname(rundir), 'did', entry['directory'])))
+                 + _did(os.path.join(os.path.dirname(rundir), DID, entry['directory'])))
   return {'lines': lines, 'wrong': wrong}
 
 

@@ -19,10 +19,10 @@ from r1jax import errors
 from r1jax import pipeline
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
+from r1jax.rehearse import DID
 from r1jax.rehearse import inputs
 from r1jax.rehearse import layout
 
-DID = 'did'  # beside the run: what each host did, a file a stage and host
 _TEACH = dict(corpus='jsonl', format='', steps=400, batch=4, length=256, micro_tokens=4 * 256, log_every=100,
               optimizer=dict(learning_rate=3e-3, warmup=10, decay='cosine', final_share=0.1, weight_decay=0.0))
 

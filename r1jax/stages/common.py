@@ -70,8 +70,8 @@ def _before_ampere(mesh) -> bool:
 def computed(config, mesh) -> dict:
   """How a stage computes its model, for load_model."""
   if config.dtype == 'bfloat16' and _before_ampere(mesh):
-    log.info("this GPU has no bfloat16 (compute capability %s, which begins at 8.0): XLA keeps values so and multiplies "
-             'them in float32', mesh.devices.flat[0].compute_capability)
+    log.info('this GPU has no bfloat16 (compute capability %s, which begins at 8.0): XLA keeps values so and '
+             'multiplies them in float32', mesh.devices.flat[0].compute_capability)
   return {'dtype': config.dtype, 'remat': config.remat,
           'attention': attention_path(config.attention, config.dtype, mesh)}
 
@@ -164,6 +164,15 @@ def told_by_first(make: Callable[[], Any]) -> Any:
   if wrong:
     raise UserError(wrong)
   return value
+
+
+def in_turn(look: Callable[[], Any]) -> Any:
+  """look(), by the first host before the others: what it downloads from the hub then lies where all that share its
+  cache find it, and what it refuses is refused by all. Hosts call it together."""
+  found = []
+  if mesh_lib.processes() > 1:
+    told_by_first(lambda: found.append(look()))
+  return found[0] if found else look()
 
 
 def stop_if_asked(name: str) -> None:

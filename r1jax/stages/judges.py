@@ -31,8 +31,8 @@ def check(c, key: str) -> None:
 
 
 def check_files(c, key: str) -> None:
-  """Raises UserError for a judge that does not answer, or a checkpoint that cannot be one. One of another program, which
-  the run will import, is looked at by checks.py."""
+  """Raises UserError for a judge that does not answer, or a checkpoint that cannot be one. One of another program,
+  which the run will import, is looked at by checks.py."""
   kind = judge_lib.kind_of(c)
   if kind == 'endpoint':
     judge_lib.connect(c.to_dict()).look()

@@ -198,7 +198,7 @@ class Policy:
   def _entry(self, number: int) -> limits.Entry:
     """What rollout `number` is sampled with."""
     begun = number * self._c.minibatches * self._c.epochs
-    return [entry for entry in self._samplers if entry.step <= begun][-1]
+    return limits.sampler_at(self._samplers, begun)
 
   def _ended(self, request: Request, verdicts) -> None:
     completions = list(request.begun)

@@ -186,4 +186,4 @@ class Keeper:
       self.save(state, number, metrics.Clock())
     self._checkpoints.wait()
     raise stopping.Stopped(f'{self._name} stopped at step {int(state.step)}'
-                             + ('' if saved else f', its state is that of a step before it: rollout {number} is noted'))
+                           + ('' if saved else f', its state is that of a step before it: rollout {number} is noted'))
