@@ -29,6 +29,9 @@ if _FLAG not in os.environ.get('XLA_FLAGS', ''):
   QUICK = '--xla_backend_optimization_level=0'
   if metadata.version('jaxlib').startswith('0.10.'):  # later ones do not know the flag, and abort
     QUICK += ' --xla_cpu_use_fusion_emitters=false'
+  # XLA ends the process where a device waits 40 s for another in a collective: with eight on two busy cores one may,
+  # and pytest-xdist then hangs.
+  QUICK += ' --xla_cpu_collective_call_terminate_timeout_seconds=600'
   os.environ['R1JAX_TEST_XLA_FLAGS'] = QUICK  # of programs that tests start with one device, as a user has
   os.environ['XLA_FLAGS'] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}={DEVICES} {QUICK}".strip()
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR',
