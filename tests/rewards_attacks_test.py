@@ -14,6 +14,7 @@ import pytest
 from r1jax.exceptions import UserError
 from r1jax.rewards import sandbox
 from r1jax.rewards.sandbox import boxes
+from r1jax.rewards.sandbox import places
 
 ATTACKS = sorted(p for p in (pathlib.Path(__file__).parent / 'attacks').glob('*.*') if p.suffix in ('.py', '.cpp'))
 HONEST = 'print(sum(map(int, input().split())))'
@@ -42,7 +43,7 @@ def header(path) -> dict:
 @pytest.fixture(scope='module')
 def host(tmp_path_factory):
   """What an attack must not reach: a file, an environment variable, sockets, this process."""
-  boxes.sweep()
+  places.sweep()
   directory = tmp_path_factory.mktemp('host')
   for parent in (directory, *directory.parents[:-2]):
     parent.chmod(0o755)
@@ -112,7 +113,7 @@ def test_an_attack_is_contained(path, level, host):
   given = json.loads(host)
   assert pathlib.Path(given['secret_file']).read_text() == os.environ[NAME]
   end = time.monotonic() + 5
-  while (left := boxes.left_behind()) and time.monotonic() < end:
+  while (left := places.left_behind()) and time.monotonic() < end:
     time.sleep(0.05)
   assert not left, left
 

@@ -13,7 +13,7 @@ import pytest
 
 from r1jax.exceptions import UserError
 from r1jax.rewards import sandbox
-from r1jax.rewards.sandbox import boxes, compare, inside, languages, programs, seccomp, selftest, values
+from r1jax.rewards.sandbox import boxes, compare, inside, languages, places, programs, seccomp, selftest, values
 from r1jax.rewards.sandbox import Limits
 
 SUM = 'print(sum(map(int, input().split())))'
@@ -236,7 +236,7 @@ def test_a_cache_that_others_may_write_is_refused(tmp_path, monkeypatch):
   tmp_path.chmod(0o777)
   monkeypatch.setenv('R1JAX_SANDBOX_CACHE', str(tmp_path))
   with pytest.raises(UserError, match='writable by others'):
-    boxes.cache_directory()
+    places.cache_directory()
 
 
 def test_from_threads():
@@ -263,12 +263,12 @@ def test_when_the_parent_is_killed_nothing_goes_on():
 def test_what_was_left_is_swept_and_what_runs_is_not():
   if os.getuid():
     pytest.skip('without root boxes have no uid of their own')
-  left = subprocess.Popen(['setpriv', f'--reuid={boxes.FIRST_UID + boxes.SLOTS - 1}', '--clear-groups', 'sleep', '60'])
-  open(os.path.join(boxes.slots_directory(), str(boxes.SLOTS - 1)), 'ab').close()
+  left = subprocess.Popen(['setpriv', f'--reuid={places.FIRST_UID + places.SLOTS - 1}', '--clear-groups', 'sleep', '60'])
+  open(os.path.join(places.slots_directory(), str(places.SLOTS - 1)), 'ab').close()
   time.sleep(0.3)
   with boxes.Box(boxes.level(), disk_bytes=1 << 20) as box:
-    assert left.pid in boxes.left_behind() and box.process.pid not in boxes.left_behind()
-    boxes.sweep()
+    assert left.pid in places.left_behind() and box.process.pid not in places.left_behind()
+    places.sweep()
     assert left.wait(timeout=5) == -signal.SIGKILL and box.process.poll() is None
 
 

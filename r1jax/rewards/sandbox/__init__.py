@@ -14,9 +14,9 @@ A test is one of
                                   'reference', source of a right one (else `check` defines it, or accepts anything)
 'compare' of the first and third: one or several of 'tokens', 'any_case', 'any_order', 'any_order_within' (compare.py).
 
-boxes.py how a program is confined, selftest.py whether it holds; inside.py what runs in there; seccomp.py,
-solution.py, values.py what Python does there; languages.py, drivers.py; programs.py compiles and runs; checkers.py and
-compare.py look at what came out.
+boxes.py how a program is confined, places.py what boxes share on a machine, selftest.py whether it holds; inside.py and
+usage.py what runs in there; seccomp.py, solution.py, values.py what Python does there; languages.py, drivers.py;
+programs.py compiles and runs; checkers.py and compare.py look at what came out.
 """
 
 import json

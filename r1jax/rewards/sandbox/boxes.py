@@ -8,7 +8,6 @@
 
 import base64
 import contextlib
-import fcntl
 import functools
 import glob
 import hashlib
@@ -17,138 +16,26 @@ import os
 import re
 import select
 import shutil
-import signal
-import stat
 import subprocess
-import sys
 import tempfile
 import time
 
 from r1jax.exceptions import UserError
+from r1jax.rewards.sandbox import places
 from r1jax.rewards.sandbox import seccomp
+from r1jax.rewards.sandbox.places import BoxFailed
 
 LEVELS = ('strong', 'confined', 'none')
 FLAG, VARIABLE = 'run_model_code_without_isolation', 'R1JAX_RUN_MODEL_CODE_WITHOUT_ISOLATION'
 FLAG_SET = 'R1JAX_FLAG_RUN_MODEL_CODE_WITHOUT_ISOLATION'  # how main tells its worker processes of the flag
-FIRST_UID, SLOTS = 63000, 512
 PATH = '/usr/local/bin:/usr/bin:/bin'
 # Node gives up where OpenSSL's configuration is there and may not be read, as without a mount namespace.
 _ENVIRONMENT = {'PATH': PATH, 'HOME': '/tmp', 'LANG': 'C.UTF-8', 'PYTHONHASHSEED': '0', 'OPENSSL_CONF': '/dev/null'}
 _HERE = os.path.dirname(__file__)
-_INSIDE = [os.path.join(_HERE, name) for name in ('values.py', 'solution.py', 'inside.py')]
+_INSIDE = [os.path.join(_HERE, name) for name in ('values.py', 'solution.py', 'usage.py', 'inside.py')]
 _LANDLOCK = os.path.join(_HERE, 'landlock.py')
 _DESCRIPTORS = (('', 'fd'), ('/0', 'stdin'), ('/1', 'stdout'), ('/2', 'stderr'))
 _DEVICES = ('/dev/null', '/dev/random', '/dev/urandom')
-
-
-class BoxFailed(Exception):
-  """The box did not do its part; nothing is known about the program."""
-
-
-def open_directory(path: str) -> None:
-  """Makes a directory that others may read, whatever the umask."""
-  if not os.path.isdir(path):
-    os.makedirs(path, exist_ok=True)
-    os.chmod(path, 0o755)
-
-
-@contextlib.contextmanager
-def locked(name: str):
-  """One process of this user at a time."""
-  with open(os.path.join(cache_directory(), f'{name}.lock'), 'wb') as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    yield
-
-
-def cache_directory() -> str:
-  """Where compiled programs are kept; others may read it, as boxes run under other uids."""
-  path = os.environ.get('R1JAX_SANDBOX_CACHE') or os.path.join(tempfile.gettempdir(), f'r1jax-sandbox-{os.getuid()}')
-  open_directory(path)
-  owner = os.lstat(path)
-  if not stat.S_ISDIR(owner.st_mode) or owner.st_uid != os.getuid() or owner.st_mode & 0o022:
-    raise UserError(f'{path} is a link, belongs to another user or is writable by others: remove it, or set '
-                    'R1JAX_SANDBOX_CACHE')
-  return path
-
-
-@functools.lru_cache(maxsize=None)
-def interpreter() -> str:
-  """A Python that another uid may run: this one, or else the system's.
-
-  Raises:
-    UserError: there is none.
-  """
-  own = os.path.realpath(sys.executable)
-  for candidate in (own, '/usr/bin/python3'):
-    if os.path.exists(candidate) and (os.getuid() != 0 or _others_may_enter(candidate)):
-      return os.path.realpath(candidate)
-  raise UserError(f'other users cannot run {own}, and there is no /usr/bin/python3: install python3 to judge programs')
-
-
-def _others_may_enter(path: str) -> bool:
-  if not os.stat(path).st_mode & 0o005 == 0o005:
-    return False
-  while (path := os.path.dirname(path)) != '/':
-    if not os.stat(path).st_mode & 0o001:
-      return False
-  return True
-
-
-def _prefix() -> str | None:
-  """The installation that the interpreter needs, where it is not below /usr."""
-  directory = os.path.dirname(os.path.dirname(interpreter()))
-  return None if directory.startswith('/usr') else directory
-
-
-@contextlib.contextmanager
-def _slot():
-  """A number that no other box on this machine has while it is held."""
-  directory = slots_directory()
-  for _ in range(600):
-    for number in range(SLOTS):
-      fd = os.open(os.path.join(directory, str(number)), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-      try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError:
-        os.close(fd)
-        continue
-      try:
-        yield number
-      finally:
-        os.close(fd)
-      return
-    time.sleep(0.1)
-  raise BoxFailed(f'all {SLOTS} boxes of this machine were in use for a minute')
-
-
-def slots_directory() -> str:
-  """One for all runs of this user, wherever their caches lie: uids belong to slots."""
-  path = f'/tmp/r1jax-slots-{os.getuid()}'
-  os.makedirs(path, mode=0o700, exist_ok=True)
-  if os.lstat(path).st_uid != os.getuid() or not stat.S_ISDIR(os.lstat(path).st_mode):
-    raise UserError(f'{path} is not a directory of this user: remove it')
-  return path
-
-
-def left_behind() -> list[int]:
-  """Processes under the uid of a slot that nobody holds (as root; others have no uids of their own)."""
-  found = []
-  for name in os.listdir('/proc') if os.getuid() == 0 else ():
-    with contextlib.suppress(OSError):
-      slot = os.stat(f'/proc/{name}').st_uid - FIRST_UID if name.isdigit() else -1
-      if 0 <= slot < SLOTS:
-        with open(f'/proc/{name}/stat', 'rb') as stat_, open(os.path.join(slots_directory(), str(slot)), 'rb') as lock:
-          fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-          if stat_.read().rpartition(b')')[2].split()[0] != b'Z':
-            found.append(int(name))
-  return found
-
-
-def sweep() -> None:
-  """Kills what a box left that was killed in the milliseconds before its processes were tied to each other."""
-  for pid in left_behind():
-    with contextlib.suppress(ProcessLookupError):
-      os.kill(pid, signal.SIGKILL)
 
 
 class Box:
@@ -167,10 +54,10 @@ class Box:
       raise
 
   def _start(self, level, managed, disk_bytes, readable):
-    slot = self._stack.enter_context(_slot())
+    slot = self._stack.enter_context(places.slot())
     self._real = {}  # without a mount namespace: path in the box -> where it really is
     own_uid = os.getuid() == 0
-    uid = FIRST_UID + slot
+    uid = places.FIRST_UID + slot
     as_user = ['/usr/bin/setpriv', f'--reuid={uid}', f'--regid={uid}', '--clear-groups'] if own_uid else []
     settings = {'level': level, 'own_uid': own_uid, 'environment': _ENVIRONMENT}
     fds = []
@@ -179,7 +66,7 @@ class Box:
       filter_ = self._stack.enter_context(open(_filter(managed), 'rb'))
       fds = [filter_.fileno()]
       walls = _bubblewrap(disk_bytes, {**readable, _inside(): '/inside.pyc'}, *fds)
-      command = [*as_user, *walls, interpreter(), '-I', '-S', '/inside.pyc']
+      command = [*as_user, *walls, places.interpreter(), '-I', '-S', '/inside.pyc']
     else:
       home = tempfile.mkdtemp(prefix='r1jax-box-')
       # rm, as a program can leave directories too deep for Python's recursion.
@@ -187,7 +74,7 @@ class Box:
       if own_uid:
         os.chown(home, uid, uid)
       self._real = {'/tmp': home, **{inside: outside for outside, inside in readable.items() if inside != outside}}
-      seen = ('/usr', '/bin', '/lib', '/lib64', '/etc/ld.so.cache', _prefix(), *readable)
+      seen = ('/usr', '/bin', '/lib', '/lib64', '/etc/ld.so.cache', places.prefix(), *readable)
       settings |= {
           'home': home, 'writable': [home], 'devices': list(_DEVICES),
           'readable': [p for p in seen if p and os.path.exists(p)],
@@ -195,7 +82,7 @@ class Box:
           'landlock': _landlock(),
           'seccomp': base64.b64encode(seccomp.program(confined=True, managed=managed)).decode()
                      if level == 'confined' else ''}
-      command = [*as_user, interpreter(), '-I', '-S', _inside()]
+      command = [*as_user, places.interpreter(), '-I', '-S', _inside()]
       self._stack.callback(self._sweep, uid if own_uid else None)
     self.process = subprocess.Popen(
         [*command, json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -289,14 +176,14 @@ class Box:
 def _inside() -> str:
   """What runs in a box, one file, compiled for the interpreter that will run it: 8 ms less a box."""
   source = '\n'.join(open(path, encoding='utf-8').read() for path in _INSIDE)
-  digest = hashlib.sha256((source + interpreter()).encode()).hexdigest()[:16]
-  path = os.path.join(cache_directory(), f'inside-{digest}.pyc')
-  with locked('inside'):  # threads of one process too
+  digest = hashlib.sha256((source + places.interpreter()).encode()).hexdigest()[:16]
+  path = os.path.join(places.cache_directory(), f'inside-{digest}.pyc')
+  with places.locked('inside'):  # threads of one process too
     if not os.path.exists(path):
       with open(f'{path}.py', 'w', encoding='utf-8') as f:
         f.write(source)
       compile_ = 'import py_compile, sys; py_compile.compile(sys.argv[1], sys.argv[2], doraise=True)'
-      subprocess.run([interpreter(), '-I', '-S', '-c', compile_, f'{path}.py', f'{path}.new'], check=True)
+      subprocess.run([places.interpreter(), '-I', '-S', '-c', compile_, f'{path}.py', f'{path}.new'], check=True)
       os.chmod(f'{path}.new', 0o644)
       os.rename(f'{path}.new', path)
   return path
@@ -305,31 +192,20 @@ def _inside() -> str:
 @functools.lru_cache(maxsize=None)
 def _filter(managed: bool) -> str:
   """The filter of system calls as a file."""
-  return _kept('seccomp', seccomp.program(managed=managed))
+  return places.kept('seccomp', seccomp.program(managed=managed))
 
 
 @functools.lru_cache(maxsize=None)
 def _landlock() -> str:
   """landlock.py where every uid may read it."""
   with open(_LANDLOCK, 'rb') as f:
-    return _kept('landlock', f.read())
-
-
-def _kept(name: str, data: bytes) -> str:
-  """A file of the cache with these bytes, whole whenever a box reads it: others start at the same time."""
-  path = os.path.join(cache_directory(), f'{name}-{hashlib.sha256(data).hexdigest()[:16]}')
-  with locked(name):
-    if not os.path.exists(path):
-      with open(f'{path}.new', 'wb') as f:
-        f.write(data)
-      os.rename(f'{path}.new', path)
-  return path
+    return places.kept('landlock', f.read())
 
 
 @functools.lru_cache(maxsize=None)
 def _packages() -> list[str]:
   """Directories of installed packages that a box would see."""
-  roots = ['/usr/lib', '/usr/local/lib', *([os.path.join(_prefix(), 'lib')] if _prefix() else [])]
+  roots = ['/usr/lib', '/usr/local/lib', *([os.path.join(places.prefix(), 'lib')] if places.prefix() else [])]
   found = [path for root in roots for kind in ('dist-packages', 'site-packages')
            for path in glob.glob(f'{root}/python3*/{kind}')]
   return [path for path in found if os.path.isdir(path) and not os.path.islink(path) and os.listdir(path)]
@@ -344,8 +220,8 @@ def _bubblewrap(disk_bytes: int, readable: dict[str, str], seccomp_fd: int) -> l
       args += ['--symlink', os.readlink(f'/{name}'), f'/{name}']
     elif os.path.exists(f'/{name}'):
       args += ['--ro-bind', f'/{name}', f'/{name}']
-  if _prefix():
-    args += ['--ro-bind', _prefix(), _prefix()]
+  if places.prefix():
+    args += ['--ro-bind', places.prefix(), places.prefix()]
   for path in _packages():  # data sets with their answers may be installed beside the interpreter
     args += ['--tmpfs', path]
   for path in ('/dev/null', '/dev/urandom'):  # a shared mapping of /dev/zero is memory that belongs to nobody

@@ -18,11 +18,11 @@ import time
 
 if __name__ != '__main__':  # in the box they stand in one file (boxes._inside)
   from r1jax.rewards.sandbox.solution import run_source
+  from r1jax.rewards.sandbox.usage import FILES, cpu_seconds, disk_bytes, inodes_used, memory_bytes, processes_beside
   from r1jax.rewards.sandbox.values import dumps, loads
 
 CHUNK = 1 << 16  # bytes read at once
 TICK = 0.01  # seconds between two looks at memory
-FILES = 2000  # a program that makes more is stopped; a box with more is thrown away, not cleaned
 TAIL = 4000  # bytes of stderr that are kept
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 _PRCTL = _ctypes.dlsym(_ctypes.dlopen(None, 0), 'prctl')
@@ -127,7 +127,7 @@ def run(job, given, settings):
     rest = rest[os.write(stdin, rest):]
   os.lseek(stdin, 0, os.SEEK_SET)
   pipes = [os.pipe() for _ in range(3)]
-  before = _inodes(settings['home'])
+  before = inodes_used(settings['home'])
   begin = time.monotonic()
   pid = os.fork()
   if pid == 0:
@@ -147,7 +147,7 @@ def run(job, given, settings):
       status = 'output'
   collecting = job.get('collect') and (code == 0 or job.get('always'))
   files = _collected(settings['home'], tuple(job['collect'])) if collecting else {}
-  if status == 'exit' and settings['level'] == 'strong' and _inodes(settings['home']) > FILES + before:
+  if status == 'exit' and settings['level'] == 'strong' and inodes_used(settings['home']) > FILES + before:
     status = 'disk'
   clean = _clean(settings['writable'])
   parts = [one.end(most) for one, most in zip(kept, (1 << 62, TAIL, 1 << 62))]
@@ -196,104 +196,18 @@ def _watch(pid, kept, limits, settings, begin, inodes):
       status = 'wall'
     elif status is None and now >= look:
       look = now + TICK
-      pids = _others()
+      pids = processes_beside()
       for other in pids:  # what nobody waits for is in nobody's account of CPU time
-        seen[other] = max(_cpu(other), seen.get(other, 0.0))
+        seen[other] = max(cpu_seconds(other), seen.get(other, 0.0))
       if sum(seen.values()) > limits['seconds']:
         status = 'cpu'
-      elif _memory(pids) > limits['memory_bytes']:
+      elif memory_bytes(pids) > limits['memory_bytes']:
         status = 'memory'
-      elif (_inodes(settings['home']) > FILES + inodes if settings['level'] == 'strong'
-            else _disk(settings['writable']) > limits['disk_bytes']):
+      elif (inodes_used(settings['home']) > FILES + inodes if settings['level'] == 'strong'
+            else disk_bytes(settings['writable']) > limits['disk_bytes']):
         status = 'disk'
   os.close(child)
   return status, sum(seen.values())
-
-
-def _others():
-  """Processes beside this one: in the box all there are, without one those below us."""
-  me, parents = os.getpid(), {}
-  for name in os.listdir('/proc'):
-    if name.isdigit() and int(name) != me:
-      try:
-        with open(f'/proc/{name}/stat', 'rb') as f:
-          parents[int(name)] = int(f.read().rpartition(b')')[2].split()[1])
-      except (OSError, ValueError, IndexError):
-        continue
-  if me == 1:
-    return list(parents)
-  below, grew = {me}, True
-  while grew:
-    more = {p for p, parent in parents.items() if parent in below} - below
-    below, grew = below | more, bool(more)
-  return list(below - {me})
-
-
-def _cpu(pid):
-  """Seconds of CPU of a process, all its threads."""
-  try:
-    with open(f'/proc/{pid}/stat', 'rb') as f:
-      fields = f.read().rpartition(b')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-  except (OSError, ValueError, IndexError):
-    return 0.0
-
-
-def _resident(pid):
-  """Bytes; of a process whose first thread has ended, as another thread tells it."""
-  with open(f'/proc/{pid}/statm', 'rb') as f:
-    pages = int(f.read().split()[1])
-  if not pages:
-    for thread in os.listdir(f'/proc/{pid}/task'):
-      with open(f'/proc/{pid}/task/{thread}/statm', 'rb') as f:
-        pages = max(pages, int(f.read().split()[1]))
-  return pages * os.sysconf('SC_PAGE_SIZE')
-
-
-def _memory(pids):
-  """Bytes that the program and its children hold; pages that several share are counted once where it matters."""
-  total = 0
-  for pid in pids:
-    try:
-      total += _resident(pid)
-    except (OSError, ValueError, IndexError):
-      continue
-  if len(pids) == 1 or total < 128 << 20:
-    return total
-  shares = 0
-  for pid in pids:
-    try:
-      with open(f'/proc/{pid}/smaps_rollup', 'rb') as f:
-        shares += next(int(line.split()[1]) << 10 for line in f if line.startswith(b'Pss:'))
-    except ProcessLookupError:
-      continue
-    except (OSError, StopIteration):  # it hides its memory: every page of all of them counts
-      return total
-  return shares
-
-
-def _inodes(home):
-  """Files of the box's own file system, whose bytes the kernel counts."""
-  found = os.statvfs(home)
-  return found.f_files - found.f_ffree
-
-
-def _disk(roots):
-  """Bytes on disk below the places that may be written to."""
-  total = count = 0
-  stack = list(roots)
-  while stack and count < FILES:
-    try:
-      with os.scandir(stack.pop()) as entries:
-        for entry in entries:
-          count += 1
-          if entry.is_dir(follow_symlinks=False):
-            stack.append(entry.path)
-          else:
-            total += entry.stat(follow_symlinks=False).st_blocks * 512
-    except OSError:
-      continue
-  return total if count < FILES else 1 << 62
 
 
 def _kill_all(settings):
@@ -303,7 +217,7 @@ def _kill_all(settings):
     except ProcessLookupError:
       pass
   else:
-    for pid in _others():
+    for pid in processes_beside():
       try:
         os.kill(pid, signal.SIGKILL)
       except ProcessLookupError:

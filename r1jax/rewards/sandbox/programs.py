@@ -13,6 +13,7 @@ from typing import NamedTuple
 from r1jax.exceptions import UserError
 from r1jax.rewards.sandbox import boxes
 from r1jax.rewards.sandbox import languages
+from r1jax.rewards.sandbox import places
 from r1jax.rewards.sandbox.boxes import BoxFailed
 from r1jax.rewards.sandbox.verdicts import Limits, Result, Verdict
 
@@ -124,7 +125,7 @@ def _compiled(name: str, source: str, limits: Limits, level: str) -> tuple[dict[
   Kept by hash of the source."""
   row = languages.LANGUAGES[name]
   digest = _digest(name, languages.version(name), row.compile, source)
-  directory = os.path.join(boxes.cache_directory(), 'programs', digest)
+  directory = os.path.join(places.cache_directory(), 'programs', digest)
   readable = {directory: '/prog'}
   if os.path.isdir(directory):
     return readable, None
@@ -169,9 +170,9 @@ def _digest(*parts) -> str:
 
 def _keep(directory: str, files: dict[str, bytes]) -> None:
   """Files that came out of a box, under names of theirs that are nothing but names; visible when all are whole."""
-  boxes.open_directory(os.path.dirname(directory))
+  places.open_directory(os.path.dirname(directory))
   _forget(os.path.dirname(directory))
-  with tempfile.TemporaryDirectory(dir=boxes.cache_directory()) as scratch:
+  with tempfile.TemporaryDirectory(dir=places.cache_directory()) as scratch:
     whole = os.path.join(scratch, 'program')
     os.mkdir(whole)
     for name, data in files.items():
@@ -195,8 +196,8 @@ def _forget(directory: str) -> None:
 def _header(level: str) -> dict[str, str]:
   """<bits/stdc++.h> compiled ahead: a program that includes it takes 2.4 s to compile without (2 cores, 2026-11)."""
   flags = tuple(word for word in languages.LANGUAGES['cpp'].compile if word.startswith(('-std', '-O', '-w', '-f')))
-  directory = os.path.join(boxes.cache_directory(), 'headers', _digest(languages.version('cpp'), flags))
-  with boxes.locked('header'):  # one worker compiles it, the others wait
+  directory = os.path.join(places.cache_directory(), 'headers', _digest(languages.version('cpp'), flags))
+  with places.locked('header'):  # one worker compiles it, the others wait
     if not os.path.isdir(directory):
       _compile_header(directory, flags, level)
   return {directory: '/header'}
@@ -209,10 +210,10 @@ def _compile_header(directory: str, flags: tuple[str, ...], level: str) -> None:
                   level, {}, languages.LANGUAGES['cpp'])
   if reply['status'] != 'exit' or reply['code']:
     raise UserError(f'g++ cannot compile <bits/stdc++.h>: {reply["stderr"].decode(errors="replace")[:200]}')
-  with tempfile.TemporaryDirectory(dir=boxes.cache_directory()) as scratch:
+  with tempfile.TemporaryDirectory(dir=places.cache_directory()) as scratch:
     flat, nested = os.path.join(scratch, 'flat'), os.path.join(scratch, 'header')
     _keep(os.path.join(flat, 'bits'), {'stdc++.h.gch': base64.b64decode(reply['files']['stdc++.h.gch'])})
     os.rename(flat, nested)
     os.chmod(nested, 0o755)
-    boxes.open_directory(os.path.dirname(directory))
+    places.open_directory(os.path.dirname(directory))
     os.rename(nested, directory)

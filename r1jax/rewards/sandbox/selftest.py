@@ -9,7 +9,7 @@ import tempfile
 
 from r1jax.exceptions import UserError
 from r1jax.rewards import sandbox
-from r1jax.rewards.sandbox import boxes
+from r1jax.rewards.sandbox import places
 
 _ATTEMPTS = '''
 import json, os, socket, sys
@@ -48,7 +48,7 @@ def run() -> str:
     UserError: a program got out of its box, an honest one did not run in it, or there is no isolation.
   """
   level = sandbox.level()
-  boxes.sweep()
+  places.sweep()
   limits = sandbox.Limits(seconds=5.0, memory_bytes=128 << 20, processes=16)
   honest = sandbox.run(_HONEST, 'python', [{'stdin': '2 3', 'stdout': '5'}], limits)[0]
   if honest.verdict != sandbox.Verdict.AC:

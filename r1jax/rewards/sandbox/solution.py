@@ -6,7 +6,7 @@ What is called gets the names that LeetCode gives (List, Counter, heapq, inf, Li
 import os
 import sys
 
-if __name__ != '__main__':  # in the box all three stand in one file (boxes._inside)
+if __name__ != '__main__':  # in the box they stand in one file (boxes._inside)
   from r1jax.rewards.sandbox.values import ListNode, TreeNode, as_nodes, dumps, fancy, no_digit_limit, plain, tag
 
 SYNTAX = 77  # exit code for source that does not compile
