@@ -31,6 +31,11 @@ def schedule(max_tokens, key: str = 'max_tokens') -> tuple[tuple[int, int], ...]
   return tuple((step, tokens) for step, tokens in pairs)
 
 
+def steps_a_rollout(c) -> int:
+  """Optimiser steps that one rollout serves; c: of an RL stage."""
+  return c.minibatches * c.epochs
+
+
 def longest(max_tokens) -> int:
   """Tokens that a completion may have at any step: what programs are compiled for."""
   return max(tokens for _, tokens in schedule(max_tokens))

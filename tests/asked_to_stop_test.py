@@ -17,6 +17,7 @@ from r1jax import pipeline
 from r1jax import report
 from r1jax import stopping
 from r1jax.rewards import pool as pool_lib
+from r1jax.stages import batches
 from r1jax.stages import judging
 from r1jax.stages import policy
 from r1jax.stages import record
@@ -105,7 +106,7 @@ def test_an_evaluation_that_a_stop_puts_off_is_made_up_for(evaluated, base, tmp_
 def test_a_stop_between_log_probs_keeps_the_rollout(whole, base, tmp_path, monkeypatch, counted):
   calls = []
   third = lambda passes: len(rows(tmp_path)) == 2 and (calls.append(passes) or len(calls) == 3)
-  stopped_in(monkeypatch, policy._Passes, 'make_room', third, tmp_path, base)
+  stopped_in(monkeypatch, batches.Passes, 'make_room', third, tmp_path, base)
   assert len(rows(tmp_path)) == 2 and (tmp_path / 'rollouts/00000001.npz').exists()
   train(tmp_path, base)
   assert counted.tokens - whole[2] in range(0, 200)
@@ -116,7 +117,7 @@ def test_the_devices_have_two_passes_at_most(monkeypatch):
   """With more a stop would wait for all of them; with one alone they would wait for the host."""
   waited = []
   monkeypatch.setattr(policy.jax, 'block_until_ready', waited.append)
-  passes = policy._Passes(lambda: False)
+  passes = batches.Passes(lambda: False)
   for i in range(5):
     passes.make_room()
     passes.add(i)

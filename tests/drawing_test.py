@@ -15,9 +15,9 @@ from r1jax.data import curriculum
 from r1jax.data import questions
 from r1jax.data import tasks
 from r1jax.exceptions import UserError
+from r1jax.stages import batches
 from r1jax.stages import drawing
 from r1jax.stages import judging
-from r1jax.stages import policy
 from r1jax.stages import rl
 from r1jax.types import Completion, Request
 
@@ -154,7 +154,7 @@ class Actor:
     self.said[number] = {r.group: r._replace(begun=(said, said)) for r in requests}
     for request in requests:
       verdicts.add(request.group, [said, said])
-    return policy.Batch([r.group for r in requests], [int(r.prompt[0]) for r in requests],
+    return batches.Batch([r.group for r in requests], [int(r.prompt[0]) for r in requests],
                         [r.prompt for r in requests], [said] * 8, 0.5 + 0.1 * number, 10)
 
   def groups(self, number, requests, choices=None):
@@ -252,11 +252,11 @@ def test_pass_rates_come_from_what_was_judged():
 
 
 def test_each_epoch_has_every_minibatch_in_an_order_of_its_own():
-  orders = [policy.in_epochs(6, 3, [seed, number]) for seed in (0, 1) for number in (0, 1)]
+  orders = [batches.in_epochs(6, 3, [seed, number]) for seed in (0, 1) for number in (0, 1)]
   for order in orders:
     assert order[:6] == list(range(6)) and sorted(order[6:12]) == sorted(order[12:]) == list(range(6))
   assert len({tuple(part) for order in orders for part in (order[6:12], order[12:])}) == 8
-  assert policy.in_epochs(3, 1, [0, 5]) == [0, 1, 2]
+  assert batches.in_epochs(3, 1, [0, 5]) == [0, 1, 2]
 
 
 # --- what is refused

@@ -14,6 +14,7 @@ from r1jax.data import tasks
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.engine import checkpoint
 from r1jax.engine import sampler as sampler_lib
+from r1jax.stages import batches
 from r1jax.stages import common
 from r1jax.stages import monitor
 from r1jax.stages import policy
@@ -159,7 +160,7 @@ def test_a_group_stays_whole_and_every_minibatch_has_other_groups(run):
   actor, *_ = run
   counts = (1, 9, 24, 3, 8, 8, 2, 5, 24, 20, 17, 16)
   said = [Completion(np.full(n, 7, np.int32), np.zeros(n, np.float32), True) for n in counts]
-  batch = policy.Batch([3, 4, 5], [0, 1, 2], actor._encoded[:3], said, 0.5, 40)
+  batch = batches.Batch([3, 4, 5], [0, 1, 2], actor._encoded[:3], said, 0.5, 40)
   state = actor.training.fresh(common.load_params(actor._sampler._model, checkpoint.find(str(run[1]))[1], actor._mesh))
   clock = metrics.Clock()
   (part,) = actor.minibatches(batch, 0, state, clock)

@@ -20,6 +20,7 @@ from r1jax.bench import workload as workload_lib
 from r1jax.engine import grpo
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import profile
+from r1jax.stages import batches
 from r1jax.stages import common
 from r1jax.stages import policy
 from r1jax.types import Request
@@ -35,7 +36,7 @@ class Static(policy.Policy):
     longest = max(self._shapes)
     self._shapes = {longest: self._shapes[longest]}
 
-  def sample(self, state, requests: list[Request], verdicts, clock: metrics.Clock) -> policy.Batch:
+  def sample(self, state, requests: list[Request], verdicts, clock: metrics.Clock) -> batches.Batch:
     del verdicts
     params, ended, steps, live = self._sampler.arrange(state.params), {}, 0, 0
     at_once = max(1, self._sampler.slots // self._c.samples)
@@ -45,7 +46,7 @@ class Static(policy.Policy):
       steps, live = steps + run.steps, live + run.live
     groups = sorted(ended)
     rows = [self._row_of.pop(group) for group in groups]
-    return policy.Batch(groups, rows, [self._encoded[row] for row in rows], [x for g in groups for x in ended[g]],
+    return batches.Batch(groups, rows, [self._encoded[row] for row in rows], [x for g in groups for x in ended[g]],
                         live / (steps * self._sampler.slots), steps)
 
 

@@ -171,7 +171,7 @@ def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: f
   reads = lambda source: longest + c.max_prompt if source not in config else config[source].length
   judges = tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES)
   sizes, shapes = roofline.sizes_of(model.config, dict(mesh.shape)), trainings.rl(config, c, model, mesh).shapes
-  per, found = c.minibatches * c.epochs, []
+  per, found = limits.steps_a_rollout(c), []
   for entry, end in zip(entries, [*(entry.step for entry in entries[1:]), c.steps]):
     sampler = memory.sampler_of(c, 'rl', model, mesh, entry.step)
     stage_ = run_lib.Stage(

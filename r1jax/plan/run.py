@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
+from r1jax import limits
 from r1jax.engine import packing
 from r1jax.exceptions import UserError
 from r1jax.plan import roofline
@@ -248,7 +249,7 @@ def _static_update(s: Stage, outputs: int, longest: int) -> dict:
   rows = outputs // c.minibatches
   cuts = -(-rows // s.shapes[max(s.shapes)].rows)
   step = roofline.update(s.sizes, rows, longest, s.width, cuts, remat=s.remat, moment_bytes=s.moment_bytes)
-  update.add(step, s.where, c.minibatches * c.epochs)
+  update.add(step, s.where, limits.steps_a_rollout(c))
   passes = (c.kl_coef > 0) + (c.old_logps == 'trainer')
   reference.add(roofline.reference(s.sizes, rows / cuts, longest, s.width), s.where, passes * cuts * c.minibatches)
   return {'reference': reference, 'update': update}

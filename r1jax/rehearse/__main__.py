@@ -169,8 +169,9 @@ def _environment(devices: int, **more) -> dict:
   hosts = 'JAX_COORDINATOR', 'JAX_NUM', 'JAX_PROC'
   kept = {key: value for key, value in os.environ.items() if not key.startswith(hosts)}
   # XLA would end a host where one of its devices waits 40 s for another, as on a busy machine one may.
-  return {**kept, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices} '
-          '--xla_cpu_collective_call_terminate_timeout_seconds=600 --xla_backend_optimization_level=0', **_CACHE, **more}
+  flags = (f'--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0 '
+           '--xla_cpu_collective_call_terminate_timeout_seconds=600')
+  return {**kept, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags, **_CACHE, **more}
 
 
 def _taught(data: str, model: str) -> str:

@@ -5,6 +5,7 @@ import os
 from ml_collections import ConfigDict
 
 from r1jax import benchmarks
+from r1jax import limits
 from r1jax.data import tasks
 from r1jax.rehearse import inputs
 from r1jax.rehearse import judge as stand_in
@@ -81,7 +82,7 @@ def _rl(c, shards: int, work: str) -> None:
   c.minibatches, c.epochs, c.dynamic_tries = min(2, c.minibatches), min(2, c.epochs), min(2, c.dynamic_tries)
   c.curriculum.low, c.curriculum.high = 0.0, 1.0  # of a column that the stand-in questions have not got
   c.curriculum.mode = c.curriculum.mode.replace('easy_first', '')
-  per = c.minibatches * c.epochs
+  per = limits.steps_a_rollout(c)
   c.steps, c.groups, c.samples = 2 * per, shards, min(4, c.samples)
   c.ref_every, c.eval_every = (per if of else 0 for of in (c.ref_every, c.eval_every))
   c.eval_questions, c.eval_samples, c.sample_groups, c.overlong_buffer = 2 * shards, min(2, c.eval_samples), 1, 8

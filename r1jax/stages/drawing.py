@@ -19,19 +19,15 @@ from r1jax import limits
 from r1jax import metrics
 from r1jax import stopping
 from r1jax.data import curriculum
+from r1jax.stages import batches
 from r1jax.stages import judging
 from r1jax.stages import policy
 from r1jax.types import Completion, Request
 
 
-def steps_of(c) -> int:
-  """Optimiser steps that one rollout serves."""
-  return c.minibatches * c.epochs
-
-
 class Drawn(NamedTuple):
   """A rollout whose groups are chosen."""
-  batch: policy.Batch
+  batch: batches.Batch
   verdicts: judging.Verdicts
   judged: Callable[[], judging.Judged]  # waits for the verdicts; asked once
   facts: dict[str, float]  # for metrics.jsonl, beside those of its completions
@@ -80,7 +76,7 @@ class Drawing:
   def ahead(self, state, number: int) -> None:
     """With rl.lag, draws rollout `number` by the policy of `state`, which an update then moves on from. Raises Stopped,
     as `rollout` does."""
-    if self._c.lag and number * steps_of(self._c) < self._c.steps:
+    if self._c.lag and number * limits.steps_a_rollout(self._c) < self._c.steps:
       self._ready[number] = self._drawn(state, number)
 
   def sampled(self, rollouts: int) -> int:
@@ -88,7 +84,7 @@ class Drawing:
     return (self._draws if self._c.dynamic_tries else rollouts) * self._groups
 
   def _drawn(self, state, number: int) -> Drawn:
-    begun = number * steps_of(self._c)
+    begun = number * limits.steps_a_rollout(self._c)
     if self._c.dynamic_tries:
       self._actor.begin(number, self._draws - bool(self._left))
       return self._dynamic(state, number, begun)
@@ -106,7 +102,7 @@ class Drawing:
 
     return Drawn(batch, verdicts, judged, self._facts())
 
-  def _sampled(self, state, requests: list[Request], verdicts, number: int) -> policy.Batch:
+  def _sampled(self, state, requests: list[Request], verdicts, number: int) -> batches.Batch:
     batch = self._actor.sample(state, requests, verdicts, self._clock, number)
     if batch is None:
       raise stopping.Stopped('stopped while it sampled')
@@ -116,7 +112,7 @@ class Drawing:
     return self._scorer.begin(number, rows, self._tokenizer, samples=self._c.samples, divided=not self._models,
                               max_tokens=most)
 
-  def _measure(self, batch: policy.Batch, verdicts: judging.Verdicts, begun: int) -> dict[str, np.ndarray]:
+  def _measure(self, batch: batches.Batch, verdicts: judging.Verdicts, begun: int) -> dict[str, np.ndarray]:
     """What reward models say of completions; only the model of steps is asked before questions may be general."""
     if not self._models:
       return {}
@@ -184,7 +180,7 @@ class Drawing:
   def _chosen(self, draw: int, step: int) -> np.ndarray:
     return self._curriculum(step) if self._curriculum else self._order(draw, step)
 
-  def _note(self, batch: policy.Batch, accuracy_B) -> None:
+  def _note(self, batch: batches.Batch, accuracy_B) -> None:
     """How often the questions of a draw were answered rightly."""
     if self._curriculum and accuracy_B is not None:
       for row, rate in zip(batch.rows, np.asarray(accuracy_B).reshape(-1, self._c.samples).mean(axis=1)):
@@ -213,17 +209,17 @@ class Drawing:
             for r, (_, row) in zip(found or (), left)]
 
 
-def _groups_of(batch: policy.Batch, samples: int) -> list[_Group]:
+def _groups_of(batch: batches.Batch, samples: int) -> list[_Group]:
   experts = batch.choices or [None] * len(batch.groups)
   return [_Group(number, row, prompt, batch.completions[i * samples:(i + 1) * samples], {}, False, choices)
           for i, (number, row, prompt, choices) in enumerate(zip(batch.groups, batch.rows, batch.prompts, experts))]
 
 
-def _batch_of(groups: list[_Group], draws: list[policy.Batch]) -> policy.Batch:
+def _batch_of(groups: list[_Group], draws: list[batches.Batch]) -> batches.Batch:
   """One rollout; its slot use is that of all the draws."""
   steps = sum(draw.steps for draw in draws)
   used = sum(draw.slot_use * draw.steps for draw in draws) / max(steps, 1)
-  return policy.Batch([g.number for g in groups], [g.row for g in groups], [g.prompt for g in groups],
+  return batches.Batch([g.number for g in groups], [g.row for g in groups], [g.prompt for g in groups],
                       [x for g in groups for x in g.completions], used, steps, [g.choices for g in groups])
 
 

@@ -1,16 +1,14 @@
 """What an RL stage does on the devices: samples from the policy, and learns from what it said."""
 
-import collections
 import logging
 import time
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Callable, Iterator
 
 import jax
 import numpy as np
 
 from r1jax import limits
 from r1jax import metrics
-from r1jax import stopping
 from r1jax.data import prompts
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
@@ -21,6 +19,7 @@ from r1jax.engine import sampler as sampler_lib
 from r1jax.engine import slots as slots_lib
 from r1jax.engine import trainings
 from r1jax.engine import update
+from r1jax.stages import batches
 from r1jax.stages import carried
 from r1jax.stages import common
 from r1jax.stages import journal
@@ -28,26 +27,6 @@ from r1jax.stages import monitor
 from r1jax.types import Completion, Prompts, Request
 
 log = logging.getLogger('r1jax')
-
-
-class Batch(NamedTuple):
-  """A rollout on the host, the same on every one: N groups of G completions, group by group."""
-  groups: list[int]  # a number each, its own in the stage; ascending
-  rows: list[int]  # of each group, the number of its question
-  prompts: list[np.ndarray]  # token ids of each group's
-  completions: list[Completion]  # N * G
-  slot_use: float  # live rows / rows, over the decode steps that ran
-  steps: int
-  choices: list[np.ndarray | None] = []  # of each group, the experts of its prompt's tokens, where they are replayed
-
-
-class Minibatch(NamedTuple):
-  """What one optimiser step learns from: whole groups."""
-  prompts: Prompts  # on the devices
-  micro_batches: list[tuple[int, Any, list[int]]]  # (T, Outputs on the devices, the completions that they are)
-  ended_B: np.ndarray  # bool, of all completions of the rollout: by a token that ends, not cut off
-  positions: int  # that are computed, padding too
-  tokens: int  # of them, those of prompts and completions
 
 
 class Policy:
@@ -136,7 +115,8 @@ class Policy:
     """Group -> its question."""
     return {r.group: rows[self._row_of[r.group]] for r in requests}
 
-  def sample(self, state, requests: list[Request], verdicts, clock: metrics.Clock, number: int = 0) -> Batch | None:
+  def sample(self, state, requests: list[Request], verdicts, clock: metrics.Clock, number: int = 0
+             ) -> batches.Batch | None:
     """The groups of rollout `number`; each goes to `verdicts` as soon as it has ended. What an earlier start has
     sampled of it is taken from the journal.
 
@@ -156,7 +136,7 @@ class Policy:
     self._carried = said.unfinished
     given = sorted(said.given, key=lambda r: r.group)
     rows = [self._row_of.pop(r.group) for r in given]
-    return Batch([r.group for r in given], rows, [r.prompt for r in given], [x for r in given for x in r.begun],
+    return batches.Batch([r.group for r in given], rows, [r.prompt for r in given], [x for r in given for x in r.begun],
                  said.slot_use, said.steps, [r.choices for r in given])
 
   def _said(self, state, requests: list[Request], before: journal.Said | None, verdicts, clock: metrics.Clock,
@@ -197,8 +177,7 @@ class Policy:
 
   def _entry(self, number: int) -> limits.Entry:
     """What rollout `number` is sampled with."""
-    begun = number * self._c.minibatches * self._c.epochs
-    return limits.sampler_at(self._samplers, begun)
+    return limits.sampler_at(self._samplers, number * limits.steps_a_rollout(self._c))
 
   def _ended(self, request: Request, verdicts) -> None:
     completions = list(request.begun)
@@ -207,7 +186,8 @@ class Policy:
 
   # --- what is learned
 
-  def minibatches(self, batch: Batch, number: int, state, clock: metrics.Clock, first: int = 0) -> list[Minibatch]:
+  def minibatches(self, batch: batches.Batch, number: int, state, clock: metrics.Clock, first: int = 0
+                  ) -> list[batches.Minibatch]:
     """The rollout's groups, shuffled and dealt out to optimiser steps, a group never split; with their old and
     reference log-probs, which the devices compute while the host judges. Of several epochs each after the first has the
     same minibatches in another order. `first` of all are learned already: where they do not come again they have no
@@ -216,10 +196,10 @@ class Policy:
     Raises:
       Stopped: the run was asked to stop between two passes of log-probs; `state` is as it was.
     """
-    c, G, passes = self._c, self._c.samples, _Passes(self._stop_due() if self.journal else None)
+    c, G, passes = self._c, self._c.samples, batches.Passes(self._stop_due() if self.journal else None)
     shuffled = np.random.default_rng([self._seed, number]).permutation(self._per_rollout)
     out, ended_B, whole = [], np.array([x.stopped for x in batch.completions]), self.training.whole
-    places = in_epochs(c.minibatches, c.epochs, [self._seed, number])
+    places = batches.in_epochs(c.minibatches, c.epochs, [self._seed, number])
     with clock.span('reference'):
       reference = self._device_reference(state)
       for place, part in enumerate(np.split(shuffled, c.minibatches)):
@@ -238,7 +218,7 @@ class Policy:
           micro_batches = self._with_logps(whole(reference), prompts, micro_batches, 'ref_RxT', passes)
         positions = prompts.tokens_NxP.size + sum(self._shapes[T].rows * T for T, _ in cut)
         real = sum(map(len, asked)) + sum(len(batch.completions[b].tokens) for _, b in members)
-        out.append(Minibatch(prompts, micro_batches, ended_B, positions, real))
+        out.append(batches.Minibatch(prompts, micro_batches, ended_B, positions, real))
     return [out[place] for place in places]
 
   def _device_reference(self, state):
@@ -251,7 +231,7 @@ class Policy:
     grace = self._config.checkpoints.grace
     return lambda: hosts.stop_due(grace)
 
-  def _with_logps(self, params, prompts: Prompts, micro_batches, field: str, passes: '_Passes'):
+  def _with_logps(self, params, prompts: Prompts, micro_batches, field: str, passes: batches.Passes):
     before, logps = self._logps[field]
     replay = bool(self.choices) and field == 'old_RxT'
     prefix, out = before(params, prompts if replay else prompts._replace(choices_NxPxLxk=None)), []
@@ -273,7 +253,7 @@ class Policy:
     chosen = trainings.chosen(choices, tokens.shape, self.choices) if self.choices else None
     return mesh_lib.put(Prompts(tokens, lengths, chosen), self._mesh)
 
-  def learn(self, state, minibatches: list[Minibatch], advantages_NxG: np.ndarray, clock: metrics.Clock
+  def learn(self, state, minibatches: list[batches.Minibatch], advantages_NxG: np.ndarray, clock: metrics.Clock
             ) -> Iterator[tuple[Any, dict]]:
     """(state, means) of each optimiser step, still on the devices. It ends early where the run was asked to stop: the
     state is then that of the last whole step."""
@@ -286,10 +266,10 @@ class Policy:
       state = found[0]
       yield found
 
-  def judged(self, minibatch: Minibatch, advantages_NxG: np.ndarray) -> list[tuple[int, Any]]:
+  def judged(self, minibatch: batches.Minibatch, advantages_NxG: np.ndarray) -> list[tuple[int, Any]]:
     """Its micro-batches with their advantages."""
-    flat, out = np.asarray(advantages_NxG, np.float32).reshape(-1), []
-    counts_B = self._counts(minibatch.ended_B, flat) if trainings.leaves_out(self._c) else None
+    c, flat, out = self._c, np.asarray(advantages_NxG, np.float32).reshape(-1), []
+    counts_B = batches.counts(c, minibatch.ended_B, flat) if trainings.leaves_out(c) else None
 
     def dealt(T, values_B, numbers):
       values_R = np.zeros(self._shapes[T].rows, np.float32)
@@ -301,21 +281,14 @@ class Policy:
       out.append((T, rows._replace(advantages_R=dealt(T, flat, numbers), counts_R=counts_R)))
     return out
 
-  def _counts(self, ended_B: np.ndarray, advantages_B: np.ndarray) -> np.ndarray:
-    """[B] float32, 0: left out of the loss, by rl.drop_truncated or rl.drop_equal."""
-    counts_NxG = (ended_B | (not self._c.drop_truncated)).reshape(-1, self._c.samples).astype(np.float32)
-    if self._c.drop_equal:
-      counts_NxG *= np.any(advantages_B.reshape(counts_NxG.shape) != 0, axis=1, keepdims=True)
-    return counts_NxG.reshape(-1)
-
-  def noted(self, minibatch: Minibatch, advantages_NxG: np.ndarray) -> dict[str, np.ndarray]:
+  def noted(self, minibatch: batches.Minibatch, advantages_NxG: np.ndarray) -> dict[str, np.ndarray]:
     """Its arrays on the host, by the names of objective.Outputs, a number in front: for people."""
     out = {'prompts/tokens': minibatch.prompts.tokens_NxP, 'prompts/lengths': minibatch.prompts.lengths_N}
     for i, (_, rows) in enumerate(self.judged(minibatch, advantages_NxG)):
       out |= {f'{i}/{name}': x for name, x in zip(rows._fields, rows) if x is not None}
     return mesh_lib.all_gather(out)
 
-  def facts(self, batch: Batch, minibatches: list[Minibatch]) -> dict[str, float]:
+  def facts(self, batch: batches.Batch, minibatches: list[batches.Minibatch]) -> dict[str, float]:
     """How well rows and positions were used: live rows / rows over decode steps, real tokens / positions computed. No
     slot_use where nothing was decoded, as all was read from disk."""
     real, used = sum(m.tokens for m in minibatches), {'rollout/slot_use': batch.slot_use} if batch.slot_use else {}
@@ -352,7 +325,7 @@ class Policy:
     rows = self._outputs(completions, [i for i in range(groups) for _ in range(some)], T, False)
     prompts = self._prompts(self._encoded[:groups], [run.choices.get(i) for i in range(groups)])
     (_, rows_, _), = self._with_logps(params, prompts, [(T, mesh_lib.put(rows, self._mesh), [])], 'old_RxT',
-                                      _Passes(None))
+                                      batches.Passes(None))
     mask = (np.arange(T) < rows.lengths_R[:, None]).astype(np.float32)
     found = {name: float(update.value(m)) for name, m in objective.gap_metrics(
         mesh_lib.all_gather(rows_.old_RxT), rows.sampler_RxT, mask).items()}
@@ -367,38 +340,9 @@ class Policy:
 
   def restore_carried(self, directory: str, number: int) -> None:
     """What save_carried wrote; what it wrote of later rollouts is removed, as they come again."""
-    found = carried.read(directory, number, self._encoded, self.choices)
     self.drawing, self._begun, self._oldest = {}, {}, {}
-    if found is not None:
+    if (found := carried.read(directory, number, self._encoded, self.choices)) is not None:
       self._carried, self._row_of, self._lengths, self.drawing = found
-
-
-class _Passes:
-  """Passes that the devices are at. What they were given they do to its end, so they are given two at most: with one in
-  store they need not wait for the host either."""
-
-  def __init__(self, stop: Callable[[], bool] | None):
-    self._stop, self._given = stop, collections.deque()
-
-  def make_room(self) -> None:
-    """Before another one. Raises Stopped where `stop` says so."""
-    if self._stop is None:
-      return
-    if len(self._given) > 1:
-      jax.block_until_ready(self._given.popleft())
-    if self._stop():
-      raise stopping.Stopped('stopped between two passes of log-probs')
-
-  def add(self, found):
-    self._given.append(found)
-    return found
-
-
-def in_epochs(minibatches: int, epochs: int, seed: list[int]) -> list[int]:
-  """Which minibatch each optimiser step of a rollout learns from: all of them in each epoch, shuffled after the first.
-  """
-  again = lambda epoch: np.random.default_rng([*seed, epoch]).permutation(minibatches).tolist()
-  return [*range(minibatches), *(place for epoch in range(1, epochs) for place in again(epoch))]
 
 
 def _cut_at(requests: list[Request], most: int | None) -> list[Request]:

@@ -129,7 +129,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   prompts.warn_if_other(tokenizer, c.template, name)
   common.save_model(workdir, model, tokenizer, made_from=inputs['checkpoint'], prompt=rl_questions.asked_with(c),
                     lora=lora.of(config, c, model))
-  weights, per, named = _weights(config, c), drawing.steps_of(c), tasks.names_of(tasks.several(c.task))
+  weights, per, named = _weights(config, c), limits.steps_a_rollout(c), tasks.names_of(tasks.several(c.task))
   rows, general, order = rl_questions.ordered(config, c, tokenizer, c.groups * c.minibatches, f'{name}.max_prompt')
   scorer = judging.Scorer(weights, place, rows, overlong_buffer=c.overlong_buffer,
                           stop=lambda: hosts.leave_if_due(config.checkpoints.grace, 'verdicts were waited for'))
@@ -212,7 +212,7 @@ def _look_before(name: str, actor, state, heldout, writer: metrics.Writer) -> No
 
 def _evaluated_at(c, step: int) -> bool:
   """Whether the policy behind so many optimiser steps is asked held-out questions."""
-  per = drawing.steps_of(c)
+  per = limits.steps_a_rollout(c)
   return bool(c.eval_every) and not step % per and (step >= c.steps or _crossed(step, per, c.eval_every))
 
 

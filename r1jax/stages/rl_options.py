@@ -2,6 +2,7 @@
 
 import logging
 
+from r1jax import limits
 from r1jax.data import tasks
 from r1jax.exceptions import UserError
 
@@ -33,7 +34,7 @@ def _values(c, name: str) -> None:
     raise UserError(f'{name}.samples={c.samples}: a group of one has no baseline (eq. 3), give at least 2')
   if c.temperature <= 0:
     raise UserError(f'{name}.temperature={c.temperature} must be > 0: a greedy policy has no gradient')
-  if c.steps % (per := c.minibatches * c.epochs):
+  if c.steps % (per := limits.steps_a_rollout(c)):
     inner = f' x {name}.epochs={c.epochs}' if c.epochs > 1 else ''
     raise UserError(f'{name}.steps={c.steps} is not a multiple of {name}.minibatches={c.minibatches}{inner}: '
                     f'use {c.steps // per * per or per}')
@@ -68,9 +69,9 @@ def _objective(c, name: str) -> None:
                     'to cap: at least 1')
   if c.kl == 'k1' and c.kl_coef:
     log.warning("%s.kl='k1': as a term of the loss its gradient is zero in the mean; 'k2' has that of the KL", name)
-  if c.surrogate == 'reinforce' and c.minibatches * c.epochs > 1:
+  if c.surrogate == 'reinforce' and limits.steps_a_rollout(c) > 1:
     log.warning("%s.surrogate='reinforce' has no ratio, and from the second of %d minibatches on the policy is not the "
-                'one that sampled', name, c.minibatches * c.epochs)
+                'one that sampled', name, limits.steps_a_rollout(c))
 
 
 def _stale(c, name: str) -> None:
