@@ -65,8 +65,8 @@ TOPOLOGIES = {
         'v5p:2x2x2': {}, 'h100:1x8': {},
         'v6e:2x4': {'mesh.fsdp': 4, 'mesh.tensor': 2, 'rl.micro_tokens': 4 * 8192, 'rl.slots': 64,
                     'evaluate.slots': 64},
-        'v5e:2x4': {'mesh.fsdp': 2, 'mesh.tensor': 4, 'rl.micro_tokens': 2 * 8192, 'rl.slots': 16, 'evaluate.slots': 16,
-                    'rl.ref_memory': 'host', 'logit_elements': 1 << 26}},
+        'v5e:2x4': 'an update of all weights needs 20.2 GiB a device, of which 7.1 are gradients',
+        'v5e:2x4 LoRA': _lora(4 * 8192, 64, **_FEW, **{'mesh.fsdp': 4, 'mesh.tensor': 2})},
 }
 
 
