@@ -3,6 +3,7 @@
 All of it is set in the environment before jax is imported, so processes that tests start have it too.
 """
 
+import gc
 import hashlib
 from importlib import metadata
 import math
@@ -40,6 +41,21 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
 
 import pytest  # noqa: E402  after the environment
+
+
+@pytest.fixture(autouse=True)
+def _few_maps():
+  """Compiled programs that nobody asks for any more are forgotten before the kernel's limit of a process's maps
+  (vm.max_map_count, 65,530), behind which XLA's compiler dies of a segmentation fault."""
+  yield
+  _few_maps.done += 1
+  if _few_maps.done % 20 == 0 and len(pathlib.Path('/proc/self/maps').read_bytes().splitlines()) > 30_000:
+    import jax
+    jax.clear_caches()
+    gc.collect()
+
+
+_few_maps.done = 0
 
 
 @pytest.fixture(scope='session')

@@ -14,7 +14,7 @@ from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import trainings
 from r1jax.engine import update
 from r1jax.exceptions import UserError
-from r1jax.stages import policy
+from r1jax.stages import batches
 from r1jax.stages import rl
 from r1jax import values
 
@@ -145,9 +145,7 @@ def test_a_step_is_the_arithmetic_of_whole_rows(options):
   # Group 2 has equal rewards, and every fifth completion was cut off.
   case = case._replace(advantages=np.where(np.arange(toy.N * toy.G) // toy.G == 2, 0, case.advantages).astype(np.float32))
   ended_B = np.arange(toy.N * toy.G) % 5 != 4
-  actor = policy.Policy.__new__(policy.Policy)
-  actor._c = c
-  counts_B = actor._counts(ended_B, case.advantages) if trainings.leaves_out(c) else np.ones(len(ended_B), np.float32)
+  counts_B = batches.counts(c, ended_B, case.advantages) if trainings.leaves_out(c) else np.ones(len(ended_B), np.float32)
   assert (counts_B == 0).sum() == {(False, False): 0, (True, False): 3, (False, True): 2, (True, True): 4}[
       bool(c.drop_truncated), bool(c.drop_equal)]
   w = toy.whole(case, 6, 24)
