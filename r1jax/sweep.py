@@ -8,12 +8,12 @@ Every choice of the values with commas between them, with seeds 0 to N - 1, one 
 DIR named by its choices; then one page that compares them. Before the first begins, each is looked at as a run looks
 at itself before its first stage. Started again it goes on: what is finished is looked at and passed by. A value that
 holds a comma itself is given in brackets or braces, and is one value. The first run that fails ends the sweep with its
-exit code; Ctrl-C and SIGTERM stop the run under way, which saves its state. --part=2/8 on the second of eight hosts that share DIR: every eighth run from the
-second on; the page is made by r1jax report when all are done.
+exit code; Ctrl-C and SIGTERM stop the run under way, which saves its state. --part=2/8 on the second of eight hosts
+that share DIR: every eighth run from the second on; the page is made by r1jax report when all are done.
 
 A config file may have a sweep of its own, a function sweep(add): each add(ARG, **{'rl.steps': 40}) is a run of
-FILE.py:ARG with those values, and the choices of the command line are made for each. It is taken where no ARG is given;
---only keeps some of its ARGs.
+FILE.py:ARG (without an ARG: of FILE.py) with those values, and the choices of the command line are made for each. It is
+taken where no ARG is given; --only keeps some of its ARGs.
 """
 
 import itertools
@@ -25,6 +25,7 @@ import sys
 
 from r1jax import configs
 from r1jax import errors
+from r1jax import own as own_lib
 from r1jax import paths
 from r1jax.exceptions import UserError
 
@@ -59,12 +60,16 @@ def added(config: str, only: str = '') -> list[dict[str, str]]:
     only: ARGs with commas between: those runs alone.
 
   Raises:
-    UserError: `only` names none of its runs.
+    UserError: `only` names none of its runs, or that function fails.
   """
   path, colon, _ = config.partition(':')
   found, own = [], None if colon else getattr(configs.module(path), 'sweep', None)
   if own is not None:
-    own(lambda arg, **values: found.append({'': arg, **{key: str(value) for key, value in values.items()}}))
+    add = lambda arg='', **values: found.append({'': arg, **{key: str(value) for key, value in values.items()}})
+    try:
+      own(add)
+    except Exception as e:  # pylint: disable=broad-except  it is a user's
+      raise UserError(f'sweep(add) of {config} failed ({own_lib.told(e, own)})') from e
   named = [run[''] for run in found]
   if unknown := [name for name in only.split(',') if only and name not in named]:
     raise UserError(f'--only={only}: the sweep of {config} has no {unknown[0]!r}' + (

@@ -113,6 +113,11 @@ def sweep(add):
     sweep.added(str(path), 'huge')
   with pytest.raises(UserError, match="--only=a: the sweep of .* has no 'a'$"):
     sweep.added(configs.find('r1_zero:tiny'), 'a')
+  path.write_text("def get_config():\n  pass\n\ndef sweep(add):\n  add(**{'rl.kl_coef': 0.5})\n  raise KeyError('lr')\n")
+  with pytest.raises(UserError, match=r"sweep\(add\) of .*mine.py failed \(.*KeyError: 'lr'"):
+    sweep.added(str(path))
+  path.write_text(path.read_text().partition('  raise')[0])
+  assert sweep.added(str(path)) == [{'': '', 'rl.kl_coef': '0.5'}]
   assert sweep.folder({**tiny[1], 'seed': '1'}, ['', 'rl.kl_coef', 'seed']) == 'tiny__kl_coef=0.1__seed=1'
   assert sweep.folder({'': 'large', 'seed': '1'}, ['', 'rl.kl_coef', 'seed']) == 'large__seed=1'
 
