@@ -30,6 +30,7 @@ MATH_3_TO_5 = 'hf:hkust-nlp/SimpleRL-Zoo-Data/simplelr_qwen_level3to5/train.parq
 BOXED = 'Please reason step by step, and put your final answer within \\boxed{}.'
 IN_TAGS = ' Think inside <think> </think> tags, then answer inside <answer> </answer> tags,'
 VERL = 'volcengine/verl'
+GREEDY = f'{VERL}: its validation is one sample, greedily'
 VERL_LOSS = f'{VERL}, verl/trainer/config/ppo_trainer.yaml and ppo/core_algos.py'
 
 VARIANTS = {
@@ -102,7 +103,7 @@ def gsm8k(size: str) -> Recipe:
   r.put(f'{VERL}, verl/utils/reward_score/gsm8k.py: right or not', 'rewards', accuracy=1.0, format=0.0)
   r.ask(dict(source=GSM8K + 'train'), dict(source=GSM8K + 'test'), OURS, 'chat', system=BOXED)
   r.put(OURS, micro_tokens=8 * 8 * 1024, slots=512)
-  r.measure(every=80, questions=256, samples=4, batch=128, slots=512, temperature=1.0, top_p=1.0)
+  r.measure(every=80, questions=1319, samples=1, batch=512, slots=512, source=GREEDY, temperature=0.0, top_p=1.0)
   least = {'0.5b': 0.5, '1.5b': 0.76}[size]
   r.expect(GSM8K + 'test', least, r.config.recipe.reached, step=560)
   return r
@@ -125,18 +126,18 @@ def tinyzero(size: str) -> Recipe:
       missing="PPO's critic; its KL in the reward (use_kl_loss is off) is a term of the loss here; its 0.1 for any "
               'wrong answer in tags is paid for the whole format')
   script = 'Jiayi-Pan/TinyZero, scripts/train_tiny_zero.sh'
-  r.put(script, groups=64, minibatches=4, learning_rate=1e-6, kl_coef=0.001, max_prompt=256, max_tokens=1024)
+  r.put(script, groups=128, minibatches=2, learning_rate=1e-6, kl_coef=0.001, max_prompt=256, max_tokens=1024)
   r.put('256 questions are the script\'s, five samples of each ours: ' + OURS, samples=5)
   r.put('Jiayi-Pan/TinyZero, verl/trainer/config/ppo_trainer.yaml', clip_low=0.2, clip_high=0.2, temperature=1.0,
         entropy_coef=0.001, kl='k3', aggregate='token_mean')
   r.put(VERL_LOSS, 'rl.optimizer', weight_decay=0.01, clip_norm=1.0, warmup=0)
   r.put('Jiayi-Pan/TinyZero, verl/utils/reward_score/countdown.py: 1, or 0.1', 'rewards', accuracy=0.9, format=0.1)
-  r.put(OURS, steps=1600)  # 400 of its steps
+  r.put(OURS, steps=800)  # 400 of its steps
   r.ask(_countdown(1, 4096), _countdown(2, 512), 'Jiayi-Pan/TinyZero, examples/data_preprocess/countdown.py, almost',
         'r1_zero', prefill=' <think>')
   r.put(OURS, micro_tokens=8 * 8 * 1024, slots=512, ref_dtype='bfloat16')
-  r.measure(every=80, questions=256, samples=4, batch=128, slots=512, temperature=1.0, top_p=1.0)
-  r.expect('countdown', 0.5, f'{OURS}; nanoAhaMoment has about 0.6 with the same base', step=1600)
+  r.measure(every=40, questions=512, samples=1, batch=512, slots=512, source=GREEDY, temperature=0.0, top_p=1.0)
+  r.expect('countdown', 0.5, f'{OURS}; nanoAhaMoment has about 0.6 with the same base', step=800)
   return r
 
 
@@ -163,7 +164,7 @@ def nano_aha(size: str) -> Recipe:
                'the user with the answer.' + IN_TAGS + ' for example <answer>(1 + 2) / 3</answer>.')
   r.put(OURS, micro_tokens=8 * 1024, slots=64, ref_dtype='bfloat16')
   r.put(f'{OURS}, in bfloat16 for room (the script: 0.999)', 'rl.optimizer', b2=0.98, dtype='bfloat16')
-  r.measure(every=50, questions=128, samples=1, batch=64, slots=64, temperature=1.0, top_p=1.0)
+  r.measure(every=50, questions=128, samples=1, batch=64, slots=64, source=script, temperature=0.3, top_p=1.0)
   r.put(script, eval_every=25)
   r.expect('countdown', 0.55, 'README: about 0.60', step=1000)
   return r
@@ -223,7 +224,7 @@ def dr_grpo(size: str) -> Recipe:
            if size == '7b' else dict(source='hf:nlile/hendrycks-MATH-benchmark@train'))
   r.ask(train, dict(source=MATH_500), f'{script}: --prompt_template qwen_math', 'chat', system=BOXED)
   r.put(OURS, micro_tokens=8 * {'1.5b': 8, '7b': 4}[size] * 3000, slots=512)
-  r.measure(every=160, questions=128, samples=4, batch=64, slots=256, source=f'{script}: --eval_temperature 0',
+  r.measure(every=160, questions=500, samples=1, batch=256, slots=256, source=f'{script}: --eval_temperature 0',
             temperature=0.0, top_p=1.0)
   r.put(script, 'evaluate', samples=1)
   with r.config.ignore_type():

@@ -14,6 +14,7 @@ import os
 import re
 
 from r1jax import convert
+from r1jax import expect
 from r1jax import limits
 from r1jax import stage_models
 from r1jax import values
@@ -26,6 +27,7 @@ from r1jax.exceptions import InputError, UserError, about
 from r1jax.models import zoo
 from r1jax.stages import cold_start
 from r1jax.stages import common
+from r1jax.stages import evaluate
 
 log = logging.getLogger('r1jax')
 
@@ -65,6 +67,7 @@ def run(config, *, files: bool = True, standing: dict[str, str] | None = None, e
     with _of_stage(spec):
       module(spec).check(config, stage_models.part_of(spec))
       _check_tokens(config, spec)
+  _say_undecided(config)
   _check_mixtures(config, to_run, models)
   _check_rows(config, to_run, even)
   if files:
@@ -230,6 +233,18 @@ def _check_adapters(config, specs: list[dict], models: stage_models.Models) -> N
     if model is not None:
       with _of_stage(spec):
         lora.of(config, c, zoo.build(model.config))
+
+
+def _say_undecided(config) -> None:
+  """Thresholds that this run cannot come to."""
+  if not config.get('expect'):
+    return
+  asked = {spec['name']: evaluate.names(config[stage_models.part_of(spec)], spec['name']) for spec in config.stages
+           if spec['run'] == 'evaluate'}
+  if 'evaluate' in config:  # a stage of RL asks the first of its tasks
+    asked |= {spec['name']: evaluate.names(config.evaluate)[:1] for spec in config.stages if spec['run'] == 'rl'}
+  for line in expect.doubts(config, asked):
+    log.warning(line)
 
 
 def _say_unread(config) -> None:

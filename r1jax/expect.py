@@ -48,6 +48,31 @@ def check(config) -> None:
       raise UserError(f'expect: {entry["metric"]!r} is of the stage {entry["stage"]!r}, there are {", ".join(names)}')
 
 
+def doubts(config, asked: Mapping[str, list[str]]) -> list[str]:
+  """A line for each threshold that no row will decide, by what the config says. asked: stage -> the tasks that it is
+  evaluated on, as metrics call them."""
+  found, specs = [], {spec['name']: spec for spec in config.stages}
+  for entry in map(_plain, config.get('expect', ())):
+    spec = specs[entry['stage']]
+    part = spec.get('config', spec['name'])
+    c, names = config.get(part, {}), asked.get(entry['stage'], [])
+    kind, _, task = entry['metric'].partition('/')
+    task = task.rpartition('/')[0] if kind == 'eval' else ''
+    why = ''
+    if spec['run'] == 'rl' and entry['step'] > c.steps:
+      why = f'{part}.steps={c.steps}'
+    elif spec['run'] == 'rl' and task and not c.eval_every:
+      why = f'{part}.eval_every=0'
+    elif task and names and task not in names:
+      why = f'{entry["stage"]} is evaluated on {", ".join(names)}'
+    elif (spec['run'] == 'evaluate' and entry.get('model')
+          and entry['model'].removesuffix('_worked') not in spec['inputs']):
+      why = f'{entry["stage"]} evaluates {", ".join(spec["inputs"])}'
+    if why:
+      found.append(f'{said_of(entry)}: no row will say so, as {why}: it stays open (config.expect)')
+  return found
+
+
 def judged(points: Iterable[tuple[int, float]], step: int, least: float) -> dict:
   """{'state', and of what decided it 'at' (a step) and 'value'; 'best' and 'best_at' of all} of (step, value) in the
   order in which they were written; numbers are None before there is one."""
@@ -137,10 +162,11 @@ class _Watch:
     metrics.replace_file(self._path, text.encode('utf-8'))
 
   def say_open(self) -> None:
-    for entry in self._verdicts():
-      if entry['state'] == OPEN:
-        best = '' if entry['best'] is None else f', {entry["best"]:.4g} at best'
-        log.warning('%s: the run has ended before that step%s', said_of(entry), best)
+    for entry, points in zip(self._verdicts(), self._points):
+      if entry['state'] == OPEN and points:
+        log.warning('%s: the run has ended before that step, with %.4g at best', said_of(entry), entry['best'])
+      elif entry['state'] == OPEN:
+        log.warning('%s: the run has ended, and no row of %s has it', said_of(entry), entry['stage'])
 
 
 def said_of(entry: Mapping[str, Any]) -> str:

@@ -31,6 +31,8 @@ _UNSAFE = flags.DEFINE_bool(boxes.FLAG, False, 'run programs that a model wrote 
 _RERUN = flags.DEFINE_string('rerun', '', 'STAGE[,STAGE]: make these anew, and what depends on them where it changes')
 _VERIFY = flags.DEFINE_bool('verify', False, 'read and hash what every finished stage passes on, not only where files '
                             'have other sizes or times than when it ended')
+_CHECK = flags.DEFINE_bool('check', False, 'look at all that is looked at before the first stage begins, and end: a '
+                           'mistake is exit 2 and one line, and nothing is written')
 _PROFILE = flags.DEFINE_string('profile', '', 'FIRST:LAST: trace these optimiser steps of every stage that is run, to '
                                'STAGE/profile')
 
@@ -92,6 +94,9 @@ def _work(config) -> int:
     _keep_freed_memory()
   _say_devices()  # it starts XLA's threads
   precision.use(config.dtype)
+  if _CHECK.value:
+    pipeline.look(config, _WORKDIR.value)
+    return 0
   pipeline.run(config, _WORKDIR.value, tuple(filter(None, _RERUN.value.split(','))), verify=_VERIFY.value)
   return 0
 

@@ -86,6 +86,14 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
       print(summary.text(workdir), flush=True)
 
 
+def look(config, workdir: str) -> None:
+  """What `run` looks at before its first stage begins; nothing is written."""
+  workdir = paths.local(workdir, '--workdir')
+  noted = workdir_lib.read(os.path.join(workdir, 'pipeline.json'), {'stages': []})
+  done = {entry['name']: entry for entry in noted['stages']}
+  checks.run(config, standing=_standing(config, workdir, done, (), False))
+
+
 def _report(workdir: str) -> None:
   """Writes the page where it does not stand, or is older than what some stage has done."""
   page = os.path.join(workdir, 'report', 'index.html')

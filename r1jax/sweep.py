@@ -5,24 +5,27 @@
   r1jax sweep objectives --workdir=runs/objectives --seeds=2 [--only=NAME,NAME]
 
 Every choice of the values with commas between them, with seeds 0 to N - 1, one run after another, each in a folder of
-DIR named by its choices; then one page that compares them. Started again it goes on: what is finished is looked at and
-passed by. A value that holds a comma itself is given in brackets or braces, and is one value. The first run that fails
-ends the sweep with its exit code. --part=2/8 on the second of eight hosts that share DIR: every eighth run from the
-second on; the page is made by r1jax report when all are done.
+DIR named by its choices; then one page that compares them. Before the first begins, each is looked at as a run looks
+at itself before its first stage. Started again it goes on: what is finished is looked at and passed by. A value that
+holds a comma itself is given in brackets or braces, and is one value. The first run that fails ends the sweep with its
+exit code; Ctrl-C and SIGTERM stop the run under way, which saves its state. --part=2/8 on the second of eight hosts
+that share DIR: every eighth run from the second on; the page is made by r1jax report when all are done.
 
 A config file may have a sweep of its own, a function sweep(add): each add(ARG, **{'rl.steps': 40}) is a run of
-FILE.py:ARG with those values, and the choices of the command line are made for each. It is taken where no ARG is given;
---only keeps some of its ARGs.
+FILE.py:ARG (without an ARG: of FILE.py) with those values, and the choices of the command line are made for each. It is
+taken where no ARG is given; --only keeps some of its ARGs.
 """
 
 import itertools
 import os
 import re
+import signal
 import subprocess
 import sys
 
 from r1jax import configs
 from r1jax import errors
+from r1jax import own as own_lib
 from r1jax import paths
 from r1jax.exceptions import UserError
 
@@ -57,12 +60,16 @@ def added(config: str, only: str = '') -> list[dict[str, str]]:
     only: ARGs with commas between: those runs alone.
 
   Raises:
-    UserError: `only` names none of its runs.
+    UserError: `only` names none of its runs, or that function fails.
   """
   path, colon, _ = config.partition(':')
   found, own = [], None if colon else getattr(configs.module(path), 'sweep', None)
   if own is not None:
-    own(lambda arg, **values: found.append({'': arg, **{key: str(value) for key, value in values.items()}}))
+    add = lambda arg='', **values: found.append({'': arg, **{key: str(value) for key, value in values.items()}})
+    try:
+      own(add)
+    except Exception as e:  # pylint: disable=broad-except  it is a user's
+      raise UserError(f'sweep(add) of {config} failed ({own_lib.told(e, own)})') from e
   named = [run[''] for run in found]
   if unknown := [name for name in only.split(',') if only and name not in named]:
     raise UserError(f'--only={only}: the sweep of {config} has no {unknown[0]!r}' + (
@@ -81,6 +88,31 @@ def _part(text: str) -> tuple[int, int]:
   if not found or not 1 <= int(found[1]) <= int(found[2]):
     raise UserError(f'--part={text}: I/N, the I-th of N hosts, as 1/4')
   return int(found[1]), int(found[2])
+
+
+def _code_of(command: list[str]) -> int:
+  """The exit code of a run. Who asks this process to stop asks the run, and it is waited for while it saves its state;
+  a second Ctrl-C, which reaches both, kills it."""
+  asked, began = [], []
+
+  def ask(number, _):
+    asked.append(number)
+    for child in began:
+      child.send_signal(signal.SIGTERM)  # of a Ctrl-C it knows as well, and a second SIGTERM is none
+
+  before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)
+            if signal.getsignal(number) != signal.SIG_IGN}
+  try:
+    began.append(subprocess.Popen(command))
+    if asked:
+      began[0].send_signal(signal.SIGTERM)
+    code = began[0].wait()
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+  if asked:
+    return 130 if asked[0] == signal.SIGINT else 143
+  return code if code >= 0 else 128 - code  # killed by a signal, as a shell says it
 
 
 def main(argv: list[str]) -> int:
@@ -106,18 +138,20 @@ def _run(argv: list[str]) -> int:
   names = [folder(run, several) for run in runs]
   if len(set(names)) < len(names):
     raise UserError(f'two runs of the sweep would share the folder {max(names, key=names.count)}: give each value once')
-  command = lambda run, *more: [
+  command = lambda run, name, *more: [
       sys.executable, '-m', 'r1jax.main', f'--config={config}' + (f':{run[""]}' if run.get('') else ''), *more,
-      *(f'--config.{key}={value}' for key, value in run.items() if key)]
+      *(f'--config.{key}={value}' for key, value in run.items() if key), f'--workdir={os.path.join(place, name)}']
   mine = list(zip(range(1, len(runs) + 1), runs, names))[part - 1::parts]
-  for _, run, _ in mine:  # a mistake in the last one is said before the first begins
-    tried = subprocess.run(command(run, '--print_config'), capture_output=True, text=True, check=False)
+  print(f'looking at {len(mine)} runs before the first begins', flush=True)
+  for i, run, name in mine:  # a mistake in the last one is said before the first begins
+    tried = subprocess.run(command(run, name, '--check'), capture_output=True, text=True, check=False)
     if tried.returncode:
-      raise UserError(tried.stderr.strip().splitlines()[-1].removeprefix('r1jax: '))
+      said = [line for line in tried.stderr.splitlines() if line.strip()] or [f'exit code {tried.returncode}']
+      last = next((line for line in reversed(said) if line.startswith('r1jax: ')), said[-1]).removeprefix('r1jax: ')
+      raise UserError(last + f' (run {i} of {len(runs)}: {name})' * (len(runs) > 1))
   for i, run, name in mine:
     print(f'run {i} of {len(runs)}: {name}', flush=True)
-    code = subprocess.run(command(run, f'--workdir={os.path.join(place, name)}'), check=False).returncode
-    if code:
+    if code := _code_of(command(run, name)):
       print(f'r1jax: the sweep ends at {name}, exit code {code}; the same command goes on', file=sys.stderr)
       return code
   if parts > 1:

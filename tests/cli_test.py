@@ -3,8 +3,10 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -111,6 +113,11 @@ def sweep(add):
     sweep.added(str(path), 'huge')
   with pytest.raises(UserError, match="--only=a: the sweep of .* has no 'a'$"):
     sweep.added(configs.find('r1_zero:tiny'), 'a')
+  path.write_text("def get_config():\n  pass\n\ndef sweep(add):\n  add(**{'rl.kl_coef': 0.5})\n  raise KeyError('lr')\n")
+  with pytest.raises(UserError, match=r"sweep\(add\) of .*mine.py failed \(.*KeyError: 'lr'"):
+    sweep.added(str(path))
+  path.write_text(path.read_text().partition('  raise')[0])
+  assert sweep.added(str(path)) == [{'': '', 'rl.kl_coef': '0.5'}]
   assert sweep.folder({**tiny[1], 'seed': '1'}, ['', 'rl.kl_coef', 'seed']) == 'tiny__kl_coef=0.1__seed=1'
   assert sweep.folder({'': 'large', 'seed': '1'}, ['', 'rl.kl_coef', 'seed']) == 'large__seed=1'
 
@@ -124,24 +131,59 @@ def test_a_sweep_runs_its_part_in_order_and_makes_one_page(tmp_path, monkeypatch
     return subprocess.CompletedProcess(args, codes.get(args[-1].rpartition('=')[2], 0), '', 'r1jax: what is wrong')
 
   monkeypatch.setattr(sweep.subprocess, 'run', call)
+  monkeypatch.setattr(sweep, '_code_of', lambda args: call(args).returncode)
   args = ['sweep', '--config=r1_zero:tiny', f'--workdir={tmp_path}', '--seeds=2', '--config.rl.kl_coef=0,0.1',
           f'--part={part}']
   assert sweep.main(args) == 0
-  folders = [os.path.basename(str(x).rpartition('=')[2]) for args in calls for x in args if str(x).startswith('--workdir=')
-             and 'r1jax.main' in args]
+  folders = [os.path.basename(args[-1]) for args in calls if 'r1jax.main' in args and '--check' not in args]
   assert [line.partition(':')[0] for line in capsys.readouterr().out.splitlines() if line.startswith('run ')] == [
       f'run {i} of 4' for i in ran] and len(folders) == len(ran)
-  assert len([args for args in calls if '--print_config' in args]) == len(ran)
+  assert [os.path.basename(args[-1]) for args in calls[:len(ran)] if '--check' in args] == folders  # all before the first
   assert ['r1jax.report' in args for args in calls][-1] == (part == '1/1')  # by hand where others have the rest
 
 
 def test_a_sweep_ends_with_the_first_run_that_fails(tmp_path, monkeypatch, capsys):
-  fails = lambda args, **_: subprocess.CompletedProcess(args, 5 if '--print_config' not in args else 0)
-  monkeypatch.setattr(sweep.subprocess, 'run', fails)
+  monkeypatch.setattr(sweep.subprocess, 'run', lambda args, **_: subprocess.CompletedProcess(args, 0))
+  monkeypatch.setattr(sweep, '_code_of', lambda _: 5)
   args = ['sweep', '--config=r1_zero:tiny', f'--workdir={tmp_path}', '--seeds=2']
   assert sweep.main(args) == 5
   assert 'the sweep ends at seed=0, exit code 5; the same command goes on' in capsys.readouterr().err
   assert sweep.main([*args, '--part=3/2']) == 2 and '--part=3/2: I/N' in capsys.readouterr().err
+
+
+def test_a_sweep_refuses_what_a_run_refuses_before_the_first_begins(tmp_path):
+  """Values that are each well and do not go together, in the last of its runs."""
+  done = run('sweep', 'r1_zero:tiny-rl', '--workdir=w', '--config.rl.steps=8,9', '--config.rl.minibatches=2',
+             cwd=tmp_path)
+  assert done.returncode == 2 and not list(tmp_path.iterdir())
+  assert 'rl.steps=9' in done.stderr and '(run 2 of 2: steps=9)' in done.stderr and done.stderr.count('r1jax: ') == 1
+
+
+@pytest.mark.parametrize('number, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_who_stops_a_sweep_stops_the_run_and_waits_for_it(tmp_path, number, code):
+  """The run saves its state, for longer than subprocess.run would let it, and is not left behind."""
+  child = tmp_path / 'child.py'
+  child.write_text(f"""
+import pathlib, signal, sys, time
+
+def stop(*_):
+  time.sleep(1.0)
+  pathlib.Path({str(tmp_path / 'saved')!r}).touch()
+  sys.exit(143)
+
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, stop)
+pathlib.Path({str(tmp_path / 'begun')!r}).touch()
+time.sleep(60)
+""")
+  parent = subprocess.Popen([sys.executable, '-c', 'import sys; from r1jax import sweep; '
+                             f'sys.exit(sweep._code_of([sys.executable, {str(child)!r}]))'], start_new_session=True)
+  end = time.monotonic() + 60
+  while not (tmp_path / 'begun').exists():
+    assert time.monotonic() < end and parent.poll() is None
+    time.sleep(0.02)
+  (os.killpg if number == signal.SIGINT else os.kill)(parent.pid, number)  # Ctrl-C reaches both
+  assert parent.wait(timeout=30) == code and (tmp_path / 'saved').exists()
 
 
 def test_what_a_sweep_chooses():

@@ -6,6 +6,7 @@ import logging
 from ml_collections import ConfigDict
 import pytest
 
+from r1jax import checks
 from r1jax import expect
 from r1jax import metrics
 from r1jax import report
@@ -81,8 +82,17 @@ def test_it_is_looked_at_while_rows_are_written_and_said_once(tmp_path, caplog):
       ('INFO', f'expected {METRIC} >= 0.7 by step 40 of rl: met, 0.8 at step 40 (a paper: 0.72)')]
   caplog.clear()
   expect.end()
-  assert lines(caplog) == [('WARNING', 'expected eval/other/pass@1 >= 0.7 by step 40 of rl: the run has ended before '
-                            'that step')]
+  assert lines(caplog) == [('WARNING', 'expected eval/other/pass@1 >= 0.7 by step 40 of rl: the run has ended, and no '
+                            'row of rl has it')]
+
+
+def test_a_run_that_ends_early_says_how_far_it_came(tmp_path, caplog):
+  expect.use(config_of(threshold(step=100)), str(tmp_path))
+  with metrics.Writer(tmp_path / '2_rl', 'rl', tensorboard=False) as writer:
+    writer.write(40, {METRIC: 0.6})
+  expect.end()
+  assert lines(caplog) == [('WARNING', f'expected {METRIC} >= 0.7 by step 100 of rl: the run has ended before that '
+                            'step, with 0.6 at best')]
 
 
 def test_rows_of_another_place_and_of_another_model_do_not_count(tmp_path):
@@ -144,8 +154,32 @@ def test_a_threshold_that_is_none_is_refused_before_anything_runs(entry, said):
     values.check(config)
 
 
+CHAIN = 'eval/chain_sum/pass@1'
+
+
+# (a threshold, what is changed in r1_zero:tiny, what the start says)
+@pytest.mark.parametrize('entry, changes, said', [
+    (dict(metric=CHAIN), {}, ''),
+    (dict(metric='length/tokens'), {}, ''),
+    (dict(metric=CHAIN, step=81), {}, 'rl.steps=80'),
+    (dict(metric=CHAIN), {'rl.eval_every': 0}, 'rl.eval_every=0'),
+    (dict(metric='length/tokens'), {'rl.eval_every': 0}, ''),
+    (dict(metric=CHAIN), {'evaluate.task.source': 'jsonl:mine.jsonl'}, 'rl is evaluated on mine'),
+    (dict(metric=CHAIN, stage='evaluate', step=0, model='final'), {}, ''),
+    (dict(metric=CHAIN, stage='evaluate', step=0, model='base_worked'), {}, ''),
+    (dict(metric=CHAIN, stage='evaluate', step=0, model='last'), {}, 'evaluate evaluates base, final'),
+    (dict(metric='eval/gsm8k/pass@1', stage='evaluate', step=0), {}, 'evaluate is evaluated on chain_sum')])
+def test_a_threshold_that_no_row_will_decide_is_said_at_the_start(caplog, entry, changes, said):
+  config = runs.experiment('r1_zero', 'tiny', **changes)
+  with config.ignore_type():
+    config.expect = (threshold(**entry),)
+  checks.run(config, files=False)
+  found = [text for _, text in lines(caplog)]
+  assert len(found) == bool(said) and all(f'no row will say so, as {said}: it stays open' in text for text in found)
+
+
 def test_the_page_shows_them_beside_the_curve(tmp_path):
-  config = config_of(threshold(), threshold(step=200, least=0.99), recipe=dict(title='A recipe', page='https://x.y/z',
+  config = config_of(threshold(), threshold(step=200, least=0.99), threshold(metric='eval/other/pass@1'), recipe=dict(title='A recipe', page='https://x.y/z',
                                                                              reached='0.72 at step 40'))
   (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
   expect.use(config, str(tmp_path))
@@ -154,6 +188,7 @@ def test_the_page_shows_them_beside_the_curve(tmp_path):
       writer.write(step, {METRIC: value, 'reward/mean': 1.0})
   text = report.write(tmp_path).read_text()
   assert 'A recipe' in text and 'https://x.y/z' in text and '0.72 at step 40' in text
+  assert 'open: no row has it, by step 40' in text
   assert 'met, 80.0 at step 40' in text and 'open: step 40 of 200, 80.0 at best' in text
   figure = text[text.index('id="accuracy_sums"'):].partition('</figure>')[0]
   assert figure.count('class="goal') == 2 and '70 % by step 40' in figure and '99 % by step 200' in figure

@@ -121,6 +121,14 @@ def test_what_is_expected_will_be_measured(arg):
 
 
 @of_recipe
+def test_greedy_answers_are_asked_for_once(arg):
+  config = RECIPES.get_config(arg)
+  samples = [config.evaluate.samples, *(config[spec['name']].eval_samples for spec in config.stages if (
+      spec['run'] == 'rl'))]
+  assert config.evaluate.temperature > 0 or set(samples) == {1}
+
+
+@of_recipe
 def test_evaluating_costs_a_twentieth_at_most(arg):
   config = RECIPES.get_config(arg)
   for spec in config.stages:
@@ -146,7 +154,7 @@ def test_the_numbers_that_are_known_by_heart():
   of = lambda arg, name='rl': (lambda c: (c.groups * c.minibatches, c.samples, c.minibatches, c.learning_rate, c.kl_coef,
                                           c.max_tokens))(RECIPES.get_config(arg)[name])
   assert of('gsm8k-1.5b') == (1024, 5, 4, 1e-6, 0.001, 1024)
-  assert of('countdown-3b') == (256, 5, 4, 1e-6, 0.001, 1024)
+  assert of('countdown-3b') == (256, 5, 2, 1e-6, 0.001, 1024)
   assert of('countdown-1gpu') == (16, 4, 1, 1e-6, 0.001, 1024)
   assert of('simplerl-7b') == (1024, 8, 4, 5e-7, 1e-4, 8192)
   assert of('dr-grpo-7b') == (128, 8, 8, 1e-6, 0.0, 3000)
@@ -171,7 +179,10 @@ def test_what_the_sources_set_otherwise_than_the_default():
   of = lambda arg: RECIPES.get_config(arg).rl
   assert of('orz-7b').scale == 'batch_std' and of('orz-7b').optimizer.b2 == 0.95
   assert of('dr-grpo-1.5b').optimizer.b2 == of('dr-grpo-7b').optimizer.b2 == 0.95
-  assert RECIPES.get_config('dr-grpo-7b').evaluate.temperature == 0
+  asked = {arg: RECIPES.get_config(arg).evaluate.temperature for arg in RECIPES.VARIANTS}
+  assert [arg for arg, temperature in asked.items() if temperature == 0] == [
+      'gsm8k-0.5b', 'gsm8k-1.5b', 'countdown-3b', 'dr-grpo-1.5b', 'dr-grpo-7b']
+  assert asked['countdown-1gpu'] == 0.3
   assert of('dapo-32b').dynamic_tries * 512 == 10 * 3 * 512  # max_num_gen_batches x gen_prompt_bsz
 
 

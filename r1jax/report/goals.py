@@ -44,6 +44,8 @@ def _standing(run: load.Run, entry: dict) -> str:
   last = next((stage.last_step for stage in run.stages if stage.name.partition('_')[2] == entry['stage']), None)
   if last is None or not entry['step']:
     return 'open: not measured yet'
+  if entry.get('best') is None and last >= entry['step']:
+    return f'open: no row has it, by step {last}'
   return f'open: step {last} of {entry["step"]}{best}'
 
 

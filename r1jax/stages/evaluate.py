@@ -124,6 +124,11 @@ def _named(c, name: str = 'evaluate') -> list[tuple]:
   return [(short, task, key) for short, (task, key) in found.items()]
 
 
+def names(c, name: str = 'evaluate') -> list[str]:
+  """What metrics call its tasks, those of general questions behind the others."""
+  return [*(short for short, _, _ in _named(c, name)), *([scoring.GENERAL] if c.general.models else [])]
+
+
 def _rows(name: str, task, key: str, template: str) -> list[dict]:
   """key: of the task in the config, for errors."""
   return [{**row, 'task': name} for row in gradable.questions(task, key=key, split='heldout', template=template)]
