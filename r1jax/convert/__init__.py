@@ -167,6 +167,9 @@ def looked_at(source: str, model: str | None = None, *, changes: dict | None = N
   Raises:
     UserError: it is not.
   """
+  asked = model and hub.named(source)
+  if asked and not asked.file:
+    sizes_alone(source, model, changes)  # before another model's weights are downloaded
   opened = open_source(source, stop)
   config = config_of(opened, model, changes)
   _check(opened, {name: table.their_shape(place) for name, place in table.places(config, opened.layout).items()})
