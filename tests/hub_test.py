@@ -309,6 +309,25 @@ def test_no_weight_is_downloaded_of_what_is_refused(server, model, tmp_path, cha
   assert not any(path.endswith('.safetensors') for _, path, _ in server.asked) and not (tmp_path / 'out').exists()
 
 
+def test_a_gguf_file_in_parts_comes_with_all_of_them(server):
+  names = [f'q8-{i:05d}-of-00003.gguf' for i in (1, 2, 3)]
+  server.repositories['me/tiny'][NEW] = {name: name.encode() for name in [*names, 'f16.gguf']}
+  found = hub.fetched(hub.named(f'hf:me/tiny/{names[1]}'))
+  assert os.path.basename(found) == names[1] and sorted(os.listdir(os.path.dirname(found))) == names
+  server.repositories['me/tiny'][NEW].pop(names[2])
+  os.remove(os.path.join(os.path.dirname(found), names[2]))
+  with pytest.raises(UserError, match=f'has no file {names[2]}'):
+    hub.fetched(hub.named(f'hf:me/tiny/{names[0]}'))
+
+
+def test_a_checkpoint_that_is_a_name_of_the_hub_says_how_it_is_written(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for path, said in (('me/tiny', True), ('runs/x/2_rl', False), ('/runs/x', False)):
+    with pytest.raises(UserError) as e:
+      common.load_model(path)
+    assert (f'a model of the hub is hf:{path}' in str(e.value)) == said
+
+
 def test_folders_of_a_repository_are_left_there(server, model, tmp_path):
   server.repositories['me/tiny'][NEW] = {**model, 'checkpoint-10/model.safetensors': b'x', 'onnx/config.json': b'{}'}
   convert.import_model('hf:me/tiny', out=str(tmp_path / 'out'))

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from r1jax import paths
 from r1jax import stopping
 from r1jax.convert import tokenizer_files
-from r1jax.convert.files import read_json
+from r1jax.convert.files import parts, read_json
 from r1jax.convert.hf_config import sizes_of
 from r1jax.engine import hosts
 from r1jax.exceptions import UserError
@@ -158,8 +158,9 @@ def _look(hub, asked: Named, lacks: str, there: str | None) -> None:
   files = [file.rfilename for file in info.siblings or ()]
   page = f'{_endpoint()}/{asked.name}/tree/{asked.revision or "main"}'
   ggufs = [file for file in files if file.endswith('.gguf')]
-  if asked.file and asked.file not in files:
-    raise UserError(f'{asked.text}: {asked.name} has no file {asked.file}: ' + (
+  wanted = parts(asked.file) if asked.file else []
+  if gone := [file for file in wanted if file not in files]:
+    raise UserError(f'{asked.text}: {asked.name} has no file {gone[0]}: ' + (
         f'it has {", ".join(ggufs[:8])}' if ggufs else f'{page} lists them'))
   weights = [file for file in files if fnmatch.fnmatch(file, '*.safetensors') and not any(
       fnmatch.fnmatch(file, left_out) for left_out in _NOT)]
@@ -177,7 +178,7 @@ def _look(hub, asked: Named, lacks: str, there: str | None) -> None:
   if not asked.file and 'config.json' not in files:
     raise UserError(f'{asked.text} has no config.json: see {page}')
   _room(hub, asked, {file.rfilename: file.size or 0 for file in info.siblings or ()
-                     if file.rfilename in ([asked.file] if asked.file else weights)}, there)
+                     if file.rfilename in (wanted or weights)}, there)
   log.info('%s: commit %s is not in the hub cache%s%s: downloading it', asked.text, info.sha,
            f' as a whole ({lacks})' if lacks else '',
            f' of this host, {hub.constants.HF_HUB_CACHE} (HF_HOME on a disk of all hosts: once for all)'
@@ -231,16 +232,23 @@ def _cached(hub, asked: Named) -> str | None:
   """Where it lies in the cache, whole or not; no network."""
   try:
     if asked.file:
-      return hub.hf_hub_download(asked.name, asked.file, revision=asked.revision or None, local_files_only=True)
+      return _files(hub, asked, local_files_only=True)
     return hub.snapshot_download(asked.name, revision=asked.revision or None, local_files_only=True,
                                  allow_patterns=_FILES, ignore_patterns=_NOT)
   except Exception:  # pylint: disable=broad-except  not in the cache: many kinds, by version
     return None
 
 
+def _files(hub, asked: Named, **given) -> str:
+  """A GGUF file in the cache, and beside it the other parts of one that was cut."""
+  for part in parts(asked.file):
+    hub.hf_hub_download(asked.name, part, revision=asked.revision or None, **given)
+  return hub.hf_hub_download(asked.name, asked.file, revision=asked.revision or None, **given)
+
+
 def _downloaded(hub, asked: Named, files=tuple(_FILES)) -> str:
   if asked.file:
-    return hub.hf_hub_download(asked.name, asked.file, revision=asked.revision or None)
+    return _files(hub, asked)
   return hub.snapshot_download(asked.name, revision=asked.revision or None, allow_patterns=list(files),
                                ignore_patterns=_NOT)
 
