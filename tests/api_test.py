@@ -159,7 +159,7 @@ def test_push_uploads_what_save_writes(model, monkeypatch):
     def create_repo(self, name, **kw):
       seen['name'] = name
 
-    def upload_folder(self, repo_id, folder_path):
+    def upload_folder(self, repo_id, folder_path, delete_patterns):
       seen['files'] = sorted(os.listdir(folder_path))
 
   monkeypatch.setattr(hub, 'HfApi', Hub)

@@ -111,8 +111,8 @@ class Api:
   def create_repo(self, name, private, exist_ok):
     self.seen.update(name=name, private=private)
 
-  def upload_folder(self, repo_id, folder_path):
-    self.seen.update(files=set(os.listdir(folder_path)))
+  def upload_folder(self, repo_id, folder_path, delete_patterns):
+    self.seen.update(files=set(os.listdir(folder_path)), replaced=delete_patterns)
 
 
 @pytest.mark.parametrize('args, private, left', [
@@ -138,6 +138,18 @@ def test_a_push_that_cannot_be_is_refused_before_anything_is_written(checkpoint,
   assert convert_main.main(['', 'export', f'--checkpoint={checkpoint.ours}', *args]) == 2
   said = capsys.readouterr().err
   assert said.count('\n') == 1 and words in said and not os.listdir(tmp_path), said
+
+
+def test_a_push_leaves_no_weights_of_an_earlier_one(tmp_path, monkeypatch):
+  """By what huggingface_hub makes of the patterns: of four files and an index none is read beside the one of today."""
+  huggingface_hub = pytest.importorskip('huggingface_hub')
+  monkeypatch.setattr(huggingface_hub, 'HfApi', Api)
+  monkeypatch.setattr(Api, 'seen', {})
+  push.upload(str(tmp_path), 'me/mine')
+  old = [*(f'model-{i:05d}-of-00004.safetensors' for i in range(1, 5)), 'model.safetensors.index.json', 'LICENSE',
+         'chat_template.jinja', 'adapter_model.safetensors', 'notes/eval.json']
+  gone = set(huggingface_hub.utils.filter_repo_objects(old, allow_patterns=Api.seen['replaced']))
+  assert gone == set(old) - {'LICENSE', 'adapter_model.safetensors', 'notes/eval.json'}
 
 
 def test_what_the_hub_refuses_is_one_line(tmp_path, monkeypatch):

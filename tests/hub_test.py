@@ -48,6 +48,7 @@ class Hub(http.server.ThreadingHTTPServer):
     self.repositories = {'me/tiny': {NEW: files}}
     self.main = {'me/tiny': NEW}
     self.asked, self.cut = [], None  # (method, path, range); name of a file that breaks off in the middle
+    self.sizes = {}  # of files, that are otherwise than they are
     self.tokens, self.held = set(), None  # held: an event, until which what is large is kept back
     self.url = f'http://127.0.0.1:{self.server_port}'
     threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -94,7 +95,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
       return self.say(404, {'error': 'Revision not found'}, X_Error_Code='RevisionNotFound')
     files = commits[commit]
     if kind == 'revision':
-      return self.say(200, {'id': name, 'modelId': name, 'sha': commit, 'siblings': [{'rfilename': f} for f in files],
+      listed = [{'rfilename': f, 'size': self.server.sizes.get(f, len(data))} for f, data in files.items()]
+      return self.say(200, {'id': name, 'modelId': name, 'sha': commit, 'siblings': listed,
                             'tags': [], 'private': False, 'downloads': 0, 'likes': 0})
     if kind == 'tree':
       return self.say(200, [{'type': 'file', 'path': f, 'size': len(data), 'oid': etag(data)}
@@ -277,6 +279,66 @@ def test_what_a_cache_lacks_is_named_offline(server, model, tmp_path):
   server.server_close()
   with pytest.raises(UserError, match='model-00002-of-00002.safetensors, which is not there.* and cannot be downloaded'):
     convert.import_model('hf:me/tiny', out=str(tmp_path / 'out'))
+
+
+def of_config(**facts):
+  return lambda files: {**files, 'config.json': json.dumps(json.loads(files['config.json']) | facts).encode()}
+
+
+def without(name, **more):
+  return lambda files: {k: data for k, data in {**files, **more}.items() if k != name}
+
+
+@pytest.mark.parametrize('change, given, words', [
+    (of_config(model_type='gemma2'), {}, "model_type='gemma2'"),
+    (of_config(quantization_config={'quant_method': 'bitsandbytes'}), {}, "quant_method='bitsandbytes'"),
+    (of_config(eos_token_id=99999), {}, 'eos_token_id=99999'),
+    (of_config(), {'model': 'nano-qwen'}, 'is not a nano-qwen'),
+    (without('tokenizer.json'), {}, 'no tokenizer.json in'),
+    (without('tokenizer.json', **{'tokenizer.model': b'x'}), {}, 'only tokenizer.model: write one'),
+    (without('config.json'), {}, 'has no config.json: see'),
+    (without('config.json', **{'adapter_config.json': b'{}'}), {}, 'holds an adapter, not a model'),
+    (lambda files: {f'checkpoint-10/{name}': data for name, data in files.items()}, {}, 'has no *.safetensors: see'),
+])
+def test_no_weight_is_downloaded_of_what_is_refused(server, model, tmp_path, change, given, words):
+  server.repositories['me/tiny'][NEW] = {name: data for name, data in change(dict(model)).items()
+                                         if not name.startswith('generation')}
+  with pytest.raises(UserError) as e:
+    convert.import_model('hf:me/tiny', out=str(tmp_path / 'out'), **given)
+  assert words in str(e.value) and '\n' not in str(e.value), e.value
+  assert not any(path.endswith('.safetensors') for _, path, _ in server.asked) and not (tmp_path / 'out').exists()
+
+
+def test_a_gguf_file_in_parts_comes_with_all_of_them(server):
+  names = [f'q8-{i:05d}-of-00003.gguf' for i in (1, 2, 3)]
+  server.repositories['me/tiny'][NEW] = {name: name.encode() for name in [*names, 'f16.gguf']}
+  found = hub.fetched(hub.named(f'hf:me/tiny/{names[1]}'))
+  assert os.path.basename(found) == names[1] and sorted(os.listdir(os.path.dirname(found))) == names
+  server.repositories['me/tiny'][NEW].pop(names[2])
+  os.remove(os.path.join(os.path.dirname(found), names[2]))
+  with pytest.raises(UserError, match=f'has no file {names[2]}'):
+    hub.fetched(hub.named(f'hf:me/tiny/{names[0]}'))
+
+
+def test_a_checkpoint_that_is_a_name_of_the_hub_says_how_it_is_written(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for path, said in (('me/tiny', True), ('runs/x/2_rl', False), ('/runs/x', False)):
+    with pytest.raises(UserError) as e:
+      common.load_model(path)
+    assert (f'a model of the hub is hf:{path}' in str(e.value)) == said
+
+
+def test_folders_of_a_repository_are_left_there(server, model, tmp_path):
+  server.repositories['me/tiny'][NEW] = {**model, 'checkpoint-10/model.safetensors': b'x', 'onnx/config.json': b'{}'}
+  convert.import_model('hf:me/tiny', out=str(tmp_path / 'out'))
+  assert not any('checkpoint-10' in path or 'onnx' in path for _, path, _ in server.asked)
+
+
+def test_a_cache_without_room_is_one_line_before_a_weight(server, tmp_path):
+  server.sizes['model-00002-of-00002.safetensors'] = 1 << 60
+  with pytest.raises(UserError, match=r'needs 1073741824.0 GiB in the hub.s cache .*/cache, .* HF_HOME=DIR'):
+    convert.import_model('hf:me/tiny', out=str(tmp_path / 'out'))
+  assert not any(path.endswith('.safetensors') for _, path, _ in server.asked)
 
 
 def test_the_login_is_that_of_the_hub(server, monkeypatch):

@@ -465,7 +465,7 @@ def test_adapters_go_out_as_peft_keeps_them(base, tuned, tmp_path, capsys):
   facts, found = json.loads((out / 'adapter_config.json').read_text()), load_file(out / 'adapter_model.safetensors')
   assert (facts['r'], facts['lora_alpha'], facts['peft_type']) == (4, 8.0, 'LORA')
   assert facts['target_modules'] == ['down_proj', 'gate_proj', 'k_proj', 'o_proj', 'q_proj', 'up_proj', 'v_proj']
-  assert len(found) == 2 * 7 * 2 and facts['base_model_name_or_path'] == checkpoint.find(base)[1]
+  assert len(found) == 2 * 7 * 2 and facts['base_model_name_or_path'] == os.path.join(os.path.dirname(base), 'hf')
   own = {path: leaf.read().result() for path, leaf in leaves_lib.open_each(checkpoint.find(tuned)[1]).items()}
   name = 'base_model.model.model.layers.1.self_attn.o_proj.lora_{}.weight'
   np.testing.assert_array_equal(found[name.format('A')], own['blocks/o/a'][1].reshape(32, 4).T)
@@ -475,6 +475,30 @@ def test_adapters_go_out_as_peft_keeps_them(base, tuned, tmp_path, capsys):
                      (['--adapter', f'--checkpoint={tuned}', f'--out={out}', '--check'], 'without --push, --check')):
     assert convert_main.main(['convert', 'export', *args]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_adapters_go_out_with_what_they_are_asked_by(tuned, tmp_path, monkeypatch):
+  monkeypatch.setattr(peft_lib.prompts, 'trained_with', lambda directory: peft_lib.prompts.record('r1_zero'))
+  peft_lib.export_adapter(tuned, str(tmp_path))
+  assert 'The user asks a question' in (tmp_path / 'chat_template.jinja').read_text()
+  facts = json.loads((tmp_path / 'tokenizer_config.json').read_text())
+  assert facts['chat_template'] == (tmp_path / 'chat_template.jinja').read_text()
+  assert {'tokenizer.json', 'adapter_config.json', 'adapter_model.safetensors'} <= set(os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize('meta, origin, wanted', [
+    ({'source': 'hf:OWNER/NAME'}, {'hub': 'OWNER/NAME', 'commit': 'c0'}, ('OWNER/NAME', 'c0')),
+    ({'source': 'hf:OWNER/NAME/x.gguf'}, {'hub': 'OWNER/NAME', 'commit': 'c0'}, ('STEP', None)),
+    ({'source': 'hf:OWNER/NAME', 'rope_theta': 4e4}, {'hub': 'OWNER/NAME'}, ('STEP', None)),
+    ({'source': 'DIR'}, {}, ('DIR', None)), ({'source': 'gone'}, {}, ('STEP', None)), ({}, {}, ('STEP', None)),
+])
+def test_a_base_is_named_where_it_is_what_peft_would_load(tmp_path, meta, origin, wanted):
+  step, source = tmp_path / 'base' / 'checkpoints' / '0', tmp_path / 'hf'
+  for path, facts in ((step / 'meta.json', meta), (tmp_path / 'origin.json', origin), (source / 'config.json', {})):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({key: str(source) if value == 'DIR' else value for key, value in facts.items()}))
+  base, revision = peft_lib._base_name(str(step), str(tmp_path))  # pylint: disable=protected-access
+  assert (base, revision) == ({'STEP': str(step), 'DIR': str(source)}.get(wanted[0], wanted[0]), wanted[1])
 
 
 def test_a_base_has_the_hubs_name_where_it_is_what_was_imported(tuned, tmp_path, caplog, monkeypatch):

@@ -63,6 +63,7 @@ CASES = {
     'deepseek-yarn': ('DeepseekV3', MLA, dict(rope_parameters=YARN)),
     'deepseek-yarn-factors': ('DeepseekV3', MLA, dict(rope_parameters={**YARN, 'mscale': 0.7, 'mscale_all_dim': 0.4})),
     'deepseek-one-group': ('DeepseekV3', MLA, dict(n_group=1, topk_group=1, num_experts_per_tok=3)),
+    'deepseek-epsilon': ('DeepseekV3', MLA, dict(rms_norm_eps=1e-3)),
     'deepseek-unnormalised': ('DeepseekV3', MLA, dict(norm_topk_prob=False, n_shared_experts=2)),
 }
 

@@ -1175,6 +1175,43 @@ def test_a_directory_of_gguf_files(tmp_path, imports, refuses):
   assert imports(str(tmp_path / 'hub')).config.vocab_size == TOK
 
 
+def in_parts(directory, counts=(10, 10), only=None):
+  """A model as llama.cpp's gguf-split leaves it, so many tensors in each file, its metadata in the first."""
+  weights, files, at = gguf_weights(), [], 0
+  directory.mkdir()
+  for i, count in enumerate(counts, 1):
+    names, at = list(weights)[at:at + count], at + count
+    more = lambda w, i=i: (w.add_uint16('split.no', i - 1), w.add_uint16('split.count', len(counts)))
+    files.append(directory / f'model-q8_0-{i:05d}-of-{len(counts):05d}.gguf')
+    if only is None or i in only:
+      write_gguf(files[-1], {name: weights[name] for name in names} or {'x': np.ones(1, F32)}, more=more,
+                 change=lambda tensors: tensors.pop('x', None))
+  return weights, files
+
+
+@pytest.mark.parametrize('counts, named', [
+    case('by its first', (7, 7, 6), 0), case('by its last', (7, 7, 6), 2), case('by its directory', (10, 10), None),
+    case('the first with no tensors', (0, 20), 0)])
+def test_a_gguf_file_in_parts_is_read(tmp_path, imports, counts, named):
+  weights, files = in_parts(tmp_path / 'hub', counts)
+  found = imports(str(tmp_path / 'hub' if named is None else files[named]))
+  assert_bits(found.params, ours(weights, found.config), {'': F32})
+
+
+def test_a_part_that_is_not_there_or_has_another_name_is_named(tmp_path, refuses):
+  _, files = in_parts(tmp_path / 'hub', only=(1,))
+  for source in (files[0], tmp_path / 'hub'):
+    refuses(str(source), ['one of 2 parts', 'model-q8_0-00002-of-00002.gguf is not beside it'])
+  os.rename(files[0], tmp_path / 'hub' / 'model.gguf')
+  refuses(str(tmp_path / 'hub'), ['one of 2 parts', 'llama-gguf-split --merge'])
+
+
+def test_a_gguf_file_beside_a_config_alone(tmp_path, imports):
+  directory = publish(tmp_path / 'hub', files={'config.json': {'model_type': 'llama'}, 'model.safetensors': GONE})
+  write_gguf(tmp_path / 'hub' / 'model.gguf', gguf_weights())
+  assert imports(directory).config.vocab_size == TOK
+
+
 # Where they lie.
 
 
@@ -1253,6 +1290,7 @@ def test_a_broken_link_is_named(cache, refuses, broken, words):
     case('half of what its index names', 'OWNER/HALF', [INDEX, 'model-00002-of-00002.safetensors']),
     case('one of its files', '{root}/models--OWNER--NAME/snapshots/' + NEW + '/model.safetensors',
          ['model.safetensors']),
+    case('a name of ours', 'qwen2.5-1.5b', ['try hf:Qwen/Qwen2.5-1.5B']),
     case('a path that is not there', '{root}/models/qwen', ['neither']),
     case('a directory with nothing of a model', '{root}/models--OWNER--NONE/refs', ['neither']),
     case('a file that is no model', '{root}/models--OWNER--NONE/refs/main', ['cannot be read as GGUF']),

@@ -95,13 +95,17 @@ def _finest(source: Source, names) -> np.dtype:
   return np.dtype(np.float32 if any(source.dtypes[name] == np.float32 for name in names) else 'bfloat16')
 
 
+def _given(changes: dict | None) -> dict:
+  return {key: value for key, value in (changes or {}).items() if value}
+
+
 def config_of(source: Source, model: str | None = None, changes: dict | None = None):
   """The Config of a source: its own sizes, with `changes`.
 
   Raises:
     UserError: sizes that make no model, or another one than `model`.
   """
-  given = {key: value for key, value in (changes or {}).items() if value}
+  given = _given(changes)
   try:
     config = zoo.from_dict({**source.sizes, **given})  # a rope_scaling of one kind is no change to another's
     named = zoo.get(model) if model else None
@@ -167,6 +171,9 @@ def looked_at(source: str, model: str | None = None, *, changes: dict | None = N
   Raises:
     UserError: it is not.
   """
+  asked = model and hub.named(source)
+  if asked and not asked.file:
+    sizes_alone(source, model, changes)  # before another model's weights are downloaded
   opened = open_source(source, stop)
   config = config_of(opened, model, changes)
   _check(opened, {name: table.their_shape(place) for name, place in table.places(config, opened.layout).items()})
@@ -213,7 +220,7 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
     mesh_lib.barrier('the tokenizer is written')
     common.save_model(out, zoo.build(config), Tokenizer(out))
     with terminal.doing(f'writing {out}'):
-      checkpoint.save_params(out, params, meta or {'source': source, 'model': model})
+      checkpoint.save_params(out, params, meta or {'source': source, 'model': model, **_given(changes)})
   except BaseException:
     if new and mesh_lib.first_process():
       shutil.rmtree(out, ignore_errors=True)

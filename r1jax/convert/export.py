@@ -129,7 +129,7 @@ def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | No
     weight_map = {name: file for file, shard in zip(files, shards) for name in shard}
     checkpoint.write_json(os.path.join(out, 'model.safetensors.index.json'),
                           {'metadata': {'total_size': needed}, 'weight_map': weight_map})
-  template = _write_tokenizer(out, config, tokenizer, prompt)
+  template = write_tokenizer(out, config, tokenizer, prompt)
   eos = list(prompts.eos_ids(tokenizer, prompt['template']) if prompt else tokenizer.eos_ids)
   checkpoint.write_json(os.path.join(out, 'generation_config.json'), {
       'bos_token_id': bos_of(tokenizer), 'eos_token_id': eos if len(eos) > 1 else eos[0],
@@ -195,7 +195,7 @@ def turned(x: np.ndarray, place, config) -> np.ndarray:
   return out.reshape(-1).view(np.uint8)
 
 
-def _write_tokenizer(out: str, config, tokenizer, prompt: dict | None) -> str:
+def write_tokenizer(out: str, config, tokenizer, prompt: dict | None) -> str:
   """tokenizer.json, tokenizer_config.json, chat_template.jinja; returns what the card says of the last."""
   as_tokenizer_json(tokenizer, os.path.join(out, 'tokenizer.json'))
   name = tokenizer.piece

@@ -2,10 +2,18 @@
 
 import json
 import os
+import re
 
 from r1jax.exceptions import UserError
 
 _POINTER = b'version https://git-lfs'  # what git leaves of a large file where git-lfs did not fetch it
+
+
+def parts(path: str) -> list[str]:
+  """All files of a GGUF model that was cut in parts, NAME-00001-of-00003.gguf, by the name of one; else it alone."""
+  found = re.fullmatch(r'(.*)-\d{5}-of-(\d{5})\.gguf', path, re.DOTALL)
+  count = int(found[2]) if found else 1
+  return [f'{found[1]}-{i:05d}-of-{found[2]}.gguf' for i in range(1, count + 1)] if count > 1 else [path]
 
 
 def is_pointer(path: str) -> bool:

@@ -7,7 +7,9 @@ import re
 
 from r1jax import paths
 from r1jax.convert import hub
+from r1jax.convert.files import parts
 from r1jax.exceptions import UserError
+from r1jax.models import zoo
 
 _ASSETS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'assets')
 _PAGE = re.compile(r'(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)([\w.-]+/[\w.-]+)')
@@ -42,10 +44,11 @@ def local(source: str) -> str:
     return source
   if os.path.isdir(os.path.join(source, 'snapshots')):
     source = _snapshot(source)
-  if os.path.lexists(os.path.join(source, 'config.json')):
+  held = lambda ending: sorted(glob.glob(os.path.join(glob.escape(source), f'*.{ending}')))
+  found = held('gguf')
+  if os.path.lexists(os.path.join(source, 'config.json')) and (held('safetensors') or not found):
     return source
-  found = sorted(glob.glob(os.path.join(glob.escape(source), '*.gguf')))
-  if len(found) == 1:
+  if found and set(found) <= set(parts(found[0])):  # one, or the parts of one
     return found[0]
   if found:
     raise UserError(f'{source} holds {len(found)} GGUF files: name one of them')
@@ -54,8 +57,10 @@ def local(source: str) -> str:
                     'then save_pretrained)')
   if not os.path.exists(source) and (asked := hub.named(source)):
     return hub.fetched(asked)
+  of_hub = f'hf:OWNER/NAME of a model of the hub: try hf:{zoo.HUB[source]}' if source in zoo.HUB else (
+      'hf:OWNER/NAME of a model of the hub')
   raise UserError(f'--source={source} is neither a GGUF file nor a directory with one, or with a config.json, nor '
-                  'hf:OWNER/NAME of a model of the hub')
+                  f'{of_hub}')
 
 
 def _snapshot(cache: str) -> str:

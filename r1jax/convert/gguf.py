@@ -1,8 +1,11 @@
 """GGUF files of the architectures llama, qwen2 and qwen3, read by the package gguf."""
 
+import os
+
 import numpy as np
 
 from r1jax.convert import gguf_tokenizer
+from r1jax.convert.files import parts
 from r1jax.convert.source import Source
 from r1jax.exceptions import UserError
 from r1jax.models.layers import RopeScaling, rope_factors
@@ -12,7 +15,7 @@ _FAMILIES = ('llama', 'qwen2', 'qwen3')
 
 
 def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
-  """A GGUF file of a Llama, Qwen2 or Qwen3 model, in any quantisation that the gguf package can undo.
+  """A GGUF file (or its parts) of a Llama, Qwen2 or Qwen3 model, in any quantisation that the gguf package can undo.
 
   Raises:
     UserError: not a GGUF file, or one of another architecture.
@@ -21,11 +24,8 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
     import gguf
   except ImportError as e:
     raise UserError("reading GGUF needs the package gguf: pip install gguf") from e
-  try:
-    reader = gguf.GGUFReader(path)
-  except Exception as e:  # pylint: disable=broad-except  what a torn file raises depends on where it is torn
-    raise UserError(f'{path} cannot be read as GGUF: {" ".join(str(e).split()) or type(e).__name__}') from e
-  tensors = {t.name: t for t in reader.tensors}
+  readers = [_reader(gguf, part) for part in _all(path)]
+  reader, tensors = readers[0], {t.name: t for each in readers for t in each.tensors}
 
   def fact(key, default=None):
     field = reader.fields.get(key)
@@ -33,6 +33,9 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
       raise UserError(f'{path} has no {key} in its metadata')
     return default if field is None else field.contents()
 
+  if fact('split.count', 1) > len(readers):
+    raise UserError(f'{path} is one of {fact("split.count")} parts by what it holds, not by its name: call them as they '
+                    'were, NAME-00001-of-0000N.gguf, or join them (llama-gguf-split --merge)')
   family = fact('general.architecture')
   if family not in _FAMILIES:
     raise UserError(f'{path} holds the architecture {family!r}: supported is {" or ".join(map(repr, _FAMILIES))}')
@@ -79,6 +82,25 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
   dtypes = {name: np.dtype('bfloat16' if kind == 'BF16' else np.float32) for name, kind in kinds.items()}
   return Source(path, 'gguf' if family == 'llama' else 'gguf_neox', sizes, shapes, dtypes, kinds, read,
                 lambda: gguf_tokenizer.of_file(path, fact, sizes['vocab_size'], stop))
+
+
+def _all(path: str) -> list[str]:
+  """A file, or all parts of the model that it is one of.
+
+  Raises:
+    UserError: a part is not there.
+  """
+  found = parts(path)
+  if gone := [part for part in found if not os.path.exists(part)]:
+    raise UserError(f'{path} is one of {len(found)} parts, and {os.path.basename(gone[0])} is not beside it: fetch it')
+  return found
+
+
+def _reader(gguf, path: str):
+  try:
+    return gguf.GGUFReader(path)
+  except Exception as e:  # pylint: disable=broad-except  what a torn file raises depends on where it is torn
+    raise UserError(f'{path} cannot be read as GGUF: {" ".join(str(e).split()) or type(e).__name__}') from e
 
 
 def _readable(gguf) -> set:

@@ -8,23 +8,29 @@ the same commit; what it lacks is downloaded into it, and a download that broke 
 
 import concurrent.futures
 import contextlib
+import fnmatch
 import glob
 import json
 import logging
 import os
 import re
+import shutil
 import sys
 from typing import NamedTuple
 
 from r1jax import paths
 from r1jax import stopping
+from r1jax.convert import tokenizer_files
+from r1jax.convert.files import parts, read_json
+from r1jax.convert.hf_config import sizes_of
 from r1jax.engine import hosts
 from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 
-_FILES = ['*.json', '*.safetensors', '*.jinja']  # what a model of the hub is read from
-_NOT = ['consolidated*', 'original/*', 'onnx/*', 'adapter_*']
+_SMALL = ['*.json', '*.jinja', 'tokenizer.model']
+_FILES = [*_SMALL, '*.safetensors']  # what a model of the hub is read from
+_NOT = ['consolidated*', '*/*', 'adapter_*']  # folders hold other things: checkpoints of a trainer, onnx/, original/
 _NAME = re.compile(r'([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?(?:@([\w./-]+))?')
 _SECONDS = 20  # in which the hub is to answer
 _INDEX = 'model.safetensors.index.json'
@@ -96,7 +102,11 @@ def fetched(asked: Named) -> str:
     return there
   try:
     with _quiet(huggingface_hub):
-      _look(huggingface_hub, asked, lacks)
+      _look(huggingface_hub, asked, lacks, there)
+      if not asked.file:  # what needs no weights, before gigabytes of them come
+        small = _unless_stopped(lambda: _downloaded(huggingface_hub, asked, _SMALL), asked)
+        facts = read_json(small, 'config.json')
+        tokenizer_files.of_directory(small, facts, sizes_of(small, facts)['vocab_size'])
       found = _unless_stopped(lambda: _downloaded(huggingface_hub, asked), asked)
   except UserError:
     raise
@@ -137,32 +147,56 @@ def _quiet(hub):
       hub.utils.enable_progress_bars()
 
 
-def _look(hub, asked: Named, lacks: str) -> None:
+def _look(hub, asked: Named, lacks: str, there: str | None) -> None:
   """Asks the hub what it has, before anything is downloaded: without a way to it, a download would give what lies in
   the cache, however little that is.
 
   Raises:
-    UserError: no such file, or files of another kind. Whatever the hub says.
+    UserError: no such file, files of another kind, or no room for them. Whatever the hub says.
   """
-  info = hub.HfApi().model_info(asked.name, revision=asked.revision or None, timeout=_SECONDS)
+  info = hub.HfApi().model_info(asked.name, revision=asked.revision or None, timeout=_SECONDS, files_metadata=True)
   files = [file.rfilename for file in info.siblings or ()]
   page = f'{_endpoint()}/{asked.name}/tree/{asked.revision or "main"}'
   ggufs = [file for file in files if file.endswith('.gguf')]
-  if asked.file and asked.file not in files:
-    raise UserError(f'{asked.text}: {asked.name} has no file {asked.file}: ' + (
+  wanted = parts(asked.file) if asked.file else []
+  if gone := [file for file in wanted if file not in files]:
+    raise UserError(f'{asked.text}: {asked.name} has no file {gone[0]}: ' + (
         f'it has {", ".join(ggufs[:8])}' if ggufs else f'{page} lists them'))
-  if not asked.file and ggufs and not any(file.endswith('.safetensors') for file in files):
+  weights = [file for file in files if fnmatch.fnmatch(file, '*.safetensors') and not any(
+      fnmatch.fnmatch(file, left_out) for left_out in _NOT)]
+  if not asked.file and 'adapter_config.json' in files and 'config.json' not in files:
+    raise UserError(f'{asked.text} holds an adapter, not a model: merge it into its base first (peft: '
+                    'merge_and_unload(), then save_pretrained), and give that directory')
+  if not asked.file and ggufs and not weights:
     raise UserError(f'{asked.text} holds {len(ggufs)} GGUF files: name one of them, '
                     f'{Named(asked.name, ggufs[0], asked.revision).text}')
-  if not asked.file and not any(file.endswith('.safetensors') for file in files):
+  if not asked.file and not weights:
     others = sorted({os.path.splitext(file)[1] for file in files} & {'.bin', '.pt', '.pth', '.ckpt'})
     raise UserError(f'{asked.text} has no *.safetensors' + (
         f', only *{others[0]}, which may run code when they are read: write safetensors with transformers, '
         f"AutoModelForCausalLM.from_pretrained('{asked.name}').save_pretrained(OUT)" if others else f': see {page}'))
+  if not asked.file and 'config.json' not in files:
+    raise UserError(f'{asked.text} has no config.json: see {page}')
+  _room(hub, asked, {file.rfilename: file.size or 0 for file in info.siblings or ()
+                     if file.rfilename in (wanted or weights)}, there)
   log.info('%s: commit %s is not in the hub cache%s%s: downloading it', asked.text, info.sha,
            f' as a whole ({lacks})' if lacks else '',
            f' of this host, {hub.constants.HF_HUB_CACHE} (HF_HOME on a disk of all hosts: once for all)'
            if hosts.several() else '')
+
+
+def _room(hub, asked: Named, sizes: dict[str, int], there: str | None) -> None:
+  """Raises UserError where the cache's disk cannot hold the weights that are not in it yet."""
+  cache = at = os.path.abspath(hub.constants.HF_HUB_CACHE)
+  while not os.path.isdir(at):
+    at = os.path.dirname(at)
+  blobs = os.path.join(glob.escape(cache), f'models--{asked.name.replace("/", "--")}', 'blobs')
+  begun = glob.glob(os.path.join(blobs, '*.incomplete'))
+  needed = sum(size for name, size in sizes.items() if not (there and os.path.exists(os.path.join(there, name))))
+  needed -= sum(map(os.path.getsize, begun))
+  if needed > (free := shutil.disk_usage(at).free):
+    raise UserError(f"{asked.text} needs {needed / 2**30:.1f} GiB in the hub's cache {cache}, {free / 2**30:.1f} GiB "
+                    'are free there: HF_HOME=DIR of a larger disk')
 
 
 def _package(asked: Named):
@@ -198,17 +232,25 @@ def _cached(hub, asked: Named) -> str | None:
   """Where it lies in the cache, whole or not; no network."""
   try:
     if asked.file:
-      return hub.hf_hub_download(asked.name, asked.file, revision=asked.revision or None, local_files_only=True)
+      return _files(hub, asked, local_files_only=True)
     return hub.snapshot_download(asked.name, revision=asked.revision or None, local_files_only=True,
                                  allow_patterns=_FILES, ignore_patterns=_NOT)
   except Exception:  # pylint: disable=broad-except  not in the cache: many kinds, by version
     return None
 
 
-def _downloaded(hub, asked: Named) -> str:
+def _files(hub, asked: Named, **given) -> str:
+  """A GGUF file in the cache, and beside it the other parts of one that was cut."""
+  for part in parts(asked.file):
+    hub.hf_hub_download(asked.name, part, revision=asked.revision or None, **given)
+  return hub.hf_hub_download(asked.name, asked.file, revision=asked.revision or None, **given)
+
+
+def _downloaded(hub, asked: Named, files=tuple(_FILES)) -> str:
   if asked.file:
-    return hub.hf_hub_download(asked.name, asked.file, revision=asked.revision or None)
-  return hub.snapshot_download(asked.name, revision=asked.revision or None, allow_patterns=_FILES, ignore_patterns=_NOT)
+    return _files(hub, asked)
+  return hub.snapshot_download(asked.name, revision=asked.revision or None, allow_patterns=list(files),
+                               ignore_patterns=_NOT)
 
 
 def _lacks(snapshot: str) -> str:

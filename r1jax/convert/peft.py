@@ -2,6 +2,7 @@
 
   adapter_config.json         rank, alpha, names of the modules, the base's name
   adapter_model.safetensors   base_model.model.MODULE.lora_A.weight [rank, in], .lora_B.weight [out, rank], float32
+  tokenizer.json, tokenizer_config.json, chat_template.jinja   what they were trained to be asked with (export.py)
 
 peft puts them on the base's own export, or on the source that it was imported from.
 """
@@ -15,7 +16,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from r1jax import paths
+from r1jax.convert import export
 from r1jax.convert import table
+from r1jax.data import prompts
 from r1jax.engine import checkpoint
 from r1jax.engine import leaves
 from r1jax.engine import lora
@@ -70,10 +73,7 @@ def export_adapter(path: str, out: str):
   checkpoint.intact(step_dir, below='params')
   modules = tensors(step_dir, found, model.config)
   names = sorted({name.rpartition('.')[2] for name in modules})
-  # The hub's name where the adapters stand on what was imported; a stage that trained all weights has none there.
-  imported = checkpoint.read_json(os.path.join(there, 'meta.json'), {}).get('source')
-  origin = common.origin(tokenizer.directory) if imported else {}
-  base = origin.get('hub') or there
+  base, revision = _base_name(there, tokenizer.directory)
   new = not os.path.exists(out)
   try:
     os.makedirs(out, exist_ok=True)
@@ -81,8 +81,9 @@ def export_adapter(path: str, out: str):
                for which, x in zip('AB', both)}, os.path.join(out, 'adapter_model.safetensors'), {'format': 'pt'})
     checkpoint.write_json(os.path.join(out, 'adapter_config.json'), {
         'peft_type': 'LORA', 'task_type': 'CAUSAL_LM', 'base_model_name_or_path': base,
-        'revision': origin.get('commit'), 'r': found['rank'], 'lora_alpha': found['alpha'], 'target_modules': names,
+        'revision': revision, 'r': found['rank'], 'lora_alpha': found['alpha'], 'target_modules': names,
         'lora_dropout': 0.0, 'bias': 'none', 'fan_in_fan_out': False, 'use_rslora': False, 'inference_mode': True})
+    export.write_tokenizer(out, model.config, tokenizer, prompts.trained_with(tokenizer.directory))
   except OSError as e:
     if new:
       shutil.rmtree(out, ignore_errors=True)
@@ -92,3 +93,18 @@ def export_adapter(path: str, out: str):
     log.warning('peft does not find %s by itself: export it too (r1jax convert export --checkpoint=%s) and give peft '
                 'that directory as the base', there, os.path.dirname(os.path.dirname(there)))
   return model.config
+
+
+def _base_name(there: str, stage_dir: str) -> tuple[str, str | None]:
+  """(what peft may load as the base, its revision): where adapters stand on what was imported as it is, the hub's name
+  or the directory; the step itself, which only its own export stands for, of a stage that trained all weights, and of
+  an import from GGUF, or with positions turned otherwise than its source says."""
+  imported = checkpoint.read_json(os.path.join(there, 'meta.json'), {})
+  source = imported.get('source')
+  if not source or '.gguf' in source or imported.get('rope_theta') or imported.get('rope_scaling'):
+    return there, None
+  origin = common.origin(stage_dir)
+  if origin.get('hub'):
+    return origin['hub'], origin.get('commit')
+  place = os.path.abspath(os.path.expanduser(source))
+  return (place if os.path.exists(os.path.join(place, 'config.json')) else there), None

@@ -2,6 +2,9 @@
 
 from r1jax.exceptions import UserError
 
+# Of an earlier export there: an index of weights that are no more, or more files of them, would be read with the new.
+_REPLACED = ['model*.safetensors', 'model.safetensors.index.json', 'chat_template.jinja']
+
 
 def ready(repository: str, option: str = '--push') -> None:
   """What is looked at before anything is written.
@@ -18,7 +21,7 @@ def ready(repository: str, option: str = '--push') -> None:
 
 
 def upload(directory: str, repository: str, *, private: bool = True, option: str = '--push') -> str:
-  """Makes the repository where there is none, and returns its address.
+  """Makes the repository where there is none, takes the place of an earlier export there, and returns its address.
 
   Raises:
     UserError: no such name, no huggingface_hub, or the hub refuses.
@@ -27,7 +30,7 @@ def upload(directory: str, repository: str, *, private: bool = True, option: str
   try:
     api = hub.HfApi()
     api.create_repo(repository, private=private, exist_ok=True)
-    api.upload_folder(repo_id=repository, folder_path=directory)
+    api.upload_folder(repo_id=repository, folder_path=directory, delete_patterns=_REPLACED)
   except Exception as e:  # pylint: disable=broad-except
     raise UserError(f'{repository} cannot be uploaded ({_short(e)}): look whether `hf auth whoami` names you and may '
                     'write there, or export to a directory and upload that') from e

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import threading
 import time
@@ -312,7 +313,7 @@ def find(path: str) -> tuple[str, str]:
   Raises:
     UserError: nothing like a checkpoint there.
   """
-  path = os.path.abspath(path)
+  name, path = path, os.path.abspath(path)
   if disk.exists(os.path.join(path, 'params')):
     return os.path.dirname(os.path.dirname(path)), path
   root = os.path.join(path, 'checkpoints')
@@ -321,6 +322,8 @@ def find(path: str) -> tuple[str, str]:
     stages = sorted(os.path.basename(os.path.dirname(found)) for found in glob.glob(
         os.path.join(glob.escape(path), '*', 'checkpoints')))
     there = f'; it holds the stages {", ".join(stages)}: give one of them' if stages else ''
+    if not there and not disk.exists(path) and re.fullmatch(r'[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w.-]*', name):
+      there = f'; a model of the hub is hf:{name}'
     raise UserError(f'no checkpoint in {path}: expected {path}/checkpoints/STEP{there}')
   return path, os.path.join(root, str(steps[-1]))
 

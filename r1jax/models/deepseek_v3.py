@@ -16,6 +16,8 @@ from r1jax.models.decoder import Decoder
 from r1jax.models.layers import RMSNorm, RopeScaling, SwiGLU, constrain, project, rotate, weight
 from r1jax.models.moe import MoE, id_dtype
 
+_LATENT_EPS = 1e-6  # of the two latents' norms, whatever rms_norm_eps is, as in DeepSeek's code and transformers'
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -128,11 +130,11 @@ class MLA(nn.Module):
     kv_b = kernel('kv_b', (C, H, nope + c.value_dim), ('embed', 'heads', 'head'), C)
     o = kernel('o', (H, c.value_dim, c.dim), ('heads', 'head', 'embed'), H * c.value_dim, (2 * c.layers)**-0.5)
 
-    q = project(RMSNorm(c.norm_eps, name='q_norm')(project(y_BxTxD, q_a)), q_b)
+    q = project(RMSNorm(_LATENT_EPS, name='q_norm')(project(y_BxTxD, q_a)), q_b)
     q = constrain(q.reshape(B, T, H, -1).swapaxes(1, 2), 'batch', 'heads', None, None)
     q_nope, q_rope = q[..., :nope], rotate(q[..., nope:], *cos_sin)
     kv = project(y_BxTxD, kv_a)
-    latent = RMSNorm(c.norm_eps, name='kv_norm')(kv[..., :C])[:, None]
+    latent = RMSNorm(_LATENT_EPS, name='kv_norm')(kv[..., :C])[:, None]
     fill = jnp.zeros((B, 1, T, c.latent_dim - C - c.rope_dim), dtype)
     new_kv = (jnp.concatenate([latent, rotate(kv[:, None, :, C:], *cos_sin), fill], axis=-1),)
 
