@@ -48,7 +48,7 @@ _OF_A_PART = {('cold_start', 'keep'): _ZERO, ('reject', 'keep'): _ZERO,
               ('rl', 'epochs'): _ONE}
 _TEXTS = ('separators', 'stop')
 _SCALINGS = ('', 'llama3', 'yarn')
-_ADAPTERS = {'rank': int, 'alpha': (int, float), 'targets': (str, tuple, list), 'base_dtype': str}  # of a section `lora`
+_ADAPTERS = {'rank': int, 'alpha': (int, float), 'targets': (str, tuple, list), 'base_dtype': str}  # of `lora`
 _JUDGES = ('', 'auto', 'endpoint', 'model')
 
 
