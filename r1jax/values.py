@@ -16,6 +16,7 @@ _CHOICES = {
     'kl': ('k1', 'k2', 'k3'), 'is_kind': ('truncate', 'mask'),
     'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
     'batch_of': ('documents', 'rows'), 'mode': ('', 'drop_solved', 'prioritized', 'easy_first'),
+    'dynamic_by': ('reward', 'accuracy'),
     'estimate': ('soft', 'hard'), 'combine': ('product', 'min'), 'base_dtype': ('', 'float32', 'bfloat16', 'int8'),
 }
 # Key -> (least, largest, whether the least itself will do). What is not here may be any number of its kind.

@@ -173,6 +173,7 @@ def test_what_the_sources_set_otherwise_than_the_default():
   assert of('dr-grpo-1.5b').optimizer.b2 == of('dr-grpo-7b').optimizer.b2 == 0.95
   assert RECIPES.get_config('dr-grpo-7b').evaluate.temperature == 0
   assert of('dapo-32b').dynamic_tries * 512 == 10 * 3 * 512  # max_num_gen_batches x gen_prompt_bsz
+  assert of('dapo-32b').dynamic_by == 'accuracy'  # filter_groups_metric=acc
 
 
 def test_countdown_has_questions_and_its_verifier():

@@ -15,7 +15,7 @@ def check(c, name: str, weights: dict[str, float]) -> None:
   _objective(c, name)
   _stale(c, name)
   if c.dynamic_tries:
-    _dynamic(c, name)
+    _dynamic(c, name, weights)
   _curriculum(c, name, weights)
   _general(c, name)
   _say_unread(c, name, weights)
@@ -36,6 +36,8 @@ def _say_unread(c, name: str, weights: dict[str, float]) -> None:
     unread.append(('overlong_buffer', "the reward 'overlong' has the weight 0"))
   for key, why in unread:
     log.warning('%s.%s=%r is not read: %s', name, key, c[key], why)
+  if c.dynamic_by != 'reward' and not c.dynamic_tries:
+    log.warning('%s.dynamic_by=%r is not read: %s.dynamic_tries=0', name, c.dynamic_by, name)
   if not c.curriculum.mode and c.curriculum.askings != 1:
     log.warning('%s.curriculum.askings=%d is not read: %s.curriculum.mode is empty', name, c.curriculum.askings, name)
   for key in ('share', 'from_step') if not c.general.source else ():
@@ -136,12 +138,20 @@ def _stale(c, name: str) -> None:
     raise UserError(f'{name}.lag={c.lag} and {name}.dynamic_tries={c.dynamic_tries}' + both)
 
 
-def _dynamic(c, name: str) -> None:
+def _dynamic(c, name: str, weights: dict[str, float]) -> None:
   if c.dynamic_tries == 1:
     raise UserError(f'{name}.dynamic_tries=1 samples a rollout once, and no group can be replaced: at least 2, or 0')
   if c.scale == 'global':
     raise UserError(f"{name}.dynamic_tries={c.dynamic_tries} replaces groups of equal rewards, which have an advantage "
                     f"with {name}.scale='global': give one of them")
+  if c.dynamic_by == 'accuracy' and not weights.get('accuracy'):
+    raise UserError(f"{name}.dynamic_by='accuracy' goes by right answers: it needs the reward 'accuracy', whose weight "
+                    'is 0')
+  finer = [reward for reward, weight in weights.items() if weight and reward not in ('accuracy', 'format', 'truncated')]
+  if c.dynamic_by == 'reward' and finer and weights.get('accuracy'):
+    log.warning('%s.dynamic_tries=%d: a group of right answers alone counts as one with a signal where the reward %s '
+                "differs; with %s.dynamic_by='accuracy' (DAPO, eq. 11) it is replaced", name, c.dynamic_tries,
+                ' or '.join(finer), name)
 
 
 def _curriculum(c, name: str, weights: dict[str, float]) -> None:
