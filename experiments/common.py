@@ -37,6 +37,7 @@ _OBJECTIVE = dict(
 _DRAWING = dict(
     epochs=1,  # times that a rollout's minibatches are gone over
     dynamic_tries=0,  # groups of equal rewards are replaced, by at most so many times the rollout's groups (DAPO)
+    dynamic_by='reward',  # or 'accuracy': groups of all right or all wrong answers, whatever other rewards say of them
     lag=0,  # 1: a rollout is sampled by the policy from before the update that runs beside it
     curriculum=dict(mode='', askings=1, low=0.0, high=1.0))
 

@@ -331,17 +331,13 @@ def orz(size: str) -> Recipe:
 
 
 def dapo(size: str) -> Recipe:
-  """DAPO at 32B: clip-higher, dynamic sampling, the token mean, overlong answers punished softly, no KL.
-
-  A group has a signal here where rewards differ, the penalty of overlong answers among them; in the script where the
-  accuracy does.
-  """
+  """DAPO at 32B: clip-higher, dynamic sampling, the token mean, overlong answers punished softly, no KL."""
   r = _recipe(
       f'dapo-{size}', 'qwen2.5-32b', 'Qwen/Qwen2.5-32B', fsdp=32, tensor=4, title='DAPO with Qwen2.5-32B',
       page='https://arxiv.org/abs/2503.14476',
       data='open-r1/DAPO-Math-17k-Processed (the source: BytedTsinghua-SIA/DAPO-Math-17k, each row a hundred times)',
       hardware='16 x 8 GPUs (script)', reached='AIME 2024 52, without dynamic sampling 50 (recipe/dapo/README.md)',
-      missing='groups have a signal by the whole reward, in the script by the accuracy alone; the prompt is ours')
+      missing='the prompt is ours')
   script = f'{VERL}, recipe/dapo/run_dapo_qwen2.5_32b.sh'
   r.put(script, groups=32, samples=16, minibatches=16, learning_rate=1e-6, kl_coef=0.0, clip_low=0.2, clip_high=0.28,
         aggregate='token_mean', overlong_buffer=4096, temperature=1.0, max_prompt=2048, max_tokens=20480)
@@ -349,6 +345,7 @@ def dapo(size: str) -> Recipe:
   r.put(script, 'rl.optimizer', weight_decay=0.1, clip_norm=1.0)
   r.put(f'{script}: 1 or -1, and the penalty', 'rewards', accuracy=2.0, format=0.0, overlong=1.0)
   r.put(f'{script}: max_num_gen_batches, 10 of gen_prompt_bsz, 3 x 512 questions', dynamic_tries=30)
+  r.put(f'{script}: filter_groups_metric=acc', dynamic_by='accuracy')
   r.put('DAPO\'s README: half the steps of R1-Zero-Qwen-32B, which has over 10,000 (section 4.1)', steps=5120)
   r.ask(dict(source='hf:open-r1/DAPO-Math-17k-Processed/all@train'), dict(source=common.AIME_2024), OURS, 'chat',
         system=BOXED)

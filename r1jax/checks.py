@@ -249,11 +249,22 @@ def _say_undecided(config) -> None:
 
 def _say_unread(config) -> None:
   """Values of adapters where no stage has any."""
-  given = config.get('lora', {})
-  if given and not any(lora.section(config, config.get(stage_models.part_of(spec), {})) for spec in config.stages):
-    for key, plain in lora.DEFAULTS.items():
-      if given.get(key, plain) != plain:
-        log.warning('lora.%s=%r is not read: lora.rank=0 trains all weights', key, given[key])
+  parts = {stage_models.part_of(spec): spec['run'] for spec in config.stages}
+  adapted = [part for part, run_ in parts.items() if run_ in LEARN and lora.section(config, config.get(part, {}))]
+  if config.get('lora') and not adapted:
+    _say_of_section('lora', config.lora)
+    if rank := config.lora.get('rank'):
+      log.warning('lora.rank=%d is not read: no stage learns from a checkpoint', rank)
+  for part in parts:
+    if part not in adapted:
+      _say_of_section(f'{part}.lora', config.get(part, {}).get('lora') or {})
+
+
+def _say_of_section(key: str, given) -> None:
+  """Of a section whose rank is 0."""
+  for name, plain in lora.DEFAULTS.items():
+    if given.get(name, plain) != plain and not given.get('rank'):
+      log.warning('%s.%s=%r is not read: lora.rank=0 trains all weights', key, name, given[name])
 
 
 def _too_long(stage: str, c, key: str, names: list[str], needed: int, model: stage_models.Model) -> str:

@@ -16,6 +16,7 @@ _CHOICES = {
     'kl': ('k1', 'k2', 'k3'), 'is_kind': ('truncate', 'mask'),
     'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
     'batch_of': ('documents', 'rows'), 'mode': ('', 'drop_solved', 'prioritized', 'easy_first'),
+    'dynamic_by': ('reward', 'accuracy'),
     'estimate': ('soft', 'hard'), 'combine': ('product', 'min'), 'base_dtype': ('', 'float32', 'bfloat16', 'int8'),
 }
 # Key -> (least, largest, whether the least itself will do). What is not here may be any number of its kind.
@@ -48,6 +49,7 @@ _OF_A_PART = {('cold_start', 'keep'): _ZERO, ('reject', 'keep'): _ZERO,
               ('rl', 'epochs'): _ONE}
 _TEXTS = ('separators', 'stop')
 _SCALINGS = ('', 'llama3', 'yarn')
+_ADAPTERS = {'rank': int, 'alpha': (int, float), 'targets': (str, tuple, list), 'base_dtype': str}  # of `lora`
 _JUDGES = ('', 'auto', 'endpoint', 'model')
 
 
@@ -100,6 +102,8 @@ def _look(key: str, value, run: str) -> None:
   """At a value, or at all below it."""
   *_, above, name = ('', *key.split('.'))
   if hasattr(value, 'items'):
+    if name == 'lora':
+      _adapters(key, value)
     for inner, of in value.items():
       if name == 'rewards':  # a name may hold dots
         _number(f'{key}.{inner}', of, (-math.inf, math.inf, True))
@@ -115,6 +119,16 @@ def _look(key: str, value, run: str) -> None:
     raise UserError(f"{key}={value!r}: wants texts, as --config.{key}=\"('TEXT',)\"")
   else:
     _number(key, value, _SHARE if above == 'mixture' else _OF_A_PART.get((run, name), _RANGES.get(name)))
+
+
+def _adapters(key: str, section) -> None:
+  """A section `lora`, which a stage's part may have, too, written by hand: an unknown key would train all weights."""
+  for name, value in section.items():
+    if name not in _ADAPTERS:
+      raise UserError(f'{key}.{name}={value!r}: {key} has no such key, it has {", ".join(_ADAPTERS)}')
+    if not isinstance(value, _ADAPTERS[name]) or isinstance(value, bool):
+      wanted = {'rank': 'a whole number', 'alpha': 'a number'}.get(name, 'a text')
+      raise UserError(f'{key}.{name}={value!r}: wants {wanted}')
 
 
 def _number(key: str, value, within: tuple | None) -> None:

@@ -163,8 +163,8 @@ class Actor:
 
 def drawn_by(actor, **values):
   """Four groups of two, draw d asks questions 4 d to 4 d + 3."""
-  c = ConfigDict(dict(groups=2, minibatches=2, samples=2, epochs=1, steps=6, dynamic_tries=3, lag=0, max_tokens=9,
-                      curriculum=dict(mode='', askings=1), general=dict(from_step=0)))
+  c = ConfigDict(dict(groups=2, minibatches=2, samples=2, epochs=1, steps=6, dynamic_tries=3, dynamic_by='reward', lag=0,
+                      max_tokens=9, curriculum=dict(mode='', askings=1), general=dict(from_step=0)))
   c.update(values)
   rows = [{'id': i} for i in range(24)]
   return drawing.Drawing(ConfigDict(dict(seed=0)), c, actor, Judges(), None, rows,
@@ -190,6 +190,15 @@ def test_groups_without_a_signal_are_replaced_and_what_is_left_over_comes_next()
   assert actor.asked == [('w0', 0), ('w0', 1), ('w1', 2), ('w1', 3), ('w1', 4)]
   assert actor.drawing == {'draws': 5, 'left': []} and draws.sampled(2) == 20
   assert [(number, oldest) for number, oldest, _ in actor.begun] == [(0, 0), (1, 1)]  # draw 1 has what was left over
+
+
+@pytest.mark.parametrize('by, want', [('reward', [True, True, True, False]), ('accuracy', [True, False, True, False])])
+def test_what_a_signal_is(by, want):
+  """Of totals and accuracies: both differ; the total alone; nobody is right or wrong; the accuracy alone."""
+  found = drawn_by(Actor(), dynamic_by=by)
+  nan = float('nan')
+  cases = [([0, 1], [0, 1]), ([0.9, 1], [1, 1]), ([0.9, 1], [nan, nan]), ([1, 1], [0, 1])]
+  assert [found._has_signal(np.array(total), np.array(right)) for total, right in cases] == want
 
 
 def test_what_was_left_over_is_there_after_a_restart():
@@ -268,6 +277,9 @@ def test_each_epoch_has_every_minibatch_in_an_order_of_its_own():
     (dict(lag=2), 'rl.lag=2 must be at least 0 and at most 1'),
     (dict(dynamic_tries=1), 'rl.dynamic_tries=1 samples a rollout once'),
     (dict(dynamic_tries=3, scale='global'), "rl.dynamic_tries=3 .* rl.scale='global'"),
+    ({'dynamic_tries': 3, 'dynamic_by': 'accuracy', 'rewards': {'format': 1.0}},
+     "rl.dynamic_by='accuracy' goes by right answers: it needs the reward 'accuracy'"),
+    (dict(dynamic_by='score'), "rl.dynamic_by='score' is not one of reward, accuracy"),
     (dict(dynamic_tries=3, carry=2), 'rl.dynamic_tries=3 and rl.carry=2 both'),
     (dict(dynamic_tries=3, lag=1), 'rl.lag=1 and rl.dynamic_tries=3 both'),
     (dict(dynamic_tries=3, old_logps='trainer'), "rl.dynamic_tries=3 .* rl.old_logps='trainer' with rl.is_cap=0"),

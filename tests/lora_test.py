@@ -280,6 +280,21 @@ def test_what_cannot_be_is_refused_before_anything_works(changes, said):
     checks.run(runs.experiment('r1_zero', 'tiny', **changes), files=False)
 
 
+@pytest.mark.parametrize('section, said', [
+    (dict(r=8), 'rl.lora.r=8: rl.lora has no such key, it has rank, alpha, targets, base_dtype'),
+    (dict(rank=8, target_modules='q'), "rl.lora.target_modules='q': rl.lora has no such key"),
+    (dict(rank='8'), "rl.lora.rank='8': wants a whole number"),
+    (dict(rank=8, targets=()), r'lora.targets=\(\) names no kernel: one of all, attention'),
+])
+def test_a_stage_s_own_section_that_says_nothing_is_refused(section, said):
+  """Written by hand, with the names of PEFT: it would train all weights without a word."""
+  config = runs.experiment('r1_zero', 'tiny-rl')
+  with config.unlocked():
+    config.rl.lora = ConfigDict(section)
+  with pytest.raises(UserError, match=said):
+    checks.run(config, files=False)
+
+
 def test_a_mixture_whose_router_is_to_move_is_refused_with_adapters():
   config = runs.experiment('r1_zero', 'deepseek-v3', **{'lora.rank': 8, 'experts.bias_rate': 0.001})
   with pytest.raises(UserError, match='lora.rank=8 leaves the router as it is, experts.bias_rate=0.001'):
@@ -310,9 +325,17 @@ def test_values_that_no_adapter_reads_are_said(caplog, one_device):
   assert 'lora.alpha=64.0 is not read: lora.rank=0 trains all weights' in caplog.text
   assert "lora.targets='q' is not read" in caplog.text and 'base_dtype' not in caplog.text
   caplog.clear()
+  with config.unlocked():
+    config.rl.lora = ConfigDict(dict(targets='q'))
+  checks.run(config, files=False)
+  assert "rl.lora.targets='q' is not read: lora.rank=0" in caplog.text
+  caplog.clear()
   config.lora.rank = 2
   checks.run(config, files=False)
   assert 'is not read' not in caplog.text
+  config.stages = config.stages[:1]  # an import alone
+  checks.run(config, files=False)
+  assert 'lora.rank=2 is not read: no stage learns from a checkpoint' in caplog.text
 
 
 # --- stages

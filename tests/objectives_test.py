@@ -2,6 +2,7 @@
 whole rows, combinations that have no meaning."""
 
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,11 @@ def test_advantages_of_a_whole_rollout(scale, want):
   np.testing.assert_allclose(grpo.group_advantages(np.array([[0, 1], [0, 0]]), scale=scale), want, rtol=1e-6)
   same = grpo.group_advantages(jnp.full((3, 16), 1.1, jnp.float32), scale=scale)
   assert (np.asarray(same) == 0).all()
+
+
+def test_one_sample_a_question_against_the_rollouts_mean():
+  want = [[-1 / 3**0.5], [3**0.5], [-1 / 3**0.5], [-1 / 3**0.5]]
+  np.testing.assert_allclose(grpo.group_advantages(np.array([[0], [1], [0], [0]]), scale='global'), want, rtol=1e-6)
 
 
 # by_hand.W, A, LENGTHS: ratios 1.5, 0.5, 1 with A = 1, and 1.1 with A = -2; log-probs are those of w / 2.
@@ -94,6 +100,19 @@ def test_importance_weights():
   np.testing.assert_allclose(grpo.importance_weights(old, sampler, cap=2.001, kind='mask'), [[0, 2, 1, 0.5, 0]], rtol=1e-6)
   with pytest.raises(ValueError, match="kind='drop' is not one of 'truncate', 'mask'"):
     grpo.importance_weights(old, sampler, cap=2.0, kind='drop')
+
+
+@pytest.mark.parametrize('kind, want', [('truncate', [1, 0, 0, 0, 0]), ('mask', [1, 0, 0, 0, 1])])
+def test_which_weights_are_cut(kind, want):
+  old, sampler = jnp.log(jnp.array([[4.0, 2.0, 1.0, 0.5, 0.2]])), jnp.zeros((1, 5))
+  np.testing.assert_array_equal(grpo.importance_cut(old, sampler, cap=2.001, kind=kind), [want])
+
+
+@pytest.mark.parametrize('surrogate, want', [('clip', (0, 1)), ('cispo', (1, 1)), ('reinforce', None)])
+def test_what_the_clip_holds(surrogate, want):
+  """Ratios 1.5 and 0.5 with A = 1: of a clip the first loses its gradient, of cispo both weights are held."""
+  metrics = by_hand.loss_of([[1.5, 0.5]], [1], [2], surrogate=surrogate)[2]
+  assert want == (None if 'clip/low' not in metrics else (metrics['clip/low'][0], metrics['clip/high'][0]))
 
 
 def test_the_gradient_of_the_entropy():
@@ -181,7 +200,12 @@ def test_a_step_is_the_arithmetic_of_whole_rows(options):
     (dict(ratio='sequence', is_cap=2.0, old_logps='trainer'), "rl.ratio='sequence' .*rl.is_cap=0, not .* 2.0"),
     (dict(ratio='sequence', kl='k2'), "rl.ratio='sequence' .* rl.kl='k3', not 'k2'"),
     (dict(drop_equal=True, scale='global'), "rl.drop_equal=True .* rl.scale='global'"),
-    (dict(is_kind='mask', is_cap=0.5, old_logps='trainer'), "rl.is_cap=0.5 with rl.is_kind='mask' .* at least 1"),
+    (dict(is_kind='mask', is_cap=0.5, old_logps='trainer'), "rl.is_cap=0.5 with rl.is_kind='mask' .* more than 1"),
+    (dict(is_kind='mask', is_cap=1.0, old_logps='trainer'), "rl.is_cap=1.0 with rl.is_kind='mask' .* more than 1"),
+    (dict(samples=1), "rl.samples=1: a group of one has no baseline .* rl.scale='global'"),
+    (dict(samples=1, groups=1, minibatches=1, scale='global'), 'a rollout of one has no baseline'),
+    (dict(general=dict(source='scenarios', size=9, share=0.01)),
+     'rl.general.share=0.01 of the 32 groups .* at least 0.0156'),
     (dict(is_cap=2.0), "rl.is_cap=2.0 .* needs rl.old_logps='trainer'"),
     (dict(is_kind='mask'), "rl.is_kind='mask' .* rl.is_cap=0 has none: give rl.is_cap=2 with rl.old_logps='trainer'"),
 ])
@@ -197,13 +221,35 @@ def test_what_has_no_meaning_together_is_refused_at_the_start(changes, said):
     (dict(surrogate='reinforce'), "rl.surrogate='reinforce' has no ratio, and from the second of 2 minibatches"),
     (dict(kl_coef=0.0, kl='k2'), "rl.kl='k2' is not read: rl.kl_coef=0 has neither a KL nor a reference"),
     (dict(kl_coef=0.0, ref_dtype='bfloat16'), "rl.ref_dtype='bfloat16' is not read: rl.kl_coef=0"),
+    (dict(kl_coef=0.0, ref_every=7), 'rl.ref_every=7 is not read: rl.kl_coef=0'),
+    (dict(surrogate='reinforce', clip_high=0.28), "rl.clip_high=0.28 is not read: rl.surrogate='reinforce'"),
+    (dict(surrogate='reinforce', old_logps='trainer'), "rl.old_logps='trainer' is not read: rl.surrogate='reinforce'"),
+    (dict(dynamic_by='accuracy'), "rl.dynamic_by='accuracy' is not read: rl.dynamic_tries=0"),
+    (dict(dynamic_tries=3, rewards=dict(accuracy=1.0, overlong=1.0), overlong_buffer=8),
+     "rl.dynamic_tries=3: a group of right answers alone .* overlong differs; with rl.dynamic_by='accuracy'"),
+    (dict(overlong_buffer=8), "rl.overlong_buffer=8 is not read: the reward 'overlong' has the weight 0"),
+    (dict(old_logps='trainer', is_cap=0.2), 'rl.is_cap=0.2: weights are about 1'),
+    (dict(general=dict(share=0.5)), 'rl.general.share=0.5 is not read: rl.general.source is empty'),
+    (dict(general=dict(source='scenarios', size=9, share=0.5, from_step=80)), 'from_step=80: step 80 never comes'),
+    (dict(max_tokens=((0, 16), (80, 32))),
+     r'rl.max_tokens=\(\(0, 16\), \(80, 32\)\): step 80 never comes, as rl.steps=80'),
+    (dict(optimizer=dict(warmup=80)), 'rl.optimizer.warmup=80 is not over before the last of rl.steps=80'),
     (dict(curriculum=dict(askings=4)), 'rl.curriculum.askings=4 is not read: rl.curriculum.mode is empty'),
 ])
 def test_what_has_little_meaning_is_said(changes, said, caplog):
   config = runs.experiment('r1_zero', 'tiny')
-  config.rl.update(changes)
+  with config.ignore_type():
+    config.rl.update(changes)
   rl.check(config, 'rl')
-  assert said in caplog.text
+  assert re.search(said, caplog.text)
+
+
+def test_nothing_is_said_of_what_is_read(caplog):
+  config = runs.experiment('r1_zero', 'tiny')
+  with config.ignore_type():
+    config.rl.update(dict(max_tokens=((0, 16), (79, 32)), optimizer=dict(warmup=79), surrogate='cispo', clip_high=2.0))
+  rl.check(config, 'rl')
+  assert not caplog.text
 
 
 def test_what_a_config_may_say_is_what_the_loss_knows():

@@ -184,6 +184,7 @@ def test_what_the_sources_set_otherwise_than_the_default():
       'gsm8k-0.5b', 'gsm8k-1.5b', 'countdown-3b', 'dr-grpo-1.5b', 'dr-grpo-7b']
   assert asked['countdown-1gpu'] == 0.3
   assert of('dapo-32b').dynamic_tries * 512 == 10 * 3 * 512  # max_num_gen_batches x gen_prompt_bsz
+  assert of('dapo-32b').dynamic_by == 'accuracy'  # filter_groups_metric=acc
 
 
 def test_countdown_has_questions_and_its_verifier():

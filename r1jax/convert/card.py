@@ -12,7 +12,8 @@ _SAID = ('steps', 'epochs', 'groups', 'samples', 'minibatches', 'batch', 'learni
          'b1', 'b2', 'weight_decay', 'clip_norm', 'warmup', 'decay')
 _OTHERWISE = {  # said where they are not this
     'surrogate': 'clip', 'kl': 'k3', 'entropy_coef': 0, 'drop_truncated': False, 'drop_equal': False, 'is_cap': 0,
-    'is_kind': 'truncate', 'old_logps': 'sampler', 'dynamic_tries': 0, 'lag': 0, 'carry': 0, 'moe_replay': False}
+    'is_kind': 'truncate', 'old_logps': 'sampler', 'dynamic_tries': 0,
+    'dynamic_by': 'reward', 'lag': 0, 'carry': 0, 'moe_replay': False}
 _LEARN = {'sft': 'supervised training', 'rl': 'GRPO', 'preference': 'a reward model', 'process': 'a model of steps',
           'convert': 'import', 'reject': 'rejection sampling', 'cold_start': 'cold-start data'}
 

@@ -39,8 +39,8 @@ def group_advantages(rewards_NxG: jax.Array, *, scale: str = 'std', ddof: int = 
     ValueError: a group of one has nothing to be compared with; an unknown scale.
   """
   G = rewards_NxG.shape[-1]
-  if G < 2:
-    raise ValueError(f'a group of {G} sample has no baseline: give rl.samples >= 2')
+  if G < 2 and scale != 'global':
+    raise ValueError(f"a group of {G} sample has no baseline: give rl.samples >= 2, or rl.scale='global'")
   r = jnp.asarray(rewards_NxG, jnp.float32)
   of = None if scale == 'global' else -1  # what a reward is compared with: the rollout, or its group
   same = jnp.max(r, of, keepdims=True) == jnp.min(r, of, keepdims=True)
@@ -74,6 +74,12 @@ def importance_weights(old_logps_BxT: jax.Array, sampler_logps_BxT: jax.Array, *
   else:
     raise ValueError(f'{kind=} is not one of {", ".join(map(repr, IS_KINDS))}')
   return jax.lax.stop_gradient(w)
+
+
+def importance_cut(old_logps_BxT: jax.Array, sampler_logps_BxT: jax.Array, *, cap: float, kind: str) -> jax.Array:
+  """[B, T] bool: tokens whose weight importance_weights truncates, or masks."""
+  w = jnp.exp(old_logps_BxT - sampler_logps_BxT)
+  return (w > cap) | ((kind == 'mask') & (w < 1 / cap))
 
 
 def check_loss(ratio: str, aggregate: str, surrogate: str, kl: str, *, importance: bool) -> None:
@@ -128,9 +134,12 @@ def _ratio_term(logps_BxT, log_ratio_BxT, advantages_B, mask_BxT, exists_B, leng
     metrics['clip/log_ratio_limited'] = (jnp.sum(limited * weight), jnp.sum(weight))
   w = jnp.exp(log_ratio)
   clipped = jnp.clip(w, 1 - clip_low, 1 + clip_high)
-  # The share of terms whose gradient the clip takes away: only where the clipped branch is the smaller one.
-  metrics['clip/low'] = (jnp.sum(((w < 1 - clip_low) & (A < 0)) * weight), jnp.sum(weight))
-  metrics['clip/high'] = (jnp.sum(((w > 1 + clip_high) & (A > 0)) * weight), jnp.sum(weight))
+  if surrogate != 'reinforce':
+    # The share of terms whose gradient the clip takes away: only where the clipped branch is the smaller one. Of cispo
+    # those whose weight it holds.
+    below, above = (A != 0, A != 0) if surrogate == 'cispo' else (A < 0, A > 0)
+    metrics['clip/low'] = (jnp.sum(((w < 1 - clip_low) & below) * weight), jnp.sum(weight))
+    metrics['clip/high'] = (jnp.sum(((w > 1 + clip_high) & above) * weight), jnp.sum(weight))
   if surrogate == 'clip':
     return -jnp.minimum(w * A, clipped * A)
   held = jax.lax.stop_gradient(clipped) if surrogate == 'cispo' else 1.0

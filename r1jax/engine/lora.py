@@ -76,6 +76,8 @@ def names(targets, model) -> tuple[str, ...]:
     if name not in kernels and name not in groups:
       raise UserError(f'lora.targets={targets!r}: {model.config.family} has no kernel {name!r}: one of '
                       f'{", ".join((*groups, *kernels))}')
+  if not given:
+    raise UserError(f'lora.targets={targets!r} names no kernel: one of {", ".join((*groups, *kernels))}')
   wanted = {kernel for name in given for kernel in groups.get(name, (name,))}
   return tuple(k for k in kernels if k in wanted)
 

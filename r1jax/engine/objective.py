@@ -73,6 +73,9 @@ def grpo_loss(apply, c, *, chunk: int = 128, experts: bool = False):
       learned = mask if rows.counts_R is None else jnp.where(rows.counts_R[:, None] > 0, mask, 0.0)
       numerator = numerator - c.entropy_coef * grpo.aggregated(entropy, learned, c.aggregate)
     count = jnp.sum(mask)
+    if c.is_cap:
+      metrics['importance/cut'] = (jnp.sum(mask * grpo.importance_cut(
+          rows.old_RxT, rows.sampler_RxT, cap=c.is_cap, kind=c.is_kind)), count)
     metrics = {**metrics, **gap_metrics(jax.lax.stop_gradient(logps), rows.sampler_RxT, mask),
                'entropy/nats_per_token': (losses.masked_sum(jax.lax.stop_gradient(entropy), mask), count)}
     return numerator, denominator, metrics | _expert_load(seen) | _routed_otherwise(seen, rows.choices_RxTxLxk)

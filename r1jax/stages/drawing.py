@@ -171,9 +171,15 @@ class Drawing:
     G, out = self._c.samples, []
     for i, group in enumerate(groups):
       some = slice(i * G, i * G + G)
-      out.append(group._replace(signal=bool(np.ptp(total_B[some]) > 0),
+      out.append(group._replace(signal=self._has_signal(total_B[some], accuracy_B[some]),
                                 measured={name: values[some] for name, values in measured.items()}))
     return out, accuracy_B, errors
+
+  def _has_signal(self, total_G: np.ndarray, accuracy_G: np.ndarray) -> bool:
+    """Rewards differ; by accuracy, where it speaks of the question, the right answers among them too (DAPO, eq. 11)."""
+    if np.ptp(total_G) == 0:
+      return False
+    return self._c.dynamic_by == 'reward' or bool(np.isnan(accuracy_G).all() or np.ptp(accuracy_G) > 0)
 
   # --- which questions, and what is known of them
 

@@ -16,7 +16,7 @@ log = logging.getLogger('r1jax')
 def warn_if_rare(ema: float, number: int, samples: int) -> None:
   """Where the base almost never answers rightly, RL learns the format and then never reasons. ema: below 0 where no
   answer is graded."""
-  if number >= 20 and number % 10 == 0 and 0 <= ema < 1 / samples:
+  if samples > 1 and number >= 20 and number % 10 == 0 and 0 <= ema < 1 / samples:
     log.warning('accuracy has been about %.3f, under 1/%d, for long: groups carry no signal and only the format is '
                 'learned; take easier problems or a stronger base', ema, samples)
 

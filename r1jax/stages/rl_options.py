@@ -15,23 +15,61 @@ def check(c, name: str, weights: dict[str, float]) -> None:
   _objective(c, name)
   _stale(c, name)
   if c.dynamic_tries:
-    _dynamic(c, name)
+    _dynamic(c, name, weights)
   _curriculum(c, name, weights)
-  _say_unread(c, name)
+  _general(c, name)
+  _say_unread(c, name, weights)
+  _say_late(c, name)
 
 
-def _say_unread(c, name: str) -> None:
+def _say_unread(c, name: str, weights: dict[str, float]) -> None:
   """Values that are not the default, and that nothing reads while others are as they are."""
-  for key, plain in (('kl', 'k3'), ('ref_dtype', 'float32'), ('ref_memory', 'device')):
-    if not c.kl_coef and c[key] != plain:
-      log.warning('%s.%s=%r is not read: %s.kl_coef=0 has neither a KL nor a reference', name, key, c[key], name)
+  unread = [(key, f'{name}.kl_coef=0 has neither a KL nor a reference') for key, plain in (
+      ('kl', ('k3',)), ('ref_dtype', ('float32',)), ('ref_memory', ('device',)), ('ref_every', (0, 400)))
+      if not c.kl_coef and c[key] not in plain]
+  if c.surrogate == 'reinforce':
+    why = f"{name}.surrogate='reinforce' has no ratio"
+    unread += [(key, why) for key in ('clip_low', 'clip_high') if c[key] != 0.2]
+    if c.old_logps == 'trainer' and not c.is_cap:
+      unread.append(('old_logps', f'{why}, and {name}.is_cap=0 no weights'))
+  if c.overlong_buffer != 4096 and not weights.get('overlong'):
+    unread.append(('overlong_buffer', "the reward 'overlong' has the weight 0"))
+  for key, why in unread:
+    log.warning('%s.%s=%r is not read: %s', name, key, c[key], why)
+  if c.dynamic_by != 'reward' and not c.dynamic_tries:
+    log.warning('%s.dynamic_by=%r is not read: %s.dynamic_tries=0', name, c.dynamic_by, name)
   if not c.curriculum.mode and c.curriculum.askings != 1:
     log.warning('%s.curriculum.askings=%d is not read: %s.curriculum.mode is empty', name, c.curriculum.askings, name)
+  for key in ('share', 'from_step') if not c.general.source else ():
+    if c.general[key]:
+      log.warning('%s.general.%s=%s is not read: %s.general.source is empty', name, key, c.general[key], name)
+
+
+def _say_late(c, name: str) -> None:
+  """What would begin behind the stage's last step."""
+  late = [(f'{key}={c[key]}', step) for key in limits.KEYS for step, _ in limits.schedule(c[key], f'{name}.{key}')]
+  late += [(f'general.from_step={c.general.from_step}', c.general.from_step)] if c.general.source else []
+  for said, step in late:
+    if step >= c.steps:
+      log.warning('%s.%s: step %d never comes, as %s.steps=%d', name, said, step, name, c.steps)
+  if c.optimizer.get('warmup', 0) >= c.steps:
+    log.warning('%s.optimizer.warmup=%d is not over before the last of %s.steps=%d: %s.learning_rate=%g is not reached',
+                name, c.optimizer.warmup, name, c.steps, name, c.learning_rate)
+
+
+def _general(c, name: str) -> None:
+  per = c.groups * c.minibatches
+  if c.general.source and 0 < c.general.share < 1 and not round(c.general.share * per):
+    raise UserError(f'{name}.general.share={c.general.share} of the {per} groups of a rollout ({name}.groups x '
+                    f'{name}.minibatches) is none: at least {0.5 / per:.3g}, or an empty {name}.general.source')
 
 
 def _values(c, name: str) -> None:
-  if c.samples < 2:
-    raise UserError(f'{name}.samples={c.samples}: a group of one has no baseline (eq. 3), give at least 2')
+  if c.samples < 2 and c.scale != 'global':
+    raise UserError(f'{name}.samples={c.samples}: a group of one has no baseline (eq. 3), give at least 2, or '
+                    f"{name}.scale='global', whose baseline is the rollout's mean")
+  if c.samples * c.groups * c.minibatches < 2:
+    raise UserError(f'{name}.samples x {name}.groups x {name}.minibatches = 1: a rollout of one has no baseline')
   if c.temperature <= 0:
     raise UserError(f'{name}.temperature={c.temperature} must be > 0: a greedy policy has no gradient')
   if c.steps % (per := limits.steps_a_rollout(c)):
@@ -64,9 +102,12 @@ def _objective(c, name: str) -> None:
   if c.is_kind != 'truncate' and not c.is_cap:  # else it would be taken for a correction
     raise UserError(f'{name}.is_kind={c.is_kind!r} is how weights over {name}.is_cap are treated, and {name}.is_cap=0 '
                     f"has none: give {name}.is_cap=2 with {name}.old_logps='trainer', or {name}.is_kind='truncate'")
-  if c.is_kind == 'mask' and c.is_cap < 1:
+  if c.is_kind == 'mask' and c.is_cap <= 1:
     raise UserError(f"{name}.is_cap={c.is_cap} with {name}.is_kind='mask' keeps weights from 1 / cap "
-                    'to cap: at least 1')
+                    'to cap: more than 1')
+  if 0 < c.is_cap < 1:
+    log.warning('%s.is_cap=%s: weights are about 1 where trainer and sampler agree, and all of these are cut to it',
+                name, c.is_cap)
   if c.kl == 'k1' and c.kl_coef:
     log.warning("%s.kl='k1': as a term of the loss its gradient is zero in the mean; 'k2' has that of the KL", name)
   if c.surrogate == 'reinforce' and limits.steps_a_rollout(c) > 1:
@@ -97,12 +138,20 @@ def _stale(c, name: str) -> None:
     raise UserError(f'{name}.lag={c.lag} and {name}.dynamic_tries={c.dynamic_tries}' + both)
 
 
-def _dynamic(c, name: str) -> None:
+def _dynamic(c, name: str, weights: dict[str, float]) -> None:
   if c.dynamic_tries == 1:
     raise UserError(f'{name}.dynamic_tries=1 samples a rollout once, and no group can be replaced: at least 2, or 0')
   if c.scale == 'global':
     raise UserError(f"{name}.dynamic_tries={c.dynamic_tries} replaces groups of equal rewards, which have an advantage "
                     f"with {name}.scale='global': give one of them")
+  if c.dynamic_by == 'accuracy' and not weights.get('accuracy'):
+    raise UserError(f"{name}.dynamic_by='accuracy' goes by right answers: it needs the reward 'accuracy', whose weight "
+                    'is 0')
+  finer = [reward for reward, weight in weights.items() if weight and reward not in ('accuracy', 'format', 'truncated')]
+  if c.dynamic_by == 'reward' and finer and weights.get('accuracy'):
+    log.warning('%s.dynamic_tries=%d: a group of right answers alone counts as one with a signal where the reward %s '
+                "differs; with %s.dynamic_by='accuracy' (DAPO, eq. 11) it is replaced", name, c.dynamic_tries,
+                ' or '.join(finer), name)
 
 
 def _curriculum(c, name: str, weights: dict[str, float]) -> None:
