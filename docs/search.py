@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from r1jax import metrics  # noqa: E402
 
-COMMAND = 'r1jax sweep search:prm --workdir=DIR --seeds=2 --config.from_run=R1; the same with search:mcts'
+COMMAND = '; '.join(f'r1jax sweep search:{arg} --workdir=DIR --seeds=2 --config.from_run=R1' for arg in ('prm', 'mcts'))
 STEPS = (('auc', 'AUC on held-out questions'), ('ece', 'calibration error'), ('auc_by_rule', 'AUC by the rule'),
          ('right_share', 'share of right steps'), ('heldout_steps', 'steps held out'))
 SEARCH = (('pass@1', 'right, of the answer chosen'), ('voted', 'right, of the vote weighed by scores'),
