@@ -234,6 +234,8 @@ def test_what_has_no_meaning_together_is_refused_at_the_start(changes, said):
     (dict(max_tokens=((0, 16), (80, 32))),
      r'rl.max_tokens=\(\(0, 16\), \(80, 32\)\): step 80 never comes, as rl.steps=80'),
     (dict(optimizer=dict(warmup=80)), 'rl.optimizer.warmup=80 is not over before the last of rl.steps=80'),
+    (dict(curriculum=dict(askings=4, mode='easy_first'), task=dict(source='jsonl:f')),
+     'rl.curriculum.askings=4 is not read: rl.curriculum.mode is easy_first'),
     (dict(curriculum=dict(askings=4)), 'rl.curriculum.askings=4 is not read: rl.curriculum.mode is empty'),
 ])
 def test_what_has_little_meaning_is_said(changes, said, caplog):

@@ -38,8 +38,9 @@ def _say_unread(c, name: str, weights: dict[str, float]) -> None:
     log.warning('%s.%s=%r is not read: %s', name, key, c[key], why)
   if c.dynamic_by != 'reward' and not c.dynamic_tries:
     log.warning('%s.dynamic_by=%r is not read: %s.dynamic_tries=0', name, c.dynamic_by, name)
-  if not c.curriculum.mode and c.curriculum.askings != 1:
-    log.warning('%s.curriculum.askings=%d is not read: %s.curriculum.mode is empty', name, c.curriculum.askings, name)
+  if c.curriculum.mode not in ('drop_solved', 'prioritized') and c.curriculum.askings != 1:
+    log.warning('%s.curriculum.askings=%d is not read: %s.curriculum.mode is %s', name, c.curriculum.askings, name,
+                c.curriculum.mode or 'empty')
   for key in ('share', 'from_step') if not c.general.source else ():
     if c.general[key]:
       log.warning('%s.general.%s=%s is not read: %s.general.source is empty', name, key, c.general[key], name)
