@@ -138,3 +138,8 @@ def test_a_plan_by_the_command_itself():
   found = every.plan(every.Pair('r1_zero:tiny', 'cpu:1', {}))
   assert {entry['phase'] for entry in found} == {'prefill', 'decode', 'update'}
   assert all(entry['fits'] for entry in found)
+
+
+def test_a_topology_that_none_is_planned_for_is_refused(tmp_path, capsys):
+  assert every.main(['--all', '--only=distill:tiny', '--topology=v5e:9x9', f'--file={tmp_path}/plans.json']) == 2
+  assert '--topology=v5e:9x9: no such config is planned for it, but for cpu:1' in capsys.readouterr().err

@@ -48,6 +48,16 @@ def test_a_mesh_that_does_not_deal_out_the_devices_is_changed(topology, changed)
   assert fit.mesh_of(config, chips.topology(topology)) == {f'mesh.{axis}': n for axis, n in changed.items()}
 
 
+def test_values_that_cannot_begin_on_a_topology_are_what_is_looked_for():
+  """A row a device and slots for all: a config of eight chips on 32, and on 12."""
+  for topology, wanted in (('v5e:4x8', {'rl.micro_tokens': 32 * 4096}), ('v5e:2x4', {}),
+                           ('h100:1x3', {'rl.slots': 255, 'evaluate.slots': 255})):
+    config, where, phases_ = config_of(topology=topology, **{'rl.groups': 96})
+    assert fit.starts(config, phases_, where) == wanted, topology
+    fit.apply(config, fit.starts(config, phases_, where))
+    phases.check(config, where)
+
+
 def test_the_largest_that_fits_is_found_by_a_few_questions():
   config, where, wanted = config_of()  # a row is 4,096 tokens; 59.3 GiB are there, of which 0.97 are used: 57.5
   compiler = Compiler(where, state=10 * GIB, token=47 * GIB / (64 * 4096), weights=20 * GIB, slot=37.4 * GIB / 256)

@@ -79,6 +79,9 @@ def main(argv: list[str]) -> int:
     fitted = {**fit_lib.mesh_of(config, where), **fit_lib.one_limit(config, phases_lib.learning(config))} if (
         _FIT.value) else {}
     fit_lib.apply(config, fitted)
+    if _FIT.value:
+      fitted |= fit_lib.starts(config, phases_lib.phases(config), where)
+      fit_lib.apply(config, fitted)
     phases_lib.check(config, where, files=not _WITHOUT_FILES.value)
     chosen = _chosen(config)
     models = stage_models.Models(config)

@@ -49,6 +49,20 @@ def one_limit(config, stages: list[str]) -> dict:
   return {f'{name}.slots': limits.shortest(config[name].slots) for name in several}
 
 
+def starts(config, phases, where: Topology) -> dict:
+  """What is looked for, of a config whose own values cannot begin on the topology: micro_tokens of less than a row a
+  device, slots that devices do not deal out evenly."""
+  rows, found = _rows(config, where), {}
+  for phase in phases:
+    c = config[phase.stage]
+    least = rows * _longest(c) if phase.phase == 'update' else 0
+    if least > c.get('micro_tokens', least):
+      found[f'{phase.stage}.micro_tokens'] = least
+    if phase.phase == 'decode' and c.get('slots', 0) % rows:
+      found[f'{phase.stage}.slots'] = max(rows, c.slots // rows * rows)
+  return found
+
+
 def fit(config, phases, where: Topology, measure: Callable) -> tuple[dict, list[dict]]:
   """(values that fit, the plan of each phase with them).
 
@@ -109,9 +123,14 @@ def ladder(config, stage: str, where: Topology) -> list[dict]:
   return [{key: value for step in steps[:i + 1] for key, value in step.items()} for i in range(len(steps))]
 
 
+def _longest(c) -> int:
+  """Positions of the longest row that a stage learns from."""
+  return c.get('length') or limits.longest(c.max_tokens)
+
+
 def _learning(config, phase, where, rows, before, measure, found) -> dict:
   c, name = config[phase.stage], f'{phase.stage}.micro_tokens'
-  longest = c.get('length') or limits.longest(c.max_tokens)
+  longest = _longest(c)
   outputs = c.groups * c.samples if 'groups' in c else c.batch
   least, most = rows * longest, max(1, outputs // rows) * rows * longest
   entry = None
