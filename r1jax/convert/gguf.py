@@ -34,8 +34,8 @@ def open_gguf(path: str, stop: tuple[str, ...] = ()) -> Source:
     return default if field is None else field.contents()
 
   if fact('split.count', 1) > len(readers):
-    raise UserError(f'{path} is one of {fact("split.count")} parts by what it holds, not by its name: call them as they '
-                    'were, NAME-00001-of-0000N.gguf, or join them (llama-gguf-split --merge)')
+    raise UserError(f'{path} is one of {fact("split.count")} parts by what it holds, not by its name: call them as '
+                    'they were, NAME-00001-of-0000N.gguf, or join them (llama-gguf-split --merge)')
   family = fact('general.architecture')
   if family not in _FAMILIES:
     raise UserError(f'{path} holds the architecture {family!r}: supported is {" or ".join(map(repr, _FAMILIES))}')
