@@ -1,5 +1,7 @@
 """Chat templates and beginnings of sequence as the model's own tokenizer has them."""
 
+import importlib
+import importlib.util
 import json
 
 import pytest
@@ -50,6 +52,28 @@ def test_a_chat_template_is_rendered_and_says_how_answers_are_read(tmp_path, tem
   assert {row['format'] for row in rows} == {format_} and formats.get(format_)
   first, _ = prompts.encode(rows, tokenizer, template='chat', max_prompt=100)
   assert list(first).count(tokenizer.bos_id) == 1 and first[0] == tokenizer.bos_id  # once, though both add one
+
+
+OF_TRANSFORMERS = {  # what its templates may say -> what comes of it for the question 'hé', in JSON of whatever order
+    "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}": 'hé',
+    '{% for m in messages %}{% set x = m.content %}{% generation %}{% set x = 1 %}{% endgeneration %}{{ x }}{% endfor %}': 'hé',
+    "{{ {'b': 1, 'a': messages[0].content} | tojson(sort_keys=true, separators=(',', ':')) }}": '{"a":"hé","b":1}',
+    "{{ messages[0].content | tojson(ensure_ascii=true) }}": '"h\\u00e9"',
+    "{{ [1] | tojson(indent=2) }}": '[\n  1\n]',
+    "{% if tools is not none or documents is not none %}tools{% else %}none{% endif %}": 'none',
+    "{% for m in messages %}{{ m.content }}{% break %}{% endfor %}": 'hé',
+    "{% set ns = namespace(x=1) %}{% set ns.x = 2 %}{{ ns.x }}{{ 'a</think>b'.split('</think>')[-1] }}": '2b',
+}
+
+
+@pytest.mark.parametrize('template', OF_TRANSFORMERS)
+def test_a_template_may_use_what_transformers_gives(tmp_path, template):
+  tokenizer, source = imported(tmp_path, template, adds_bos=False)
+  assert chat.render(tokenizer, 'hé') == OF_TRANSFORMERS[template]
+  if importlib.util.find_spec('transformers'):
+    theirs = importlib.import_module('transformers').AutoTokenizer.from_pretrained(source)
+    assert theirs.apply_chat_template([{'role': 'user', 'content': 'hé'}], tokenize=False, add_generation_prompt=True
+                                      ) == OF_TRANSFORMERS[template]
 
 
 def test_as_transformers_renders_it(tmp_path):

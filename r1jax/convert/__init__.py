@@ -172,7 +172,7 @@ def looked_at(source: str, model: str | None = None, *, changes: dict | None = N
     UserError: it is not.
   """
   asked = model and hub.named(source)
-  if asked and not asked.file:
+  if asked and not asked.file and not hub.is_whole(asked):
     sizes_alone(source, model, changes)  # before another model's weights are downloaded
   opened = open_source(source, stop)
   config = config_of(opened, model, changes)

@@ -88,6 +88,12 @@ def pinned(source: str, known: dict) -> str:
   return asked._replace(revision=known['commit']).text
 
 
+def is_whole(asked: Named) -> bool:
+  """Whether the cache has all that it speaks of, so that nothing is downloaded."""
+  there = _cached(_package(asked)[0], asked)
+  return bool(there) and (bool(asked.file) or not _lacks(there))
+
+
 def fetched(asked: Named) -> str:
   """The snapshot, or the GGUF file, in the hub's cache.
 

@@ -6,6 +6,8 @@ import json
 
 from r1jax.exceptions import UserError
 
+_NONE = {'tools': None, 'documents': None}  # 'tools is not none' is true of what a template is not told of
+
 
 def render(tokenizer, question: str, system: str = '') -> str:
   """One turn of a user's, behind a system prompt if there is one, up to where the model begins to answer.
@@ -30,7 +32,8 @@ def render_messages(tokenizer, messages: list[dict], system: str = '') -> str:
   if system and messages[0]['role'] != 'system':
     messages = [{'role': 'system', 'content': system}, *messages]
   try:
-    return _compiled(tokenizer.chat_template).render(messages=messages, add_generation_prompt=True, **tokenizer.special)
+    return _compiled(tokenizer.chat_template).render(messages=messages, add_generation_prompt=True, **_NONE,
+                                                     **tokenizer.special)
   except Exception as e:  # pylint: disable=broad-except  a template may raise anything, also by its own raise_exception
     raise UserError(f'the chat template of {tokenizer.directory} fails ({type(e).__name__}: {e})') from e
 
@@ -40,7 +43,7 @@ def end_of_turn(tokenizer) -> int | None:
   said = 'SAID'
   messages = [{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': said}]
   try:
-    text = _compiled(tokenizer.chat_template or '').render(messages=messages, **tokenizer.special)
+    text = _compiled(tokenizer.chat_template or '').render(messages=messages, **_NONE, **tokenizer.special)
   except Exception:  # pylint: disable=broad-except  a template may refuse such a talk; then it says nothing
     return None
   behind = text.rpartition(said)[2].lstrip()
@@ -52,6 +55,7 @@ def _compiled(text: str):
   try:
     import jinja2
     import jinja2.ext
+    import jinja2.nodes
     import jinja2.sandbox
   except ImportError as e:
     raise UserError("template 'chat' needs the package jinja2: pip install jinja2") from e
@@ -59,10 +63,22 @@ def _compiled(text: str):
   def raise_exception(message):
     raise jinja2.TemplateError(message)
 
+  class Generation(jinja2.ext.Extension):
+    """{% generation %}, which marks for a trainer what an assistant said: its text as it is."""
+    tags = {'generation'}
+
+    def parse(self, parser):
+      line = next(parser.stream).lineno
+      body = parser.parse_statements(['name:endgeneration'], drop_needle=True)
+      return jinja2.nodes.Scope(body).set_lineno(line)
+
+  def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
   # What transformers gives to templates: they come from a hub, so in jinja's sandbox, without a way to change anything.
   environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
-                                                             extensions=[jinja2.ext.loopcontrols])
-  environment.filters['tojson'] = lambda value, **kw: json.dumps(value, ensure_ascii=False, indent=kw.get('indent'))
+                                                             extensions=[Generation, jinja2.ext.loopcontrols])
+  environment.filters['tojson'] = tojson
   environment.globals.update(raise_exception=raise_exception,
                              strftime_now=lambda form: datetime.datetime.now().strftime(form))
   return environment.from_string(text)
