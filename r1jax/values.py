@@ -110,7 +110,8 @@ def _look(key: str, value, run: str) -> None:
       elif inner not in _NOT_OURS:
         _look(f'{key}.{inner}', of, run)
   elif name in _CHOICES and isinstance(value, str) and value not in _CHOICES[name]:
-    raise UserError(f'{key}={value!r} is not one of {", ".join(_CHOICES[name])}')
+    choices = ', '.join(choice or "''" for choice in _CHOICES[name])
+    raise UserError(f'{key}={value!r} is not one of {choices}')
   elif (above, name) == ('rope_scaling', 'kind') and value not in _SCALINGS:
     raise UserError(f"{key}={value!r} is not one of {', '.join(map(repr, _SCALINGS))}")
   elif (above, name) == ('judge', 'kind') and key.count('.') > 1 and value not in _JUDGES:  # of a stage's own judge
