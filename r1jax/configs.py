@@ -30,6 +30,8 @@ def find(name: str) -> str:
     stem = paths.local(stem, '--config')
     if not os.path.exists(stem):
       known = os.path.basename(stem).removesuffix('.py')
+      if known == 'sweep':
+        raise UserError(f'no config file {stem}: r1jax sweep NAME[:ARG] runs what sweep(add) of a config file adds')
       way = (f'{known}{colon}{arg} is the one that comes with the package' if known in names() else
              'r1jax configs lists those that there are')
       raise UserError(f'no config file {stem}: {way}')

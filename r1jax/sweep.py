@@ -5,11 +5,12 @@
   r1jax sweep objectives --workdir=runs/objectives --seeds=2 [--only=NAME,NAME]
 
 Every choice of the values with commas between them, with seeds 0 to N - 1, one run after another, each in a folder of
-DIR named by its choices; then one page that compares them. Before the first begins, each is looked at as a run looks
-at itself before its first stage. Started again it goes on: what is finished is looked at and passed by. A value that
-holds a comma itself is given in brackets or braces, and is one value. The first run that fails ends the sweep with its
-exit code; Ctrl-C and SIGTERM stop the run under way, which saves its state. --part=2/8 on the second of eight hosts
-that share DIR: every eighth run from the second on; the page is made by r1jax report when all are done.
+DIR named by its choices; then one page that compares them, DIR/report/compare.html. Before the first begins, each is
+looked at as a run looks at itself before its first stage. Started again it goes on: what is finished is looked at and
+passed by. A value that holds a comma itself is given in brackets or braces, and is one value. The first run that fails
+ends the sweep with its exit code; Ctrl-C and SIGTERM stop the run under way, which saves its state. --part=2/8 on the
+second of eight hosts that share DIR: every eighth run from the second on; the page is made by r1jax report when all are
+done.
 
 A config file may have a sweep of its own, a function sweep(add): each add(ARG, **{'rl.steps': 40}) is a run of
 FILE.py:ARG (without an ARG: of FILE.py) with those values, and the choices of the command line are made for each. It is
@@ -156,9 +157,11 @@ def _run(argv: list[str]) -> int:
       return code
   if parts > 1:
     print(f'part {a.part}: {len(mine)} of {len(runs)} runs are finished; when all are, the page: '
-          f"r1jax report --workdir='{a.workdir}/*'")
+          f"r1jax report --workdir='{a.workdir}/*' --out={a.workdir}/report")
   elif len(runs) > 1:
-    page = [sys.executable, '-m', 'r1jax.report', f'--workdir={",".join(os.path.join(place, name) for name in names)}']
+    page = [sys.executable, '-m', 'r1jax.report', f'--out={os.path.join(place, "report")}',
+            f'--workdir={",".join(os.path.join(place, name) for name in names)}']
+    print('the page that compares them:', flush=True)
     return subprocess.run(page, check=False).returncode
   return 0
 

@@ -62,6 +62,8 @@ def test_configs_are_found_by_name_and_by_path(tmp_path, monkeypatch, capsys):
     configs.find('r2:tiny')
   with pytest.raises(UserError, match='no config file experiments/r1.py: r1:tiny is the one that comes with the package'):
     configs.find('experiments/r1.py:tiny')
+  with pytest.raises(UserError, match='no config file experiments/sweep.py: r1jax sweep '):
+    configs.find('experiments/sweep.py')
   with pytest.raises(UserError, match='no config file my.py: r1jax configs lists those that there are'):
     configs.find('my.py')
 
@@ -139,6 +141,8 @@ def test_a_sweep_runs_its_part_in_order_and_makes_one_page(tmp_path, monkeypatch
   assert [line.partition(':')[0] for line in capsys.readouterr().out.splitlines() if line.startswith('run ')] == [
       f'run {i} of 4' for i in ran] and len(folders) == len(ran)
   assert [os.path.basename(args[-1]) for args in calls[:len(ran)] if '--check' in args] == folders  # all before the first
+  if part == '1/1':
+    assert f'--out={tmp_path / "report"}' in calls[-1]  # beside the runs, in none of them
   assert ['r1jax.report' in args for args in calls][-1] == (part == '1/1')  # by hand where others have the rest
 
 

@@ -186,3 +186,15 @@ def test_rows_that_do_not_divide_are_said_in_a_run(caplog):
     checks.run(config, files=False)
   assert [m for m in caplog.messages if 'filled up' in m] == [
       'rl.groups=12 is no multiple of the 8 devices on mesh axes data x fsdp: filled up to 16']
+
+
+@pytest.mark.parametrize('evaluated, said', [
+    ('reasoning_gym:chain_sum', ['rl learns from mine and is measured on chain_sum (evaluate.task.source)']),
+    ('jsonl:{0}', [])])
+def test_a_run_that_is_measured_on_other_questions_than_it_learns_from_says_so(tmp_path, caplog, evaluated, said):
+  path = tmp_path / 'mine.jsonl'
+  path.write_text(''.join(json.dumps({'question': f'{i} + 1 =', 'answer': i + 1}) + '\n' for i in range(40)))
+  config = given(TINY, {'rl.task.source': f'jsonl:{path}', 'evaluate.task.source': evaluated.format(path)})
+  with caplog.at_level('INFO', 'r1jax'):
+    checks.run(config)
+  assert [m for m in caplog.messages if 'is measured on' in m] == said

@@ -101,7 +101,7 @@ def test_every_variant_deals_out_its_own_topology(name, arg):
 
 
 @pytest.mark.parametrize('args, words', [
-    (['--config=experiments/r1_zero.py:tiny', '--topology=v9:2x2'], "no chip 'v9'"),
+    (['--config=experiments/r1_zero.py:tiny', '--topology=v9:2x2'], "no chip 'v9', one of v5e (17 GB)"),
     (['--config=experiments/r1_zero.py:qwen2.5-32b', '--topology=v5p:2x2x2'], 'does not deal out the 8 devices'),
     (['--config=experiments/r1_zero.py:tiny', '--config.rl.stepz=1'], "unknown config key 'rl.stepz'"),
     (['--config=experiments/r1_zero.py:tiny', '--only=rl/sleep'], 'this config has base/update'),

@@ -174,6 +174,8 @@ def test_compare_draws_a_line_for_each_dir(tmp_path, monkeypatch):
   path, warnings = report.compare([one, two])
   html = path.read_text()
   assert path == one / 'report' / 'compare.html' and not warnings
+  there, _ = report.compare([one, two], tmp_path / 'both' / 'report')
+  assert there == tmp_path / 'both' / 'report' / 'compare.html' and there.read_text() == html
   assert '84.3' in html and '85.3' in html and '_two$' in html
   for name in ('compare_rl_accuracy_sums', 'compare_rl_length', 'compare_rl_seconds', 'compare_supervised_loss'):
     assert f'<figure id="{name}">' in html and (one / 'report' / f'{name}.png').stat().st_size > 8000

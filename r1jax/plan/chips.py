@@ -96,7 +96,8 @@ def topology(name: str) -> Topology:
   """
   kind, _, shape = name.partition(':')
   if kind not in CHIPS:
-    raise UserError(f'topology {name!r}: no chip {kind!r}, one of {", ".join(CHIPS)}')
+    known = ', '.join(f'{chip} ({CHIPS[chip].hbm_bytes / 1e9:.0f} GB)' for chip in CHIPS)
+    raise UserError(f'topology {name!r}: no chip {kind!r}, one of {known}; another is planned for by one of its memory')
   sizes = shape.split('x')
   if not shape or not all(s.isdigit() and int(s) for s in sizes):
     raise UserError(f'topology {name!r} is not of the form {kind}:AxB or {kind}:AxBxC')

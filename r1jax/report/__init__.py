@@ -61,9 +61,9 @@ def write_checked(workdir: str | pathlib.Path, *, reload: int = 0) -> tuple[path
   return out / 'index.html', run.warnings
 
 
-def compare(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[str]]:
-  """Several work dirs on one page, in the first one's report/compare.html; the path and the warnings."""
-  return runs.write(workdirs)
+def compare(workdirs: Sequence[str | pathlib.Path], out: str | pathlib.Path = '') -> tuple[pathlib.Path, list[str]]:
+  """Several work dirs on one page, out/compare.html ('': in report/ of the first one); the path and the warnings."""
+  return runs.write(workdirs, out)
 
 
 def _headline(run: load.Run, results: list[load.Result], specs: list[dict]) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from r1jax.report import state
 _WORKDIR = flags.DEFINE_list('workdir', [], 'A work dir, or several with commas between them to be compared.')
 _WATCH = flags.DEFINE_integer('watch', 0, 'Seconds between two looks at a run that goes on; 0: write once.',
                               lower_bound=0)
+_OUT = flags.DEFINE_string('out', '', 'Where the page of several runs is written; else in report/ of the first.')
 _FORMAT = flags.DEFINE_enum('format', 'html', ['html', 'markdown', 'csv', 'latex'],
                            'A page, or the table of results alone.')
 EVERY = 10  # seconds, of --watch without a number
@@ -35,12 +36,14 @@ def main(argv: list[str]) -> None:
     _fail('--workdir=DIR[,DIR] is missing')
   try:
     workdirs = _workdirs(_WORKDIR.value)
+    if _OUT.value and len(workdirs) < 2:
+      raise UserError(f'--out={_OUT.value} is of a page of several runs: that of one is in its report/')
     if _WATCH.value:
       _watch(workdirs)
     if _FORMAT.value != 'html':
       print(runs.text(workdirs, _FORMAT.value), end='')
       return
-    path, warnings = report.compare(workdirs) if len(workdirs) > 1 else report.write_checked(workdirs[0])
+    path, warnings = report.compare(workdirs, _OUT.value) if len(workdirs) > 1 else report.write_checked(workdirs[0])
   except UserError as error:
     _fail(str(error))
   except KeyboardInterrupt:

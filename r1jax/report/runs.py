@@ -15,10 +15,10 @@ ABSENT = 'not there'  # of a key that a config has not got
 SEEDS = ('seed',)  # keys that make runs of one group
 
 
-def write(workdirs: Sequence[str | pathlib.Path]) -> tuple[pathlib.Path, list[str]]:
-  """DIR/report/compare.html of the first DIR, compare_samples.html beside it, and the warnings."""
+def write(workdirs: Sequence[str | pathlib.Path], out: str | pathlib.Path = '') -> tuple[pathlib.Path, list[str]]:
+  """out/compare.html ('': in report/ of the first work dir), compare_samples.html beside it, and the warnings."""
   runs = [load.load(workdir) for workdir in workdirs]
-  groups, out = grouped(runs), runs[0].path / 'report'
+  groups, out = grouped(runs), pathlib.Path(out or runs[0].path / 'report')
   browse = []
   if samples.write_of(list(zip(names(runs), runs)), out, 'compare_samples', 'Samples of several runs', 'compare.html'):
     browse.append('<p><a href="compare_samples.html">Browse what the models wrote, two side by side</a></p>')

@@ -109,6 +109,10 @@ def check_files(config, name: str) -> list[checking.Asked]:
     evaluate.check_files(config, 'evaluate')  # else a stage of that name does
   for task, key in evaluate.all_tasks(config.evaluate):
     rl_questions.warn_if_shared(task, key, c, rows[0], name)
+  learned, measured = tasks.names_of(tasks.several(c.task)), evaluate.names(config.evaluate)
+  if not set(learned) & set(measured):
+    log.info('%s learns from %s and is measured on %s (evaluate.task.source)', name, ', '.join(learned),
+             ', '.join(measured))
   looked = [*rows, *([evaluate.rows_during(config, c)] if c.eval_every else [])]
   return [checking.asked(c, name, some) for some in looked if some]
 
