@@ -14,7 +14,7 @@ from typing import Any, Callable
 import jax
 
 from r1jax import workdir as workdir_lib
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import mesh as mesh_lib
 
 log = logging.getLogger('r1jax')
@@ -38,7 +38,7 @@ def note(workdir: str, *, seed: int | None = None) -> None:
   if starts and (said := moved(starts[-1], now)):
     log.info('%s', said)
   try:
-    checkpoint.write_json(path, {'starts': [*starts, now]})
+    json_files.write(path, {'starts': [*starts, now]})
   except Exception as e:  # pylint: disable=broad-except  a full disk: the run says so itself
     log.warning('%s is not written: %s', path, e)
 

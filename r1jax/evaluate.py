@@ -36,7 +36,7 @@ from r1jax import paths
 from r1jax import workdir as workdir_lib
 from r1jax.data import prompts
 from r1jax.data import tasks
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import compile_cache
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
@@ -285,7 +285,7 @@ def _prepared(a, task: asking.Task, workdir: str, step_dir: str) -> None:
         if before.get(key) != settings.get(key)))
     workdir_lib.move_aside(workdir, directory)
   disk.make(directory)
-  checkpoint.write_json(path, settings)
+  json_files.write(path, settings)
 
 
 def rescored(workdir: str) -> Iterator[dict]:
@@ -327,7 +327,7 @@ def _note_again(stage: str, label: str, result: dict) -> None:
   for entry in (pipeline or {}).get('stages', ()):
     if entry['directory'] == os.path.basename(stage):
       entry.update(outputs.passed_on(stage))
-      checkpoint.write_json(noted, pipeline)
+      json_files.write(noted, pipeline)
 
 
 sys.modules[__name__].__class__ = Command  # r1jax.evaluate(model, tasks), beside r1jax.evaluate.pass_at_k

@@ -23,7 +23,7 @@ from r1jax import terminal
 from r1jax import trackers
 from r1jax import values
 from r1jax import workdir as workdir_lib
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
@@ -163,7 +163,7 @@ class _Run:
     finally:
       seconds = round(before + time.time() - start, 1)
       with contextlib.suppress(OSError):  # of a full disk the stage has said so itself
-        checkpoint.write_json(os.path.join(directory, 'seconds.json'), seconds)
+        json_files.write(os.path.join(directory, 'seconds.json'), seconds)
     mesh_lib.barrier(f'after {name}')
     log.info('%s: done in %s', self._said, metrics.duration(seconds))
     return {'name': name, 'directory': os.path.basename(directory), 'run': spec['run'], 'inputs': passed,
@@ -183,7 +183,7 @@ class _Run:
 
   def _note(self, behind: int) -> None:
     later = [self._done[spec['name']] for spec in self._config.stages[behind:] if spec['name'] in self._done]
-    checkpoint.write_json(self._path, {'stages': self._entries + later,  # those may stand all the same
+    json_files.write(self._path, {'stages': self._entries + later,  # those may stand all the same
                                        **({'elsewhere': self._elsewhere} if self._elsewhere else {})})
 
 
@@ -223,7 +223,7 @@ def _go_on(name: str, module, part: dict, directory: str, tuned: list[tuple]) ->
     path = os.path.join(directory, CHANGES)
     before, now = workdir_lib.read(path, []), {'step': step, 'values': {key: [was, is_] for key, was, is_ in tuned}}
     if before[-1:] != [now]:
-      checkpoint.write_json(path, [*before, now])
+      json_files.write(path, [*before, now])
   mesh_lib.barrier(f'{name} is changed')
 
 
@@ -280,7 +280,7 @@ def _set_aside(config, workdir: str, names: tuple[str, ...]) -> None:
   if mesh_lib.first_process() and names and workdir_lib.read(note, None) != sorted(names):
     for name in names:
       move_aside(workdir, os.path.join(workdir, f'{numbers[name]}_{name}'))
-    checkpoint.write_json(note, sorted(names))
+    json_files.write(note, sorted(names))
   mesh_lib.barrier('stages are set aside')
 
 
@@ -293,11 +293,11 @@ def _begin(workdir: str, directory: str, passed: dict, config, bound: _Bound) ->
       move_aside(workdir, directory)
   mesh_lib.barrier(f'{directory} is free')
   disk.make(directory)
-  checkpoint.write_json(path, passed)
-  checkpoint.write_json(os.path.join(directory, 'config.json'), config.to_dict())
+  json_files.write(path, passed)
+  json_files.write(os.path.join(directory, 'config.json'), config.to_dict())
   note = os.path.join(directory, files_read.NOTE)
   if files := bound.files(workdir_lib.read(note, {})):
-    checkpoint.write_json(note, files)
+    json_files.write(note, files)
 
 
 def _seconds(directory: str) -> float:

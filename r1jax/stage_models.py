@@ -6,7 +6,7 @@ from typing import NamedTuple
 from r1jax import convert
 from r1jax import paths
 from r1jax import workdir as workdir_lib
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.exceptions import UserError, about
 from r1jax.models import zoo
 from r1jax.rewards import judge as judge_lib
@@ -142,5 +142,5 @@ def _named(key: str, name: str, changes: dict | None = None, *, imported: bool =
 
 def _in(directory: str) -> Model | None:
   """The model that a stage has left."""
-  sizes = checkpoint.read_json(os.path.join(directory, 'model.json'), None)
+  sizes = json_files.read(os.path.join(directory, 'model.json'), None)
   return Model(zoo.from_dict(sizes), directory) if sizes else None

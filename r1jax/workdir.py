@@ -7,7 +7,7 @@ import os
 
 from r1jax import disk
 from r1jax import lock
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 
@@ -21,7 +21,7 @@ def read(path: str, missing):
     UserError: it is torn (written by rename, so somebody has changed it).
   """
   try:
-    return checkpoint.read_json(path, missing)
+    return json_files.read(path, missing)
   except UserError as e:
     raise UserError(f'{str(e).partition(":")[0]}: remove it; what it says of stages is then found out again') from e
 
@@ -112,7 +112,7 @@ def claim(workdir: str, config: dict) -> None:
         if name.partition('_')[0].isdigit():
           move_aside(workdir, os.path.join(workdir, name))
     mesh_lib.barrier('what another experiment began is set aside')
-  checkpoint.write_json(path, config)
+  json_files.write(path, config)
 
 
 def move_aside(workdir: str, directory: str) -> None:

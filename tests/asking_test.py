@@ -20,6 +20,7 @@ from r1jax import evaluate
 from r1jax.data import prompts
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
 from r1jax.exceptions import UserError
@@ -94,7 +95,7 @@ class Killed(BaseException):
 def dying(monkeypatch, what: str, after: int) -> None:
   """The process ends at a write: 'record' before it, 'half' in its middle, 'scores' before scores.json, behind the
   samples; after so many of the kind."""
-  add, write_json, calls = asking.Records.add, checkpoint.write_json, itertools.count()
+  add, write_json, calls = asking.Records.add, json_files.write, itertools.count()
 
   def record(self, number, said):
     if next(calls) >= after:

@@ -24,6 +24,7 @@ from r1jax import metrics
 from r1jax import outputs
 from r1jax import workdir as workdir_lib
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import checksums
 from r1jax.engine import update
 from r1jax.exceptions import UserError
@@ -107,7 +108,7 @@ def batch(run):
 
 
 WRITES = {'row': row, 'save': save, 'close': close, 'rollout': rollout, 'batch': batch,
-          'json': lambda run: lambda: checkpoint.write_json(str(run / '1_base/seconds.json'), 1),
+          'json': lambda run: lambda: json_files.write(str(run / '1_base/seconds.json'), 1),
           'samples': lambda run: lambda: metrics.write_samples(run / '1_base', 1, [{'x': 1}]),
           'folder': lambda run: lambda: disk.make(run / '1_base/eval/task'),
           'aside': lambda run: lambda: workdir_lib.move_aside(str(run), str(run / '1_base'))}

@@ -13,6 +13,7 @@ from r1jax import evaluate
 from r1jax import stopping
 from r1jax import values
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
 from r1jax.exceptions import RunStopped, UserError
@@ -186,7 +187,7 @@ def test_a_torn_checkpoint_is_one_line(trained, capsys):
 def test_a_checkpoint_says_how_long_prompts_and_answers_are(trained, capsys, caplog):
   """Lengths are those of training, like the template; a flag counts, and the contradiction is said."""
   record = prompts.record('plain', prefill=' 1', max_prompt=24, max_tokens=5)
-  checkpoint.write_json(str(trained / 'model' / prompts.RECORD), record)
+  json_files.write(str(trained / 'model' / prompts.RECORD), record)
   bare = [flag for flag in command(trained) if not flag.startswith('--max_')]
   with caplog.at_level('INFO', 'r1jax'):
     assert evaluate.main(bare) == 0

@@ -19,6 +19,7 @@ from r1jax import outputs
 from r1jax.convert import __main__ as convert_main
 from r1jax.convert import peft as peft_lib
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import leaves as leaves_lib
 from r1jax.engine import lora
 from r1jax.engine import mesh as mesh_lib
@@ -532,7 +533,7 @@ def test_a_base_has_the_hubs_name_where_it_is_what_was_imported(tuned, tmp_path,
 
   monkeypatch.setattr(peft_lib.common, 'origin', lambda directory: {'hub': 'OWNER/NAME', 'commit': 'c0'})
   assert exported('imported') == ('OWNER/NAME', 'c0') and 'peft does not find' not in caplog.text
-  read = checkpoint.read_json  # a step that was trained has no meta.json of an import
+  read = json_files.read  # a step that was trained has no meta.json of an import
   monkeypatch.setattr(checkpoint, 'read_json', lambda path, *missing: (
       {} if os.path.basename(path) == 'meta.json' else read(path, *missing)))
   base, revision = exported('trained')

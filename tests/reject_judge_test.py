@@ -15,6 +15,7 @@ from r1jax import stopping
 from r1jax.data import formats
 from r1jax.data import tokenizer as tokenizer_lib
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
 from r1jax.exceptions import RunStopped, UserError
@@ -162,7 +163,7 @@ def test_only_what_would_stay_is_put_to_the_judge():
 
 def test_what_changes_no_verdict_leaves_a_stage_as_it_is(config, tmp_path):
   config.reject.judge.update(dict(kind='auto', url='http://a/v1', model='v3'))
-  checkpoint.write_json(str(tmp_path / 'config.json'), config.to_dict())
+  json_files.write(str(tmp_path / 'config.json'), config.to_dict())
   changed = lambda: pipeline._changed(config, 'reject', str(tmp_path))[0]
   config.reject.judge.update(dict(url='http://b:9/v1', parallel=3, timeout=1.0, tries=1, max_calls=9,
                                   max_tokens_total=9, answers='elsewhere', slots=8))

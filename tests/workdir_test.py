@@ -23,6 +23,7 @@ from r1jax import pipeline
 from r1jax import report
 from r1jax import workdir as workdir_lib
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import checksums
 from r1jax.exceptions import UserError
 
@@ -388,10 +389,10 @@ def test_one_that_was_taken_for_dead_writes_no_more(tmp_path, monkeypatch, quick
   theirs = json.dumps({**ELSEWHERE, 'pid': 1, 'since': 'now'})
   with pytest.raises(UserError, match='in use by process 1 on tpu-host-7.*nothing more is written by this one'):
     with workdir_lib.held(str(tmp_path)):
-      checkpoint.write_json(str(tmp_path / 'a.json'), 1)
+      json_files.write(str(tmp_path / 'a.json'), 1)
       (tmp_path / 'lock').write_text(theirs)
       time.sleep(0.5)
-      checkpoint.write_json(str(tmp_path / 'b.json'), 1)
+      json_files.write(str(tmp_path / 'b.json'), 1)
   assert sorted(p.name for p in tmp_path.iterdir()) == ['a.json', 'lock'] and (tmp_path / 'lock').read_text() == theirs
 
 

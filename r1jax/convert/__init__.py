@@ -40,6 +40,7 @@ from r1jax.convert.hf_config import sizes_of
 from r1jax.convert.source import Source
 from r1jax.data.tokenizer import Tokenizer
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
@@ -203,7 +204,7 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
     raise UserError(f'cannot write to {out}: {e.strerror}') from e
   kept = _say_dtypes(opened, dtype)
   if mesh_lib.first_process():  # before the weights: who starts again takes the same commit
-    checkpoint.write_json(os.path.join(out, common.ORIGIN),
+    json_files.write(os.path.join(out, common.ORIGIN),
                           {'source': source, 'hub': name, 'commit': commit, 'dtype': kept})
   needed = sum(int(np.prod(shape)) * (np.dtype(dtype) if dtype else opened.dtypes[name]).itemsize
                for name, shape in opened.shapes.items())
@@ -321,7 +322,7 @@ def check_files(config, name: str):
 
 def check_standing(config, name: str, directory: str) -> None:
   """Of an import that stands in `directory`: raises UserError for another model's name."""
-  sizes = checkpoint.read_json(os.path.join(directory, 'model.json'))
+  sizes = json_files.read(os.path.join(directory, 'model.json'))
   if sizes is None:
     return  # it does not stand after all
   found = zoo.from_dict(sizes)

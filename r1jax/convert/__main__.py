@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax import convert
 from r1jax import errors
 from r1jax import paths
@@ -55,7 +55,7 @@ def _run(parser: errors.Parser, argv: list[str]) -> int:
     config = convert.import_model(
         args.source, args.model, args.out, dtype=args.dtype, stop=tuple(args.stop),
         changes={'rope_theta': args.rope_theta, 'max_length': args.max_length})
-    checkpoint.write_json(os.path.join(paths.local(args.out, '--out'), 'config.json'), {'convert': vars(args)})
+    json_files.write(os.path.join(paths.local(args.out, '--out'), 'config.json'), {'convert': vars(args)})
     print(f'{args.source}: {config.param_count():,} parameters -> {args.out}')
   else:
     _export(args)

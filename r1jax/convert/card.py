@@ -3,7 +3,7 @@
 import os
 
 from r1jax import frames
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import lora
 
 # What a reader wants to know of a stage that learned; of another stage, whatever of it stands there.
@@ -27,8 +27,8 @@ def text(config, *, origin: dict, prompt: dict | None, name: str, stage_dir: str
     stage_dir, step_dir: of the checkpoint; the work dir above it says the rest, where there is one.
   """
   run = os.path.dirname(stage_dir)
-  record = checkpoint.read_json(os.path.join(run, 'pipeline.json'), {}) or {}
-  made = checkpoint.read_json(os.path.join(stage_dir, 'config.json'), {}) if record else {}
+  record = json_files.read(os.path.join(run, 'pipeline.json'), {}) or {}
+  made = json_files.read(os.path.join(stage_dir, 'config.json'), {}) if record else {}
   stage = next((entry['name'] for entry in record.get('stages', ())
                 if entry['directory'] == os.path.basename(stage_dir)), os.path.basename(stage_dir).partition('_')[2])
   base = origin.get('hub', '')

@@ -19,6 +19,7 @@ from r1jax.convert.hf_config import facts_of
 from r1jax.data import prompts
 from r1jax.data.tokenizer import as_tokenizer_json
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.exceptions import UserError
 from r1jax.metrics import replace_file
 from r1jax.stages import adapters
@@ -127,17 +128,17 @@ def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | No
     _write_shard(os.path.join(out, file), shard, config, leaf)
   if len(shards) > 1:
     weight_map = {name: file for file, shard in zip(files, shards) for name in shard}
-    checkpoint.write_json(os.path.join(out, 'model.safetensors.index.json'),
+    json_files.write(os.path.join(out, 'model.safetensors.index.json'),
                           {'metadata': {'total_size': needed}, 'weight_map': weight_map})
   template = write_tokenizer(out, config, tokenizer, prompt)
   eos = list(prompts.eos_ids(tokenizer, prompt['template']) if prompt else tokenizer.eos_ids)
-  checkpoint.write_json(os.path.join(out, 'generation_config.json'), {
+  json_files.write(os.path.join(out, 'generation_config.json'), {
       'bos_token_id': bos_of(tokenizer), 'eos_token_id': eos if len(eos) > 1 else eos[0],
       'pad_token_id': tokenizer.pad_id, 'do_sample': True, 'temperature': 0.6, 'top_p': 0.95})  # section 3 of the paper
   replace_file(os.path.join(out, 'README.md'), (said + template).encode())
   # Written last: a directory without it is nobody's model.
   facts = facts_of(config, dtype, eos, tokenizer.pad_id, bos_of(tokenizer))
-  checkpoint.write_json(os.path.join(out, 'config.json'), facts)
+  json_files.write(os.path.join(out, 'config.json'), facts)
 
 
 def bos_of(tokenizer) -> int | None:
@@ -208,5 +209,5 @@ def write_tokenizer(out: str, config, tokenizer, prompt: dict | None) -> str:
   if text:
     facts['chat_template'] = text
     replace_file(os.path.join(out, 'chat_template.jinja'), text.encode())
-  checkpoint.write_json(os.path.join(out, 'tokenizer_config.json'), facts)
+  json_files.write(os.path.join(out, 'tokenizer_config.json'), facts)
   return said

@@ -20,6 +20,7 @@ from r1jax.convert import export
 from r1jax.convert import table
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import leaves
 from r1jax.engine import lora
 from r1jax.exceptions import UserError
@@ -79,7 +80,7 @@ def export_adapter(path: str, out: str):
     os.makedirs(out, exist_ok=True)
     save_file({f'{_PREFIX}{name}.lora_{which}.weight': x for name, both in modules.items()
                for which, x in zip('AB', both)}, os.path.join(out, 'adapter_model.safetensors'), {'format': 'pt'})
-    checkpoint.write_json(os.path.join(out, 'adapter_config.json'), {
+    json_files.write(os.path.join(out, 'adapter_config.json'), {
         'peft_type': 'LORA', 'task_type': 'CAUSAL_LM', 'base_model_name_or_path': base,
         'revision': revision, 'r': found['rank'], 'lora_alpha': found['alpha'], 'target_modules': names,
         'lora_dropout': 0.0, 'bias': 'none', 'fan_in_fan_out': False, 'use_rslora': False, 'inference_mode': True})
@@ -99,7 +100,7 @@ def _base_name(there: str, stage_dir: str) -> tuple[str, str | None]:
   """(what peft may load as the base, its revision): where adapters stand on what was imported as it is, the hub's name
   or the directory; the step itself, which only its own export stands for, of a stage that trained all weights, and of
   an import from GGUF, or with positions turned otherwise than its source says."""
-  imported = checkpoint.read_json(os.path.join(there, 'meta.json'), {})
+  imported = json_files.read(os.path.join(there, 'meta.json'), {})
   source = imported.get('source')
   if not source or '.gguf' in source or imported.get('rope_theta') or imported.get('rope_scaling'):
     return there, None

@@ -5,7 +5,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.metrics import replace_file
 
 
@@ -17,7 +17,7 @@ class TokenizerFiles(NamedTuple):
   def write(self, directory: str) -> None:
     """By whichever process calls it."""
     replace_file(os.path.join(directory, 'tokenizer.json'), self.json.encode())
-    checkpoint.write_json(os.path.join(directory, 'tokenizer_r1jax.json'), self.facts, every_host=True)
+    json_files.write(os.path.join(directory, 'tokenizer_r1jax.json'), self.facts, every_host=True)
 
 
 class Source(NamedTuple):

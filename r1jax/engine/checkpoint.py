@@ -7,7 +7,6 @@ was written (checksums.py), is set aside with a warning, and the one before it i
 
 import contextlib
 import glob
-import json
 import logging
 import math
 import os
@@ -23,9 +22,9 @@ import orbax.checkpoint as ocp
 
 from r1jax import disk
 from r1jax.engine import checksums
+from r1jax.engine import json_files
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError, first_line
-from r1jax.metrics import replace_file
 
 log = logging.getLogger('r1jax')
 
@@ -38,32 +37,6 @@ def _short(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger('absl').addFilter(_short)
-
-
-def write_json(path: str, value, *, every_host: bool = False) -> None:
-  """Writes by rename, so that a reader never sees half a file;
-  on the first of several hosts, unless it is each one's own."""
-  if every_host or jax.process_index() == 0:
-    replace_file(path, json.dumps(value, indent=1, ensure_ascii=False).encode())
-
-
-def read_json(path: str, missing=None):
-  """What write_json wrote; `missing` where nothing stands.
-
-  Raises:
-    UserError: it is torn. It is written by rename, so a disk or a person has changed it.
-    OSError: it cannot be read, which is not as if nothing stood there.
-  """
-  def read():
-    with open(path, encoding='utf-8') as f:
-      return json.load(f)
-
-  try:
-    return disk.patiently(read)
-  except (FileNotFoundError, NotADirectoryError):
-    return missing
-  except ValueError as e:
-    raise UserError(f'{path} cannot be read ({e}): restore it, or make the stage again with --rerun=STAGE') from e
 
 
 class Checkpoints:
@@ -344,7 +317,7 @@ def save_params(directory: str, params, meta: dict) -> None:
   with ocp.Checkpointer(_handler(type_handler_registry=handlers, save_concurrent_gb=2)) as checkpointer:
     checkpointer.save(os.path.join(temporary, 'params'), args=ocp.args.PyTreeSave(
         params, save_args=chunks(params), ocdbt_target_data_file_size=256 << 20))
-  write_json(os.path.join(temporary, 'meta.json'), meta)
+  json_files.write(os.path.join(temporary, 'meta.json'), meta)
   mesh_lib.barrier(f'{temporary} is whole')
   checksums.write(temporary)
   mesh_lib.barrier(f'{temporary} has its checksums')

@@ -226,9 +226,9 @@ def _run(config, rundir: str, work: str, across: tuple[str, ...]) -> list[int]:
 
 def _entries(rundir: str) -> list[dict]:
   """Of the stages that have ended."""
-  from r1jax.engine import checkpoint  # here, as jax looks for a TPU unless main has told it not to
+  from r1jax.engine import json_files  # here, as jax looks for a TPU unless main has told it not to
   path = os.path.join(rundir, 'pipeline.json')  # written whole or not at all
-  return checkpoint.read_json(path, {'stages': []})['stages']
+  return json_files.read(path, {'stages': []})['stages']
 
 
 def _progress(rundir: str, shown: set) -> None:

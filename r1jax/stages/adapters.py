@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import leaves as leaves_lib
 from r1jax.engine import lora as lora_lib
 from r1jax.engine import mesh as mesh_lib
@@ -37,9 +38,9 @@ def save(stage_dir: str, lora: lora_lib.Lora | None, base_step_dir: str) -> None
     return
   if mesh_lib.first_process():
     where = os.path.relpath(base_step_dir, os.path.abspath(stage_dir))
-    known = checkpoint.read_json(path, {})
+    known = json_files.read(path, {})
     fresh = known.get('base') != where or known.get('digest') is None
-    checkpoint.write_json(path, {
+    json_files.write(path, {
         'base': where, 'digest': digest(base_step_dir) if fresh else known['digest'], 'rank': lora.rank,
         'alpha': lora.alpha, 'targets': list(lora.targets), 'base_dtype': lora.base_dtype})
   log.info('adapters of %s, beside %s in %s: they alone are trained and saved', lora_lib.said(lora), base_step_dir,
@@ -65,7 +66,7 @@ def _digest(step_dir: str, look: tuple) -> str:
 
 def read(step_dir: str) -> dict | None:
   """What lora.json says of a step's directory; None: it holds whole weights."""
-  return checkpoint.read_json(os.path.join(os.path.dirname(os.path.dirname(step_dir)), RECORD))
+  return json_files.read(os.path.join(os.path.dirname(os.path.dirname(step_dir)), RECORD))
 
 
 def _place(step_dir: str, found: dict) -> str:

@@ -23,7 +23,7 @@ from r1jax import stopping
 from r1jax import terminal
 from r1jax.data import formats
 from r1jax.data import prompts
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
@@ -155,7 +155,7 @@ class Records:
           f.seek(start)
           out.write(f.read(size))
     result = self.task.score([self._slim[i] for i in order], self.task.rows, self.settings, self.task.name) | facts
-    checkpoint.write_json(os.path.join(self.task.directory, SCORES), result)
+    json_files.write(os.path.join(self.task.directory, SCORES), result)
     return result
 
 
@@ -270,7 +270,7 @@ class Evaluation:
 
   def _standing(self) -> list[dict | None]:
     """scores.json of each task that is finished."""
-    return [checkpoint.read_json(os.path.join(task.directory, SCORES)) for task in self.tasks]
+    return [json_files.read(os.path.join(task.directory, SCORES)) for task in self.tasks]
 
   def _records(self, task: Task) -> Records:
     settings = {key: self._settings[key] for key in ('temperature', 'top_p')} | {'max_tokens': task.max_tokens}
@@ -278,7 +278,7 @@ class Evaluation:
     path = os.path.join(task.directory, SETTINGS)
     if mesh_lib.first_process() and not os.path.exists(path):
       os.makedirs(task.directory, exist_ok=True)
-      checkpoint.write_json(path, {'samples': task.samples, **settings, 'template': task.template})
+      json_files.write(path, {'samples': task.samples, **settings, 'template': task.template})
     return Records(task, {'n_samples': task.samples, **settings})
 
   def _sampled(self, params: Callable, open_: list[Records], graded: Callable, share: Callable, shown: Callable):

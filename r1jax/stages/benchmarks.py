@@ -13,7 +13,7 @@ from r1jax.benchmarks import rating
 from r1jax.data import files
 from r1jax.data import layouts
 from r1jax.data import tasks
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.exceptions import UserError
 from r1jax.stages import checking
 
@@ -67,7 +67,7 @@ def _say(text: str) -> None:
 def note(directory: str, name: str, why: str) -> None:
   """NOT_RUN of a benchmark, as r1jax tables reads it; by the first of several hosts."""
   disk.make(directory)
-  checkpoint.write_json(os.path.join(directory, NOT_RUN), {'task': name, 'reason': why})
+  json_files.write(os.path.join(directory, NOT_RUN), {'task': name, 'reason': why})
 
 
 def facts(records: list[dict], rows: list[dict]) -> dict:

@@ -15,6 +15,7 @@ import zlib
 import jax
 
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import hosts
 from r1jax.engine import params as params_lib
 from r1jax.engine import mesh as mesh_lib
@@ -42,7 +43,7 @@ def load_model(path: str, **overrides):
   if not disk.exists(config_path):
     raise UserError(f'no model.json in {stage_dir}')
   try:
-    model = zoo.build(zoo.from_dict({**checkpoint.read_json(config_path), **overrides}))
+    model = zoo.build(zoo.from_dict({**json_files.read(config_path), **overrides}))
   except (TypeError, ValueError) as e:  # fields that it has not got, of another version or another program
     raise UserError(f'{config_path}: {e}') from e
   return model, Tokenizer(stage_dir), step_dir
@@ -86,7 +87,7 @@ ORIGIN = 'origin.json'  # {source, hub, commit, dtype} of the weights that a mod
 
 def origin(directory: str) -> dict:
   """ORIGIN of a checkpoint; {} where it began from nothing."""
-  return checkpoint.read_json(os.path.join(directory, ORIGIN), {})
+  return json_files.read(os.path.join(directory, ORIGIN), {})
 
 
 def save_model(directory: str, model, tokenizer, *, made_from: str | None = None, prompt: dict | None = None,
@@ -103,14 +104,14 @@ def save_model(directory: str, model, tokenizer, *, made_from: str | None = None
   if jax.process_index():
     return
   if made_from and (known := origin(checkpoint.find(made_from)[0])):
-    checkpoint.write_json(os.path.join(directory, ORIGIN), known)
+    json_files.write(os.path.join(directory, ORIGIN), known)
   record = os.path.join(directory, prompts.RECORD)
   if prompt:
-    checkpoint.write_json(record, prompt)
+    json_files.write(record, prompt)
   elif os.path.exists(record):  # of an earlier start
     os.remove(record)
   sizes = dataclasses.replace(model.config, dtype='float32', remat='none', attention='xla')
-  checkpoint.write_json(os.path.join(directory, 'model.json'), dataclasses.asdict(sizes))
+  json_files.write(os.path.join(directory, 'model.json'), dataclasses.asdict(sizes))
   tokenizer.save(directory)
 
 

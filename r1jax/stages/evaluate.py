@@ -12,7 +12,7 @@ from r1jax.data import formats
 from r1jax.data import general as general_lib
 from r1jax.data import prompts
 from r1jax.data import tasks
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
 from r1jax.rewards import judge as judge_lib
@@ -72,7 +72,7 @@ def write(directory: str, records: list[dict], result: dict) -> None:
     return
   os.makedirs(directory, exist_ok=True)
   metrics.replace_file(os.path.join(directory, 'samples.jsonl'), b''.join(metrics.encode(record) for record in records))
-  checkpoint.write_json(os.path.join(directory, 'scores.json'), result)
+  json_files.write(os.path.join(directory, 'scores.json'), result)
 
 
 def rows_during(config, c) -> list[dict]:
@@ -290,5 +290,5 @@ def _general(config, c, name: str, workdir: str, one: _Model, judges: dict[str, 
     judge = reward_model.RewardModel(path, config, one.mesh, batch=c.batch)
     of_it = [(row, s) for row, s in said if judge.facts['kind'] == 'labels' or row['scenario'] != 'harm']
     out[f'{each}_model'] = scoring.mean(judge([row for row, _ in of_it], [s['text'] for _, s in of_it]))
-  checkpoint.write_json(os.path.join(task.directory, asking.SCORES), out)
+  json_files.write(os.path.join(task.directory, asking.SCORES), out)
   return out

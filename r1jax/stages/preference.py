@@ -18,6 +18,7 @@ import numpy as np
 from r1jax.data import general as general_lib
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import lora
 from r1jax.engine import params as params_lib
 from r1jax.exceptions import UserError, about
@@ -110,7 +111,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     score = reward_model.Scores(head, tokenizer, mesh, params_lib.to_sampling(head, mesh)(params),
                                 length=c.length, batch=c.batch)
     facts = quality(heldout, c.kind, c.template, score)
-  checkpoint.write_json(os.path.join(workdir, 'reward_model.json'), {
+  json_files.write(os.path.join(workdir, 'reward_model.json'), {
       'kind': c.kind, 'template': c.template, 'length': c.length, 'learned_from': len(learned), **facts})
   return {'preferences': len(found), 'learned_from': len(learned), 'steps': c.steps, **facts}
 

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import lora
 from r1jax.engine import params as params_lib
 from r1jax.exceptions import RunStopped, UserError
@@ -128,7 +129,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     found = score([row['ids'] for row in heldout])
   facts = {'answers': len(rows), 'learned_from': len(learned), 'heldout': len(heldout), **_quality(found, heldout)}
   _refuse(facts, c.least_auc, name)
-  checkpoint.write_json(os.path.join(workdir, 'reward_model.json'), {
+  json_files.write(os.path.join(workdir, 'reward_model.json'), {
       'kind': 'steps', 'separators': list(c.separators), 'template': c.template, 'length': c.length, 'shift': shift,
       'combine': c.combine, **facts})
   return {**facts, 'preferences': len(rows), 'steps': c.steps}

@@ -18,7 +18,7 @@ import re
 import shutil
 from typing import Callable, Iterable, Iterator, NamedTuple
 
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.data import documents
 from r1jax.data import formats
 from r1jax.exceptions import UserError
@@ -278,8 +278,8 @@ def write(workdir: str, data: Iterable[dict], card: dict, *, title: str, prompt:
   card = {'samples': samples, **card, 'with_reasoning': reasoned, 'languages': dict(languages),
           'characters': {'completion': characters / max(samples, 1)}}
   _array_record(os.path.join(workdir, 'tfds'), temporary)
-  checkpoint.write_json(os.path.join(workdir, 'card.json'), card)
-  checkpoint.write_json(os.path.join(workdir, prompts.RECORD), prompt)
+  json_files.write(os.path.join(workdir, 'card.json'), card)
+  json_files.write(os.path.join(workdir, prompts.RECORD), prompt)
   lines = [f'# Data card of `{title}`', '', f'{samples} rows of `prompt`, `completion`, `kind`, `language`, `id`.',
            '', '| what | count |', '|---|---|']
   for key, value in card.items():

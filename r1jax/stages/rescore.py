@@ -12,7 +12,7 @@ import os
 from typing import Iterator, NamedTuple
 
 from r1jax import metrics
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.exceptions import UserError
 from r1jax.rewards import judge as judge_lib
 from r1jax.rewards import pool
@@ -70,8 +70,8 @@ def rescore(directory: str) -> Rescored:
     UserError: a question has not exactly n samples, or is none of those that were asked; names it.
   """
   rows = asking.rows_of(os.path.join(directory, asking.QUESTIONS))
-  before = checkpoint.read_json(os.path.join(directory, asking.SCORES), {})
-  said = checkpoint.read_json(os.path.join(directory, asking.SETTINGS), None)
+  before = json_files.read(os.path.join(directory, asking.SCORES), {})
+  said = json_files.read(os.path.join(directory, asking.SETTINGS), None)
   if said is None:
     raise UserError(f'{directory} has no {asking.SETTINGS}: nothing says how it was sampled')
   settings = {'n_samples': said['samples'], **{key: said[key] for key in ('temperature', 'top_p', 'max_tokens')},
@@ -92,7 +92,7 @@ def rescore(directory: str) -> Rescored:
   # What no text tells: how slots were filled, and what reward models have said.
   kept = {key: value for key, value in before.items() if key == 'slot_use' or key.endswith('_model')}
   result |= kept or ({} if task == scoring.GENERAL else {'slot_use': None})
-  checkpoint.write_json(os.path.join(directory, asking.SCORES), result, every_host=True)
+  json_files.write(os.path.join(directory, asking.SCORES), result, every_host=True)
   return Rescored(directory, before, result, changes)
 
 

@@ -15,7 +15,7 @@ from r1jax import stopping
 from r1jax.data import documents as documents_lib
 from r1jax.data import token_files
 from r1jax.data.tokenizer import Tokenizer
-from r1jax.engine import checkpoint
+from r1jax.engine import json_files
 from r1jax.engine import hosts
 from r1jax.engine import mesh as mesh_lib
 from r1jax import terminal
@@ -113,7 +113,7 @@ def _clear(directory: str, made_from: dict, name: str) -> None:
   """Leaves what was made from the same, and what says so."""
   path = os.path.join(directory, 'made_from.json')
   try:
-    before = checkpoint.read_json(path, {})
+    before = json_files.read(path, {})
   except UserError:
     before = {'layout': 'torn'}
   if before and before != made_from:
@@ -123,7 +123,7 @@ def _clear(directory: str, made_from: dict, name: str) -> None:
   if before != made_from:
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory, exist_ok=True)
-    checkpoint.write_json(path, made_from)
+    json_files.write(path, made_from)
   for left in os.listdir(directory):
     if left.endswith('.tmp'):  # of a process that was killed
       os.remove(os.path.join(directory, left))
