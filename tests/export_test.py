@@ -101,7 +101,7 @@ def test_a_card_of_what_was_not_evaluated_has_no_scores(run):
 
 class Api:
   """huggingface_hub.HfApi, which notes what it is asked."""
-  seen, login = {}, True
+  seen, login, there = {}, True, {}  # there: name -> whether a repository that exists is private
 
   def whoami(self):
     if not self.login:
@@ -110,6 +110,9 @@ class Api:
 
   def create_repo(self, name, private, exist_ok):
     self.seen.update(name=name, private=private)
+
+  def model_info(self, name):
+    return types.SimpleNamespace(private=self.there.get(name, self.seen['private']))
 
   def upload_folder(self, repo_id, folder_path, delete_patterns):
     self.seen.update(files=set(os.listdir(folder_path)), replaced=delete_patterns)
@@ -150,6 +153,17 @@ def test_a_push_leaves_no_weights_of_an_earlier_one(tmp_path, monkeypatch):
          'chat_template.jinja', 'adapter_model.safetensors', 'notes/eval.json']
   gone = set(huggingface_hub.utils.filter_repo_objects(old, allow_patterns=Api.seen['replaced']))
   assert gone == set(old) - {'LICENSE', 'adapter_model.safetensors', 'notes/eval.json'}
+
+
+def test_what_was_to_be_private_does_not_go_to_a_public_repository(tmp_path, monkeypatch):
+  monkeypatch.setattr(pytest.importorskip('huggingface_hub'), 'HfApi', Api)
+  monkeypatch.setattr(Api, 'seen', {})
+  monkeypatch.setattr(Api, 'there', {'me/mine': False})
+  with pytest.raises(UserError, match='me/mine is there and public: say --public'):
+    push.upload(str(tmp_path), 'me/mine')
+  assert 'files' not in Api.seen
+  push.upload(str(tmp_path), 'me/mine', private=False)
+  assert 'files' in Api.seen
 
 
 def test_what_the_hub_refuses_is_one_line(tmp_path, monkeypatch):

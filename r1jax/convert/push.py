@@ -24,17 +24,29 @@ def upload(directory: str, repository: str, *, private: bool = True, option: str
   """Makes the repository where there is none, takes the place of an earlier export there, and returns its address.
 
   Raises:
-    UserError: no such name, no huggingface_hub, or the hub refuses.
+    UserError: no such name, no huggingface_hub, a public repository that was to be private, or the hub refuses.
   """
   hub = named(repository, option)
   try:
     api = hub.HfApi()
     api.create_repo(repository, private=private, exist_ok=True)
+    if private and _is_public(api, repository):
+      raise UserError(f'{repository} is there and public: say {"--public" if option == "--push" else "private=False"}, '
+                      'or give another name')
     api.upload_folder(repo_id=repository, folder_path=directory, delete_patterns=_REPLACED)
+  except UserError:
+    raise
   except Exception as e:  # pylint: disable=broad-except
     raise UserError(f'{repository} cannot be uploaded ({_short(e)}): look whether `hf auth whoami` names you and may '
                     'write there, or export to a directory and upload that') from e
   return f'https://huggingface.co/{repository}'
+
+
+def _is_public(api, repository: str) -> bool:
+  try:
+    return api.model_info(repository).private is False
+  except Exception:  # pylint: disable=broad-except  who may write but not look is not stopped
+    return False
 
 
 def named(repository: str, option: str):
