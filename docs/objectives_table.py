@@ -75,8 +75,7 @@ def of_run(directory: pathlib.Path) -> dict:
 
 def table(workdir: pathlib.Path, named: dict[str, str], seeds: int) -> list[dict]:
   """A row an objective, a value a seed; named: objective -> what it is, the default first."""
-  place = lambda name, seed: workdir / '__'.join(
-      ([name] if len(named) > 1 else []) + ([f'seed={seed}'] if seeds > 1 else []) or ['run'])
+  place = lambda name, seed: workdir / '__'.join([name] + ([f'seed={seed}'] if seeds > 1 else []))
   runs = {name: [of_run(place(name, seed)) for seed in range(seeds)] for name in named}
   default = runs[next(iter(named))]
   tokens = SHARE * sum(run['sampled'] for run in default) / len(default)

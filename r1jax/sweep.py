@@ -133,9 +133,11 @@ def _run(argv: list[str]) -> int:
     raise UserError(f'--seeds={a.seeds} must be at least 1')
   part, parts = _part(a.part)
   config, place = configs.find(a.config), paths.local(a.workdir, '--workdir')
-  runs = [{**first, **run} for first in added(config, a.only) for run in choices(rest, a.seeds)]
-  several = [key for key in dict.fromkeys(key for run in runs for key in run)
-             if len({run.get(key) for run in runs}) > 1]
+  chosen = choices(rest, a.seeds)
+  runs, every = ([{**first, **run} for first in some for run in chosen]
+                 for some in (added(config, a.only), added(config)))
+  several = [key for key in dict.fromkeys(key for run in every for key in run)
+             if len({run.get(key) for run in every}) > 1]  # a run's folder has one name, whatever --only keeps
   names = [folder(run, several) for run in runs]
   if len(set(names)) < len(names):
     raise UserError(f'two runs of the sweep would share the folder {max(names, key=names.count)}: give each value once')
@@ -143,8 +145,10 @@ def _run(argv: list[str]) -> int:
       sys.executable, '-m', 'r1jax.main', f'--config={config}' + (f':{run[""]}' if run.get('') else ''), *more,
       *(f'--config.{key}={value}' for key, value in run.items() if key), f'--workdir={os.path.join(place, name)}']
   mine = list(zip(range(1, len(runs) + 1), runs, names))[part - 1::parts]
-  print(f'looking at {len(mine)} runs before the first begins', flush=True)
-  for i, run, name in mine:  # a mistake in the last one is said before the first begins
+  apart = {tuple(pair for pair in run.items() if pair[0] != 'seed' or not pair[1].isdigit()): (i, run, name)
+           for i, run, name in reversed(mine)}  # one of those that differ in the seed alone
+  print(f'looking at {len(apart)} runs before the first begins', flush=True)
+  for i, run, name in reversed(apart.values()):  # a mistake in the last one is said before the first begins
     tried = subprocess.run(command(run, name, '--check'), capture_output=True, text=True, check=False)
     if tried.returncode:
       said = [line for line in tried.stderr.splitlines() if line.strip()] or [f'exit code {tried.returncode}']

@@ -140,10 +140,22 @@ def test_a_sweep_runs_its_part_in_order_and_makes_one_page(tmp_path, monkeypatch
   folders = [os.path.basename(args[-1]) for args in calls if 'r1jax.main' in args and '--check' not in args]
   assert [line.partition(':')[0] for line in capsys.readouterr().out.splitlines() if line.startswith('run ')] == [
       f'run {i} of 4' for i in ran] and len(folders) == len(ran)
-  assert [os.path.basename(args[-1]) for args in calls[:len(ran)] if '--check' in args] == folders  # all before the first
+  looked = [os.path.basename(args[-1]) for args in calls if '--check' in args]  # of two seeds at one
+  assert looked == (folders[::2] if part == '1/1' else folders)
+  assert all('--check' in args for args in calls[:len(looked)])  # before the first begins
   if part == '1/1':
     assert f'--out={tmp_path / "report"}' in calls[-1]  # beside the runs, in none of them
   assert ['r1jax.report' in args for args in calls][-1] == (part == '1/1')  # by hand where others have the rest
+
+
+def test_a_run_s_folder_has_one_name_whatever_only_keeps(tmp_path, monkeypatch):
+  path, ran = tmp_path / 'mine.py', []
+  path.write_text("def get_config(arg=''):\n  pass\n\ndef sweep(add):\n  add('a')\n  add('b', **{'rl.steps': 2})\n")
+  monkeypatch.setattr(sweep.subprocess, 'run', lambda args, **_: subprocess.CompletedProcess(args, 0))
+  monkeypatch.setattr(sweep, '_code_of', lambda args: ran.append(os.path.basename(args[-1])) or 0)
+  for only in ('', 'b'):
+    assert sweep.main(['sweep', f'--config={path}', f'--workdir={tmp_path / "runs"}', f'--only={only}']) == 0
+  assert ran == ['a', 'b__steps=2', 'b__steps=2']
 
 
 def test_a_sweep_ends_with_the_first_run_that_fails(tmp_path, monkeypatch, capsys):
