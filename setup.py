@@ -35,8 +35,8 @@ setup(
     entry_points={'console_scripts': ['r1jax = r1jax.cli:main'],
                   'inspect_ai': ['r1jax = r1jax.harness.inspect_registry']},
     python_requires='>=3.11',  # and Linux: judged programs are confined by its means
-    # Given even as it is, so that an editable install is a line of a .pth: else a clone's folder r1jax, seen from where it
-    # lies, is taken for a package without code.
+    # Given even as it is, so that an editable install is a line of a .pth: else a clone's folder r1jax, seen from where
+    # it lies, is taken for a package without code.
     package_dir={'': '.'},
     packages=find_packages(include=['r1jax', 'r1jax.*']),
     package_data={'r1jax': ['py.typed', 'assets/*/*', 'assets/*/*/*', 'experiments/launch/*']},

@@ -254,7 +254,9 @@ def _say_unread(config) -> None:
   if config.get('lora') and not adapted:
     _say_of_section('lora', config.lora)
     if rank := config.lora.get('rank'):
-      log.warning('lora.rank=%d is not read: no stage learns from a checkpoint', rank)
+      own = any(run_ in LEARN for run_ in parts.values())  # each with a section of its own
+      log.warning('lora.rank=%d is not read: %s', rank, 'each stage that learns has its own section with rank 0' if own
+                  else 'no stage learns from a checkpoint')
   for part in parts:
     if part not in adapted:
       _say_of_section(f'{part}.lora', config.get(part, {}).get('lora') or {})

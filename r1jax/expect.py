@@ -60,8 +60,9 @@ def doubts(config, asked: Mapping[str, list[str]]) -> list[str]:
     task = task.rpartition('/')[0] if kind == 'eval' else ''
     why = ''
     if spec['run'] == 'rl' and entry['step'] > c.steps:
-      why = f'{part}.steps={c.steps}'
-    elif spec['run'] == 'rl' and task and not c.eval_every:
+      found.append(f'{said_of(entry)}: the run ends at {part}.steps={c.steps}: it may be met before, and is never '
+                   'missed (config.expect)')
+    if spec['run'] == 'rl' and task and not c.eval_every:
       why = f'{part}.eval_every=0'
     elif task and names and task not in names:
       why = f'{entry["stage"]} is evaluated on {", ".join(names)}'

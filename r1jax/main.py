@@ -32,7 +32,8 @@ _RERUN = flags.DEFINE_string('rerun', '', 'STAGE[,STAGE]: make these anew, and w
 _VERIFY = flags.DEFINE_bool('verify', False, 'read and hash what every finished stage passes on, not only where files '
                             'have other sizes or times than when it ended')
 _CHECK = flags.DEFINE_bool('check', False, 'look at all that is looked at before the first stage begins, and end: a '
-                           'mistake is exit 2 and one line, and nothing is written')
+                           'mistake is exit 2 and one line. Nothing is written to the work dir; weights and files of '
+                           'the hub come into its cache')
 _PROFILE = flags.DEFINE_string('profile', '', 'FIRST:LAST: trace these optimiser steps of every stage that is run, to '
                                'STAGE/profile')
 
@@ -95,7 +96,7 @@ def _work(config) -> int:
   _say_devices()  # it starts XLA's threads
   precision.use(config.dtype)
   if _CHECK.value:
-    pipeline.look(config, _WORKDIR.value)
+    pipeline.look(config, _WORKDIR.value, tuple(filter(None, _RERUN.value.split(','))))
     return 0
   pipeline.run(config, _WORKDIR.value, tuple(filter(None, _RERUN.value.split(','))), verify=_VERIFY.value)
   return 0

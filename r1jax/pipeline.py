@@ -64,9 +64,7 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
   with workdir_lib.made(workdir), workdir_lib.held(workdir):
     path = os.path.join(workdir, 'pipeline.json')
     noted = workdir_lib.read(path, {'stages': []})
-    names = [spec['name'] for spec in config.stages]
-    if unknown := [name for name in rerun if name not in names]:
-      raise UserError(f'--rerun={unknown[0]}: no such stage, there are {", ".join(names)}')
+    _check_rerun(config, rerun)
     done = {entry['name']: entry for entry in noted['stages']}
     checks.run(config, standing=_standing(config, workdir, done, rerun, verify))
     # Not before: a config with a mistake claims nothing.
@@ -86,12 +84,22 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
       print(summary.text(workdir), flush=True)
 
 
-def look(config, workdir: str) -> None:
-  """What `run` looks at before its first stage begins; nothing is written."""
+def look(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
+  """What `run` looks at before its first stage begins; nothing is written to the work dir."""
   workdir = paths.local(workdir, '--workdir')
+  values.check(config)
+  trackers.installed(config.get('trackers', ()))
+  workdir_lib.check(workdir, _plain(config))
+  _check_rerun(config, rerun)
   noted = workdir_lib.read(os.path.join(workdir, 'pipeline.json'), {'stages': []})
   done = {entry['name']: entry for entry in noted['stages']}
-  checks.run(config, standing=_standing(config, workdir, done, (), False))
+  checks.run(config, standing=_standing(config, workdir, done, rerun, False))
+
+
+def _check_rerun(config, rerun: tuple[str, ...]) -> None:
+  names = [spec['name'] for spec in config.stages]
+  if unknown := [name for name in rerun if name not in names]:
+    raise UserError(f'--rerun={unknown[0]}: no such stage, there are {", ".join(names)}')
 
 
 def _report(workdir: str) -> None:

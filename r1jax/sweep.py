@@ -6,7 +6,8 @@
 
 Every choice of the values with commas between them, with seeds 0 to N - 1, one run after another, each in a folder of
 DIR named by its choices; then one page that compares them, DIR/report/compare.html. Before the first begins, each is
-looked at as a run looks at itself before its first stage. Started again it goes on: what is finished is looked at and
+looked at as a run looks at itself before its first stage (weights of the hub are downloaded then; a run cannot begin
+from another of the same sweep). Started again it goes on: what is finished is looked at and
 passed by. A value that holds a comma itself is given in brackets or braces, and is one value. The first run that fails
 ends the sweep with its exit code; Ctrl-C and SIGTERM stop the run under way, which saves its state. --part=2/8 on the
 second of eight hosts that share DIR: every eighth run from the second on; the page is made by r1jax report when all are
@@ -23,6 +24,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 
 from r1jax import configs
 from r1jax import errors
@@ -91,9 +93,9 @@ def _part(text: str) -> tuple[int, int]:
   return int(found[1]), int(found[2])
 
 
-def _code_of(command: list[str]) -> int:
-  """The exit code of a run. Who asks this process to stop asks the run, and it is waited for while it saves its state;
-  a second Ctrl-C, which reaches both, kills it."""
+def _code_of(command: list[str], **to) -> int:
+  """The exit code of a run; to: where its output goes. Who asks this process to stop asks the run, and it is waited for
+  while it saves its state; a second Ctrl-C, which reaches both, kills it."""
   asked, began = [], []
 
   def ask(number, _):
@@ -104,7 +106,7 @@ def _code_of(command: list[str]) -> int:
   before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)
             if signal.getsignal(number) != signal.SIG_IGN}
   try:
-    began.append(subprocess.Popen(command))
+    began.append(subprocess.Popen(command, **to))
     if asked:
       began[0].send_signal(signal.SIGTERM)
     code = began[0].wait()
@@ -149,9 +151,13 @@ def _run(argv: list[str]) -> int:
            for i, run, name in reversed(mine)}  # one of those that differ in the seed alone
   print(f'looking at {len(apart)} runs before the first begins', flush=True)
   for i, run, name in reversed(apart.values()):  # a mistake in the last one is said before the first begins
-    tried = subprocess.run(command(run, name, '--check'), capture_output=True, text=True, check=False)
-    if tried.returncode:
-      said = [line for line in tried.stderr.splitlines() if line.strip()] or [f'exit code {tried.returncode}']
+    with tempfile.TemporaryFile('w+', errors='replace') as told:
+      code = _code_of(command(run, name, '--check'), stdout=told, stderr=told)
+      told.seek(0)
+      said = [line for line in told.read().splitlines() if line.strip()] or [f'exit code {code}']
+    if code in (130, 143):
+      return code
+    if code:
       last = next((line for line in reversed(said) if line.startswith('r1jax: ')), said[-1]).removeprefix('r1jax: ')
       raise UserError(last + f' (run {i} of {len(runs)}: {name})' * (len(runs) > 1))
   for i, run, name in mine:
@@ -161,7 +167,7 @@ def _run(argv: list[str]) -> int:
       return code
   if parts > 1:
     print(f'part {a.part}: {len(mine)} of {len(runs)} runs are finished; when all are, the page: '
-          f"r1jax report --workdir='{a.workdir}/*' --out={a.workdir}/report")
+          f"r1jax report --workdir='{place}/*' --out={place}/report")
   elif len(runs) > 1:
     page = [sys.executable, '-m', 'r1jax.report', f'--out={os.path.join(place, "report")}',
             f'--workdir={",".join(os.path.join(place, name) for name in names)}']

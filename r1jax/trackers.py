@@ -34,17 +34,22 @@ def check(names: Sequence[str]) -> None:
       raise UserError(f'trackers={name!r} is not one of {", ".join(NAMES)}')
 
 
+def installed(names: Sequence[str]) -> None:
+  """Raises UserError for a name that is none of NAMES, or whose package is not installed."""
+  check(names)
+  for name in names:
+    found = importlib.util.find_spec(name)
+    if found is None or getattr(found, 'origin', '') is None:  # wandb leaves folders ./wandb, which are no package
+      raise UserError(f"trackers={name!r}: no package {name}; pip install 'r1jax[{name}]'")
+
+
 def use(names: Sequence[str], workdir: str, config: Mapping[str, Any]) -> None:
   """From now on what metrics.py writes goes to these as well.
 
   Raises:
     UserError: a package is not installed.
   """
-  check(names)
-  for name in names:
-    found = importlib.util.find_spec(name)
-    if found is None or getattr(found, 'origin', '') is None:  # wandb leaves folders ./wandb, which are no package
-      raise UserError(f"trackers={name!r}: no package {name}; pip install 'r1jax[{name}]'")
+  installed(names)
   finish()
   _active.clear()
   _active.update({name: _Tracker(name, os.path.abspath(workdir), config) for name in names})

@@ -91,28 +91,39 @@ def held(workdir: str):
         mine.release()
 
 
+def check(workdir: str, config: dict) -> str | None:
+  """The name of another experiment that has begun there and may go; None where there is none. Nothing is written.
+
+  Raises:
+    UserError: it holds finished stages of another experiment, or is somebody's repository.
+  """
+  _check_not_sources(workdir)
+  theirs = read(os.path.join(workdir, 'config.json'), None)
+  if theirs is None or theirs.get('name') == config.get('name'):
+    return None
+  if finished := [entry['name'] for entry in read(os.path.join(workdir, 'pipeline.json'), {'stages': []})['stages']]:
+    raise UserError(f"{workdir} holds a run with name={theirs.get('name')!r}, now {config.get('name')!r}, and its "
+                    f'stages {", ".join(finished)} are finished: take another --workdir')
+  return str(theirs.get('name'))
+
+
 def claim(workdir: str, config: dict) -> None:
   """Writes config.json; another experiment may have the work dir while none of that one's stages is finished.
 
   Raises:
-    UserError: it holds finished stages of another experiment.
+    UserError: as check.
   """
-  path = os.path.join(workdir, 'config.json')
-  theirs = read(path, None)
-  finished = [entry['name'] for entry in read(os.path.join(workdir, 'pipeline.json'), {'stages': []})['stages']]
+  theirs = check(workdir, config)
   mesh_lib.barrier('each has looked before the first one writes')
-  if theirs is not None and theirs.get('name') != config.get('name'):
-    if finished:
-      raise UserError(f"{workdir} holds a run with name={theirs.get('name')!r}, now {config.get('name')!r}, and its "
-                      f'stages {", ".join(finished)} are finished: take another --workdir')
+  if theirs is not None:
     log.warning('%s was begun by %r, which has finished no stage: what it left is moved to set_aside/', workdir,
-                theirs.get('name'))
+                theirs)
     if mesh_lib.first_process():
       for name in sorted(os.listdir(workdir)):
         if name.partition('_')[0].isdigit():
           move_aside(workdir, os.path.join(workdir, name))
     mesh_lib.barrier('what another experiment began is set aside')
-  json_files.write(path, config)
+  json_files.write(os.path.join(workdir, 'config.json'), config)
 
 
 def move_aside(workdir: str, directory: str) -> None:
@@ -128,14 +139,18 @@ def move_aside(workdir: str, directory: str) -> None:
 
 
 # Maps whose keys are a person's; of all others they are the program's, and one that is missing is older than the key.
+_SINCE = {'dynamic_by': 'reward'}  # keys that came later -> what was done before they were there
 _MAPS = ('rewards', 'templates', 'prefill', 'params', 'columns', 'ask', 'mixture')
 
 
 def differences(before, now, prefix: str = ''):
-  """(key, value before, value now) of two configs as dicts, but of keys that one of another version has not got."""
+  """(key, value before, value now) of two configs as dicts, but of keys that one of another version has not got; of
+  those in _SINCE where they are not as that version did."""
   own = prefix.rstrip('.').rpartition('.')[2] in _MAPS
   for key in sorted(set(before) | set(now)):
     if not own and not (key in before and key in now):
+      if key in now and now[key] != _SINCE.get(key, now[key]):
+        yield f'{prefix}{key}', _SINCE[key], now[key]
       continue
     x, y = before.get(key), now.get(key)
     if isinstance(x, dict) and isinstance(y, dict):

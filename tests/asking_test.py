@@ -111,7 +111,7 @@ def dying(monkeypatch, what: str, after: int) -> None:
     write_json(path, *args, **kw)
 
   if what == 'scores':
-    monkeypatch.setattr(checkpoint, 'write_json', write)
+    monkeypatch.setattr(json_files, 'write', write)
   else:
     monkeypatch.setattr(asking.Records, 'add', record)
 

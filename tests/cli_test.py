@@ -133,7 +133,7 @@ def test_a_sweep_runs_its_part_in_order_and_makes_one_page(tmp_path, monkeypatch
     return subprocess.CompletedProcess(args, codes.get(args[-1].rpartition('=')[2], 0), '', 'r1jax: what is wrong')
 
   monkeypatch.setattr(sweep.subprocess, 'run', call)
-  monkeypatch.setattr(sweep, '_code_of', lambda args: call(args).returncode)
+  monkeypatch.setattr(sweep, '_code_of', lambda args, **to: call(args).returncode)
   args = ['sweep', '--config=r1_zero:tiny', f'--workdir={tmp_path}', '--seeds=2', '--config.rl.kl_coef=0,0.1',
           f'--part={part}']
   assert sweep.main(args) == 0
@@ -152,7 +152,8 @@ def test_a_run_s_folder_has_one_name_whatever_only_keeps(tmp_path, monkeypatch):
   path, ran = tmp_path / 'mine.py', []
   path.write_text("def get_config(arg=''):\n  pass\n\ndef sweep(add):\n  add('a')\n  add('b', **{'rl.steps': 2})\n")
   monkeypatch.setattr(sweep.subprocess, 'run', lambda args, **_: subprocess.CompletedProcess(args, 0))
-  monkeypatch.setattr(sweep, '_code_of', lambda args: ran.append(os.path.basename(args[-1])) or 0)
+  monkeypatch.setattr(sweep, '_code_of', lambda args, **to: 0 if '--check' in args else (
+      ran.append(os.path.basename(args[-1])) or 0))
   for only in ('', 'b'):
     assert sweep.main(['sweep', f'--config={path}', f'--workdir={tmp_path / "runs"}', f'--only={only}']) == 0
   assert ran == ['a', 'b__steps=2', 'b__steps=2']
@@ -160,7 +161,7 @@ def test_a_run_s_folder_has_one_name_whatever_only_keeps(tmp_path, monkeypatch):
 
 def test_a_sweep_ends_with_the_first_run_that_fails(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(sweep.subprocess, 'run', lambda args, **_: subprocess.CompletedProcess(args, 0))
-  monkeypatch.setattr(sweep, '_code_of', lambda _: 5)
+  monkeypatch.setattr(sweep, '_code_of', lambda args, **to: 0 if '--check' in args else 5)
   args = ['sweep', '--config=r1_zero:tiny', f'--workdir={tmp_path}', '--seeds=2']
   assert sweep.main(args) == 5
   assert 'the sweep ends at seed=0, exit code 5; the same command goes on' in capsys.readouterr().err

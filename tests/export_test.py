@@ -112,7 +112,7 @@ class Api:
     self.seen.update(name=name, private=private)
 
   def model_info(self, name):
-    return types.SimpleNamespace(private=self.there.get(name, self.seen['private']))
+    return types.SimpleNamespace(private=self.there.get(name, self.seen.get('private')))
 
   def upload_folder(self, repo_id, folder_path, delete_patterns):
     self.seen.update(files=set(os.listdir(folder_path)), replaced=delete_patterns)
@@ -150,9 +150,10 @@ def test_a_push_leaves_no_weights_of_an_earlier_one(tmp_path, monkeypatch):
   monkeypatch.setattr(Api, 'seen', {})
   push.upload(str(tmp_path), 'me/mine')
   old = [*(f'model-{i:05d}-of-00004.safetensors' for i in range(1, 5)), 'model.safetensors.index.json', 'LICENSE',
-         'chat_template.jinja', 'adapter_model.safetensors', 'notes/eval.json']
+         'chat_template.jinja', *(kept := ['adapter_model.safetensors', 'notes/eval.json', 'models/old.safetensors',
+                                           'model_v1/model.safetensors', 'model-fp16.safetensors'])]
   gone = set(huggingface_hub.utils.filter_repo_objects(old, allow_patterns=Api.seen['replaced']))
-  assert gone == set(old) - {'LICENSE', 'adapter_model.safetensors', 'notes/eval.json'}
+  assert gone == set(old) - {'LICENSE', *kept}
 
 
 def test_what_was_to_be_private_does_not_go_to_a_public_repository(tmp_path, monkeypatch):

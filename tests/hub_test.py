@@ -2,7 +2,9 @@
 
 import hashlib
 import http.server
+import contextlib
 import json
+import types
 import os
 import re
 import subprocess
@@ -298,6 +300,9 @@ def without(name, **more):
     (without('tokenizer.json', **{'tokenizer.model': b'x'}), {}, 'only tokenizer.model: write one'),
     (without('config.json'), {}, 'has no config.json: see'),
     (without('config.json', **{'adapter_config.json': b'{}'}), {}, 'holds an adapter, not a model'),
+    (without('config.json'), {'model': 'nano-qwen3'}, 'has no config.json: see'),
+    (without('config.json', **{'adapter_config.json': b'{}'}), {'model': 'nano-qwen3'}, 'holds an adapter, not a model'),
+    (lambda files: {'a.gguf': b'GGUF'}, {'model': 'nano-qwen3'}, 'holds 1 GGUF files: name one of them'),
     (lambda files: {f'checkpoint-10/{name}': data for name, data in files.items()}, {}, 'has no *.safetensors: see'),
 ])
 def test_no_weight_is_downloaded_of_what_is_refused(server, model, tmp_path, change, given, words):
@@ -339,6 +344,24 @@ def test_a_cache_without_room_is_one_line_before_a_weight(server, tmp_path):
   with pytest.raises(UserError, match=r'needs 1073741824.0 GiB in the hub.s cache .*/cache, .* HF_HOME=DIR'):
     convert.import_model('hf:me/tiny', out=str(tmp_path / 'out'))
   assert not any(path.endswith('.safetensors') for _, path, _ in server.asked)
+
+
+@pytest.mark.parametrize('held, fits', [([], False), (['sha'], True), (['git'], True), (['sha', 'git'], True)])
+def test_what_is_in_the_cache_needs_no_room(tmp_path, monkeypatch, held, fits):
+  """The model's folder in the cache is a link to another disk, and one of two files lies there, of another revision."""
+  huggingface_hub = pytest.importorskip('huggingface_hub')
+  monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path / 'cache'))
+  (tmp_path / 'cache').mkdir()
+  (tmp_path / 'large' / 'blobs').mkdir(parents=True)
+  (tmp_path / 'cache' / 'models--me--tiny').symlink_to(tmp_path / 'large')
+  for name in held:
+    (tmp_path / 'large' / 'blobs' / name).write_bytes(b'')
+  free = {str(tmp_path / 'cache' / 'models--me--tiny' / 'blobs'): 150}
+  monkeypatch.setattr(hub.shutil, 'disk_usage', lambda path: types.SimpleNamespace(free=free.get(path, 0)))
+  files = [types.SimpleNamespace(size=100, lfs=types.SimpleNamespace(sha256='sha'), blob_id='x'),
+           types.SimpleNamespace(size=100, lfs=None, blob_id='git')]
+  with contextlib.nullcontext() if fits else pytest.raises(UserError, match='are free there'):
+    hub._room(huggingface_hub, hub.named('hf:me/tiny'), files)
 
 
 def test_the_login_is_that_of_the_hub(server, monkeypatch):

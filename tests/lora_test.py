@@ -534,7 +534,7 @@ def test_a_base_has_the_hubs_name_where_it_is_what_was_imported(tuned, tmp_path,
   monkeypatch.setattr(peft_lib.common, 'origin', lambda directory: {'hub': 'OWNER/NAME', 'commit': 'c0'})
   assert exported('imported') == ('OWNER/NAME', 'c0') and 'peft does not find' not in caplog.text
   read = json_files.read  # a step that was trained has no meta.json of an import
-  monkeypatch.setattr(checkpoint, 'read_json', lambda path, *missing: (
+  monkeypatch.setattr(json_files, 'read', lambda path, *missing: (
       {} if os.path.basename(path) == 'meta.json' else read(path, *missing)))
   base, revision = exported('trained')
   assert os.path.isdir(base) and revision is None and f'peft does not find {base} by itself' in caplog.text

@@ -205,7 +205,7 @@ def test_a_step_is_the_arithmetic_of_whole_rows(options):
     (dict(samples=1), "rl.samples=1: a group of one has no baseline .* rl.scale='global'"),
     (dict(samples=1, groups=1, minibatches=1, scale='global'), 'a rollout of one has no baseline'),
     (dict(general=dict(source='scenarios', size=9, share=0.01)),
-     'rl.general.share=0.01 of the 32 groups .* at least 0.0156'),
+     'rl.general.share=0.01 of the 32 groups .* at least 0.0312'),
     (dict(is_cap=2.0), "rl.is_cap=2.0 .* needs rl.old_logps='trainer'"),
     (dict(is_kind='mask'), "rl.is_kind='mask' .* rl.is_cap=0 has none: give rl.is_cap=2 with rl.old_logps='trainer'"),
 ])
@@ -230,9 +230,9 @@ def test_what_has_no_meaning_together_is_refused_at_the_start(changes, said):
     (dict(overlong_buffer=8), "rl.overlong_buffer=8 is not read: the reward 'overlong' has the weight 0"),
     (dict(old_logps='trainer', is_cap=0.2), 'rl.is_cap=0.2: weights are about 1'),
     (dict(general=dict(share=0.5)), 'rl.general.share=0.5 is not read: rl.general.source is empty'),
-    (dict(general=dict(source='scenarios', size=9, share=0.5, from_step=80)), 'from_step=80: step 80 never comes'),
+    (dict(general=dict(source='scenarios', size=9, share=0.5, from_step=80)), 'from_step=80: no rollout begins at step 80 or behind it'),
     (dict(max_tokens=((0, 16), (80, 32))),
-     r'rl.max_tokens=\(\(0, 16\), \(80, 32\)\): step 80 never comes, as rl.steps=80'),
+     r'rl.max_tokens=\(\(0, 16\), \(80, 32\)\): no rollout begins at step 80 or behind it, the last of rl.steps=80 begins at 7[89]'),
     (dict(optimizer=dict(warmup=80)), 'rl.optimizer.warmup=80 is not over before the last of rl.steps=80'),
     (dict(curriculum=dict(askings=4, mode='easy_first'), task=dict(source='jsonl:f')),
      'rl.curriculum.askings=4 is not read: rl.curriculum.mode is easy_first'),
@@ -249,7 +249,7 @@ def test_what_has_little_meaning_is_said(changes, said, caplog):
 def test_nothing_is_said_of_what_is_read(caplog):
   config = runs.experiment('r1_zero', 'tiny')
   with config.ignore_type():
-    config.rl.update(dict(max_tokens=((0, 16), (79, 32)), optimizer=dict(warmup=79), surrogate='cispo', clip_high=2.0))
+    config.rl.update(dict(max_tokens=((0, 16), (78, 32)), optimizer=dict(warmup=79), surrogate='cispo', clip_high=2.0))
   rl.check(config, 'rl')
   assert not caplog.text
 

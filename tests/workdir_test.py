@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,8 @@ from r1jax.engine import checkpoint
 from r1jax.engine import json_files
 from r1jax.engine import checksums
 from r1jax.exceptions import UserError
+
+import runs
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -448,3 +451,31 @@ def test_the_same_weights_saved_twice_have_one_digest(tmp_path):
     checkpoint.save_params(str(tmp_path / name), params, {})
     found.append(pipeline.outputs.digest(str(tmp_path / name)))
   assert found[0] == found[1] != found[2] and found[0] is not None
+
+
+@pytest.mark.parametrize('before, now, found', [
+    ({}, {'dynamic_by': 'accuracy'}, [('rl.dynamic_by', 'reward', 'accuracy')]), ({}, {'dynamic_by': 'reward'}, []),
+    ({'dynamic_by': 'accuracy'}, {'dynamic_by': 'accuracy'}, []), ({}, {'another': 3}, []), ({'gone': 3}, {}, [])])
+def test_a_key_that_came_later_changes_a_run_where_it_is_not_as_before(before, now, found):
+  assert list(workdir_lib.differences({'rl': before}, {'rl': now})) == found
+
+
+@pytest.mark.parametrize('changes, args, noted, said', [
+    ({}, {}, {}, ''), ({}, dict(rerun=('rl', 'nope')), {}, '--rerun=nope: no such stage, there are base, rl'),
+    ({'trackers': ('trackio',)}, {}, {}, "trackers='trackio': no package trackio"), ({'rl.steps': -1}, {}, {}, 'rl.steps=-1'),
+    ({}, {}, {'config.json': {'name': 'other'}, 'pipeline.json': {'stages': [{'name': 'base'}]}}, "name='other'"),
+    ({}, {}, {'.git': {}}, 'is the root of a repository')])
+def test_a_look_finds_what_a_start_refuses_and_writes_nothing(tmp_path, monkeypatch, changes, args, noted, said):
+  monkeypatch.setattr(pipeline.trackers.importlib.util, 'find_spec', lambda name: None)
+  place = tmp_path / 'run'
+  if noted:
+    place.mkdir()
+  for name, value in noted.items():
+    (place / name).write_text(json.dumps(value))
+  config = runs.experiment('r1_zero', 'tiny-rl', **changes)
+  if said:
+    with pytest.raises(UserError, match=re.escape(said)):
+      pipeline.look(config, str(place), **args)
+  else:
+    pipeline.look(config, str(place), **args)
+  assert sorted(x.name for x in place.iterdir()) == sorted(noted) if noted else not place.exists()

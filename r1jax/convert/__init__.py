@@ -152,7 +152,7 @@ def load_hf(directory: str):
 
 def open_source(source: str, stop: tuple[str, ...] = ()) -> Source:
   """Opens what --source names (find.py); `stop`: texts of tokens that end an answer, beside the source's own."""
-  path = find.local(source)
+  path = find.local(source, stop)
   return open_gguf(path, stop) if os.path.isfile(path) else open_hf(path, stop)
 
 

@@ -75,7 +75,7 @@ def _export(args) -> None:
     print(f'{args.checkpoint}: its adapters -> {args.out}')
     return
   if args.push:
-    push.ready(args.push)
+    push.ready(args.push, private=not args.public)
   beside = os.path.dirname(os.path.abspath(paths.local(args.out, '--out'))) if args.out else ''
   with tempfile.TemporaryDirectory(prefix='r1jax_export_', dir=beside if os.path.isdir(beside) else None) as at:
     path = paths.local(args.checkpoint, '--checkpoint')

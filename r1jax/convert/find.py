@@ -15,7 +15,7 @@ _ASSETS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 _PAGE = re.compile(r'(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)([\w.-]+/[\w.-]+)')
 
 
-def local(source: str) -> str:
+def local(source: str, stop: tuple[str, ...] = ()) -> str:
   """The directory with a config.json, or the GGUF file, that a source stands for.
 
   source: a GGUF file, a Hugging Face directory, a hub cache's models--OWNER--NAME, hf:OWNER/NAME[@REVISION] of the hub
@@ -36,7 +36,7 @@ def local(source: str) -> str:
   if page := _PAGE.match(source):
     raise UserError(f'--source={source}: give {page[1]}, the name of the model on the hub')
   if source.startswith(paths.HUB):
-    return hub.fetched(hub.named(source))
+    return hub.fetched(hub.named(source), stop)
   source = paths.local(source, '--source')
   if not source:
     raise UserError('--source is empty: give a Hugging Face directory, hf:OWNER/NAME of the hub, or a GGUF file')
@@ -56,7 +56,7 @@ def local(source: str) -> str:
     raise UserError(f'{source} holds an adapter, not a model: merge it into its base first (peft: merge_and_unload(), '
                     'then save_pretrained)')
   if not os.path.exists(source) and (asked := hub.named(source)):
-    return hub.fetched(asked)
+    return hub.fetched(asked, stop)
   of_hub = f'hf:OWNER/NAME of a model of the hub: try hf:{zoo.HUB[source]}' if source in zoo.HUB else (
       'hf:OWNER/NAME of a model of the hub')
   raise UserError(f'--source={source} is neither a GGUF file nor a directory with one, or with a config.json, nor '

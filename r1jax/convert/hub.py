@@ -94,8 +94,8 @@ def is_whole(asked: Named) -> bool:
   return bool(there) and (bool(asked.file) or not _lacks(there))
 
 
-def fetched(asked: Named) -> str:
-  """The snapshot, or the GGUF file, in the hub's cache.
+def fetched(asked: Named, stop: tuple[str, ...] = ()) -> str:
+  """The snapshot, or the GGUF file, in the hub's cache; stop: as of open_source.
 
   Raises:
     UserError: no huggingface_hub, no such model, revision or file, a gated one, no way to the hub.
@@ -108,11 +108,10 @@ def fetched(asked: Named) -> str:
     return there
   try:
     with _quiet(huggingface_hub):
-      _look(huggingface_hub, asked, lacks, there)
+      _look(huggingface_hub, asked, lacks)
       if not asked.file:  # what needs no weights, before gigabytes of them come
         small = _unless_stopped(lambda: _downloaded(huggingface_hub, asked, _SMALL), asked)
-        facts = read_json(small, 'config.json')
-        tokenizer_files.of_directory(small, facts, sizes_of(small, facts)['vocab_size'])
+        _look_at_small(small, stop)
       found = _unless_stopped(lambda: _downloaded(huggingface_hub, asked), asked)
   except UserError:
     raise
@@ -120,6 +119,17 @@ def fetched(asked: Named) -> str:
     raise UserError(_line(asked, e, errors, lacks)) from e
   log.info('%s: commit %s, downloaded to %s', asked.text, origin('', found)[1] or 'unknown', found)
   return found
+
+
+def _look_at_small(directory: str, stop: tuple[str, ...]) -> None:
+  """Raises UserError for a config.json or tokenizer that cannot be read; what is to be said of them is said when the
+  whole is opened."""
+  facts, level = read_json(directory, 'config.json'), log.level
+  log.setLevel(logging.ERROR)
+  try:
+    tokenizer_files.of_directory(directory, facts, sizes_of(directory, facts)['vocab_size'], stop)
+  finally:
+    log.setLevel(level)
 
 
 def _unless_stopped(download, asked: Named):
@@ -153,12 +163,12 @@ def _quiet(hub):
       hub.utils.enable_progress_bars()
 
 
-def _look(hub, asked: Named, lacks: str, there: str | None) -> None:
-  """Asks the hub what it has, before anything is downloaded: without a way to it, a download would give what lies in
-  the cache, however little that is.
+def _info(hub, asked: Named):
+  """(what the hub says of a model, names of its weights), before anything is downloaded: without a way to it, a
+  download would give what lies in the cache, however little that is.
 
   Raises:
-    UserError: no such file, files of another kind, or no room for them. Whatever the hub says.
+    UserError: no such file, or files of another kind. Whatever the hub says.
   """
   info = hub.HfApi().model_info(asked.name, revision=asked.revision or None, timeout=_SECONDS, files_metadata=True)
   files = [file.rfilename for file in info.siblings or ()]
@@ -183,26 +193,35 @@ def _look(hub, asked: Named, lacks: str, there: str | None) -> None:
         f"AutoModelForCausalLM.from_pretrained('{asked.name}').save_pretrained(OUT)" if others else f': see {page}'))
   if not asked.file and 'config.json' not in files:
     raise UserError(f'{asked.text} has no config.json: see {page}')
-  _room(hub, asked, {file.rfilename: file.size or 0 for file in info.siblings or ()
-                     if file.rfilename in (wanted or weights)}, there)
+  return info, wanted or weights
+
+
+def _look(hub, asked: Named, lacks: str) -> None:
+  """Asks the hub what it has.
+
+  Raises:
+    UserError: as _info, or no room for it. Whatever the hub says.
+  """
+  info, weights = _info(hub, asked)
+  _room(hub, asked, [file for file in info.siblings or () if file.rfilename in weights])
   log.info('%s: commit %s is not in the hub cache%s%s: downloading it', asked.text, info.sha,
            f' as a whole ({lacks})' if lacks else '',
            f' of this host, {hub.constants.HF_HUB_CACHE} (HF_HOME on a disk of all hosts: once for all)'
            if hosts.several() else '')
 
 
-def _room(hub, asked: Named, sizes: dict[str, int], there: str | None) -> None:
-  """Raises UserError where the cache's disk cannot hold the weights that are not in it yet."""
-  cache = at = os.path.abspath(hub.constants.HF_HUB_CACHE)
+def _room(hub, asked: Named, files: list) -> None:
+  """Raises UserError where the cache's disk cannot hold the weights, files of model_info, that are not in it yet."""
+  cache = os.path.abspath(hub.constants.HF_HUB_CACHE)
+  blobs = at = os.path.join(cache, f'models--{asked.name.replace("/", "--")}', 'blobs')
   while not os.path.isdir(at):
     at = os.path.dirname(at)
-  blobs = os.path.join(glob.escape(cache), f'models--{asked.name.replace("/", "--")}', 'blobs')
-  begun = glob.glob(os.path.join(blobs, '*.incomplete'))
-  needed = sum(size for name, size in sizes.items() if not (there and os.path.exists(os.path.join(there, name))))
-  needed -= sum(map(os.path.getsize, begun))
+  held = lambda file: os.path.exists(os.path.join(blobs, file.lfs.sha256 if file.lfs else str(file.blob_id)))
+  needed = sum(file.size or 0 for file in files if not held(file))
+  needed -= sum(map(os.path.getsize, glob.glob(os.path.join(glob.escape(blobs), '*.incomplete'))))
   if needed > (free := shutil.disk_usage(at).free):
-    raise UserError(f"{asked.text} needs {needed / 2**30:.1f} GiB in the hub's cache {cache}, {free / 2**30:.1f} GiB "
-                    'are free there: HF_HOME=DIR of a larger disk')
+    raise UserError(f"{asked.text} needs {needed / 2**30:.1f} GiB in the hub's cache {cache}, "
+                    f'{free / 2**30:.1f} GiB are free there: HF_HOME=DIR of a larger disk')
 
 
 def _package(asked: Named):
@@ -228,8 +247,10 @@ def config_of(asked: Named) -> str:
   except Exception:  # pylint: disable=broad-except  not in the cache: many kinds, by version
     pass
   try:
-    huggingface_hub.HfApi().model_info(asked.name, revision=asked.revision or None, timeout=_SECONDS)
+    _info(huggingface_hub, asked)
     return get()
+  except UserError:
+    raise
   except Exception as e:  # pylint: disable=broad-except
     raise UserError(_line(asked, e, errors, '')) from e
 

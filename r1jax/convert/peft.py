@@ -7,6 +7,7 @@
 peft puts them on the base's own export, or on the source that it was imported from.
 """
 
+import glob
 import logging
 import math
 import os
@@ -108,4 +109,5 @@ def _base_name(there: str, stage_dir: str) -> tuple[str, str | None]:
   if origin.get('hub'):
     return origin['hub'], origin.get('commit')
   place = os.path.abspath(os.path.expanduser(source))
-  return (place if os.path.exists(os.path.join(place, 'config.json')) else there), None
+  whole = [glob.glob(os.path.join(glob.escape(place), name)) for name in ('config.json', '*.safetensors')]
+  return (place if all(whole) else there), None

@@ -3,14 +3,15 @@
 from r1jax.exceptions import UserError
 
 # Of an earlier export there: an index of weights that are no more, or more files of them, would be read with the new.
-_REPLACED = ['model*.safetensors', 'model.safetensors.index.json', 'chat_template.jinja']
+_REPLACED = ['model.safetensors', 'model-?????-of-?????.safetensors', 'model.safetensors.index.json',
+             'chat_template.jinja']
 
 
-def ready(repository: str, option: str = '--push') -> None:
+def ready(repository: str, *, private: bool = True, option: str = '--push') -> None:
   """What is looked at before anything is written.
 
   Raises:
-    UserError: no such name, no huggingface_hub, no login.
+    UserError: no such name, no huggingface_hub, no login; a public repository that was to be private.
   """
   hub = named(repository, option)
   try:
@@ -18,6 +19,7 @@ def ready(repository: str, option: str = '--push') -> None:
   except Exception as e:  # pylint: disable=broad-except  many kinds, by version
     raise UserError(f'{option}={repository}: the hub knows nobody here ({_short(e)}): `hf auth login` first, or '
                     'HF_TOKEN=TOKEN') from e
+  _stop_if_public(hub.HfApi(), repository, private, option)
 
 
 def upload(directory: str, repository: str, *, private: bool = True, option: str = '--push') -> str:
@@ -30,9 +32,7 @@ def upload(directory: str, repository: str, *, private: bool = True, option: str
   try:
     api = hub.HfApi()
     api.create_repo(repository, private=private, exist_ok=True)
-    if private and _is_public(api, repository):
-      raise UserError(f'{repository} is there and public: say {"--public" if option == "--push" else "private=False"}, '
-                      'or give another name')
+    _stop_if_public(api, repository, private, option)
     api.upload_folder(repo_id=repository, folder_path=directory, delete_patterns=_REPLACED)
   except UserError:
     raise
@@ -42,11 +42,14 @@ def upload(directory: str, repository: str, *, private: bool = True, option: str
   return f'https://huggingface.co/{repository}'
 
 
-def _is_public(api, repository: str) -> bool:
+def _stop_if_public(api, repository: str, private: bool, option: str) -> None:
   try:
-    return api.model_info(repository).private is False
-  except Exception:  # pylint: disable=broad-except  who may write but not look is not stopped
-    return False
+    public = api.model_info(repository).private is False
+  except Exception:  # pylint: disable=broad-except  it is not there yet; who may write but not look is not stopped
+    return
+  if private and public:
+    way = '--public' if option == '--push' else 'private=False'
+    raise UserError(f'{repository} is there and public: say {way}, or give another name')
 
 
 def named(repository: str, option: str):

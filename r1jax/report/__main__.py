@@ -36,14 +36,16 @@ def main(argv: list[str]) -> None:
     _fail('--workdir=DIR[,DIR] is missing')
   try:
     workdirs = _workdirs(_WORKDIR.value)
-    if _OUT.value and len(workdirs) < 2:
-      raise UserError(f'--out={_OUT.value} is of a page of several runs: that of one is in its report/')
+    out = paths.local(_OUT.value, '--out') if _OUT.value else ''
+    if out and (len(workdirs) < 2 or _FORMAT.value != 'html'):
+      raise UserError(f'--out={out} is of a page of several runs: that of one is in its report/, and --format writes '
+                      'to the terminal')
     if _WATCH.value:
       _watch(workdirs)
     if _FORMAT.value != 'html':
       print(runs.text(workdirs, _FORMAT.value), end='')
       return
-    path, warnings = report.compare(workdirs, _OUT.value) if len(workdirs) > 1 else report.write_checked(workdirs[0])
+    path, warnings = report.compare(workdirs, out) if len(workdirs) > 1 else report.write_checked(workdirs[0])
   except UserError as error:
     _fail(str(error))
   except KeyboardInterrupt:
@@ -97,7 +99,7 @@ def _fail(message: str) -> None:
 def _parse(argv: list[str]) -> list[str]:
   if any(arg in ('--help', '-h') for arg in argv[1:]):
     print(__doc__.strip() + '\n')
-    for flag in (_WORKDIR, _WATCH, _FORMAT):
+    for flag in (_WORKDIR, _WATCH, _FORMAT, _OUT):
       print(f'  --{flag.name:10} {flags.FLAGS[flag.name].help}')
     sys.exit(0)
   try:

@@ -47,12 +47,13 @@ def _say_unread(c, name: str, weights: dict[str, float]) -> None:
 
 
 def _say_late(c, name: str) -> None:
-  """What would begin behind the stage's last step."""
+  """What would begin behind the stage's last step, or its last rollout."""
   late = [(f'{key}={c[key]}', step) for key in limits.KEYS for step, _ in limits.schedule(c[key], f'{name}.{key}')]
   late += [(f'general.from_step={c.general.from_step}', c.general.from_step)] if c.general.source else []
   for said, step in late:
-    if step >= c.steps:
-      log.warning('%s.%s: step %d never comes, as %s.steps=%d', name, said, step, name, c.steps)
+    if step > (last := c.steps - limits.steps_a_rollout(c)):
+      log.warning('%s.%s: no rollout begins at step %d or behind it, the last of %s.steps=%d begins at %d', name, said,
+                  step, name, c.steps, last)
   if c.optimizer.get('warmup', 0) >= c.steps:
     log.warning('%s.optimizer.warmup=%d is not over before the last of %s.steps=%d: %s.learning_rate=%g is not reached',
                 name, c.optimizer.warmup, name, c.steps, name, c.learning_rate)
@@ -62,7 +63,7 @@ def _general(c, name: str) -> None:
   per = c.groups * c.minibatches
   if c.general.source and 0 < c.general.share < 1 and not round(c.general.share * per):
     raise UserError(f'{name}.general.share={c.general.share} of the {per} groups of a rollout ({name}.groups x '
-                    f'{name}.minibatches) is none: at least {0.5 / per:.3g}, or an empty {name}.general.source')
+                    f'{name}.minibatches) is none: at least {1 / per:.3g}, or an empty {name}.general.source')
 
 
 def _values(c, name: str) -> None:
