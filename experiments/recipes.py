@@ -57,7 +57,7 @@ TOPOLOGIES = {
     'simplerl-0.5b': {'v5e:2x4': {}, 'h100:1x8': {}},
     'simplerl-1.5b': {'v6e:2x4': {}, 'h100:1x8': {}},
     'simplerl-7b': {'v5p:2x2x2': {}, 'h100:1x8': {}},
-    'dr-grpo-1.5b': {'v5e:2x4': {}, 'h100:1x8': {}},
+    'dr-grpo-1.5b': {'v5e:2x4': {'rl.slots': 256}, 'h100:1x8': {}},
     'dr-grpo-7b': {'v5p:2x2x2': {}, 'h100:1x8': {}},
     'deepscaler-1.5b': {'v5p:2x2x2': {}, 'h100:1x8': {}},
     'open-rs-1.5b': {'v5p:2x2x1': {}, 'h100:1x4': {}},
