@@ -514,13 +514,15 @@ def test_adapters_go_out_with_what_they_are_asked_by(tuned, tmp_path, monkeypatc
     ({'source': 'hf:OWNER/NAME'}, {'hub': 'OWNER/NAME', 'commit': 'c0'}, ('OWNER/NAME', 'c0')),
     ({'source': 'hf:OWNER/NAME/x.gguf'}, {'hub': 'OWNER/NAME', 'commit': 'c0'}, ('STEP', None)),
     ({'source': 'hf:OWNER/NAME', 'rope_theta': 4e4}, {'hub': 'OWNER/NAME'}, ('STEP', None)),
-    ({'source': 'DIR'}, {}, ('DIR', None)), ({'source': 'gone'}, {}, ('STEP', None)), ({}, {}, ('STEP', None)),
+    ({'source': 'DIR'}, {}, ('DIR', None)), ({'source': 'DIR', 'of': 'gguf'}, {}, ('STEP', None)),
+    ({'source': 'gone'}, {}, ('STEP', None)), ({}, {}, ('STEP', None)),
 ])
 def test_a_base_is_named_where_it_is_what_peft_would_load(tmp_path, meta, origin, wanted):
   step, source = tmp_path / 'base' / 'checkpoints' / '0', tmp_path / 'hf'
   for path, facts in ((step / 'meta.json', meta), (tmp_path / 'origin.json', origin), (source / 'config.json', {})):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({key: str(source) if value == 'DIR' else value for key, value in facts.items()}))
+  (source / f'model.{meta.get("of", "safetensors")}').touch()
   base, revision = peft_lib._base_name(str(step), str(tmp_path))  # pylint: disable=protected-access
   assert (base, revision) == ({'STEP': str(step), 'DIR': str(source)}.get(wanted[0], wanted[0]), wanted[1])
 
