@@ -95,10 +95,11 @@ def _work(config) -> int:
     _keep_freed_memory()
   _say_devices()  # it starts XLA's threads
   precision.use(config.dtype)
+  rerun = tuple(filter(None, _RERUN.value.split(',')))
   if _CHECK.value:
-    pipeline.look(config, _WORKDIR.value, tuple(filter(None, _RERUN.value.split(','))))
+    pipeline.look(config, _WORKDIR.value, rerun)
     return 0
-  pipeline.run(config, _WORKDIR.value, tuple(filter(None, _RERUN.value.split(','))), verify=_VERIFY.value)
+  pipeline.run(config, _WORKDIR.value, rerun, verify=_VERIFY.value)
   return 0
 
 

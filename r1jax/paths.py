@@ -37,4 +37,4 @@ def is_foreign(path: str) -> bool:
   if any(os.path.exists(os.path.join(path, ours)) for ours in ('checkpoints', 'params', 'model.json')):
     return False
   held = lambda ending: glob.glob(os.path.join(glob.escape(path), f'*.{ending}'))
-  return os.path.isdir(os.path.join(path, 'snapshots')) or bool(held('safetensors')) or bool(held('gguf'))
+  return os.path.isdir(os.path.join(path, 'snapshots')) or any(map(held, ('safetensors', 'gguf')))

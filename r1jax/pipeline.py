@@ -63,17 +63,14 @@ def run(config, workdir: str, rerun: tuple[str, ...] = (), *, verify: bool = Fal
     trackers.use(config.get('trackers', ()), workdir, _plain(config))
   with workdir_lib.made(workdir), workdir_lib.held(workdir):
     path = os.path.join(workdir, 'pipeline.json')
-    noted = workdir_lib.read(path, {'stages': []})
-    _check_rerun(config, rerun)
-    done = {entry['name']: entry for entry in noted['stages']}
-    checks.run(config, standing=_standing(config, workdir, done, rerun, verify))
+    done, elsewhere = _checked(config, workdir, path, rerun, verify)
     # Not before: a config with a mistake claims nothing.
     workdir_lib.claim(workdir, _plain(config))
     _set_aside(config, workdir, rerun)
     environment.note(workdir, seed=config.get('seed'))
     if mesh_lib.first_process():
       expect.use(config, workdir)
-    _Run(config, workdir, path, done, noted.get('elsewhere', {}), verify).stages()
+    _Run(config, workdir, path, done, elsewhere, verify).stages()
     trackers.finish()
     expect.end()
     if mesh_lib.first_process():
@@ -90,16 +87,21 @@ def look(config, workdir: str, rerun: tuple[str, ...] = ()) -> None:
   values.check(config)
   trackers.installed(config.get('trackers', ()))
   workdir_lib.check(workdir, _plain(config))
-  _check_rerun(config, rerun)
-  noted = workdir_lib.read(os.path.join(workdir, 'pipeline.json'), {'stages': []})
-  done = {entry['name']: entry for entry in noted['stages']}
-  checks.run(config, standing=_standing(config, workdir, done, rerun, False))
+  _checked(config, workdir, os.path.join(workdir, 'pipeline.json'), rerun, False)
 
 
-def _check_rerun(config, rerun: tuple[str, ...]) -> None:
-  names = [spec['name'] for spec in config.stages]
+def _checked(config, workdir: str, path: str, rerun: tuple[str, ...], verify: bool) -> tuple[dict, dict]:
+  """(Entries of pipeline.json at `path` by name, what other runs pass on), with which the config is looked at.
+
+  Raises:
+    UserError: no such stage in `rerun`, or a mistake in the config.
+  """
+  noted, names = workdir_lib.read(path, {'stages': []}), [spec['name'] for spec in config.stages]
   if unknown := [name for name in rerun if name not in names]:
     raise UserError(f'--rerun={unknown[0]}: no such stage, there are {", ".join(names)}')
+  done = {entry['name']: entry for entry in noted['stages']}
+  checks.run(config, standing=_standing(config, workdir, done, rerun, verify))
+  return done, noted.get('elsewhere', {})
 
 
 def _report(workdir: str) -> None:
@@ -192,7 +194,7 @@ class _Run:
   def _note(self, behind: int) -> None:
     later = [self._done[spec['name']] for spec in self._config.stages[behind:] if spec['name'] in self._done]
     json_files.write(self._path, {'stages': self._entries + later,  # those may stand all the same
-                                       **({'elsewhere': self._elsewhere} if self._elsewhere else {})})
+                                  **({'elsewhere': self._elsewhere} if self._elsewhere else {})})
 
 
 def _plain(config) -> dict:

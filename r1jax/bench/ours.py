@@ -47,7 +47,7 @@ class Static(policy.Policy):
     groups = sorted(ended)
     rows = [self._row_of.pop(group) for group in groups]
     return batches.Batch(groups, rows, [self._encoded[row] for row in rows], [x for g in groups for x in ended[g]],
-                        live / (steps * self._sampler.slots), steps)
+                         live / (steps * self._sampler.slots), steps)
 
 
 class _Verdicts:

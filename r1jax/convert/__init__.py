@@ -205,7 +205,7 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
   kept = _say_dtypes(opened, dtype)
   if mesh_lib.first_process():  # before the weights: who starts again takes the same commit
     json_files.write(os.path.join(out, common.ORIGIN),
-                          {'source': source, 'hub': name, 'commit': commit, 'dtype': kept})
+                     {'source': source, 'hub': name, 'commit': commit, 'dtype': kept})
   needed = sum(int(np.prod(shape)) * (np.dtype(dtype) if dtype else opened.dtypes[name]).itemsize
                for name, shape in opened.shapes.items())
   try:

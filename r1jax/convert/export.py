@@ -129,7 +129,7 @@ def write_hf(out: str, config, leaf, tokenizer, *, dtype: str, prompt: dict | No
   if len(shards) > 1:
     weight_map = {name: file for file, shard in zip(files, shards) for name in shard}
     json_files.write(os.path.join(out, 'model.safetensors.index.json'),
-                          {'metadata': {'total_size': needed}, 'weight_map': weight_map})
+                     {'metadata': {'total_size': needed}, 'weight_map': weight_map})
   template = write_tokenizer(out, config, tokenizer, prompt)
   eos = list(prompts.eos_ids(tokenizer, prompt['template']) if prompt else tokenizer.eos_ids)
   json_files.write(os.path.join(out, 'generation_config.json'), {

@@ -268,9 +268,8 @@ def _cached(hub, asked: Named) -> str | None:
 
 def _files(hub, asked: Named, **given) -> str:
   """A GGUF file in the cache, and beside it the other parts of one that was cut."""
-  for part in parts(asked.file):
-    hub.hf_hub_download(asked.name, part, revision=asked.revision or None, **given)
-  return hub.hf_hub_download(asked.name, asked.file, revision=asked.revision or None, **given)
+  return {part: hub.hf_hub_download(asked.name, part, revision=asked.revision or None, **given)
+          for part in parts(asked.file)}[asked.file]
 
 
 def _downloaded(hub, asked: Named, files=tuple(_FILES)) -> str:

@@ -216,10 +216,11 @@ def _run(argv: list[str]) -> int:
   parser.add_argument('--file', default=FILE, help='the table')
   a = parser.parse_args(argv)
   table, code = Table(paths.local(a.file, '--file')), 0
-  wanted = [pair for pair in pairs(tuple(filter(None, a.only.split(',')))) if a.topology in ('', pair.topology)]
+  named = list(pairs(tuple(filter(None, a.only.split(',')))))
+  wanted = [pair for pair in named if a.topology in ('', pair.topology)]
   if not wanted:
     raise UserError(f'--topology={a.topology}: no such config is planned for it, but for '
-                    + ', '.join(dict.fromkeys(pair.topology for pair in pairs(tuple(filter(None, a.only.split(',')))))))
+                    + ', '.join(dict.fromkeys(pair.topology for pair in named)))
   missing = [pair for pair in wanted if not table.stands(pair)]
   print(f'{len(wanted)} plans, {len(missing)} of them to be compiled', flush=True)
   if a.write:
