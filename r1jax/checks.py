@@ -31,6 +31,8 @@ from r1jax.stages import evaluate
 
 log = logging.getLogger('r1jax')
 
+_SLOW = 1e-5  # under it adapters hardly move in a run's steps; RL of all weights is under it
+
 
 def module(spec: dict):
   """The module of a stage: of r1jax.stages, or convert, which is a tool as well."""
@@ -260,6 +262,17 @@ def _say_unread(config) -> None:
   for part in parts:
     if part not in adapted:
       _say_of_section(f'{part}.lora', config.get(part, {}).get('lora') or {})
+  for part in adapted:
+    _say_slow(part, config[part])
+
+
+def _say_slow(part: str, c) -> None:
+  """Of a stage that trains adapters with a rate at which all weights are trained."""
+  key = 'learning_rate' if 'learning_rate' in c else 'optimizer.learning_rate'
+  rate = c.get('learning_rate') or c.get('optimizer', {}).get('learning_rate') or 1.0
+  if rate < _SLOW:
+    log.warning('%s.%s=%g is a rate for all weights: adapters (lora.rank) are begun with at about ten times it, else they '
+                'hardly move (docs/lora.md)', part, key, rate)
 
 
 def _say_of_section(key: str, given) -> None:

@@ -333,7 +333,10 @@ def test_values_that_no_adapter_reads_are_said(caplog, one_device):
   caplog.clear()
   config.lora.rank = 2
   checks.run(config, files=False)
-  assert 'is not read' not in caplog.text
+  assert 'is not read' not in caplog.text and 'a rate for all weights' not in caplog.text
+  config.rl.learning_rate = 1e-6
+  checks.run(config, files=False)
+  assert 'rl.learning_rate=1e-06 is a rate for all weights' in caplog.text
   config.stages = config.stages[:1]  # an import alone
   checks.run(config, files=False)
   assert 'lora.rank=2 is not read: no stage learns from a checkpoint' in caplog.text

@@ -1,6 +1,6 @@
 """Stage: answers searched for with a model of steps, the paper's attempts that failed (section 4.2).
 
-  'rerank'   n whole answers, the one whose worst step is best
+  'rerank'   n whole answers, the one whose steps score best (the model's `combine`)
   'beam'     step by step, the best prefixes kept
   'mcts'     a tree of steps: UCT by a value model, at most `cap` extensions a node, answers from its ends
 
