@@ -16,6 +16,12 @@ def parts(path: str) -> list[str]:
   return [f'{found[1]}-{i:05d}-of-{found[2]}.gguf' for i in range(1, count + 1)] if count > 1 else [path]
 
 
+def only_adapter(source: str) -> UserError:
+  """Of a directory, or a repository, that has no weights of a model's own."""
+  return UserError(f'{source} holds an adapter, not a model: merge it into its base first (peft: merge_and_unload(), then '
+                   'save_pretrained), and give that directory')
+
+
 def is_pointer(path: str) -> bool:
   """Whether a file is what git-lfs leaves for one that it has not fetched."""
   try:

@@ -7,7 +7,7 @@ import re
 
 from r1jax import paths
 from r1jax.convert import hub
-from r1jax.convert.files import parts
+from r1jax.convert.files import only_adapter, parts
 from r1jax.exceptions import UserError
 from r1jax.models import zoo
 
@@ -53,8 +53,7 @@ def local(source: str, stop: tuple[str, ...] = ()) -> str:
   if found:
     raise UserError(f'{source} holds {len(found)} GGUF files: name one of them')
   if os.path.exists(os.path.join(source, 'adapter_config.json')):
-    raise UserError(f'{source} holds an adapter, not a model: merge it into its base first (peft: merge_and_unload(), '
-                    'then save_pretrained)')
+    raise only_adapter(source)
   if not os.path.exists(source) and (asked := hub.named(source)):
     return hub.fetched(asked, stop)
   of_hub = f'hf:OWNER/NAME of a model of the hub: try hf:{zoo.HUB[source]}' if source in zoo.HUB else (

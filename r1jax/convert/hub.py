@@ -21,7 +21,7 @@ from typing import NamedTuple
 from r1jax import paths
 from r1jax import stopping
 from r1jax.convert import tokenizer_files
-from r1jax.convert.files import parts, read_json
+from r1jax.convert.files import only_adapter, parts, read_json
 from r1jax.convert.hf_config import sizes_of
 from r1jax.engine import hosts
 from r1jax.exceptions import UserError
@@ -181,8 +181,7 @@ def _info(hub, asked: Named):
   weights = [file for file in files if fnmatch.fnmatch(file, '*.safetensors') and not any(
       fnmatch.fnmatch(file, left_out) for left_out in _NOT)]
   if not asked.file and 'adapter_config.json' in files and 'config.json' not in files:
-    raise UserError(f'{asked.text} holds an adapter, not a model: merge it into its base first (peft: '
-                    'merge_and_unload(), then save_pretrained), and give that directory')
+    raise only_adapter(asked.text)
   if not asked.file and ggufs and not weights:
     raise UserError(f'{asked.text} holds {len(ggufs)} GGUF files: name one of them, '
                     f'{Named(asked.name, ggufs[0], asked.revision).text}')
