@@ -30,7 +30,8 @@ def test_topologies_are_read():
   where = chips.topology('v5p:4x4x8')
   assert (where.kind, where.shape, where.chips, where.devices) == ('v5p', (4, 4, 8), 128, 128)
   assert chips.topology('tpu7x:2x2x1').devices == 8
-  for name in ('v9:2x2', 'v5e', 'v5e:2xb', 'v5e:0x4'):
+  for name in ('v9:2x2', 'v5e', 'v5e:2xb', 'v5e:0x4', 'v5e:3x5', 'v6e:2x2x2', 'v5p:2x2', 'h100:8', 'h100:1x8x2',
+               'cpu:1x1'):
     with pytest.raises(UserError, match='topology'):
       chips.topology(name)
 

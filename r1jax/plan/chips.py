@@ -40,6 +40,8 @@ CHIPS = {
     'cpu': Chip(150e9, 24e9, 25e9, 25e9, platform='cpu'),
 }
 
+_FLAT = ('v5e', 'v6e')  # slices of two axes; of the others' three axes there are too many to list
+_FLAT_SHAPES = ('1x1', '2x2', '2x4', '4x4', '4x8', '8x8', '8x16', '16x16')  # the same pages
 
 CHIPS |= {'a100-80': CHIPS['a100'], 'a100-40': CHIPS['a100']._replace(hbm_bytes=42505273344, hbm_bandwidth=1555e9)}
 
@@ -101,7 +103,13 @@ def topology(name: str) -> Topology:
   sizes = shape.split('x')
   if not shape or not all(s.isdigit() and int(s) for s in sizes):
     raise UserError(f'topology {name!r} is not of the form {kind}:AxB or {kind}:AxBxC')
-  return Topology(name, kind, tuple(int(s) for s in sizes))
+  found = Topology(name, kind, tuple(int(s) for s in sizes))
+  if kind in _FLAT and shape not in _FLAT_SHAPES:
+    raise UserError(f'topology {name!r}: {kind} is to be had as {", ".join(_FLAT_SHAPES)}')
+  if len(sizes) != (axes := 1 if kind == 'cpu' else 2 if kind in _FLAT or found.chip.platform == 'gpu' else 3):
+    form = f'{kind}:HOSTSxGPUS' if found.chip.platform == 'gpu' else f'{kind}:' + 'x'.join('ABC'[:axes])
+    raise UserError(f'topology {name!r} is not of the form {form}')
+  return found
 
 
 # What XLA's GPU compiler asks of a device that is not there; the figures are those of
