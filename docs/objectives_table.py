@@ -59,6 +59,15 @@ def at_tokens(points: list[tuple[int, int, float]], tokens: float) -> float | No
   return None
 
 
+def no_signal(rows: list[dict]) -> float:
+  """The share of groups that an update learns nothing from; of dynamic sampling that of those that could not be
+  replaced, by its own measure (rl.dynamic_by)."""
+  drawn = [row['dynamic/without_signal'] / (row['dynamic/groups'] / row['dynamic/draws']) for row in rows
+           if row.get('dynamic/draws')]
+  found = drawn or [row['groups/no_signal'] for row in rows]
+  return sum(found) / len(found)
+
+
 def of_run(directory: pathlib.Path) -> dict:
   """What one run gave, and its curve."""
   rows = rows_of(directory / '2_rl/metrics.jsonl')
@@ -70,7 +79,7 @@ def of_run(directory: pathlib.Path) -> dict:
   points = curve(rows)
   return {'pass1': score('/pass@1'), 'tokens': score('/length_tokens'), 'entropy': mean('entropy/nats_per_token', last),
           'steps_to': reached(points), 'sampled': points[-1][1] if points else 0,
-          'no_signal': mean('groups/no_signal', learned), 'curve': points}
+          'no_signal': no_signal(learned), 'curve': points}
 
 
 def table(workdir: pathlib.Path, named: dict[str, str], seeds: int) -> list[dict]:

@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # it is loaded by its path: see common.py
 import r1_zero
 
-# Name -> (what it is, the values of rl that make it). Clips of gspo and cispo are those of their papers.
+# Name -> (what it is, the values of rl that make it). gspo's clips are those of its paper; cispo's has no lower
+# bound either, its upper one is ours.
 _NO_KL = dict(kl_coef=0.0)
 _FEW = dict(size=256)  # so few questions that each is asked five times: pass rates that a curriculum may go by
 _OVERLONG = dict(rewards=dict(accuracy=1.0, format=1.0, overlong=1.0), overlong_buffer=8)

@@ -258,6 +258,9 @@ def _asked(a, name: str, rows: list[dict], template: str, tokenizer, directory: 
     told = {key: trained[key] for key in ('prefill', 'system') if trained.get(key)}
     log.info('template %r%s, as the checkpoint was trained; --template=NAME for another', template,
              ''.join(f' with the {key} {text!r}' for key, text in told.items()))
+  elif not a.template and tokenizer.chat_template:
+    log.info("%s: template 'chat', the tokenizer's own; --template=%s for the task's", name, template)
+    template = prompts.CHAT
   template = a.template or template
   prompts.check(template)
   prompts.warn_if_other(tokenizer, template, '--template')

@@ -7,6 +7,7 @@ import os
 
 from r1jax import disk
 from r1jax import lock
+from r1jax import paths
 from r1jax.engine import json_files
 from r1jax.engine import mesh as mesh_lib
 from r1jax.exceptions import UserError
@@ -49,6 +50,7 @@ _REPOSITORY, _RUN = ('.git', '.hg', '.svn'), ('pipeline.json', 'environment.json
 
 
 def _check_not_sources(workdir: str) -> None:
+  paths.check_not_a_model(workdir, '--workdir')
   there = lambda names: next((name for name in names if os.path.lexists(os.path.join(workdir, name))), '')
   if (found := there(_REPOSITORY)) and not there(_RUN):
     raise UserError(f'--workdir={workdir} is the root of a repository ({found} is there), and stages would be written '

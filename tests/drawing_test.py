@@ -421,9 +421,13 @@ def test_what_its_rows_say(whole, name):
   found = interrupted_test.rows(whole(name))
   if 'rl.dynamic_tries' in OPTIONS[name]:
     for row in found:
-      assert row['groups/no_signal'] * 6 == pytest.approx(row['dynamic/without_signal'])
+      if OPTIONS[name].get('rl.dynamic_by') == 'accuracy':  # a group of wrong answers may have unequal rewards
+        assert row['groups/no_signal'] * 6 <= row['dynamic/without_signal'] + 1e-6
+      else:
+        assert row['groups/no_signal'] * 6 == pytest.approx(row['dynamic/without_signal'])
       assert row['dynamic/groups'] == 6 * row['dynamic/draws'] <= 18
-    assert max(row['dynamic/draws'] for row in found) > 1 and any(row['dynamic/carried_over'] for row in found)
+    assert max(row['dynamic/draws'] for row in found) > 1
+    assert OPTIONS[name].get('rl.dynamic_by') == 'accuracy' or any(row['dynamic/carried_over'] for row in found)
   if 'rl.lag' in OPTIONS[name]:
     assert 'mismatch/kl_nats_per_token' in found[0] and found[0]['mismatch/kl_nats_per_token'] < 1e-6
     late = [row for row in found if 'lag/kl_nats_per_token' in row]

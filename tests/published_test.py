@@ -658,6 +658,14 @@ INDEX = 'model.safetensors.index.json'
          {'model.safetensors': of_kind(np.uint32)['model.safetensors'] | {
              'model.layers.0.mlp.up_proj.scales': np.ones((F, 1), F16)}}, ['U32']),
     case('fp8 without scales', {}, of_kind(ml_dtypes.float8_e4m3fn), ['up_proj.weight_scale_inv']),
+    case('a scale of a weight that is no fp8', {},
+         but(model__layers__0__mlp__up_proj__weight_scale_inv=np.ones((1, 1), F32)),
+         ['up_proj.weight_scale_inv', 'kept as F32', 'only fp8']),
+    case('a scale of nothing', {}, but(model__layers__0__x__weight_scale_inv=np.ones((1, 1), F32)), ['not there']),
+    case('fp8 with scales in whole numbers', {}, {'model.safetensors': of_kind(ml_dtypes.float8_e4m3fn)[
+        'model.safetensors'] | {f'model.layers.{i}.mlp.up_proj.weight_scale_inv': np.ones((1, 1), np.int8)
+                                for i in range(2)}},
+         ['up_proj.weight_scale_inv', 'kept as I8']),
     case('a norm as integers', {}, of_kind(np.int64, 'norm.weight'), ['I64']),
     case('a file missing, no index', {}, shards(PLAIN, 3, index=False, missing=[2]), ['2 of the 3']),
     case('the first file missing, no index', {}, shards(PLAIN, 2, index=False, missing=[1]), ['1 of the 2']),

@@ -29,6 +29,7 @@ from r1jax import paths
 from r1jax import stopping
 from r1jax import terminal
 from r1jax.convert import find
+from r1jax.convert import fingerprint
 from r1jax.convert import hub
 from r1jax.convert import reading
 from r1jax.convert import table
@@ -205,7 +206,8 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
   kept = _say_dtypes(opened, dtype)
   if mesh_lib.first_process():  # before the weights: who starts again takes the same commit
     json_files.write(os.path.join(out, common.ORIGIN),
-                     {'source': source, 'hub': name, 'commit': commit, 'dtype': kept})
+                     {'source': source, 'hub': name, 'commit': commit, 'dtype': kept,
+                     'weights': '' if commit else fingerprint.of(opened.path)})
   needed = sum(int(np.prod(shape)) * (np.dtype(dtype) if dtype else opened.dtypes[name]).itemsize
                for name, shape in opened.shapes.items())
   try:
@@ -255,7 +257,9 @@ def _import_once(source: str, out: str, meta: dict, **given) -> None:
     _, step_dir = checkpoint.find(out)
     if read_json(step_dir, 'meta.json') == meta:
       checkpoint.intact(step_dir)
-      return
+      if not fingerprint.changed(source, common.origin(out)):
+        return
+      log.warning('%s holds other weights than those that %s was imported from: it is imported anew', source, out)
   except UserError as e:
     log.info('%s is imported into %s', source, out)
     if os.path.isdir(os.path.join(out, 'checkpoints')):
@@ -326,6 +330,10 @@ def check_standing(config, name: str, directory: str) -> None:
   if sizes is None:
     return  # it does not stand after all
   found = zoo.from_dict(sizes)
+  source = config[name].source
+  if source and fingerprint.changed(source, common.origin(directory)):
+    raise UserError(f'{source} holds other weights than those that {directory} was imported from, from which the stages '
+                    f'behind it learned: put them back, or take another --workdir, or --rerun={name}')
   named = zoo.get(config[name].model) if config[name].model else found
   for field in sizes:
     if field not in (*_OF_THE_COPY, 'unroll', 'dtype', 'remat', 'attention') and getattr(named, field, None) != getattr(

@@ -50,6 +50,7 @@ def main(argv: list[str]) -> int:
 def _run(parser: errors.Parser, argv: list[str]) -> int:
   args = parser.parse_args(argv[1:])
   if args.command == 'import':
+    paths.check_not_a_model(paths.local(args.out, '--out'), '--out')
     if os.path.isdir(os.path.join(paths.local(args.out, '--out'), 'checkpoints')):
       raise UserError(f'{args.out} holds a checkpoint: take another --out')
     config = convert.import_model(

@@ -36,13 +36,15 @@ def text(config, *, origin: dict, prompt: dict | None, name: str, stage_dir: str
            *([f'base_model: {base}'] if base else []), '---']
   said = [*front, '', f'# {name}', '',
           f'{config.param_count():,} parameters, {config.max_length:,} positions, exported by r1jax'
-          + (f', which began with the weights of `{base}`' if base else '')
+          + (f', which began with the weights of `{base or _file(origin["source"])}`' if base or origin.get('source')
+             else '')
           + (f' (commit `{origin["commit"]}`)' if origin.get('commit') else '') + '.', '']
   if made:
     said += _recipe(made, stage, os.path.basename(step_dir)) + _scores(run, made, stage)
   said += ['## Prompt', '',
            f'Trained with the prompt template `{prompt["template"]}`.' if prompt else
-           'Nothing is known of the prompts that it was trained on.', '', '']
+           'Nothing is known of the prompts that it was trained on.', '',
+           'generation_config.json has the sampling of section 3 of the paper, temperature 0.6 and top_p 0.95.', '', '']
   return '\n'.join(said)
 
 
@@ -62,12 +64,17 @@ def _recipe(config: dict, stage: str, step: str) -> list[str]:
 
 def _rewards(config: dict, part: dict) -> str:
   weights = {key: value for key, value in (part.get('rewards') or config.get('rewards', {})).items() if value}
-  return 'rewards ' + ' + '.join(f'{_file(key)} x {value:g}' for key, value in weights.items()) if weights else ''
+  over = f' of the last {part["overlong_buffer"]} tokens' if weights.get('overlong') else ''
+  return 'rewards ' + ' + '.join(f'{_file(key)} x {value:g}{over * (key == "overlong")}' for key, value
+                                 in weights.items()) if weights else ''
 
 
 def _adapters(config: dict, part: dict) -> str:
   found = lora.section(config, part)
-  return f'LoRA of rank {found.rank}, alpha {found.alpha:g}, on {found.targets}' if found else ''
+  if not found:
+    return ''
+  beside = f', beside a base in {found.base_dtype}' if found.base_dtype else ''
+  return f'LoRA of rank {found.rank}, alpha {found.alpha:g}, on {found.targets}{beside}'
 
 
 def _row(*cells) -> str:
@@ -96,8 +103,11 @@ def _values(config: dict, spec: dict) -> str:
   given = {**part.get('optimizer', {}), **part}
   said = [f'{key}={given[key]}' for key in _SAID if given.get(key) not in (None, '', ())]
   said += [f'{key}={given[key]}' for key, plain in _OTHERWISE.items() if given.get(key, plain) != plain]
-  if mode := part.get('curriculum', {}).get('mode'):
-    said.append(f'curriculum={mode}')
+  curriculum = part.get('curriculum', {})
+  said += [f'curriculum.{key}={curriculum[key]}' for key, plain in dict(mode='', low=0.0, high=1.0).items()
+           if curriculum.get(key, plain) != plain]
+  if curriculum.get('mode') in ('drop_solved', 'prioritized'):
+    said.append(f'curriculum.askings={curriculum["askings"]}')
   if spec['run'] in ('sft', 'rl', 'preference', 'process'):
     said.append(_adapters(config, part))
   return ', '.join(filter(None, [*said, _rewards(config, part) if spec['run'] == 'rl' else '']))
@@ -108,8 +118,7 @@ def _data(config: dict, spec: dict) -> str:
   part = config.get(spec.get('config', spec['name']), {})
   tasks = part.get('task', ())
   found = [task.get('source', '') for task in (tasks if isinstance(tasks, (list, tuple)) else [tasks])]
-  if spec['run'] != 'convert':
-    found += [part.get('source', '')]
+  found += [part.get('source', '')]
   found += [part.get('path', ''), '' if part.get('path') else part.get('corpus', '')]
   made = [name for key, name in spec['inputs'].items() if key != 'checkpoint']
   return ', '.join(f'what {" and ".join(made) or "a stage"} made' if source == 'stage' else f'`{_file(source)}`'
@@ -120,7 +129,7 @@ def _file(source: str) -> str:
   """'jsonl:/home/me/q.jsonl' -> 'jsonl:q.jsonl', 'mine/rewards.py:brief' -> 'rewards.py:brief'; names stay."""
   if source.startswith(('hf:', 'tfds:', 'reasoning_gym:')):
     return source
-  return ':'.join(os.path.basename(part) for part in source.split(':'))
+  return ':'.join(os.path.basename(part.rstrip('/')) for part in source.split(':'))
 
 
 def _scores(run: str, config: dict, stage: str) -> list[str]:

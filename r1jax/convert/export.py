@@ -57,10 +57,10 @@ def export_model(path: str, out: str, *, dtype: str | None = None, look: bool = 
   parts = adapters.Parts(step_dir)
   leaves = parts.leaves
   shapes = table.shapes(model.config)
-  for name, shape in shapes.items():
-    if name not in leaves or leaves[name].shape != shape:
-      found = leaves[name].shape if name in leaves else 'nothing'
-      raise UserError(f'{step_dir} does not hold this model: {name} is {found}, expected {shape}')
+  for leaf, shape in shapes.items():
+    if leaf not in leaves or leaves[leaf].shape != shape:
+      found = leaves[leaf].shape if leaf in leaves else 'nothing'
+      raise UserError(f'{step_dir} does not hold this model: {leaf} is {found}, expected {shape}')
   origin, prompt = common.origin(tokenizer.directory), prompts.trained_with(tokenizer.directory)
   kept = str(np.dtype(leaves['embedding'].dtype.numpy_dtype))
   if dtype is None:

@@ -18,8 +18,8 @@ def parts(path: str) -> list[str]:
 
 def only_adapter(source: str) -> UserError:
   """Of a directory, or a repository, that has no weights of a model's own."""
-  return UserError(f'{source} holds an adapter, not a model: merge it into its base first (peft: merge_and_unload(), then '
-                   'save_pretrained), and give that directory')
+  return UserError(f'{source} holds an adapter, not a model: merge it into its base first (peft: merge_and_unload(), '
+                   'then save_pretrained), and give that directory')
 
 
 def is_pointer(path: str) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import safetensors
 
 from r1jax.convert import tokenizer_files
-from r1jax.convert.files import again, is_pointer, read_json
+from r1jax.convert.files import again, is_pointer, only_adapter, read_json
 from r1jax.convert.hf_config import BLOCK, sizes_of
 from r1jax.convert.source import Source
 from r1jax.exceptions import UserError
@@ -26,6 +26,7 @@ _EMBEDDING = 'model.embed_tokens.weight'
 _KEPT = {'F64': np.float32, 'F32': np.float32, 'F16': np.float32, 'BF16': ml_dtypes.bfloat16,
          'F8_E4M3': ml_dtypes.bfloat16}
 _READ = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'BF16': ml_dtypes.bfloat16, 'F8_E4M3': ml_dtypes.float8_e4m3fn}
+_SCALES = ('F32', 'BF16', 'F16')  # of fp8 weights
 
 
 def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
@@ -61,6 +62,14 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
                       f'{_EMBEDDING}: set it to false there, so that both are read')
     left_out.add('lm_head.weight')
   shapes = {name: shape for name, (_, shape) in files.items() if name not in left_out}
+  for name in scales:
+    of = name.removesuffix('_scale_inv')
+    if kinds.get(of) != 'F8_E4M3':
+      raise UserError(f'{directory}: {name} scales {of}, which is '
+                      f'{"kept as " + kinds[of] if of in kinds else "not there"}: only fp8 weights have scales; fetch both '
+                      'again')
+    if kinds[name] not in _SCALES:
+      raise UserError(f'{directory}: {name} is kept as {kinds[name]}: supported is {", ".join(_SCALES)}')
   for name in shapes:
     if kinds[name] == 'F8_E4M3' and name + '_scale_inv' not in files:
       raise UserError(f'{directory}: tensor {name} is fp8 and has no {name}_scale_inv beside it')
@@ -102,10 +111,13 @@ def _shards(directory: str) -> list[str]:
         raise UserError(f'{directory}/model.safetensors.index.json names {os.path.basename(file)}, which is not there: '
                         'fetch it')
     if found:
+      _say_left(directory, found)
       return found
   names = sorted(os.path.basename(file) for file in glob.glob(os.path.join(glob.escape(directory), '*.safetensors')))
   if 'model.safetensors' in names:
-    return [os.path.join(directory, 'model.safetensors')]
+    found = [os.path.join(directory, 'model.safetensors')]
+    _say_left(directory, found)
+    return found
   numbered = [(name, match) for name in names if (match := re.fullmatch(r'model-(\d+)-of-(\d+)\.safetensors', name))]
   if numbered and len(numbered) != int(numbered[0][1][2]):
     raise UserError(f'{directory} holds {len(numbered)} of the {int(numbered[0][1][2])} files that their names speak '
@@ -113,15 +125,25 @@ def _shards(directory: str) -> list[str]:
   whole = [name for name, _ in numbered] or [
       name for name in names if not name.startswith(('consolidated', 'adapter_', 'optimizer'))]
   if whole:
-    return [os.path.join(directory, name) for name in whole]
+    found = [os.path.join(directory, name) for name in whole]
+    _say_left(directory, found)
+    return found
   if 'adapter_model.safetensors' in names:
-    raise UserError(f'{directory} holds an adapter, not a model: merge it into its base first (peft: '
-                    'merge_and_unload(), then save_pretrained)')
+    raise only_adapter(directory)
   if glob.glob(os.path.join(glob.escape(directory), '*.bin')):
     raise UserError(f'no *.safetensors in {directory}, only *.bin, which may run code when they are read: write '
                     'safetensors with transformers, AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(OUT)')
   beside = f', only {", ".join(names)}' if names else ''
   raise UserError(f'no *.safetensors of a model in {directory}{beside}: fetch the weights')
+
+
+def _say_left(directory: str, taken: list[str]) -> None:
+  """Weights that lie beside those that are read."""
+  beside = {os.path.basename(file) for file in glob.glob(os.path.join(glob.escape(directory), '*.safetensors'))}
+  if left := sorted(beside - set(map(os.path.basename, taken))):
+    log.warning('%s: %s %s read, not %s', directory, os.path.basename(taken[0]) if len(taken) == 1 else
+                f'the {len(taken)} files from {os.path.basename(taken[0])} on', 'is' if len(taken) == 1 else 'are',
+                ', '.join(left[:4]) + (f' and {len(left) - 4} more' if len(left) > 4 else ''))
 
 
 def _beyond(directory: str, files: dict, sizes: dict, facts: dict) -> set[str]:

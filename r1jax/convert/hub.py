@@ -30,6 +30,7 @@ log = logging.getLogger('r1jax')
 
 _SMALL = ['*.json', '*.jinja', 'tokenizer.model']
 _FILES = [*_SMALL, '*.safetensors']  # what a model of the hub is read from
+_BESIDE = ('tokenizer_config.json', 'generation_config.json', 'chat_template.jinja')
 _NOT = ['consolidated*', '*/*', 'adapter_*']  # folders hold other things: checkpoints of a trainer, onnx/, original/
 _NAME = re.compile(r'([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?(?:@([\w./-]+))?')
 _SECONDS = 20  # in which the hub is to answer
@@ -104,6 +105,8 @@ def fetched(asked: Named, stop: tuple[str, ...] = ()) -> str:
   there = _cached(huggingface_hub, asked)
   lacks = '' if asked.file or not there else _lacks(there)
   if there and not lacks:
+    if not asked.file:
+      _fetch_beside(huggingface_hub, errors, asked, there)
     log.info("%s: commit %s, of the hub's cache", asked.text, origin('', there)[1] or 'unknown')
     return there
   try:
@@ -113,12 +116,35 @@ def fetched(asked: Named, stop: tuple[str, ...] = ()) -> str:
         small = _unless_stopped(lambda: _downloaded(huggingface_hub, asked, _SMALL), asked)
         _look_at_small(small, stop)
       found = _unless_stopped(lambda: _downloaded(huggingface_hub, asked), asked)
+    if not asked.file:
+      _fetch_beside(huggingface_hub, errors, asked, found)
   except UserError:
     raise
   except Exception as e:  # pylint: disable=broad-except  many kinds, by version
     raise UserError(_line(asked, e, errors, lacks)) from e
   log.info('%s: commit %s, downloaded to %s', asked.text, origin('', found)[1] or 'unknown', found)
   return found
+
+
+def _fetch_beside(hub, errors, asked: Named, there: str) -> None:
+  """What may stand beside a model and says how it is asked and where its answers end, where a cache neither holds it
+  nor knows that there is none: a program that wanted weights alone has left it so."""
+  for name in _BESIDE:
+    commit = origin('', there)[1]
+    if os.path.exists(os.path.join(there, name)) or not commit or hub.try_to_load_from_cache(
+        asked.name, name, revision=commit) is not None:
+      continue
+    try:
+      with _quiet(hub):
+        hub.hf_hub_download(asked.name, name, revision=commit)
+      log.info('%s: %s was not in the hub cache: downloaded', asked.text, name)
+    except errors.LocalEntryNotFoundError:  # no way to the hub
+      missing = [name for name in _BESIDE if not os.path.exists(os.path.join(there, name))]
+      log.warning('%s: the hub cache is without %s, and the hub cannot be asked: taken for none', asked.text,
+                  ', '.join(missing))
+      return
+    except errors.EntryNotFoundError:  # there is none, which the cache knows from now on
+      pass
 
 
 def _look_at_small(directory: str, stop: tuple[str, ...]) -> None:
@@ -180,7 +206,7 @@ def _info(hub, asked: Named):
         f'it has {", ".join(ggufs[:8])}' if ggufs else f'{page} lists them'))
   weights = [file for file in files if fnmatch.fnmatch(file, '*.safetensors') and not any(
       fnmatch.fnmatch(file, left_out) for left_out in _NOT)]
-  if not asked.file and 'adapter_config.json' in files and 'config.json' not in files:
+  if not asked.file and 'adapter_config.json' in files and not (weights and 'config.json' in files):
     raise only_adapter(asked.text)
   if not asked.file and ggufs and not weights:
     raise UserError(f'{asked.text} holds {len(ggufs)} GGUF files: name one of them, '

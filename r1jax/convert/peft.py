@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from r1jax import paths
 from r1jax.convert import export
+from r1jax.convert import fingerprint
 from r1jax.convert import table
 from r1jax.data import prompts
 from r1jax.engine import checkpoint
@@ -108,6 +109,9 @@ def _base_name(there: str, stage_dir: str) -> tuple[str, str | None]:
   origin = common.origin(stage_dir)
   if origin.get('hub'):
     return origin['hub'], origin.get('commit')
+  if fingerprint.changed(source, origin):
+    log.warning('%s holds other weights than those that the adapters stand on', source)
+    return there, None
   place = os.path.abspath(os.path.expanduser(source))
   whole = [glob.glob(os.path.join(glob.escape(place), name)) for name in ('config.json', '*.safetensors')]
   return (place if all(whole) else there), None

@@ -31,6 +31,7 @@ def of_directory(directory: str, config: dict, rows: int, stop: tuple[str, ...] 
   eos = next((f['eos_token_id'] for f in (facts, config) if f.get('eos_token_id') is not None), None)
   special = _special(directory, said)
   hf = parsed(text, os.path.join(directory, 'tokenizer.json'))
+  _add_listed(hf, directory, said)
   if eos is None:
     eos = hf.token_to_id(special.get('eos_token', ''))
   if eos is None:
@@ -70,6 +71,8 @@ def checked(hf: tokenizers.Tokenizer, facts: dict, rows: int, path: str, stop: t
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < rows:
       raise UserError(f'{path}: eos_token_id={number!r} is no id of 0 .. {rows - 1} (vocab_size={rows}), so a text '
                       'would never end: put it right in generation_config.json')
+    if hf.id_to_token(number) is None:
+      log.warning('%s: eos_token_id=%d is the id of no token of tokenizer.json: is it the right one?', path, number)
   eos, pad = list(dict.fromkeys(listed)), facts.get('pad_id')
   if pad is not None and (not isinstance(pad, int) or isinstance(pad, bool)):
     raise UserError(f'{path}: pad_token_id={json.dumps(pad)} is no id: put it right in generation_config.json or '
@@ -77,6 +80,31 @@ def checked(hf: tokenizers.Tokenizer, facts: dict, rows: int, path: str, stop: t
   if pad is None or not 0 <= pad < rows:  # -1, as the first Llamas have it
     pad = eos[0]
   return TokenizerFiles(hf.to_str(), {**facts, 'eos_ids': eos, 'pad_id': pad})
+
+
+def _add_listed(hf: tokenizers.Tokenizer, directory: str, said: dict) -> None:
+  """Tokens that tokenizer_config.json or added_tokens.json names, and tokenizer.json does not, as transformers adds
+  them: at the ids that follow.
+
+  Raises:
+    UserError: they would get other ids than those files say.
+  """
+  listed = {text: (number, {}) for text, number in read_json(directory, 'added_tokens.json', needed=False).items()}
+  for number, facts in (said.get('added_tokens_decoder') or {}).items():
+    if isinstance(facts, dict) and isinstance(facts.get('content'), str):
+      listed[facts['content']] = (int(number), facts)
+  new = sorted((number, text) for text, (number, _) in listed.items() if hf.token_to_id(text) is None)
+  for number, text in new:
+    flags = {key: bool(listed[text][1].get(key)) for key in ('special', 'normalized', 'lstrip', 'rstrip', 'single_word')
+             if key in listed[text][1]}
+    hf.add_tokens([tokenizers.AddedToken(text, **{'normalized': False, **flags})])
+    if hf.token_to_id(text) != number:
+      raise UserError(f'{directory}: token {text!r} has the id {number} in tokenizer_config.json or added_tokens.json, '
+                      f'and is not in tokenizer.json, where {hf.token_to_id(text)} is the next that is free: fetch them '
+                      'again')
+  if new:
+    log.info('%s: %d tokens that tokenizer.json has not are added, as files beside it say: %s', directory, len(new),
+             ', '.join(text for _, text in new[:4]))
 
 
 def parsed(text: str, path: str) -> tokenizers.Tokenizer:
@@ -110,6 +138,9 @@ def _chat_template(directory: str, said: dict) -> str | None:
       raise UserError(f'{directory}/tokenizer_config.json has a chat_template that is a list, but not of objects with '
                       'name and template: put it right, or fetch it again') from e
   if isinstance(template, dict):
+    if template and not template.get('default'):
+      log.warning('%s: chat templates %s, none of them named default: %s is taken', directory, ', '.join(template),
+                  next(iter(template)))
     template = template.get('default') or next(iter(template.values()), None)
   if template is not None and not isinstance(template, str):
     raise UserError(f'{directory}/tokenizer_config.json has chat_template={json.dumps(template)[:80]}: supported is a '

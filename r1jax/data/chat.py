@@ -3,9 +3,13 @@
 import datetime
 import functools
 import json
+import logging
 
 from r1jax.exceptions import UserError
 
+log = logging.getLogger('r1jax')
+
+_DAY = datetime.date(2024, 7, 26)  # what Llama 3.2's template falls back to where nobody tells it the date
 _NONE = {'tools': None, 'documents': None}  # 'tools is not none' is true of what a template is not told of
 
 
@@ -79,6 +83,8 @@ def _compiled(text: str):
   environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
                                                              extensions=[Generation, jinja2.ext.loopcontrols])
   environment.filters['tojson'] = tojson
-  environment.globals.update(raise_exception=raise_exception,
-                             strftime_now=lambda form: datetime.datetime.now().strftime(form))
+  environment.globals.update(raise_exception=raise_exception, strftime_now=_DAY.strftime)
+  if 'strftime_now' in text:
+    log.info("the chat template asks for today's date: it is told %s on every day, so that prompts stay as they are",
+             _DAY.strftime('%d %b %Y'))
   return environment.from_string(text)

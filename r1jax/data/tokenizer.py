@@ -207,7 +207,7 @@ def as_tokenizer_json(tokenizer: Tokenizer, path: str) -> None:
   """Writes it as a tokenizer.json that gives the same ids: a copy, or a BPE built from sentencepiece's pieces."""
   if tokenizer._hf is not None:  # pylint: disable=protected-access
     hf = tokenizers.Tokenizer.from_str(tokenizer._hf.to_str())  # pylint: disable=protected-access
-    if tokenizer.bos_id != tokenizer._begins_with():  # pylint: disable=protected-access
+    if hf.encode('a').ids != tokenizer.encode_prompt('a'):  # what a reader of the file would put there by itself
       hf.post_processor = _beginning_with(tokenizer.bos_id, tokenizer.special['bos_token'])
     hf.save(path)
     return

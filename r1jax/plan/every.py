@@ -159,7 +159,8 @@ class Table:
              if pair.key in self._planned and self.stands(pair)}
     rows = [row_of(pair, known.get(pair.key, {}).get('phases')) for pair in everything]
     found = {'id': 'plans_all', 'command': 'python -m r1jax.plan --all --write', 'commit': _commit(),
-             'hardware': 'no accelerator: compiled on 2 cores for the topology of each row',
+             'hardware': ('no accelerator: compiled on 2 cores for the topology of each row, at the commit that '
+                          '`planned` names'),
              'date': datetime.date.today().isoformat(),
              'software': {'jax': jax.__version__, **_versions('libtpu', 'jax-cuda13-plugin')},
              'label': 'planned by compiler', 'columns': COLUMNS, 'rows': rows, 'planned': known}

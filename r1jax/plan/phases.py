@@ -242,7 +242,7 @@ def check(config, where: Topology, *, files: bool = False) -> None:
   fixed = math.prod(size for size in sizes.values() if size != -1)
   if where.devices % fixed or (-1 not in sizes.values() and fixed != where.devices):
     raise UserError(f'mesh={sizes} does not deal out the {where.devices} devices of {where.name}: change config.mesh '
-                    'or --topology')
+                    'or --topology, or let --fit look for what fits')
   try:
     with mesh_lib.over(places.devices(where)):
       checks.run(config, files=files, even=True)
