@@ -271,8 +271,8 @@ def _say_slow(part: str, c) -> None:
   key = 'learning_rate' if 'learning_rate' in c else 'optimizer.learning_rate'
   rate = c.get('learning_rate') or c.get('optimizer', {}).get('learning_rate') or 1.0
   if rate < _SLOW:
-    log.warning('%s.%s=%g is a rate for all weights: adapters (lora.rank) are begun with at about ten times it, else they '
-                'hardly move (docs/lora.md)', part, key, rate)
+    log.warning('%s.%s=%g is a rate for all weights: adapters (lora.rank) are begun with at about ten times it, else '
+                'they hardly move (docs/lora.md)', part, key, rate)
 
 
 def _say_of_section(key: str, given) -> None:

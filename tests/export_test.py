@@ -73,15 +73,16 @@ def test_a_card_says_what_an_objective_changes_and_by_whom(run):
   config['recipe'] = dict(title='DAPO with Qwen', page='https://arxiv.org/abs/2503.14476', missing='its prompt')
   config['lora'] = dict(rank=8, alpha=16.0, targets='all', base_dtype='')
   config['rl'] |= dict(surrogate='cispo', kl='k3', dynamic_tries=4, rewards={'accuracy': 2.0, 'overlong': 1.0},
-                       overlong_buffer=4096,
-                       curriculum=dict(mode='prioritized', askings=2, low=0.1, high=1.0), optimizer=dict(b2=0.95, weight_decay=0.1))
+                       overlong_buffer=4096, curriculum=dict(mode='prioritized', askings=2, low=0.1, high=1.0),
+                       optimizer=dict(b2=0.95, weight_decay=0.1))
   write(run / '3_rl' / 'config.json', config)
   text = card.text(zoo.get('nano-qwen3'), origin={}, prompt=None, name='x', stage_dir=str(run / '3_rl'),
                    step_dir=str(run / '3_rl' / 'checkpoints' / '80'))
   row = next(line for line in text.splitlines() if line.startswith('| rl | GRPO |'))
-  assert 'b2=0.95, weight_decay=0.1, surrogate=cispo, dynamic_tries=4, curriculum.mode=prioritized, curriculum.low=0.1, ' \
-    'curriculum.askings=2, LoRA of rank 8' in row
-  assert 'rewards accuracy x 2 + overlong x 1 of the last 4096 tokens' in row and 'brief' not in row and 'kl=' not in row
+  assert ('b2=0.95, weight_decay=0.1, surrogate=cispo, dynamic_tries=4, curriculum.mode=prioritized, '
+          'curriculum.low=0.1, curriculum.askings=2, LoRA of rank 8') in row
+  assert 'rewards accuracy x 2 + overlong x 1 of the last 4096 tokens' in row
+  assert 'brief' not in row and 'kl=' not in row
   assert 'It follows DAPO with Qwen, https://arxiv.org/abs/2503.14476; otherwise than there: its prompt.' in text
   assert 'LoRA' not in next(line for line in text.splitlines() if line.startswith('| base |'))
 

@@ -59,7 +59,7 @@ def test_other_weights_under_the_same_name_are_noticed(tmp_path, caplog):
   config = {'base': types.SimpleNamespace(source=source, model='')}
   convert.check_standing(config, 'base', out)
   negated(source)
-  with pytest.raises(UserError, match='holds other weights than those .*: put them back, or take another --workdir, or '
+  with pytest.raises(UserError, match='holds other weights than those that base .*: put them back, or take another --workdir, or '
                                       '--rerun=base'):
     convert.check_standing(config, 'base', out)
   found = peft._base_name(convert.checkpoint.find(out)[1], out)

@@ -330,10 +330,7 @@ def check_standing(config, name: str, directory: str) -> None:
   if sizes is None:
     return  # it does not stand after all
   found = zoo.from_dict(sizes)
-  source = config[name].source
-  if source and fingerprint.changed(source, common.origin(directory)):
-    raise UserError(f'{source} holds other weights than those that {directory} was imported from, from which the stages '
-                    f'behind it learned: put them back, or take another --workdir, or --rerun={name}')
+  fingerprint.check(config[name].source, common.origin(directory), name)
   named = zoo.get(config[name].model) if config[name].model else found
   for field in sizes:
     if field not in (*_OF_THE_COPY, 'unroll', 'dtype', 'remat', 'attention') and getattr(named, field, None) != getattr(

@@ -7,6 +7,7 @@ import re
 
 from r1jax import paths
 from r1jax.convert import hub
+from r1jax.convert import snapshot
 from r1jax.convert.files import only_adapter, parts
 from r1jax.exceptions import UserError
 from r1jax.models import zoo
@@ -43,7 +44,7 @@ def local(source: str, stop: tuple[str, ...] = ()) -> str:
   if os.path.isfile(source):
     return source
   if os.path.isdir(os.path.join(source, 'snapshots')):
-    source = _snapshot(source)
+    source = snapshot.of_cache(source)
   held = lambda ending: sorted(glob.glob(os.path.join(glob.escape(source), f'*.{ending}')))
   found = held('gguf')
   if os.path.lexists(os.path.join(source, 'config.json')) and (held('safetensors') or not found):
@@ -60,18 +61,3 @@ def local(source: str, stop: tuple[str, ...] = ()) -> str:
       'hf:OWNER/NAME of a model of the hub')
   raise UserError(f'--source={source} is neither a GGUF file nor a directory with one, or with a config.json, nor '
                   f'{of_hub}')
-
-
-def _snapshot(cache: str) -> str:
-  """The revision that refs/main of a model's hub cache names, or the only one that is there."""
-  found = sorted(os.listdir(os.path.join(cache, 'snapshots')))
-  main = os.path.join(cache, 'refs', 'main')
-  if os.path.exists(main):
-    with open(main, encoding='utf-8') as f:
-      revision = f.read().strip()
-    if revision in found:
-      return os.path.join(cache, 'snapshots', revision)
-  if len(found) != 1:
-    raise UserError(f'{cache} holds {len(found)} snapshots and refs/main names none of them: give one, '
-                    f'{cache}/snapshots/REVISION')
-  return os.path.join(cache, 'snapshots', found[0])

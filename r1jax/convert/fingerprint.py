@@ -43,3 +43,10 @@ def changed(source: str, known: dict) -> bool:
     return bool(found) and of(path if held else min(found)) != known['weights']
   except OSError as e:
     raise UserError(f'{e.filename or path} cannot be read: {e.strerror}') from e
+
+
+def check(source: str, known: dict, name: str) -> None:
+  """Raises UserError where the source of a stage that is finished is `changed`."""
+  if changed(source, known):
+    raise UserError(f'{source} holds other weights than those that {name} was imported from, from which the stages '
+                    f'behind it learned: put them back, or take another --workdir, or --rerun={name}')

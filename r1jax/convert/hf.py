@@ -66,8 +66,8 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
     of = name.removesuffix('_scale_inv')
     if kinds.get(of) != 'F8_E4M3':
       raise UserError(f'{directory}: {name} scales {of}, which is '
-                      f'{"kept as " + kinds[of] if of in kinds else "not there"}: only fp8 weights have scales; fetch both '
-                      'again')
+                      f'{"kept as " + kinds[of] if of in kinds else "not there"}: only fp8 weights have scales; fetch '
+                      'both again')
     if kinds[name] not in _SCALES:
       raise UserError(f'{directory}: {name} is kept as {kinds[name]}: supported is {", ".join(_SCALES)}')
   for name in shapes:

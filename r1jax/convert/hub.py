@@ -10,7 +10,6 @@ import concurrent.futures
 import contextlib
 import fnmatch
 import glob
-import json
 import logging
 import os
 import re
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 from r1jax import paths
 from r1jax import stopping
+from r1jax.convert import snapshot
 from r1jax.convert import tokenizer_files
 from r1jax.convert.files import only_adapter, parts, read_json
 from r1jax.convert.hf_config import sizes_of
@@ -34,7 +34,6 @@ _BESIDE = ('tokenizer_config.json', 'generation_config.json', 'chat_template.jin
 _NOT = ['consolidated*', '*/*', 'adapter_*']  # folders hold other things: checkpoints of a trainer, onnx/, original/
 _NAME = re.compile(r'([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?(?:@([\w./-]+))?')
 _SECONDS = 20  # in which the hub is to answer
-_INDEX = 'model.safetensors.index.json'
 _COMMIT = re.compile(r'models--([^/]+)--([^/]+)/snapshots/([0-9a-f]{7,64})')
 
 
@@ -92,7 +91,7 @@ def pinned(source: str, known: dict) -> str:
 def is_whole(asked: Named) -> bool:
   """Whether the cache has all that it speaks of, so that nothing is downloaded."""
   there = _cached(_package(asked)[0], asked)
-  return bool(there) and (bool(asked.file) or not _lacks(there))
+  return bool(there) and (bool(asked.file) or not snapshot.lacks(there))
 
 
 def fetched(asked: Named, stop: tuple[str, ...] = ()) -> str:
@@ -103,7 +102,7 @@ def fetched(asked: Named, stop: tuple[str, ...] = ()) -> str:
   """
   huggingface_hub, errors = _package(asked)
   there = _cached(huggingface_hub, asked)
-  lacks = '' if asked.file or not there else _lacks(there)
+  lacks = '' if asked.file or not there else snapshot.lacks(there)
   if there and not lacks:
     if not asked.file:
       _fetch_beside(huggingface_hub, errors, asked, there)
@@ -302,31 +301,6 @@ def _downloaded(hub, asked: Named, files=tuple(_FILES)) -> str:
     return _files(hub, asked)
   return hub.snapshot_download(asked.name, revision=asked.revision or None, allow_patterns=list(files),
                                ignore_patterns=_NOT)
-
-
-def _lacks(snapshot: str) -> str:
-  """What a snapshot has not got of what it speaks of; '' where it is whole, or has only what is refused anyway."""
-  at = lambda name: os.path.join(snapshot, name)
-  for name in ('config.json', 'tokenizer.json'):
-    if not os.path.exists(at(name)):
-      return f'{name} is not there'
-  found = {os.path.basename(path) for path in glob.glob(os.path.join(glob.escape(snapshot), '*.safetensors'))}
-  if gone := sorted(name for name in found if not os.path.exists(at(name))):
-    return f'{gone[0]} is a link to nothing'
-  if os.path.exists(at(_INDEX)):
-    try:
-      with open(at(_INDEX), encoding='utf-8') as f:
-        named_there = set(json.load(f)['weight_map'].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-      return ''  # who opens it says what is wrong with it
-    if gone := sorted(named_there - found):
-      return f'{_INDEX} names {gone[0]}, which is not there'
-    return ''
-  numbered = [match for name in found if (match := re.fullmatch(r'model-\d+-of-(\d+)\.safetensors', name))]
-  if numbered and 'model.safetensors' not in found and len(numbered) != int(numbered[0][1]):
-    return f'{len(numbered)} of {numbered[0][1]} files of weights are there'
-  others = glob.glob(os.path.join(glob.escape(snapshot), '*.bin'))
-  return '' if found or others else 'no *.safetensors is there'
 
 
 def _endpoint() -> str:

@@ -100,8 +100,8 @@ def _add_listed(hf: tokenizers.Tokenizer, directory: str, said: dict) -> None:
     hf.add_tokens([tokenizers.AddedToken(text, **{'normalized': False, **flags})])
     if hf.token_to_id(text) != number:
       raise UserError(f'{directory}: token {text!r} has the id {number} in tokenizer_config.json or added_tokens.json, '
-                      f'and is not in tokenizer.json, where {hf.token_to_id(text)} is the next that is free: fetch them '
-                      'again')
+                      f'and is not in tokenizer.json, where {hf.token_to_id(text)} is the next that is free: fetch '
+                      'them again')
   if new:
     log.info('%s: %d tokens that tokenizer.json has not are added, as files beside it say: %s', directory, len(new),
              ', '.join(text for _, text in new[:4]))
