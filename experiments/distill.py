@@ -45,14 +45,17 @@ VARIANTS = {
        for name, (base, _, topology, _, _) in STUDENTS.items()},
 }
 # config -> topology -> the keys that make it fit there, beside its own: one host of eight in place of its slice, or one
-# GPU. A T4 has none: cuDNN's attention does not run there, and XLA's of 32,768 positions does not fit.
+# GPU; or a text, why none do.
 _EIGHT = {'mesh.fsdp': 8, 'student.micro_tokens': 8 * 32768, 'evaluate.batch': 8, 'evaluate.slots': 32}
 _ONE = {'mesh.fsdp': 1, 'student.micro_tokens': 32768, 'evaluate.batch': 1, 'logit_elements': 1 << 26}
 TOPOLOGIES = {'qwen-1.5b': {'v5e:4x4': {},
                             **dict.fromkeys(('v5e:2x4', 'v6e:2x4', 'v5p:2x2x2', 'h100:1x8'), _EIGHT),
                             'h100:1x1': {**_ONE, 'evaluate.slots': 32},
                             'h100:1x1 LoRA': {**_ONE, 'evaluate.slots': 32, 'lora.rank': 16},
-                            'l4:1x1 LoRA': {**_ONE, 'evaluate.slots': 8, 'lora.rank': 16}}}
+                            'l4:1x1': 'an update of all weights needs 37.5 GiB',
+                            'l4:1x1 LoRA': {**_ONE, 'evaluate.slots': 8, 'lora.rank': 16},
+                            't4:1x1': "cuDNN's attention does not run there, and XLA's of 32,768 positions does not "
+                                      'fit'}}
 
 
 def get_config(arg: str = 'qwen-1.5b') -> ConfigDict:

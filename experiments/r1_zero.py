@@ -49,6 +49,9 @@ _HALVES = {'rl.optimizer.dtype': 'bfloat16', 'rl.ref_dtype': 'bfloat16'}
 _MOST = {'XLA_PYTHON_CLIENT_MEM_FRACTION': 0.95}  # of the memory
 # config -> topology -> the keys that make it fit there, beside its own: `plan --fit` finds such, `plan --all` plans.
 _EIGHT = {'v5e:2x4': {}, 'v6e:2x4': {}, 'v5p:2x2x2': {}, 'h100:1x8': {}}
+_ALL_1_5B = dict.fromkeys(('l4:1x1', 't4:1x1'), "an update of all weights needs 25.0 GiB, its reference in the host's "
+                          'memory and the rest in bfloat16')
+_ALL_3B = dict.fromkeys(('l4:1x1', 't4:1x1'), 'weights, gradients and moments take 23.0 GiB in bfloat16')
 TOPOLOGIES = {
     'qwen2.5-0.5b': {
         **_EIGHT, 'h100:1x1': _one(262144, 512), 'h100:1x1 LoRA': _lora(262144, 512),
@@ -56,10 +59,10 @@ TOPOLOGIES = {
         't4:1x1': _one(4096, 64, **_FEW, **_HALVES, **_MOST), 't4:1x1 LoRA': _lora(8192, 64, **_FEW, **_MOST)},
     'qwen2.5-1.5b': {
         **_EIGHT, 'h100:1x1': _one(65536, 128), 'h100:1x1 LoRA': _lora(131072, 256),
-        'l4:1x1 LoRA': _lora(16384, 32), 't4:1x1 LoRA': _lora(4096, 32, **_FEW, **_MOST)},
+        **_ALL_1_5B, 'l4:1x1 LoRA': _lora(16384, 32), 't4:1x1 LoRA': _lora(4096, 32, **_FEW, **_MOST)},
     'qwen2.5-3b': {
         **_EIGHT, 'h100:1x1': _one(16384, 64), 'h100:1x1 LoRA': _lora(65536, 128),
-        'l4:1x1 LoRA': _lora(8192, 16, **_FEW),
+        **_ALL_3B, 'l4:1x1 LoRA': _lora(8192, 16, **_FEW),
         't4:1x1 LoRA': _lora(4096, 8, **_FEW, **_MOST, **{'lora.base_dtype': 'int8'})},
     'qwen2.5-7b': {
         'v5p:2x2x2': {}, 'h100:1x8': {},

@@ -50,8 +50,9 @@ VARIANTS = {
 }
 # config -> topology -> the keys that make it fit there, beside its own; the first is config.topology.
 TOPOLOGIES = {
-    'gsm8k-0.5b': {'v5e:2x4': {}, 'h100:1x8': {}},
-    'gsm8k-1.5b': {'v5e:2x4': {}, 'h100:1x8': {}},
+    'gsm8k-0.5b': {'v5e:2x4': {}, 'h100:1x8': {}, 'h100:1x1': {'mesh.fsdp': 1}},
+    'gsm8k-1.5b': {'v5e:2x4': {}, 'h100:1x8': {},
+                   'h100:1x1': {'mesh.fsdp': 1, 'rl.micro_tokens': 32768, 'rl.slots': 256, 'evaluate.slots': 256}},
     'countdown-3b': {'v6e:2x4': {}, 'h100:1x8': {}},
     'countdown-1gpu': {'h100:1x1': {}},
     'simplerl-0.5b': {'v5e:2x4': {}, 'h100:1x8': {}},

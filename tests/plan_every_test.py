@@ -43,7 +43,11 @@ def test_what_the_issue_wants_is_named():
   for config in ('r1_zero:qwen2.5-0.5b', 'r1_zero:qwen2.5-3b', 'r1_zero:qwen2.5-7b', 'r1:qwen2.5-1.5b',
                  'distill:qwen-1.5b'):
     assert eight <= topologies[config], config
-  assert {'h100:1x1', 'l4:1x1', 't4:1x1'} <= topologies['r1_zero:qwen2.5-0.5b']
+  gpus = {'h100:1x1', 'l4:1x1', 't4:1x1'}  # of 80, 24 and 16 GB: with all weights, or why not
+  whole = {(pair.config, pair.topology) for pair in PAIRS if not pair.label}
+  for config in (*(f'r1_zero:qwen2.5-{size}' for size in ('0.5b', '1.5b', '3b')), 'r1:qwen2.5-1.5b', 'distill:qwen-1.5b'):
+    assert {(config, gpu) for gpu in gpus} <= whole, config
+  assert {('recipes:gsm8k-0.5b', 'h100:1x1'), ('recipes:gsm8k-1.5b', 'h100:1x1')} <= whole
   adapters = {(pair.config, pair.topology) for pair in PAIRS if pair.label == 'LoRA'}
   assert adapters >= {(f'r1_zero:qwen2.5-{size}', gpu) for size in ('0.5b', '1.5b', '3b')
                       for gpu in ('h100:1x1', 'l4:1x1', 't4:1x1')}
