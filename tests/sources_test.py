@@ -172,13 +172,14 @@ def test_what_a_cache_has_not_got_beside_the_weights_is_fetched(server, model, n
 
 def test_what_a_cache_has_not_got_is_said_where_no_hub_can_be_asked(server, model, caplog):
   files = {k: v for k, v in model.items() if k != 'generation_config.json'}
-  hub_test.cached(str(server.cache), 'me/tiny', files)
+  names = json.dumps({'eos_token': '<|endoftext|>', 'chat_template': CHATML}).encode()
+  hub_test.cached(str(server.cache), 'me/tiny', {**files, 'tokenizer_config.json': names})
   server.shutdown()
   server.server_close()
   hub_test.constants.HF_HUB_OFFLINE = True  # the fixture puts it back
   convert.find.local('hf:me/tiny')
   said = next(record.message for record in caplog.records if 'the hub cache is without' in record.message)
-  assert 'generation_config.json' in said and 'taken for none' in said
+  assert 'is without generation_config.json, and the hub' in said and 'taken for none' in said
 
 
 def test_what_the_hub_has_not_got_either_is_asked_once(server, model):

@@ -128,17 +128,16 @@ def fetched(asked: Named, stop: tuple[str, ...] = ()) -> str:
 def _fetch_beside(hub, errors, asked: Named, there: str) -> None:
   """What may stand beside a model and says how it is asked and where its answers end, where a cache neither holds it
   nor knows that there is none: a program that wanted weights alone has left it so."""
-  for name in _BESIDE:
-    commit = origin('', there)[1]
-    if os.path.exists(os.path.join(there, name)) or not commit or hub.try_to_load_from_cache(
-        asked.name, name, revision=commit) is not None:
+  commit = origin('', there)[1]
+  for name in _BESIDE if commit else ():
+    if snapshot.needs_no(there, name) or hub.try_to_load_from_cache(asked.name, name, revision=commit) is not None:
       continue
     try:
       with _quiet(hub):
         hub.hf_hub_download(asked.name, name, revision=commit)
       log.info('%s: %s was not in the hub cache: downloaded', asked.text, name)
     except errors.LocalEntryNotFoundError:  # no way to the hub
-      missing = [name for name in _BESIDE if not os.path.exists(os.path.join(there, name))]
+      missing = [name for name in _BESIDE if not snapshot.needs_no(there, name)]
       log.warning('%s: the hub cache is without %s, and the hub cannot be asked: taken for none', asked.text,
                   ', '.join(missing))
       return

@@ -48,3 +48,16 @@ def lacks(snapshot: str) -> str:
     return f'{len(numbered)} of {numbered[0][1]} files of weights are there'
   others = glob.glob(os.path.join(glob.escape(snapshot), '*.bin'))
   return '' if found or others else 'no *.safetensors is there'
+
+
+def needs_no(snapshot: str, name: str) -> bool:
+  """Whether a small file is there, or another one that says the same: a chat template in tokenizer_config.json."""
+  if os.path.exists(os.path.join(snapshot, name)):
+    return True
+  if name != 'chat_template.jinja':
+    return False
+  try:
+    with open(os.path.join(snapshot, 'tokenizer_config.json'), encoding='utf-8') as f:
+      return bool(json.load(f).get('chat_template'))
+  except (OSError, ValueError, AttributeError):
+    return False
