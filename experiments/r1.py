@@ -224,7 +224,8 @@ _LORA = {**_ONE, 'lora.rank': 16, **{f'{stage}.learning_rate': 1e-5 for stage in
              cold_start=2e-4, sft=2e-4, helpful=6e-5, harmless=6e-5, second=6e-5).items()}}  # adapters want more
 _L4 = {**_LORA, **{f'{stage}.slots': 16 for stage in ('zero', 'rl', 'scenarios', 'evaluate', 'cold_data', 'reject')},
        **{f'{stage}.micro_tokens': 8192 for stage in ('zero', 'rl', 'scenarios', 'cold_start', 'sft')},
-       **{f'{stage}.micro_tokens': 16384 for stage in ('helpful', 'harmless', 'second')}}
+       **{f'{stage}.micro_tokens': 16384 for stage in ('helpful', 'harmless', 'second')},
+       'XLA_PYTHON_CLIENT_MEM_FRACTION': 0.95}  # two reward models lie beside the last stage
 TOPOLOGIES = {'qwen2.5-1.5b': {'v5e:2x4': {}, 'v6e:2x4': {}, 'v5p:2x2x2': {}, 'h100:1x8': {},
                                'h100:1x1': _ONE, 'h100:1x1 LoRA': _LORA,
                                'l4:1x1': 'an update of all weights needs 35.0 GiB in SFT, 49.6 in RL',

@@ -96,7 +96,8 @@ def parser() -> errors.Parser:
   add('--slots', type=int, default=0, help='completions decoded at a time; default: batch x samples')
   add('--seed', type=int, default=0)
   add('--template', default='',
-      help="how questions are put; default: as the checkpoint was trained, else the task's own")
+      help='how questions are put; default: as the checkpoint was trained; of a published model, which was not, '
+      "by its tokenizer's chat template (chat), else the task's")
   add('--answer_type', default='auto', help="of a file's rows that name none")
   add('--columns', default='', help='question=NAME,answer=NAME: of a file with other names')
   add('--mesh', default='data=-1', help='AXIS=DEVICES[,..] of data, fsdp, tensor, expert; default: all on data, each '
@@ -154,7 +155,8 @@ def results(a) -> Iterator[dict]:
            if name not in lacking}  # before a model is imported
   judge = _judge(a, {name: rows for name, (rows, _) in found.items()}, why, place)
   trial.graders([row for rows, _ in found.values() for row in rows])
-  if paths.is_foreign(a.checkpoint):
+  foreign = paths.is_foreign(a.checkpoint)
+  if foreign:
     with workdir_lib.made(workdir), workdir_lib.held(workdir):
       a.checkpoint = convert.as_checkpoint(a.checkpoint, os.path.join(workdir, 'imported'))
   model, tokenizer, step_dir = common.load_model(a.checkpoint)
@@ -163,7 +165,8 @@ def results(a) -> Iterator[dict]:
   _fit(a, model.config.max_length, prompts.trained_with(tokenizer.directory) or {})
   model, tokenizer, step_dir = common.load_model(
       a.checkpoint, dtype=a.dtype, attention=common.attention_path('auto', a.dtype, mesh))
-  asked = [_asked(a, name, *read, tokenizer, os.path.join(workdir, 'eval', name)) for name, read in found.items()]
+  asked = [_asked(a, name, *read, tokenizer, os.path.join(workdir, 'eval', name), foreign=foreign)
+           for name, read in found.items()]
   evaluation = asking.Evaluation(
       model, tokenizer, mesh, asked, log_path=os.path.join(place, 'log.txt'), stream=sys.stderr,
       said=asked[0].name if len(asked) == 1 else f'{len(asked)} tasks', max_prompt=a.max_prompt,
@@ -250,8 +253,9 @@ def _named(tasks_: str) -> dict[str, str]:
   return named
 
 
-def _asked(a, name: str, rows: list[dict], template: str, tokenizer, directory: str) -> asking.Task:
-  """A task with all its questions; template: its own."""
+def _asked(a, name: str, rows: list[dict], template: str, tokenizer, directory: str, *,
+           foreign: bool = False) -> asking.Task:
+  """A task with all its questions; template: its own; foreign: the checkpoint is a published one, as it is."""
   trained, told = prompts.trained_with(tokenizer.directory), {}
   if not a.template and trained:
     template = trained['template']
@@ -259,8 +263,9 @@ def _asked(a, name: str, rows: list[dict], template: str, tokenizer, directory: 
     log.info('template %r%s, as the checkpoint was trained; --template=NAME for another', template,
              ''.join(f' with the {key} {text!r}' for key, text in told.items()))
   elif not a.template and tokenizer.chat_template:
-    log.info("%s: template 'chat', the tokenizer's own; --template=%s for the task's", name, template)
-    template = prompts.CHAT
+    chat, task = (prompts.CHAT, "the tokenizer's own"), (template, "the task's")
+    (template, whose), (other, others) = (chat, task) if foreign else (task, chat)
+    log.info('%s: template %r, %s; --template=%s for %s', name, template, whose, other, others)
   template = a.template or template
   prompts.check(template)
   prompts.warn_if_other(tokenizer, template, '--template')

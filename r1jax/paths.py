@@ -27,13 +27,13 @@ def local(path: str, option: str) -> str:
 
 def check_not_a_model(path: str, option: str) -> None:
   """Raises UserError for a directory of another program's model, whose config.json would be written over."""
-  if not os.path.isdir(path):
+  if not os.path.exists(os.path.join(path, 'config.json')):
     return
   found = [file for ending in ('safetensors', 'gguf')
            for file in sorted(glob.glob(os.path.join(glob.escape(path), f'*.{ending}')))]
   if found:
-    raise UserError(f'{option}={path} holds a model ({os.path.basename(found[0])} is there), whose files would be '
-                    'written over: take another directory')
+    raise UserError(f'{option}={path} holds a model ({os.path.basename(found[0])} is there), whose config.json would '
+                    'be written over: take another directory')
 
 
 def is_foreign(path: str) -> bool:

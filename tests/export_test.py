@@ -118,6 +118,7 @@ class Api:
     return types.SimpleNamespace(private=self.there.get(name, self.seen.get('private')))
 
   def upload_folder(self, repo_id, folder_path, delete_patterns):
+    self.seen.pop('card', None)
     self.seen.update(files=set(os.listdir(folder_path)), replaced=delete_patterns)
     if 'README.md' in self.seen['files']:
       self.seen['card'] = open(os.path.join(folder_path, 'README.md'), encoding='utf-8').read()

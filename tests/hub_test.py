@@ -80,7 +80,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     self.server.tokens.add(self.headers.get('Authorization'))
     name = '/'.join(path.removeprefix('/api/models').removeprefix('/cdn').split('/')[1:3])
     if name in GATE.values() and 'resolve' not in path:  # what a gated one is, all may know
-      commits, main = {NEW: {'config.json': b'{}', 'model.safetensors': b''}}, NEW
+      commits, main = {NEW: dict.fromkeys(('config.json', 'generation_config.json', 'model.safetensors'), b'{}')}, NEW
     elif name in GATE.values():
       code, kind = (401, 'GatedRepo') if name == GATE['gated'] else (403, '')
       return self.say(code, {'error': 'no'}, **({'X_Error_Code': kind} if kind else {}))

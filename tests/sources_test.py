@@ -3,6 +3,7 @@ cache lacks, two models in one directory, tokens that one file names and another
 
 import json
 import os
+import time
 import types
 
 import numpy as np
@@ -12,7 +13,7 @@ from r1jax import convert
 from r1jax import evaluate
 from r1jax import workdir
 from r1jax.convert import __main__ as convert_main
-from r1jax.convert import fingerprint, peft
+from r1jax.convert import chat_template, fingerprint, hub, peft
 from r1jax.data import chat
 from r1jax.data.tokenizer import Tokenizer
 from r1jax.exceptions import UserError
@@ -23,6 +24,13 @@ from tests import published_test
 from tests.published_test import GONE, LLAMA, TOKENS, publish, put, weights_of
 
 server, model = hub_test.server, hub_test.model
+
+
+@pytest.fixture(autouse=True)
+def _asks_anew(monkeypatch):
+  monkeypatch.setattr(hub, '_SAID', set())
+
+
 CHATML = ('{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}'
           '<|im_start|>assistant\n')
 
@@ -50,17 +58,23 @@ def test_a_fingerprint_is_of_what_stands_in_the_files(tmp_path):
   assert fingerprint.of(str(large)) != before
 
 
-def test_other_weights_under_the_same_name_are_noticed(tmp_path, caplog):
+@pytest.fixture
+def base(tmp_path):
+  """(a source, what it was imported to, a config of a stage that did so)."""
   source = publish(tmp_path / 'base')
-  out = convert.as_checkpoint(source, str(tmp_path / 'work'))
+  return source, convert.as_checkpoint(source, str(tmp_path / 'work')), {
+      'base': types.SimpleNamespace(source=source, model='')}
+
+
+def test_other_weights_under_the_same_name_are_noticed(base, tmp_path, caplog):
+  source, out, config = base
   first = embedding(out)
   convert.as_checkpoint(source, str(tmp_path / 'work'))
-  assert 'other weights' not in caplog.text
-  config = {'base': types.SimpleNamespace(source=source, model='')}
   convert.check_standing(config, 'base', out)
+  assert 'other weights' not in caplog.text
   negated(source)
-  with pytest.raises(UserError, match='holds other weights than those that base .*: put them back, or take another --workdir, or '
-                                      '--rerun=base'):
+  with pytest.raises(UserError, match='holds other weights than those that base .*: put them back, or take another '
+                                      '--workdir, or --rerun=base'):
     convert.check_standing(config, 'base', out)
   found = peft._base_name(convert.checkpoint.find(out)[1], out)
   assert found[0].startswith(out) and 'other weights than those that the adapters stand on' in caplog.text
@@ -72,10 +86,54 @@ def test_other_weights_under_the_same_name_are_noticed(tmp_path, caplog):
   convert.check_standing(config, 'base', out)
 
 
-@pytest.mark.parametrize('name', ['model.safetensors', 'model-q8_0.gguf'])
+def test_an_import_anew_that_breaks_off_is_made_by_the_next_start(base, tmp_path, monkeypatch, caplog):
+  source, out, _ = base
+  first = embedding(out)
+  negated(source)
+  with monkeypatch.context() as patch:
+    patch.setattr(convert.checkpoint, 'save_params', lambda *args: (_ for _ in ()).throw(OSError('killed')))
+    with pytest.raises(OSError, match='killed'):
+      convert.as_checkpoint(source, str(tmp_path / 'work'))
+  caplog.clear()
+  convert.as_checkpoint(source, str(tmp_path / 'work'))
+  assert 'imported anew' in caplog.text
+  np.testing.assert_array_equal(embedding(out), -first)
+
+
+def test_what_lies_beside_the_weights_is_none_of_them(base):
+  source, out, config = base
+  for name in ('adapter_model.safetensors', 'optimizer.safetensors', 'consolidated.safetensors', 'other.gguf'):
+    put(os.path.join(source, name), {'a': np.ones(2, np.float32)} if name.endswith('safetensors') else b'GGUF')
+  convert.check_standing(config, 'base', out)
+  os.remove(os.path.join(source, 'model.safetensors'))  # to save room
+  convert.check_standing(config, 'base', out)
+
+
+def test_an_import_of_an_earlier_version_notes_no_digest(base):
+  source, out, config = base
+  path = os.path.join(convert.checkpoint.find(out)[1], 'meta.json')
+  meta = json.load(open(path, encoding='utf-8'))
+  assert meta.pop('weights')
+  put(path, meta)
+  negated(source)
+  assert not fingerprint.changed(source, os.path.dirname(path))
+  convert.check_standing(config, 'base', out)
+
+
+def test_a_change_of_one_tensor_is_noticed(tmp_path):
+  """As of adapters on the queries alone that were merged."""
+  facts = LLAMA | dict(hidden_size=64, intermediate_size=96)
+  weights = weights_of(facts)
+  source = publish(tmp_path / 'base', facts, weights=weights)
+  before = fingerprint.of(source)
+  for name in ('model.layers.1.self_attn.q_proj.weight', 'model.norm.weight'):
+    put(os.path.join(source, 'model.safetensors'), weights | {name: weights[name] * 1.5})
+    assert fingerprint.of(source) != before, name
+
+
+@pytest.mark.parametrize('name', ['model.safetensors', 'model-00001-of-00001.safetensors'])
 def test_nothing_is_written_over_a_model(tmp_path, capsys, name):
-  held = weights_of(LLAMA) if name.endswith('safetensors') else b'GGUF'
-  source = publish(tmp_path / 'base', files={'model.safetensors': GONE, name: held})
+  source = publish(tmp_path / 'base', files={'model.safetensors': GONE, name: weights_of(LLAMA)})
   before = sorted((p, os.stat(os.path.join(source, p)).st_mtime_ns) for p in os.listdir(source))
   assert convert_main.main(['', 'import', f'--source={source}', f'--out={source}']) == 2
   assert f'--out={source} holds a model ({name} is there)' in capsys.readouterr().err
@@ -83,6 +141,8 @@ def test_nothing_is_written_over_a_model(tmp_path, capsys, name):
     with pytest.raises(UserError, match=r'--workdir=.* holds a model \(.* take another directory'):
       check()
   assert before == sorted((p, os.stat(os.path.join(source, p)).st_mtime_ns) for p in os.listdir(source))
+  put(os.path.join(source, 'pipeline.json'), {'stages': []})  # a run, in which somebody keeps weights as well
+  workdir.check(source, {'name': 'x'})
 
 
 @pytest.mark.parametrize('beside, left', [
@@ -115,9 +175,26 @@ def test_tokens_that_stand_beside_a_tokenizer_are_added(tmp_path, caplog, files)
   found = Tokenizer(str(tmp_path))
   assert found.find('<|tool|>') == NEXT and found.encode('hell<|tool|>')[-1] == NEXT
   assert '1 tokens that tokenizer.json has not are added' in caplog.text
-  files = {name: json.loads(json.dumps(value).replace(str(NEXT), str(NEXT + 1))) for name, value in files.items()}
-  with pytest.raises(UserError, match=f"token '<|tool|>' has the id {NEXT + 1} in .* where {NEXT} is the next"):
-    convert.looked_at(publish(tmp_path / 'gap', files=files))
+
+
+@pytest.mark.parametrize('files, left', [
+    ({'added_tokens.json': {'<|pad|>': published_test.ROWS}}, f'<|pad|> ({published_test.ROWS})'),  # no row for it
+    ({'added_tokens.json': {'<|tool|>': NEXT + 1}}, f'<|tool|> ({NEXT + 1})'),  # a gap
+    ({'added_tokens.json': {'<|tool|>': 5}}, '<|tool|> (5)'),
+    ({'added_tokens.json': {'<|tool|>': NEXT}, 'tokenizer_config.json': {'eos_token': '<|endoftext|>',
+                                                                        'added_tokens_decoder': {}}}, '')])
+def test_tokens_that_cannot_be_added_are_left_out_with_a_warning(tmp_path, caplog, files, left):
+  convert.looked_at(publish(tmp_path / 'base', files=files))[2].write(str(tmp_path))
+  assert Tokenizer(str(tmp_path)).find(next(iter(files['added_tokens.json']))) is None
+  assert (f'left out, as their ids are not the next ones or the model has no rows for them ({published_test.ROWS}): {left}'
+          in caplog.text) == bool(left)
+
+
+@pytest.mark.parametrize('decoder', [['<|tool|>'], {'x': {'content': 'a'}}, {'1': 'a'}, {'1': {}}])
+def test_what_is_no_list_of_tokens_is_refused(tmp_path, decoder):
+  with pytest.raises(UserError, match='has no tokens by their ids: put it right'):
+    convert.looked_at(publish(tmp_path / 'base', files={'tokenizer_config.json': {
+        'eos_token': '<|endoftext|>', 'added_tokens_decoder': decoder}}))
 
 
 def test_an_end_that_no_token_is_is_said(tmp_path, caplog):
@@ -139,17 +216,22 @@ def test_a_prompt_is_the_same_on_every_day(tmp_path, monkeypatch, caplog):
   convert.looked_at(publish(tmp_path / 'base', files={'chat_template.jinja': text}))[2].write(str(tmp_path))
   assert chat.render(Tokenizer(str(tmp_path)), 'hi').startswith('26 Jul 2024<|im_start|>user')
   assert "asks for today's date: it is told 26 Jul 2024 on every day" in caplog.text
+  exported, _ = chat_template.of(Tokenizer(str(tmp_path)), None)
+  assert 'strftime_now' not in exported and exported.startswith("{% if true %}{{ '26 Jul 2024' }}{% else %}")
 
 
 def test_an_instruct_model_is_evaluated_by_its_own_template(tmp_path, caplog):
   """As serve and r1jax.load ask it; what was trained here as it was trained, and as told where that is said."""
   caplog.set_level('INFO', 'r1jax')
   convert.looked_at(publish(tmp_path / 'chat', files={'chat_template.jinja': CHATML}))[2].write(str(tmp_path))
-  asked = lambda template: evaluate._asked(types.SimpleNamespace(template=template, samples=1), 'q', [], 'r1_zero',
-                                           Tokenizer(str(tmp_path)), str(tmp_path)).template
+  asked = lambda template, foreign=True: evaluate._asked(
+      types.SimpleNamespace(template=template, samples=1), 'q', [], 'r1_zero', Tokenizer(str(tmp_path)), str(tmp_path),
+      foreign=foreign).template
   assert asked('') == 'chat'
   assert "q: template 'chat', the tokenizer's own; --template=r1_zero for the task's" in caplog.text
   assert asked('r1') == 'r1'
+  assert asked('', foreign=False) == 'r1_zero'  # beside what is trained from it
+  assert "q: template 'r1_zero', the task's; --template=chat for the tokenizer's own" in caplog.text
   common.save_model(str(tmp_path), convert.zoo.build(convert.zoo.get('nano')), Tokenizer(str(tmp_path)),
                     prompt={'template': 'plain'})
   assert asked('') == 'plain'
@@ -170,16 +252,24 @@ def test_what_a_cache_has_not_got_beside_the_weights_is_fetched(server, model, n
   assert not server.asked
 
 
-def test_what_a_cache_has_not_got_is_said_where_no_hub_can_be_asked(server, model, caplog):
+@pytest.mark.parametrize('why', ['gone', 'gated', 'no such repository', 'offline'])
+def test_what_a_cache_has_not_got_is_said_where_the_hub_says_nothing(server, model, caplog, why):
+  """And the model is taken as it lies there, without waiting long."""
+  name = 'me/gated' if why == 'gated' else 'me/lost' if why == 'no such repository' else 'me/tiny'
   files = {k: v for k, v in model.items() if k != 'generation_config.json'}
   names = json.dumps({'eos_token': '<|endoftext|>', 'chat_template': CHATML}).encode()
-  hub_test.cached(str(server.cache), 'me/tiny', {**files, 'tokenizer_config.json': names})
-  server.shutdown()
-  server.server_close()
-  hub_test.constants.HF_HUB_OFFLINE = True  # the fixture puts it back
-  convert.find.local('hf:me/tiny')
-  said = next(record.message for record in caplog.records if 'the hub cache is without' in record.message)
-  assert 'is without generation_config.json, and the hub' in said and 'taken for none' in said
+  hub_test.cached(str(server.cache), name, {**files, 'tokenizer_config.json': names})
+  if why == 'gone':
+    server.shutdown()
+    server.server_close()
+  if why == 'offline':
+    hub_test.constants.HF_HUB_OFFLINE = True  # the fixture puts it back
+  begun = time.monotonic()
+  for _ in range(2):
+    convert.find.local(f'hf:{name}')
+  said = [record.message for record in caplog.records if 'the hub cache is without' in record.message]
+  assert time.monotonic() - begun < 10 and len(said) == 1, said
+  assert 'without generation_config.json, and the hub says nothing of it' in said[0]
 
 
 def test_what_the_hub_has_not_got_either_is_asked_once(server, model):
@@ -187,7 +277,7 @@ def test_what_the_hub_has_not_got_either_is_asked_once(server, model):
   server.repositories['me/tiny'][hub_test.NEW] = files
   hub_test.cached(str(server.cache), 'me/tiny', files)
   convert.find.local('hf:me/tiny')
-  assert sum('generation_config' in path for _, path, _ in server.asked) == 1
+  assert len(server.asked) == 1
   server.asked.clear()
   convert.find.local('hf:me/tiny')
   assert not server.asked

@@ -206,8 +206,7 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
   kept = _say_dtypes(opened, dtype)
   if mesh_lib.first_process():  # before the weights: who starts again takes the same commit
     json_files.write(os.path.join(out, common.ORIGIN),
-                     {'source': source, 'hub': name, 'commit': commit, 'dtype': kept,
-                     'weights': '' if commit else fingerprint.of(opened.path)})
+                     {'source': source, 'hub': name, 'commit': commit, 'dtype': kept})
   needed = sum(int(np.prod(shape)) * (np.dtype(dtype) if dtype else opened.dtypes[name]).itemsize
                for name, shape in opened.shapes.items())
   try:
@@ -217,13 +216,15 @@ def import_model(source: str, model: str | None = None, out: str = '', *, dtype:
     with terminal.doing(f'reading the weights of {source}'):
       _, params = load(opened, model, dtype=np.dtype(dtype) if dtype else None, changes=changes,
                        devices=jax.devices() if several else None)
+    opened_path = opened.path
     del opened  # 0.2 GB of mapped file and metadata, for SmolLM2
     if mesh_lib.first_process():
       tokenizer_files.write(out)
     mesh_lib.barrier('the tokenizer is written')
     common.save_model(out, zoo.build(config), Tokenizer(out))
     with terminal.doing(f'writing {out}'):
-      checkpoint.save_params(out, params, meta or {'source': source, 'model': model, **_given(changes)})
+      known = {} if commit else {'weights': common.told_by_first(lambda: fingerprint.of(opened_path))}
+      checkpoint.save_params(out, params, {**(meta or {'source': source, 'model': model, **_given(changes)}), **known})
   except BaseException:
     if new and mesh_lib.first_process():
       shutil.rmtree(out, ignore_errors=True)
@@ -255,9 +256,9 @@ def as_checkpoint(path: str, where: str) -> str:
 def _import_once(source: str, out: str, meta: dict, **given) -> None:
   try:  # weights are written last, so where these are, all is
     _, step_dir = checkpoint.find(out)
-    if read_json(step_dir, 'meta.json') == meta:
+    if {**read_json(step_dir, 'meta.json'), 'weights': ''} == {**meta, 'weights': ''}:
       checkpoint.intact(step_dir)
-      if not fingerprint.changed(source, common.origin(out)):
+      if not fingerprint.changed(source, step_dir):
         return
       log.warning('%s holds other weights than those that %s was imported from: it is imported anew', source, out)
   except UserError as e:
@@ -330,7 +331,7 @@ def check_standing(config, name: str, directory: str) -> None:
   if sizes is None:
     return  # it does not stand after all
   found = zoo.from_dict(sizes)
-  fingerprint.check(config[name].source, common.origin(directory), name)
+  fingerprint.check(config[name].source, checkpoint.find(directory)[1], name)
   named = zoo.get(config[name].model) if config[name].model else found
   for field in sizes:
     if field not in (*_OF_THE_COPY, 'unroll', 'dtype', 'remat', 'attention') and getattr(named, field, None) != getattr(

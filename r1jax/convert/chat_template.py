@@ -13,6 +13,7 @@ def of(tokenizer, prompt: dict | None) -> tuple[str | None, str]:
     text, prefill = tokenizer.chat_template, (prompt or {}).get('prefill', '')
     if not text:
       return None, 'It has no chat template: prompts are plain text.\n'
+    text = chat.dated(text)
     if prefill:
       text += '{%- if add_generation_prompt %}{{- ' + repr_(prefill) + ' }}{%- endif %}'
     begins = tokenizer.bos_id is not None and tokenizer.special['bos_token']

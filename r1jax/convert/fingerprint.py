@@ -1,52 +1,73 @@
 """Whether a source still holds the weights that were imported: a directory keeps its name when its files are others."""
 
-import glob
 import hashlib
+import json
 import os
 
 from r1jax import paths
+from r1jax.convert import find
+from r1jax.convert import hf
 from r1jax.convert.files import parts
+from r1jax.engine import json_files
 from r1jax.exceptions import UserError
+from r1jax.stages import common
 
-_PLACES, _BYTES = 16, 1 << 16  # of a file that are read: training changes every tensor
+_BYTES = 512  # that are read at each place
+_PLACES = 4096  # of a GGUF file, evenly
 
 
 def of(path: str) -> str:
-  """A digest of the sizes of a directory's safetensors, or of a GGUF file and its parts, and of what stands at some
-  places in each: no more than a megabyte of a file is read, and a copy has the same."""
-  files = parts(path) if os.path.isfile(path) else sorted(
-      glob.glob(os.path.join(glob.escape(path), '*.safetensors')))
+  """A digest of the sizes of the files that a directory's model, or a GGUF one, is read from, and of what stands at
+  some places in each: the header of a safetensors file, and in each tensor two. A copy has the same.
+
+  Raises:
+    UserError: files that are not there, or cannot be read.
+  """
+  files = parts(path) if os.path.isfile(path) else hf.shards(path)
   h = hashlib.sha256()
-  for file in files:
-    size = os.path.getsize(file)
-    h.update(f'{size}\n'.encode())
-    with open(file, 'rb') as f:
-      for i in range(_PLACES):
-        f.seek(max(size - _BYTES, 0) * i // (_PLACES - 1))
-        h.update(f.read(_BYTES))
+  try:
+    for file in files:
+      size = os.path.getsize(file)
+      h.update(f'{size}\n'.encode())
+      with open(file, 'rb') as f:
+        for at in _places(f, size, file):
+          f.seek(at)
+          h.update(f.read(_BYTES))
+  except OSError as e:
+    raise UserError(f'{e.filename or path} cannot be read: {e.strerror}') from e
   return h.hexdigest()
 
 
-def changed(source: str, known: dict) -> bool:
-  """Whether a directory or file holds other weights than those that an import noted (`weights` of common.origin); one
-  that is gone, or a model of the hub, whose commit says so, does not.
-
-  Raises:
-    UserError: it cannot be read.
-  """
-  path = os.path.expanduser(source)
-  if not known.get('weights') or known.get('hub') or source in paths.SHIPPED or not os.path.exists(path):
-    return False
+def _places(f, size: int, file: str):
+  if not file.endswith('.safetensors'):
+    return (max(size - _BYTES, 0) * i // (_PLACES - 1) for i in range(_PLACES))
+  begins = int.from_bytes(f.read(8), 'little') + 8
   try:
-    held = [path] if os.path.isfile(path) else glob.glob(os.path.join(glob.escape(path), '*.safetensors'))
-    found = held or glob.glob(os.path.join(glob.escape(path), '*.gguf'))
-    return bool(found) and of(path if held else min(found)) != known['weights']
-  except OSError as e:
-    raise UserError(f'{e.filename or path} cannot be read: {e.strerror}') from e
+    spans = [entry['data_offsets'] for name, entry in json.loads(f.read(begins - 8)).items() if name != '__metadata__']
+  except (ValueError, TypeError, KeyError, AttributeError) as e:
+    raise UserError(f'{file} cannot be read as safetensors') from e
+  return [0, *(begins + start + (end - start) * i // 3 for start, end in sorted(spans) for i in (1, 2))]
 
 
-def check(source: str, known: dict, name: str) -> None:
+def changed(source: str, step_dir: str) -> bool:
+  """Whether a directory or file holds other weights than those that `step_dir` was imported from (`weights` of its
+  meta.json); one that is gone, or in parts, or a model of the hub, whose commit says so, does not. Hosts ask it
+  together: the first one looks."""
+  known = (json_files.read(os.path.join(step_dir, 'meta.json'), {}) or {}).get('weights')
+  if not known or source in paths.SHIPPED or source.startswith(paths.HUB):
+    return False
+
+  def look() -> bool:
+    try:
+      return os.path.exists(os.path.expanduser(source)) and of(find.local(source)) != known
+    except UserError:  # who opens it says why
+      return False
+
+  return common.told_by_first(look)
+
+
+def check(source: str, step_dir: str, name: str) -> None:
   """Raises UserError where the source of a stage that is finished is `changed`."""
-  if changed(source, known):
+  if changed(source, step_dir):
     raise UserError(f'{source} holds other weights than those that {name} was imported from, from which the stages '
                     f'behind it learned: put them back, or take another --workdir, or --rerun={name}')

@@ -38,8 +38,9 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
   """
   facts = read_json(directory, 'config.json')
   sizes = sizes_of(directory, facts)
-  files, kinds, spans = {}, {}, {}
-  for file in _shards(directory):
+  files, kinds, spans, read_from = {}, {}, {}, shards(directory)
+  _say_left(directory, read_from)
+  for file in read_from:
     try:
       with safetensors.safe_open(file, framework='numpy') as f:
         for name in f.keys():
@@ -94,9 +95,13 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
                 lambda: tokenizer_files.of_directory(directory, facts, sizes['vocab_size'], stop))
 
 
-def _shards(directory: str) -> list[str]:
+def shards(directory: str) -> list[str]:
   """The files that hold the model: those of the index, else model.safetensors, else model-I-of-N.safetensors, else all
-  but what people keep beside a model."""
+  but what people keep beside a model.
+
+  Raises:
+    UserError: there are none, or not all.
+  """
   index = read_json(directory, 'model.safetensors.index.json', needed=False)
   if index:
     weight_map = index.get('weight_map')
@@ -111,13 +116,10 @@ def _shards(directory: str) -> list[str]:
         raise UserError(f'{directory}/model.safetensors.index.json names {os.path.basename(file)}, which is not there: '
                         'fetch it')
     if found:
-      _say_left(directory, found)
       return found
   names = sorted(os.path.basename(file) for file in glob.glob(os.path.join(glob.escape(directory), '*.safetensors')))
   if 'model.safetensors' in names:
-    found = [os.path.join(directory, 'model.safetensors')]
-    _say_left(directory, found)
-    return found
+    return [os.path.join(directory, 'model.safetensors')]
   numbered = [(name, match) for name in names if (match := re.fullmatch(r'model-(\d+)-of-(\d+)\.safetensors', name))]
   if numbered and len(numbered) != int(numbered[0][1][2]):
     raise UserError(f'{directory} holds {len(numbered)} of the {int(numbered[0][1][2])} files that their names speak '
@@ -125,9 +127,7 @@ def _shards(directory: str) -> list[str]:
   whole = [name for name, _ in numbered] or [
       name for name in names if not name.startswith(('consolidated', 'adapter_', 'optimizer'))]
   if whole:
-    found = [os.path.join(directory, name) for name in whole]
-    _say_left(directory, found)
-    return found
+    return [os.path.join(directory, name) for name in whole]
   if 'adapter_model.safetensors' in names:
     raise only_adapter(directory)
   if glob.glob(os.path.join(glob.escape(directory), '*.bin')):
@@ -139,7 +139,8 @@ def _shards(directory: str) -> list[str]:
 
 def _say_left(directory: str, taken: list[str]) -> None:
   """Weights that lie beside those that are read."""
-  beside = {os.path.basename(file) for file in glob.glob(os.path.join(glob.escape(directory), '*.safetensors'))}
+  beside = {os.path.basename(file) for ending in ('safetensors', 'gguf')
+            for file in glob.glob(os.path.join(glob.escape(directory), f'*.{ending}'))}
   if left := sorted(beside - set(map(os.path.basename, taken))):
     log.warning('%s: %s %s read, not %s', directory, os.path.basename(taken[0]) if len(taken) == 1 else
                 f'the {len(taken)} files from {os.path.basename(taken[0])} on', 'is' if len(taken) == 1 else 'are',

@@ -31,6 +31,7 @@ log = logging.getLogger('r1jax')
 _SMALL = ['*.json', '*.jinja', 'tokenizer.model']
 _FILES = [*_SMALL, '*.safetensors']  # what a model of the hub is read from
 _BESIDE = ('tokenizer_config.json', 'generation_config.json', 'chat_template.jinja')
+_SAID = set()  # (name, commit) that this process has asked the hub about
 _NOT = ['consolidated*', '*/*', 'adapter_*']  # folders hold other things: checkpoints of a trainer, onnx/, original/
 _NAME = re.compile(r'([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w./-]+\.gguf))?(?:@([\w./-]+))?')
 _SECONDS = 20  # in which the hub is to answer
@@ -105,7 +106,7 @@ def fetched(asked: Named, stop: tuple[str, ...] = ()) -> str:
   lacks = '' if asked.file or not there else snapshot.lacks(there)
   if there and not lacks:
     if not asked.file:
-      _fetch_beside(huggingface_hub, errors, asked, there)
+      _unless_stopped(lambda: _fetch_beside(huggingface_hub, asked, there), asked)
     log.info("%s: commit %s, of the hub's cache", asked.text, origin('', there)[1] or 'unknown')
     return there
   try:
@@ -116,7 +117,7 @@ def fetched(asked: Named, stop: tuple[str, ...] = ()) -> str:
         _look_at_small(small, stop)
       found = _unless_stopped(lambda: _downloaded(huggingface_hub, asked), asked)
     if not asked.file:
-      _fetch_beside(huggingface_hub, errors, asked, found)
+      _fetch_beside(huggingface_hub, asked, found)
   except UserError:
     raise
   except Exception as e:  # pylint: disable=broad-except  many kinds, by version
@@ -125,24 +126,29 @@ def fetched(asked: Named, stop: tuple[str, ...] = ()) -> str:
   return found
 
 
-def _fetch_beside(hub, errors, asked: Named, there: str) -> None:
+def _fetch_beside(hub, asked: Named, there: str) -> None:
   """What may stand beside a model and says how it is asked and where its answers end, where a cache neither holds it
-  nor knows that there is none: a program that wanted weights alone has left it so."""
+  nor knows that there is none: a program that wanted weights alone has left it so. Where the hub cannot be asked, or
+  does not answer, that is said once, and there is none."""
   commit = origin('', there)[1]
-  for name in _BESIDE if commit else ():
-    if snapshot.needs_no(there, name) or hub.try_to_load_from_cache(asked.name, name, revision=commit) is not None:
-      continue
-    try:
-      with _quiet(hub):
-        hub.hf_hub_download(asked.name, name, revision=commit)
-      log.info('%s: %s was not in the hub cache: downloaded', asked.text, name)
-    except errors.LocalEntryNotFoundError:  # no way to the hub
-      missing = [name for name in _BESIDE if not snapshot.needs_no(there, name)]
-      log.warning('%s: the hub cache is without %s, and the hub cannot be asked: taken for none', asked.text,
-                  ', '.join(missing))
-      return
-    except errors.EntryNotFoundError:  # there is none, which the cache knows from now on
-      pass
+  missing = [name for name in _BESIDE if not snapshot.needs_no(there, name) and not hub.try_to_load_from_cache(
+      asked.name, name, revision=commit)] if commit else []
+  if not missing or (asked.name, commit) in _SAID:
+    return
+  _SAID.add((asked.name, commit))
+  try:
+    with _quiet(hub):
+      info = hub.HfApi().model_info(asked.name, revision=commit, timeout=_SECONDS)
+      held = {file.rfilename for file in info.siblings or ()}
+      for name in missing:
+        if name in held:
+          hub.hf_hub_download(asked.name, name, revision=commit)
+          log.info('%s: %s was not in the hub cache: downloaded', asked.text, name)
+        else:
+          snapshot.note_none(there, name)
+  except Exception as e:  # pylint: disable=broad-except  many kinds, by version
+    log.warning('%s: the hub cache is without %s, and the hub says nothing of it (%s): taken for none', asked.text,
+                ', '.join(name for name in missing if not os.path.exists(os.path.join(there, name))), type(e).__name__)
 
 
 def _look_at_small(directory: str, stop: tuple[str, ...]) -> None:
@@ -204,7 +210,8 @@ def _info(hub, asked: Named):
         f'it has {", ".join(ggufs[:8])}' if ggufs else f'{page} lists them'))
   weights = [file for file in files if fnmatch.fnmatch(file, '*.safetensors') and not any(
       fnmatch.fnmatch(file, left_out) for left_out in _NOT)]
-  if not asked.file and 'adapter_config.json' in files and not (weights and 'config.json' in files):
+  if not asked.file and 'adapter_config.json' in files and ('config.json' not in files or not (
+      weights or fnmatch.filter(files, 'pytorch_model*'))):
     raise only_adapter(asked.text)
   if not asked.file and ggufs and not weights:
     raise UserError(f'{asked.text} holds {len(ggufs)} GGUF files: name one of them, '

@@ -109,7 +109,7 @@ def _base_name(there: str, stage_dir: str) -> tuple[str, str | None]:
   origin = common.origin(stage_dir)
   if origin.get('hub'):
     return origin['hub'], origin.get('commit')
-  if fingerprint.changed(source, origin):
+  if fingerprint.changed(source, there):
     log.warning('%s holds other weights than those that the adapters stand on', source)
     return there, None
   place = os.path.abspath(os.path.expanduser(source))

@@ -61,3 +61,11 @@ def needs_no(snapshot: str, name: str) -> bool:
       return bool(json.load(f).get('chat_template'))
   except (OSError, ValueError, AttributeError):
     return False
+
+
+def note_none(snapshot: str, name: str) -> None:
+  """That a commit has no such file, as huggingface_hub notes it, whose try_to_load_from_cache then says so."""
+  place = os.path.join(os.path.dirname(os.path.dirname(snapshot)), '.no_exist', os.path.basename(snapshot))
+  os.makedirs(place, exist_ok=True)
+  with open(os.path.join(place, name), 'w', encoding='utf-8'):
+    pass

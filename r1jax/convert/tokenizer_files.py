@@ -12,6 +12,8 @@ from r1jax.exceptions import UserError
 
 log = logging.getLogger('r1jax')
 
+_FLAGS = ('special', 'normalized', 'lstrip', 'rstrip', 'single_word')  # of an added token
+
 
 def of_directory(directory: str, config: dict, rows: int, stop: tuple[str, ...] = ()) -> TokenizerFiles:
   """The tokenizer of a Hugging Face directory.
@@ -31,7 +33,7 @@ def of_directory(directory: str, config: dict, rows: int, stop: tuple[str, ...] 
   eos = next((f['eos_token_id'] for f in (facts, config) if f.get('eos_token_id') is not None), None)
   special = _special(directory, said)
   hf = parsed(text, os.path.join(directory, 'tokenizer.json'))
-  _add_listed(hf, directory, said)
+  _add_listed(hf, directory, said, rows)
   if eos is None:
     eos = hf.token_to_id(special.get('eos_token', ''))
   if eos is None:
@@ -82,29 +84,39 @@ def checked(hf: tokenizers.Tokenizer, facts: dict, rows: int, path: str, stop: t
   return TokenizerFiles(hf.to_str(), {**facts, 'eos_ids': eos, 'pad_id': pad})
 
 
-def _add_listed(hf: tokenizers.Tokenizer, directory: str, said: dict) -> None:
-  """Tokens that tokenizer_config.json or added_tokens.json names, and tokenizer.json does not, as transformers adds
-  them: at the ids that follow.
+def _add_listed(hf: tokenizers.Tokenizer, directory: str, said: dict, rows: int) -> None:
+  """Tokens that tokenizer_config.json (else added_tokens.json) names, and tokenizer.json does not: added at the ids
+  that follow, as transformers does. One for which the model has no row, or that would get another id than it has there,
+  is left out with a warning.
 
   Raises:
-    UserError: they would get other ids than those files say.
+    UserError: no list of tokens by their ids.
   """
-  listed = {text: (number, {}) for text, number in read_json(directory, 'added_tokens.json', needed=False).items()}
-  for number, facts in (said.get('added_tokens_decoder') or {}).items():
-    if isinstance(facts, dict) and isinstance(facts.get('content'), str):
-      listed[facts['content']] = (int(number), facts)
-  new = sorted((number, text) for text, (number, _) in listed.items() if hf.token_to_id(text) is None)
-  for number, text in new:
-    flags = {key: bool(listed[text][1].get(key)) for key in ('special', 'normalized', 'lstrip', 'rstrip', 'single_word')
-             if key in listed[text][1]}
+  given = said.get('added_tokens_decoder')
+  if given is None:
+    texts = read_json(directory, 'added_tokens.json', needed=False)
+    given = {number: {'content': text} for text, number in texts.items()}
+  try:
+    listed = sorted((int(number), facts['content'], facts) for number, facts in given.items())
+  except (AttributeError, KeyError, TypeError, ValueError) as e:
+    raise UserError(f'{directory}: added_tokens_decoder of tokenizer_config.json, or added_tokens.json, has no tokens '
+                    'by their ids: put it right, or fetch it again') from e
+  new, left = [], []
+  for number, text, facts in listed:
+    if hf.token_to_id(text) is not None:
+      continue
+    if number != hf.get_vocab_size(with_added_tokens=True) or number >= rows or hf.id_to_token(number) is not None:
+      left.append(f'{text} ({number})')
+      continue
+    flags = {key: bool(facts[key]) for key in _FLAGS if key in facts}
     hf.add_tokens([tokenizers.AddedToken(text, **{'normalized': False, **flags})])
-    if hf.token_to_id(text) != number:
-      raise UserError(f'{directory}: token {text!r} has the id {number} in tokenizer_config.json or added_tokens.json, '
-                      f'and is not in tokenizer.json, where {hf.token_to_id(text)} is the next that is free: fetch '
-                      'them again')
+    new.append(text)
   if new:
     log.info('%s: %d tokens that tokenizer.json has not are added, as files beside it say: %s', directory, len(new),
-             ', '.join(text for _, text in new[:4]))
+             ', '.join(new[:4]))
+  if left:
+    log.warning('%s: tokens that files beside tokenizer.json name are left out, as their ids are not the next ones or '
+                'the model has no rows for them (%d): %s', directory, rows, ', '.join(left[:4]))
 
 
 def parsed(text: str, path: str) -> tokenizers.Tokenizer:

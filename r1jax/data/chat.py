@@ -4,6 +4,7 @@ import datetime
 import functools
 import json
 import logging
+import re
 
 from r1jax.exceptions import UserError
 
@@ -11,6 +12,12 @@ log = logging.getLogger('r1jax')
 
 _DAY = datetime.date(2024, 7, 26)  # what Llama 3.2's template falls back to where nobody tells it the date
 _NONE = {'tools': None, 'documents': None}  # 'tools is not none' is true of what a template is not told of
+
+
+def dated(text: str) -> str:
+  """A template that says the day which `render` tells it, whatever the day is on which another program renders it."""
+  fixed = re.sub(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)", lambda m: f"'{_DAY.strftime(m[2])}'", text)
+  return fixed.replace('strftime_now is defined', 'true').replace('strftime_now is not defined', 'false')
 
 
 def render(tokenizer, question: str, system: str = '') -> str:
