@@ -22,7 +22,8 @@ COMMAND = '; '.join(f'r1jax sweep search:{arg} --workdir=DIR --seeds=2 --config.
 STEPS = (('auc', 'AUC on held-out questions'), ('ece', 'calibration error'), ('auc_by_rule', 'AUC by the rule'),
          ('right_share', 'share of right steps'), ('heldout_steps', 'steps held out'))
 SEARCH = (('pass@1', 'right, of the answer chosen'), ('voted', 'right, of the vote weighed by scores'),
-          ('any', 'one of those found is right'), ('spent', 'tokens a question'),
+          ('different', 'right among different answers: what chance chooses'), ('any', 'one of those found is right'),
+          ('spent', 'tokens a question'),
           ('plain_pass@1', 'plain sampling, as many tokens: pass@1'), ('plain_voted', 'plain sampling: its vote'))
 RL = (('reward/process', 'score of the steps'), ('accuracy/mean', 'right, training questions'))
 

@@ -169,7 +169,7 @@ def written() -> set[str]:
                           'pass@1_low', 'pass@1_high', 'length_tokens_p50', 'length_tokens_p90', 'language_consistency',
                           'words', 'reflection_words'), 0.5)
   found |= set(scoring.as_metrics({**result, 'task': '1', 'n_samples': 4}))
-  samples = [{'correct': True, 'tokens': 3, 'answer': '1'}]
+  samples = [{'text': '1', 'correct': True, 'tokens': 3, 'answer': '1'}]
   record = {'task': '1', 'chosen': True, 'voted': True, 'samples': samples, 'spent': 3,
             'plain': search._votes({}, samples, [True])}
   found |= {f'eval/1/{key}' for key, value in search._summary([record]).items() if isinstance(value, float)}

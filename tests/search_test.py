@@ -145,3 +145,13 @@ def test_mistakes():
     process.check(ConfigDict(dict(x=c)), 'x')
   with pytest.raises(UserError, match='samples=3 is not a multiple'):
     search.check(ConfigDict(dict(x=dict(kind='beam', samples=3, keep=2))), 'x')
+
+
+def test_chance_among_different_answers_counts_each_once():
+  """16 samples may be 2 texts: a model of steps that knows nothing then chooses between these."""
+  sample = lambda text, right: {'text': text, 'correct': right, 'tokens': 3}
+  record = lambda samples: {'task': 'x', 'samples': samples, 'chosen': samples[0]['correct'], 'voted': True, 'spent': 9}
+  found = search._summary([record([sample('a', True)] * 14 + [sample('b', False), sample('c', False)]),
+                           record([sample('a', True)] * 16)])
+  assert found['mean'] == pytest.approx((14 / 16 + 1) / 2) and found['different'] == pytest.approx((1 / 3 + 1) / 2)
+  assert set(search.FACTS) <= set(found)

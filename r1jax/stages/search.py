@@ -43,6 +43,7 @@ from r1jax.types import Request, UserError
 log = logging.getLogger('r1jax')
 
 KINDS = ('rerank', 'beam', 'mcts')
+FACTS = ('pass@1', 'voted', 'any', 'mean', 'different', 'spent')  # of its summary, that the run notes of the stage
 
 
 FREE = ('slots',)  # keys that change nothing it makes
@@ -169,7 +170,7 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
     log.info('%s: %.1f tokens a question: right %.3f; plain sampling for %.1f tokens: pass@1 %.3f, its vote %.3f', name,
              result['spent'], result['pass@1'], result['plain_spent'], result['plain_pass@1'], result['plain_voted'])
   return {'questions': len(rows), 'samples': sum(len(r['samples']) for r in records), 'samples_out': len(solutions), **{
-      k: v for k, v in result.items() if k in ('pass@1', 'voted', 'any', 'mean', 'spent') or k.startswith('plain_')}}
+      k: v for k, v in result.items() if k in FACTS or k.startswith('plain_')}}
 
 
 def _each(c) -> int:
@@ -232,7 +233,9 @@ def _searcher(config, c, rows: list[dict], model, tokenizer, mesh, params, judge
 
 def _summary(records: list[dict]) -> dict:
   """scores.json: 'pass@1' is of the answer chosen, 'any' whether one of those found is right, 'mean' over all found;
-  'spent': tokens sampled a question, 'plain_': of as many tokens of plain sampling, 'plain_voted' their vote."""
+  'different': the share of right ones among different answers, what a model that knows nothing would choose, as right
+  answers are more often alike than wrong ones; 'spent': tokens sampled a question, 'plain_': of as many tokens of plain
+  sampling, 'plain_voted' their vote."""
   mean = lambda of: float(np.mean([of(record) for record in records]))
   right = lambda record: [sample['correct'] for sample in record['samples']]
   lengths = [sample['tokens'] for record in records for sample in record['samples']]
@@ -240,6 +243,7 @@ def _summary(records: list[dict]) -> dict:
   return {'task': records[0]['task'], 'n_questions': len(records), 'n_samples': max(len(r['samples']) for r in records),
           'pass@1': mean(lambda r: r['chosen']), 'voted': mean(lambda r: r['voted']),
           'any': mean(lambda r: any(right(r))), 'mean': mean(lambda r: np.mean(right(r) or [0.0])),
+          'different': mean(lambda r: np.mean(list({s['text']: s['correct'] for s in r['samples']}.values()) or [0.0])),
           'length_tokens': float(np.mean(lengths or [0.0])), 'spent': mean(lambda r: r['spent']),
           **({f'plain_{key}': float(np.mean([of[key] for of in plain])) for key in plain[0]} if plain else {})}
 
