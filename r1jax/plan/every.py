@@ -105,12 +105,18 @@ def _leaves(node, prefix: str = '') -> Iterator[tuple[str, object]]:
       yield f'{prefix}{key}', value
 
 
+def available_on(pair: Pair) -> float:
+  """Bytes of a device, by the share of its memory that the pair names."""
+  where = chips.topology(pair.topology)
+  share = pair.values.get(chips.SHARE) if isinstance(pair.values, dict) else None
+  return where.at_share(float(share)) if share else where.available
+
+
 def row_of(pair: Pair, phases: list[dict] | None) -> dict:
   """phases: of `plan --json`; None: not planned yet."""
   where = chips.topology(pair.topology)
   named = ' '.join(filter(None, (f'{pair.topology} ({where.chips})', pair.label)))
-  share = pair.values.get(chips.SHARE) if isinstance(pair.values, dict) else None
-  available = where.at_share(float(share)) if share else where.available
+  available = available_on(pair)
   row = {'config': f'`{pair.config}`', 'topology': named, 'values': said(pair.values), 'phases': '', 'largest': '',
          'used_gib': None, 'available_gib': round(available / GIB, 2), 'fits': NOT_YET}
   if isinstance(pair.values, str):
@@ -145,7 +151,12 @@ class Table:
     self._planned = dict(self._old.get('planned', {}))  # key -> {digest, commit, phases}
 
   def stands(self, pair: Pair) -> bool:
-    return isinstance(pair.values, str) or self._planned.get(pair.key, {}).get('digest') == digest(pair)
+    if isinstance(pair.values, str):
+      return True
+    known = self._planned.get(pair.key)
+    # A share of the memory changes nothing that a compiler says, but what fits.
+    return (known is not None and known['digest'] == digest(pair)
+            and all(round(phase['hbm_bytes']['available'] - available_on(pair)) == 0 for phase in known['phases']))
 
   def add(self, pair: Pair, phases: list[dict]) -> None:
     kept = [{**{key: entry[key] for key in ('stage', 'phase', 'compiled', 'fits')},
