@@ -52,7 +52,8 @@ VARIANTS = {
 TOPOLOGIES = {
     'gsm8k-0.5b': {'v5e:2x4': {}, 'h100:1x8': {}, 'h100:1x1': {'mesh.fsdp': 1}},
     'gsm8k-1.5b': {'v5e:2x4': {}, 'h100:1x8': {},
-                   'h100:1x1': {'mesh.fsdp': 1, 'rl.micro_tokens': 32768, 'rl.slots': 256, 'evaluate.slots': 256}},
+                   'h100:1x1': {'mesh.fsdp': 1, 'rl.micro_tokens': 32768, 'rl.slots': 256, 'evaluate.slots': 256,
+                                'XLA_PYTHON_CLIENT_MEM_FRACTION': 0.95}},
     'countdown-3b': {'v6e:2x4': {}, 'h100:1x8': {}},
     'countdown-1gpu': {'h100:1x1': {}},
     'simplerl-0.5b': {'v5e:2x4': {}, 'h100:1x8': {}},

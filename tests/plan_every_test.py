@@ -100,6 +100,7 @@ def planned(tmp_path, monkeypatch):
 
   monkeypatch.setattr(every, 'pairs', lambda only=(): iter(two))
   monkeypatch.setattr(every, 'plan', plan)
+  monkeypatch.setattr(every, 'available_on', lambda pair: 16 * GIB)
   return tmp_path / 'plans_all.json', asked, two
 
 
@@ -123,6 +124,15 @@ def test_other_values_are_planned_anew(planned):
   every.main(['--all', '--write', f'--file={path}'])
   assert asked[-2:] == [two[0].key, two[1].key]
   assert [row['values'] for row in json.loads(path.read_text())['rows']] == ['`rl.slots=64`', '']
+
+
+def test_another_share_of_the_memory_is_planned_anew(planned, monkeypatch):
+  path, asked, two = planned
+  for _ in range(2):
+    every.main(['--all', '--write', f'--file={path}'])
+  monkeypatch.setattr(every, 'available_on', lambda pair: 12 * GIB if pair == two[0] else 16 * GIB)
+  every.main(['--all', '--write', f'--file={path}'])
+  assert asked[3:] == [two[0].key]
 
 
 def test_without_write_it_says_what_is_missing(planned, capsys):
