@@ -51,9 +51,10 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
     sys.argv = given
   if _PRINT.value:
     needed = ()
-  if not flags.FLAGS['config'].present or not all(flags.FLAGS[name].value for name in needed):
-    raise UserError(' and '.join(['--config=NAME:ARG', *(f'--{name}=DIR' for name in needed)])
-                    + (' are needed' if needed else ' is needed'))
+  missing = [] if flags.FLAGS['config'].present else ['--config=NAME:ARG']
+  missing += [f'--{name}=DIR' for name in needed if not flags.FLAGS[name].value]
+  if missing:
+    raise UserError(' and '.join(missing) + (' are needed' if len(missing) > 1 else ' is needed'))
   if len(rest) > 1:
     raise UserError(f'unexpected argument {rest[1]!r}: options start with --')
   try:

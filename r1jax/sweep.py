@@ -43,7 +43,8 @@ def choices(args: list[str], seeds: int) -> list[dict[str, str]]:
   for arg in args:
     key, equals, text = arg.removeprefix('--config.').partition('=')
     if not arg.startswith('--config.') or not equals:
-      raise UserError(f'unexpected argument {arg!r}: a sweep takes --workdir, --seeds and --config.KEY=VALUE[,VALUE]')
+      raise UserError(f'unexpected argument {arg!r}: a sweep takes --workdir, --seeds, --only, --part, --check '
+                      'and --config.KEY=VALUE[,VALUE]')
     whole = text[:1] in ('(', '[', '{')
     values[key] = [text] if whole else text.split(',')
     if not all(values[key]) and len(values[key]) > 1:
@@ -130,6 +131,7 @@ def _run(argv: list[str]) -> int:
   parser.add_argument('--seeds', type=int, default=1, help='of each choice: 0 to N - 1')
   parser.add_argument('--only', default='', help="of a config's own sweep: these runs, with commas between")
   parser.add_argument('--part', default='1/1', help='I/N: every N-th run from the I-th on, on one of N hosts')
+  parser.add_argument('--check', action='store_true', help='look at what each run looks at before it begins, and end')
   a, rest = parser.parse_known_args(argv[1:])
   if a.seeds < 1:
     raise UserError(f'--seeds={a.seeds} must be at least 1')
@@ -160,12 +162,14 @@ def _run(argv: list[str]) -> int:
     if code:
       last = next((line for line in reversed(said) if line.startswith('r1jax: ')), said[-1]).removeprefix('r1jax: ')
       raise UserError(last + f' (run {i} of {len(runs)}: {name})' * (len(runs) > 1))
-  for i, run, name in mine:
+  for i, run, name in () if a.check else mine:
     print(f'run {i} of {len(runs)}: {name}', flush=True)
     if code := _code_of(command(run, name)):
       print(f'r1jax: the sweep ends at {name}, exit code {code}; the same command goes on', file=sys.stderr)
       return code
-  if parts > 1:
+  if a.check:
+    print('looked at: nothing stands in the way of a start')
+  elif parts > 1:
     print(f'part {a.part}: {len(mine)} of {len(runs)} runs are finished; when all are, the page: '
           f"r1jax report --workdir='{place}/*' --out={place}/report")
   elif len(runs) > 1:

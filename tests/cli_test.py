@@ -159,6 +159,16 @@ def test_a_run_s_folder_has_one_name_whatever_only_keeps(tmp_path, monkeypatch):
   assert ran == ['a', 'b__steps=2', 'b__steps=2']
 
 
+def test_a_sweep_that_is_looked_at_begins_no_run(monkeypatch, tmp_path, capsys):
+  calls = []
+  monkeypatch.setattr(sweep, '_code_of', lambda args, **to: calls.append(args) or 0)
+  assert sweep.main(['', '--config=r1_zero:tiny', f'--workdir={tmp_path}', '--config.rl.steps=1,2', '--check']) == 0
+  assert len(calls) == 2 and all('--check' in args for args in calls) and not os.listdir(tmp_path)
+  assert 'nothing stands in the way' in capsys.readouterr().out
+  assert sweep.main(['', '--config=r1_zero:tiny', f'--workdir={tmp_path}', '--look']) == 2
+  assert 'takes --workdir, --seeds, --only, --part, --check and --config.KEY' in capsys.readouterr().err
+
+
 def test_a_sweep_ends_with_the_first_run_that_fails(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(sweep.subprocess, 'run', lambda args, **_: subprocess.CompletedProcess(args, 0))
   monkeypatch.setattr(sweep, '_code_of', lambda args, **to: 0 if '--check' in args else 5)

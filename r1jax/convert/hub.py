@@ -332,4 +332,4 @@ def _line(asked: Named, e: Exception, errors, lacks: str) -> str:
   there = f'is not whole in the hub cache ({lacks})' if lacks else 'is neither a path here nor in the hub cache'
   return (f'{asked.text} {there} and cannot be downloaded ({reason}): start again where the hub can be reached, which '
           f'goes on with what is there, or bring it from there, `hf download {asked.name} --local-dir DIR`, and give '
-          'DIR')
+          f'DIR in place of {asked.text}')

@@ -25,7 +25,7 @@ def warn_if_shared(measured, key: str, c, rows: list[dict], name: str) -> None:
     both = overlap.shared(rows, tasks.asked(measured, split='heldout', template=c.template))
   if both:
     log.warning('%s: %d questions of %s.source=%s are among those that %s learns from, %s, or share ten words in a row '
-                'with them: scores on them are too high; part the files, or give both tasks one holdout', name, both,
+                'with them: scores on them may be too high; part the files, or give both tasks one holdout', name, both,
                 key, measured.source, name, sources)
 
 
