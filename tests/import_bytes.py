@@ -21,7 +21,7 @@ from r1jax.engine import hosts
 def tensors(source):
   """Name -> (file, start, end, shape), by the headers alone."""
   out = {}
-  for file in hf._shards(source):
+  for file in hf.shards(source):
     with open(file, 'rb') as f:
       size = int.from_bytes(f.read(8), 'little')
       for name, entry in json.loads(f.read(size)).items():
