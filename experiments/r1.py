@@ -226,11 +226,10 @@ _L4 = {**_LORA, **{f'{stage}.slots': 16 for stage in ('zero', 'rl', 'scenarios',
        **{f'{stage}.micro_tokens': 8192 for stage in ('zero', 'rl', 'scenarios', 'cold_start', 'sft')},
        **{f'{stage}.micro_tokens': 16384 for stage in ('helpful', 'harmless', 'second')},
        'XLA_PYTHON_CLIENT_MEM_FRACTION': 0.95}  # two reward models lie beside the last stage
+_ALL = 'an update of all weights needs 35.0 GiB in SFT, 49.6 in RL'
 TOPOLOGIES = {'qwen2.5-1.5b': {'v5e:2x4': {}, 'v6e:2x4': {}, 'v5p:2x2x2': {}, 'h100:1x8': {},
                                'h100:1x1': _ONE, 'h100:1x1 LoRA': _LORA,
-                               'l4:1x1': 'an update of all weights needs 35.0 GiB in SFT, 49.6 in RL',
-                               'l4:1x1 LoRA': _L4,
-                               't4:1x1': 'an update of all weights needs 35.0 GiB in SFT, 49.6 in RL'}}
+                               'l4:1x1': _ALL, 'l4:1x1 LoRA': _L4, 't4:1x1': _ALL}}
 
 
 def get_config(arg: str = 'tiny') -> ConfigDict:

@@ -162,14 +162,15 @@ def _run(argv: list[str]) -> int:
     if code:
       last = next((line for line in reversed(said) if line.startswith('r1jax: ')), said[-1]).removeprefix('r1jax: ')
       raise UserError(last + f' (run {i} of {len(runs)}: {name})' * (len(runs) > 1))
-  for i, run, name in () if a.check else mine:
+  if a.check:
+    print('looked at: nothing stands in the way of a start')
+    return 0
+  for i, run, name in mine:
     print(f'run {i} of {len(runs)}: {name}', flush=True)
     if code := _code_of(command(run, name)):
       print(f'r1jax: the sweep ends at {name}, exit code {code}; the same command goes on', file=sys.stderr)
       return code
-  if a.check:
-    print('looked at: nothing stands in the way of a start')
-  elif parts > 1:
+  if parts > 1:
     print(f'part {a.part}: {len(mine)} of {len(runs)} runs are finished; when all are, the page: '
           f"r1jax report --workdir='{place}/*' --out={place}/report")
   elif len(runs) > 1:

@@ -51,11 +51,12 @@ _REPOSITORY, _RUN = ('.git', '.hg', '.svn'), ('pipeline.json', 'environment.json
 
 def _check_not_sources(workdir: str) -> None:
   there = lambda names: next((name for name in names if os.path.lexists(os.path.join(workdir, name))), '')
-  if (found := there(_REPOSITORY)) and not there(_RUN):
+  if there(_RUN):
+    return
+  if found := there(_REPOSITORY):
     raise UserError(f'--workdir={workdir} is the root of a repository ({found} is there), and stages would be written '
                     f'among its files: take a folder of its own, as --workdir={os.path.join(workdir, "runs", "NAME")}')
-  if not there(_RUN):
-    paths.check_not_a_model(workdir, '--workdir')
+  paths.check_not_a_model(workdir, '--workdir')
 
 
 def _make(workdir: str) -> None:

@@ -120,6 +120,16 @@ def test_an_import_of_an_earlier_version_notes_no_digest(base):
   convert.check_standing(config, 'base', out)
 
 
+def test_of_thousands_of_tensors_some_are_looked_at(tmp_path, monkeypatch):
+  file = os.path.join(publish(tmp_path / 'base'), 'model.safetensors')
+  count = len(weights_of(LLAMA))
+  whole = fingerprint._places(file, os.path.getsize(file), 1)
+  monkeypatch.setattr(fingerprint, '_TENSORS', 8)
+  some, of_several = (fingerprint._places(file, os.path.getsize(file), files) for files in (1, 4))
+  assert len(whole) == 1 + 2 * count and 1 + 2 * 4 <= len(some) <= 1 + 2 * 8 and 3 <= len(of_several) < len(some)
+  assert set(of_several) < set(whole) and set(some) < set(whole)
+
+
 def test_a_change_of_one_tensor_is_noticed(tmp_path):
   """As of adapters on the queries alone that were merged."""
   facts = LLAMA | dict(hidden_size=64, intermediate_size=96)

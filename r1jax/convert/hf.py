@@ -38,7 +38,7 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
   """
   facts = read_json(directory, 'config.json')
   sizes = sizes_of(directory, facts)
-  files, kinds, spans, read_from = {}, {}, {}, shards(directory)
+  files, kinds, places, read_from = {}, {}, {}, shards(directory)
   _say_left(directory, read_from)
   for file in read_from:
     try:
@@ -49,7 +49,7 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
                             f'{os.path.basename(file)}: fetch both again')
           part = f.get_slice(name)
           files[name], kinds[name] = (file, tuple(part.get_shape())), part.get_dtype()
-      spans |= _spans(file)
+      places |= spans(file)
     except (safetensors.SafetensorError, OSError) as e:
       why = 'it is a git-lfs pointer, not the file: run `git lfs pull` there, or' if is_pointer(file) else f'{e};'
       raise UserError(f'{file} cannot be read as safetensors: {why} {again(file)}') from e
@@ -82,12 +82,12 @@ def open_hf(directory: str, stop: tuple[str, ...] = ()) -> Source:
       raise UserError(f'{directory}: tensor {name} is kept as {kinds[name]}: supported is {", ".join(_KEPT)}')
 
   def read(name, start=0, stop=None):
-    x = _rows(spans[name], files[name][1], kinds[name], start, stop)
+    x = _rows(places[name], files[name][1], kinds[name], start, stop)
     if kinds[name] != 'F8_E4M3':
       return x
     scale = name + '_scale_inv'
     end = start + len(x)
-    return _dequantised(x, _rows(spans[scale], files[scale][1], kinds[scale], start // BLOCK, -(-end // BLOCK)),
+    return _dequantised(x, _rows(places[scale], files[scale][1], kinds[scale], start // BLOCK, -(-end // BLOCK)),
                         start % BLOCK)
 
   return Source(directory, 'hf', sizes, shapes, {name: np.dtype(_KEPT[kinds[name]]) for name in shapes},
@@ -179,13 +179,13 @@ def _digest_of(file: str, name: str) -> bytes:
 @functools.lru_cache(maxsize=64)
 def _digest_once(file: str, name: str, *version) -> bytes:
   del version
-  h, (_, start, end) = hashlib.sha256(), _spans(file).get(name, (file, 0, 0))
+  h, (_, start, end) = hashlib.sha256(), spans(file).get(name, (file, 0, 0))
   for at in range(start, end, 1 << 24):
     h.update(_bytes(file, at, min(at + (1 << 24), end)))
   return h.digest()
 
 
-def _spans(file: str) -> dict[str, tuple[str, int, int]]:
+def spans(file: str) -> dict[str, tuple[str, int, int]]:
   """Name -> (file, start, end) of a tensor's bytes, as a header says that safetensors has looked at."""
   with open(file, 'rb') as f:
     size = int.from_bytes(f.read(8), 'little')

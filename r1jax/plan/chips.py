@@ -106,9 +106,9 @@ def topology(name: str) -> Topology:
   found = Topology(name, kind, tuple(int(s) for s in sizes))
   if kind in _FLAT and shape not in _FLAT_SHAPES:
     raise UserError(f'topology {name!r}: {kind} is to be had as {", ".join(_FLAT_SHAPES)}')
-  if len(sizes) != (axes := 1 if kind == 'cpu' else 2 if kind in _FLAT or found.chip.platform == 'gpu' else 3):
-    form = f'{kind}:HOSTSxGPUS' if found.chip.platform == 'gpu' else f'{kind}:' + 'x'.join('ABC'[:axes])
-    raise UserError(f'topology {name!r} is not of the form {form}')
+  form = {'cpu': 'A', 'gpu': 'HOSTSxGPUS'}.get(found.chip.platform, 'AxB' if kind in _FLAT else 'AxBxC')
+  if len(sizes) != len(form.split('x')):
+    raise UserError(f'topology {name!r} is not of the form {kind}:{form}')
   return found
 
 
