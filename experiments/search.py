@@ -89,13 +89,15 @@ def _search(config: ConfigDict, kind: str) -> ConfigDict:
 def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
   """(keys of a model of steps, keys of a search)."""
   shared = dict(template='r1', separators=(',', '.'), **values)
+  # form: 'head', a scalar read off the hidden state at a step's end, or 'implicit', beta times the log-ratio of the
+  # answer so far between the reader and the policy that it began as (Yuan et al. 2024, arXiv:2412.01981);
   # samples: answers a question, of which `keep` are labelled, right ones and wrong ones alike; rollouts: completions of
   # each step (Math-Shepherd's N; 0: labels by rule, or by how the answer ends), of at most `prefixes` steps an answer;
   # estimate: 'hard', whether a completion ends right, or 'soft', the share that does; balance: right steps and wrong
   # ones weigh the same in the loss; least_auc: on held-out questions, under which it is refused; combine: an answer's
   # score from its steps', 'product' or 'min'.
   steps = ConfigDict(dict(
-      shared, kind='process', source='policy', temperature=1.0, samples=8, keep=4, rollouts=8, rollout_temperature=1.0,
+      shared, kind='process', form='head', beta=0.0, source='policy', temperature=1.0, samples=8, keep=4, rollouts=8, rollout_temperature=1.0,
       estimate='hard', prefixes=16, balance=True, least_auc=0.75, combine='product', sample_batch=64, slots=0, batch=32,
       micro_tokens=32 * 104, length=104, steps=0, epochs=1.0, log_every=10,
       optimizer=dict(learning_rate=1e-3, warmup=10, decay='cosine', weight_decay=0.01)))
@@ -113,7 +115,10 @@ def _tiny(config: ConfigDict) -> None:
   config.steps, config.any_search = _keys(max_prompt=36, max_tokens=64)
   # At 1.0 one step in sixty is wrong. At 1.5 most wrong answers are no slips but lines that break off, and a model that
   # knows them (AUC 0.86) cannot rerank answers sampled at 1.0.
-  config.steps.update(temperature=1.2, samples=16, epochs=6.0)
+  config.steps.update(temperature=1.2, samples=16, epochs=2.0)
+  # A head on the policy's own four layers does not learn to hold a token against what they said a place before it; the
+  # policy's log-probability has that (docs/results.md). Each step's has all steps before it, so the least one counts.
+  config.steps.update(form='implicit', beta=0.2, combine='min')
   task = dict(r1.SUMS, prefill='', answer_type='')
   config.steps.task, config.any_search.task = dict(task, size=1024, seed=1), dict(task, size=256, seed=2)
   config.rl.steps = 32

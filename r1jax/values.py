@@ -16,7 +16,7 @@ _CHOICES = {
     'kl': ('k1', 'k2', 'k3'), 'is_kind': ('truncate', 'mask'),
     'old_logps': ('sampler', 'trainer'), 'decay': ('constant', 'linear', 'cosine'),
     'batch_of': ('documents', 'rows'), 'mode': ('', 'drop_solved', 'prioritized', 'easy_first'),
-    'dynamic_by': ('reward', 'accuracy'),
+    'dynamic_by': ('reward', 'accuracy'), 'form': ('head', 'implicit'),
     'estimate': ('soft', 'hard'), 'combine': ('product', 'min'), 'base_dtype': ('', 'float32', 'bfloat16', 'int8'),
 }
 # Key -> (least, largest, whether the least itself will do). What is not here may be any number of its kind.
@@ -33,7 +33,7 @@ _RANGES = {
                      'rope_theta', 'spare_tokens', 'questions', 'shots', 'paragraph', 'pairs', 'reasoning', 'count',
                      'from_step', 'explore', 'rank', 'factor', 'original_length', 'max_calls', 'max_tokens_total'),
                     _ZERO),
-    'rollouts': _ZERO, 'rollout_temperature': _ZERO, 'least_auc': _SHARE,  # of a model of steps
+    'beta': _ZERO, 'rollouts': _ZERO, 'rollout_temperature': _ZERO, 'least_auc': _SHARE,  # of a model of steps
     **dict.fromkeys(('holdout', 'share', 'chinese', 'final_share', 'b1', 'b2', 'language', 'false', 'harm', 'low',
                      'high', 'lag'), _SHARE),
     'timeout': (0, math.inf, False), 'parallel': _ONE, 'tries': _ONE,  # of a judge

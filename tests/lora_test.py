@@ -35,6 +35,7 @@ from r1jax.stages import adapters
 from r1jax.stages import common
 from r1jax.stages import preference
 from r1jax.stages import process
+from r1jax.stages import reward_model
 from r1jax.stages import sft
 
 import objectives_test
@@ -455,25 +456,49 @@ def test_a_reward_model_learns_its_head_whole_and_the_rest_by_adapters(base, tmp
   assert model.config.reward_head and np.abs(params['reward_head']).max() > 0
 
 
-def test_a_model_of_steps_learns_its_head_whole_and_the_rest_by_adapters(base, tmp_path, one_device, monkeypatch):
-  """kind='process', on steps that a search left; killed and started again it is the same."""
+@pytest.mark.parametrize('form, beta', [('head', 0.0), ('implicit', 0.5)])
+def test_a_model_of_steps_learns_its_head_whole_and_the_rest_by_adapters(base, tmp_path, one_device, monkeypatch, form,
+                                                                         beta):
+  """kind='process', on steps that a search left; killed and started again it is the same. Without a head adapters alone
+  are kept, and what it is held against is its base."""
   rng = np.random.default_rng(0)
-  rows = [{'id': str(i), 'ids': [int(t) for t in rng.integers(3, 40, 12)] + [50 + i % 2], 'ends': [6, 12],
+  rows = [{'id': str(i), 'ids': [int(t) for t in rng.integers(3, 40, 12)] + [50 + i % 2], 'start': 3, 'ends': [6, 12],
            'labels': [1.0, float(i % 2)], 'rule': [None, None]} for i in range(60)]
   (tmp_path / 'steps.jsonl').write_text('\n'.join(json.dumps(row) for row in rows))
   config = runs.experiment('search', 'prm')
-  config.steps.update(source='stage', length=16, batch=8, micro_tokens=64, steps=6, least_auc=0.0, log_every=1)
+  config.steps.update(source='stage', length=16, batch=8, micro_tokens=64, steps=6, least_auc=0.0, log_every=1,
+                      form=form, beta=beta)
+  config.steps.optimizer.update(learning_rate=3e-2, warmup=0)
   config.lora, config.checkpoints.every = LORA, 2
   train = lambda name: process.run(config, 'steps', str(tmp_path / name), {'checkpoint': base, 'data': str(tmp_path)})
   facts = train('out')
   leaves = leaves_lib.open_each(checkpoint.find(str(tmp_path / 'out'))[1])
-  assert len(leaves) == 15 and 'reward_head' in leaves and facts['heldout_steps'] > 0
+  assert len(leaves) == 14 + (form == 'head') and ('reward_head' in leaves) == (form == 'head')
+  assert facts['heldout_steps'] > 0
   model, params = loaded(str(tmp_path / 'out'))
-  assert model.config.reward_head and np.abs(params['reward_head']).max() > 0
+  if form == 'head':
+    assert model.config.reward_head and np.abs(params['reward_head']).max() > 0
+  else:
+    assert not model.config.reward_head and facts['auc'] > 0.6  # it learns which last token is wrong
+    judge = reward_model.RewardModel(str(tmp_path / 'out'), config, mesh_lib.create(config.mesh), batch=8)
+    found = judge.steps([row['ids'] for row in rows[:9]], [3] * 9)
+    want = implicit(model, params, loaded(base)[1], rows[:9], 3, beta, judge.facts['slope'], judge.facts['shift'])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, want)
+    assert len(np.unique(np.concatenate(want).round(3))) > 20
   sft_test.stopped_at_step_4(monkeypatch, lambda: train('killed'))
   train('killed')
   assert sft_test.params_of(checkpoint.find(str(tmp_path / 'killed'))[1]) == sft_test.params_of(
       checkpoint.find(str(tmp_path / 'out'))[1])
+
+
+def implicit(model, params, reference, rows, start, beta, slope, shift):
+  """Of each row the probabilities of 'right' after each token, a row at a time."""
+  def so_far(params, ids):
+    logps = jax.nn.log_softmax(model.apply({'params': params}, jnp.asarray([ids])))[0]
+    own = [float(logps[at - 1, ids[at]]) if at >= start else 0.0 for at in range(len(ids))]
+    return np.cumsum(own)
+  odds = [slope * beta * (so_far(params, row['ids']) - so_far(reference, row['ids'])) + shift for row in rows]
+  return [1 / (1 + np.exp(-x)) for x in odds]
 
 
 # --- out

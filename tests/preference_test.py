@@ -135,7 +135,7 @@ def head():
   return model, {**params_lib.init(model, 0), 'reward_head': jnp.linspace(-1, 1, model.config.dim)}
 
 
-ONE_SEED = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0)))
+ONE_SEED = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.0), logit_elements=80 * 24))
 
 
 @pytest.mark.parametrize('kind, micro_tokens', [('pairs', 96), ('labels', 72)])
@@ -173,23 +173,52 @@ def test_a_step_of_a_reward_model_is_the_arithmetic_of_whole_rows(head, kind, mi
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol), got, gradient)
 
 
-def test_a_model_of_steps_learns_at_the_ends_of_steps_alone(head):
-  """Answers cut up and padded against whole rows; tokens behind them, and labels elsewhere, may be anything."""
+def so_far(model, params, tokens_BxT, starts_B):
+  """[B, T]: log-probabilities of answers up to each token, of rows without padding, the plain way."""
+  weights = {'params': params}
+  logits = model.apply(weights, model.apply(weights, tokens_BxT, method='hidden')[0], method='unembed')
+  own = jnp.take_along_axis(jax.nn.log_softmax(logits)[:, :-1], tokens_BxT[:, 1:, None], axis=2)[..., 0]
+  own = jnp.where(jnp.arange(1, tokens_BxT.shape[1]) >= starts_B[:, None], own, 0.0)
+  return jnp.pad(jnp.cumsum(own, axis=1), ((0, 0), (1, 0)))
+
+
+@pytest.mark.parametrize('starts', [[6, 1, 9, 2, 0], [0] * 5])
+def test_the_log_probability_of_an_answer_so_far(head, starts):
+  """Whatever stands behind a row, and however much of the vocabulary pass is held at once."""
+  model, params = head
+  rng, lengths, at = np.random.default_rng(2), np.array([24, 3, 17, 5, 1], np.int32), np.arange(24)
+  tokens, inside = rng.integers(0, 80, (5, 24)).astype(np.int32), at < lengths[:, None]
+  want = np.asarray(so_far(model, params, tokens, np.asarray(starts)))
+  for chunk in (24, 5):
+    got = objective.answer_logps(model, params, np.where(inside, tokens, 79), lengths, np.asarray(starts, np.int32),
+                                 chunk=chunk)
+    np.testing.assert_allclose(np.where(inside, got, 0), np.where(inside, want, 0), atol=2e-5)
+
+
+@pytest.mark.parametrize('beta', [0.0, 0.3])
+def test_a_model_of_steps_learns_at_the_ends_of_steps_alone(head, beta):
+  """Answers cut up and padded against whole rows; tokens behind them, and labels elsewhere, may be anything. Without
+  beta a head, with it the log-ratio with a reference."""
   model, params = head
   rng, lengths, at = np.random.default_rng(1), np.array([24, 3, 17, 5, 9], np.int32), np.arange(24)
   tokens, inside = rng.integers(0, 80, (5, 24)).astype(np.int32), at < lengths[:, None]
   mask = ((at % 3 == 2) | (at == lengths[:, None] - 1)) & inside
   labels = np.where(mask, rng.integers(0, 2, mask.shape), 9).astype(np.float32)
-  batch = objective.Steps(np.where(inside, tokens, 79), lengths, mask.astype(np.float32), labels)
-  c = ConfigDict(dict(batch=5, micro_tokens=48, length=24, steps=1, optimizer=dict(learning_rate=1e-2)))
+  starts, reference = np.array([5, 1, 2, 2, 4], np.int32), rng.normal(0, 3, (5, 24)).astype(np.float32) - 20
+  batch = objective.Steps(np.where(inside, tokens, 79), lengths, starts if beta else None, reference if beta else None,
+                          mask.astype(np.float32), labels)
+  c = ConfigDict(dict(form='implicit' if beta else 'head', beta=beta, batch=5, micro_tokens=48, length=24, steps=1,
+                      optimizer=dict(learning_rate=1e-2)))
   training = trainings.process(ONE_SEED, c, model, mesh_lib.create({}))
   sums = []
-  for _, rows in trainings.cut(training, batch, lengths):
-    numerator, denominator, metrics = jax.jit(objective.process_loss(model))(params, None, rows)
+  for T, rows in trainings.cut(training, batch, lengths):
+    assert jax.tree.structure(rows) == jax.tree.structure(training.rows[T])
+    numerator, denominator, metrics = jax.jit(training._loss_fn)(params, None, rows)
     sums.append((numerator, denominator, *metrics['accuracy/train']))
   assert len(sums) > 1
   numerator, denominator, right, count = np.sum(sums, axis=0)
-  scores, wanted = np.asarray(whole_rows(model, params, tokens))[mask], labels[mask]
+  said = (beta * (so_far(model, params, tokens, starts) - reference) if beta else whole_rows(model, params, tokens))
+  scores, wanted = np.asarray(said)[mask], labels[mask]
   assert denominator == count == mask.sum() and right == ((scores > 0) == (wanted > 0)).sum()
   assert numerator == pytest.approx(np.log1p(np.exp(np.where(wanted > 0, -scores, scores))).sum(), rel=1e-5)
 
@@ -202,14 +231,16 @@ def test_rows_of_a_reward_model_fit_the_budget_and_the_batch():
     assert trainings.preference(ONE_SEED, c, model, mesh).rows[64].tokens_BxT.shape == (rows, 64)
 
 
-@pytest.mark.parametrize('kind', ['pairs', 'labels', 'process'])
+@pytest.mark.parametrize('kind', ['pairs', 'labels', 'process', 'implicit'])
 def test_a_mixture_of_experts_learns_to_judge(kind):
   """R1's own reward models are DeepSeek-V3's: its router's loads are counted in their updates too.
   Traced, not compiled."""
-  model = zoo.build(zoo.get('nano-deepseek', reward_head=True))
-  c = ConfigDict(dict(kind=kind, batch=4, micro_tokens=24, length=12, steps=1, optimizer=dict(learning_rate=1e-2)))
-  config = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.001)))
-  training = (trainings.process if kind == 'process' else trainings.preference)(config, c, model, mesh_lib.create({}))
+  model = zoo.build(zoo.get('nano-deepseek', reward_head=kind != 'implicit'))
+  c = ConfigDict(dict(kind=kind, batch=4, micro_tokens=24, length=12, steps=1, optimizer=dict(learning_rate=1e-2),
+                      form='implicit' if kind == 'implicit' else 'head', beta=0.1 * (kind == 'implicit')))
+  config = ConfigDict(dict(seed=0, experts=dict(bias_rate=0.001), logit_elements=1 << 20))
+  make = trainings.process if kind in ('process', 'implicit') else trainings.preference
+  training = make(config, c, model, mesh_lib.create({}))
   assert 'router/load_max_over_mean' in training.program('apply').lower().out_info[1]
   assert 'experts/load' in training.sums_shapes().metrics
 

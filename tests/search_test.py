@@ -48,10 +48,10 @@ def test_labels_of_an_answer(kind, right, labels):
   c = ConfigDict(dict(kind=kind, separators=(',', '.')))
   row = process.labelled([1, 2], Letters().encode('1 + 1 = 2, 2 + 2 = 5. so 5$'), right, c, Letters())
   assert row['labels'] == labels and row['ends'] == [2 + 9, 2 + 20, 2 + 26]
-  tokens, lengths, mask, wanted = process.encode([row], 32, 0)
+  tokens, lengths, _, _, mask, wanted = process.encode([row], 32, 0)
   assert list(np.flatnonzero(mask[0])) == row['ends'] and list(wanted[0][row['ends']]) == [float(l) for l in labels]
   assert tokens[0, :2].tolist() == [1, 2] and lengths.tolist() == [2 + 27]
-  _, lengths, mask, _ = process.encode([row], 12, 0)
+  _, lengths, _, _, mask, _ = process.encode([row], 12, 0)
   assert mask.sum() == 1 and lengths.tolist() == [12]  # what is cut is not learned
 
 

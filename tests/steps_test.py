@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from r1jax import stopping
-from r1jax.exceptions import RunStopped
+from r1jax.exceptions import RunStopped, UserError
+from r1jax.plan import memory
 from r1jax.rewards import Score
 from r1jax.stages import common
 from r1jax.stages import matched
@@ -63,6 +64,31 @@ def test_calibration_by_hand():
 def test_labels_are_held_against_the_rule_where_it_speaks():
   found = step_quality.of_steps([0.9, 0.2, 0.4], [0.9, 0.6, 0.1], [True, False, None])
   assert (found['auc_by_rule'], found['labels_by_rule'], found['right_share']) == (1.0, 1.0, pytest.approx(2 / 3))
+
+
+@pytest.mark.parametrize('odds, labels, wanted', [
+    ([0.0] * 4, [1, 1, 1, 0], np.log(41 / 19)), ([1.0, 3.0], [1, 1], 0.0), ([1.0], [0], 0.0), ([], [], 0.0)])
+def test_platt_by_hand(odds, labels, wanted):
+  """Three right ones of four have targets 4/5 and 1/3, whose mean is 41/60: odds that say nothing say that."""
+  slope, shift = step_quality.platt(odds, labels)
+  assert shift == pytest.approx(wanted, abs=1e-6) and slope == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize('seed, unit', [(0, 1.0), (1, 1e-4), (2, 1e4), (3, 1.0)])
+def test_no_other_line_has_a_smaller_loss(seed, unit):
+  rng = np.random.default_rng(seed)
+  odds, labels = rng.normal(1, 3, 400), rng.random(400)
+  labels = np.where(rng.random(400) < 0.5, labels, (rng.random(400) < 1 / (1 + np.exp(2 - odds))).astype(float))
+  right, wrong = labels.sum(), (1 - labels).sum()
+  target = labels * (right + 1) / (right + 2) + (1 - labels) / (wrong + 2)
+  loss = lambda a, b: np.mean(np.logaddexp(0, a * odds * unit + b) - target * (a * odds * unit + b))
+  a, b = step_quality.platt(odds * unit, labels)
+  assert all(loss(a, b) < loss(a * x, b + y) for x, y in ((1.02, 0), (0.98, 0), (1, 0.02), (1, -0.02)))
+
+
+def test_steps_told_apart_without_an_error_keep_finite_odds():
+  slope, shift = step_quality.platt([-2.0] * 20 + [2.0] * 20, [0] * 20 + [1] * 20)
+  assert 1 / (1 + np.exp(-(2 * slope + shift))) == pytest.approx(21 / 22, abs=1e-4)
 
 
 # --- labels
@@ -161,11 +187,11 @@ def test_both_kinds_weigh_the_same():
   rows = [{'ids': list(range(6)), 'ends': [1, 3, 4], 'labels': [1.0, 1.0, 0.75]},
           {'ids': list(range(6)), 'ends': [2], 'labels': [0.0]}]
   share = process.right_share(rows)
-  _, _, weights, labels = process.encode(rows, 8, 0, share)
+  *_, weights, labels = process.encode(rows, 8, 0, share)
   right, wrong = (weights * labels).sum(), (weights * (1 - labels)).sum()
   assert right == pytest.approx(wrong) == pytest.approx(2.0)  # four steps
   assert (weights[0, 1], weights[1, 2]) == (pytest.approx(0.5 / share), pytest.approx(0.5 / (1 - share)))
-  _, _, plain, same = process.encode(rows, 8, 0)
+  *_, plain, same = process.encode(rows, 8, 0)
   assert plain.sum() == 4 and same[0, 4] == 0.75
 
 
@@ -232,7 +258,7 @@ def test_the_search_counts_all_that_it_sampled():
   words = [[97, 98], [97, 98], [99]]  # two say the same: one child, and tokens of both
   extend._sampler = lambda params, requests, key: [
       (r.group, [Completion(np.asarray(w, np.int32), None, True) for w in words]) for r in requests]
-  extend._judge = type('', (), {'steps': lambda self, rows: [np.linspace(0, 1, len(ids)) for ids in rows]})()
+  extend._judge = type('', (), {'steps': lambda self, rows, starts: [np.linspace(0, 1, len(ids)) for ids in rows]})()
   roots = [tree.Node([]), tree.Node([])]
   ended = tree.beam(extend, [[1], [1, 2]], keep=1, roots=roots)
   assert all(len(nodes) == 1 for nodes in ended)
@@ -349,3 +375,53 @@ def test_a_stop_in_the_middle_of_labelling_loses_nothing(monkeypatch, tmp_path):
         [[1, 3, len(row['ids']) - 3] for row in whole if row['id'] == i], 8)) for i in range(2 * done, 7))
     assert asked_again < all_asked or not done
   assert json.loads(json.dumps(whole)) == whole
+
+
+# --- an implicit reward's reference
+
+
+@pytest.mark.parametrize('values, said', [
+    (dict(form='implicit', beta=0.0), "beta=0.0 with steps.form='implicit': .* must be more than 0"),
+    (dict(form='head', beta=0.1), "beta=0.1 with steps.form='head': 'implicit' alone reads it")])
+def test_a_form_and_its_beta_are_looked_at_first(values, said):
+  c = ConfigDict({**C.to_dict(), 'source': 'stage', 'form': 'head', 'beta': 0.0, **values})
+  with pytest.raises(UserError, match=said):
+    process.check(ConfigDict(dict(steps=c)), 'steps')
+
+
+def test_steps_of_an_earlier_version_do_not_say_where_answers_begin():
+  rows = [{'ids': [1, 2, 3], 'start': 1, 'ends': [2], 'labels': [1.0]}, {'ids': [1, 2], 'ends': [1], 'labels': [0.0]}]
+  read = lambda params, ids, starts: [np.arange(len(of)) - 9.0 for of in ids]
+  with pytest.raises(UserError, match='does not say where answers begin'):
+    process._beside_reference(process.encode(rows, 4, 0), rows, read, None)
+  rows[1]['start'] = 2
+  found = process._beside_reference(process.encode(rows, 4, 0), rows, read, None)
+  assert found.starts_B.tolist() == [1, 2] and found.reference_BxT.tolist() == [[-9, -8, -7, 0], [-9, -8, 0, 0]]
+
+
+def test_a_reference_that_is_gone_or_another_is_noticed(tmp_path, monkeypatch):
+  step = tmp_path / '1_base/checkpoints/7'
+  (step / 'params').mkdir(parents=True)
+  monkeypatch.setattr(reward_model.adapters, 'digest', lambda there: (step / 'params/x').read_text())
+  monkeypatch.setattr(reward_model.common, 'load_sampling_params', lambda model, there, mesh: there)
+  (step / 'params/x').write_text('weights')
+  found = reward_model.reference_of(str(tmp_path / '2_steps'), str(step))
+  assert found == {'base': '../1_base/checkpoints/7', 'digest': 'weights'}
+  load = lambda: reward_model.load_reference(str(tmp_path / '2_steps'), found, None, None)
+  assert load() == str(step)
+  (step / 'params/x').write_text('others')
+  with pytest.raises(UserError, match='2_steps is held against .*7, whose weights are others than when it was trained'):
+    load()
+  step.rename(tmp_path / 'elsewhere')
+  with pytest.raises(UserError, match='which is not there: put it back, or write where it is now'):
+    load()
+
+
+@pytest.mark.parametrize('inputs, form, weights', [
+    ({'checkpoint': 'a', 'steps': 'steps'}, 'head', 1), ({'checkpoint': 'a', 'steps': 'steps'}, 'implicit', 2),
+    ({'checkpoint': 'a', 'helpful': 'h', 'process': 'steps'}, 'implicit', 3), ({'checkpoint': 'a'}, 'implicit', 0)])
+def test_a_plan_counts_the_reference_too(inputs, form, weights, monkeypatch):
+  monkeypatch.setattr(memory, 'device_bytes', lambda tree: 10)
+  monkeypatch.setattr(memory.params_lib, 'sampling_shapes', lambda model, mesh: None)
+  config = ConfigDict(dict(steps=dict(form=form), h=dict(kind='pairs')))
+  assert memory.judges_of(config, inputs, None, None) == 10 * weights

@@ -121,12 +121,9 @@ class Judged(NamedTuple):
 
 def rewards(model, params, tokens_BxT, lengths_B, apply=None):
   """[B]: the reward head at each row's last token. apply: instead of model.apply, to record."""
-  weights = {'params': params}
-  at = jnp.arange(tokens_BxT.shape[1])
-  positions = jnp.where(at < lengths_B[:, None], at, NOWHERE)
-  hidden, _ = (apply or model.apply)(weights, tokens_BxT, positions, method='hidden')
+  hidden = _hidden(apply or model.apply, params, tokens_BxT, lengths_B)
   last = jnp.take_along_axis(hidden, jnp.maximum(lengths_B - 1, 0)[:, None, None], axis=1)[:, 0]
-  return model.apply(weights, last, method='reward')
+  return model.apply({'params': params}, last, method='reward')
 
 
 def preference_loss(model, *, pairs: bool):
@@ -152,25 +149,49 @@ class Steps(NamedTuple):
   """What a model of steps learns from (stages/process.py)."""
   tokens_BxT: Any  # int32, prompt and answer, right-padded
   lengths_B: Any  # int32
+  starts_B: Any  # int32, where the answer begins; None: a reward head, which need not know
+  reference_BxT: Any  # float32, the reference's answer_logps; None likewise
   mask_BxT: Any  # float32, at the last token of each step what it weighs, else 0
   labels_BxT: Any  # float32 in 0..1, 1: right
 
 
+def _hidden(apply, params, tokens_BxT, lengths_B):
+  """[B, T, D] of rows that are right-padded."""
+  at = jnp.arange(tokens_BxT.shape[1])
+  positions = jnp.where(at < lengths_B[:, None], at, NOWHERE)
+  return apply({'params': params}, tokens_BxT, positions, method='hidden')[0]
+
+
 def step_rewards(model, params, tokens_BxT, lengths_B, apply=None):
   """[B, T]: the reward head at every token. apply: as of rewards."""
-  weights, at = {'params': params}, jnp.arange(tokens_BxT.shape[1])
-  positions = jnp.where(at < lengths_B[:, None], at, NOWHERE)
-  hidden, _ = (apply or model.apply)(weights, tokens_BxT, positions, method='hidden')
-  return model.apply(weights, hidden, method='reward')
+  hidden = _hidden(apply or model.apply, params, tokens_BxT, lengths_B)
+  return model.apply({'params': params}, hidden, method='reward')
 
 
-def process_loss(model):
-  """The log-loss of each step's label."""
+def answer_logps(model, params, tokens_BxT, lengths_B, starts_B, *, chunk: int = 128, apply=None):
+  """[B, T]: at every token the log-probability of the answer up to it and with it, nats; 0 before `starts_B`.
+
+  beta times what it is less a reference's is the implicit reward of a prefix (Yuan et al. 2024, arXiv:2412.01981, eq. 2).
+  """
+  hidden = _hidden(apply or model.apply, params, tokens_BxT, lengths_B)
+  unembed = lambda h: model.apply({'params': params}, h, method='unembed')
+  logps, _ = losses.token_logps(unembed, hidden, jnp.roll(tokens_BxT, -1, axis=1), chunk=chunk)
+  own, at = jnp.roll(logps, 1, axis=1), jnp.arange(tokens_BxT.shape[1])  # each token's, at its own place
+  answer = (at > 0) & (at >= starts_B[:, None]) & (at < lengths_B[:, None])
+  return jnp.cumsum(jnp.where(answer, own, 0.0), axis=1)
+
+
+def process_loss(model, beta: float = 0.0, *, chunk: int = 128):
+  """The log-loss of each step's label by the reward head; with beta > 0 by the implicit reward, which needs none."""
 
   def loss_fn(params, prefix, rows: Steps):
     del prefix
     apply, seen = _recorded(model)
-    logits = step_rewards(model, params, rows.tokens_BxT, rows.lengths_B, apply)
+    if beta:
+      logits = beta * (answer_logps(model, params, rows.tokens_BxT, rows.lengths_B, rows.starts_B, chunk=chunk,
+                                    apply=apply) - rows.reference_BxT)
+    else:
+      logits = step_rewards(model, params, rows.tokens_BxT, rows.lengths_B, apply)
     count = jnp.sum(rows.mask_BxT)
     numerator = losses.masked_sum(losses.log_loss(logits, rows.labels_BxT), rows.mask_BxT)
     right = losses.masked_sum(((logits > 0) == (rows.labels_BxT > 0.5)).astype(jnp.float32), rows.mask_BxT)

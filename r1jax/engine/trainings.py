@@ -61,7 +61,8 @@ def _shapes_of_documents(c, mesh, places: float) -> dict[int, packing.Shape]:
 def _arrays(kind, shape: packing.Shape, mesh, *, none: tuple[str, ...] = ()):
   """Shapes of a micro-batch: names end in their axes, integers but for what is a number of the loss."""
   dealt = mesh_lib.batch_sharding(mesh)
-  floats = ('sampler_RxT', 'old_RxT', 'ref_RxT', 'advantages_R', 'counts_R', 'mask_BxT', 'labels_B', 'labels_BxT')
+  floats = ('sampler_RxT', 'old_RxT', 'ref_RxT', 'advantages_R', 'counts_R', 'mask_BxT', 'labels_B', 'labels_BxT',
+            'reference_BxT')
   size = lambda name: tuple(shape) if name.endswith('xT') else (shape.rows,)
   dtype = lambda name: jnp.float32 if name in floats else jnp.int32
   return kind(*(None if name in none else jax.ShapeDtypeStruct(size(name), dtype(name), sharding=dealt)
@@ -179,6 +180,8 @@ def cut(training: update.Training, batch, lengths, *, each: int = 1) -> list[tup
     fill = lambda name: NOWHERE if name == 'positions_BxT' else 0
 
     def one(name, x):
+      if x is None:
+        return None
       part = np.full((size[T].rows * each, *([T] if x.ndim > 1 else [])), fill(name), x.dtype)
       part[:len(chosen)] = x[chosen, :T] if x.ndim > 1 else x[chosen]
       return part
@@ -213,7 +216,9 @@ def preference(config, c, model, mesh) -> update.Training:
 
 
 def process(config, c, model, mesh) -> update.Training:
-  """A model of steps."""
+  """A model of steps: c.form 'head' or 'implicit'."""
   shapes = _shapes(c, mesh, c.length, c.batch, buckets=True)
-  rows = {T: _arrays(objective.Steps, shape, mesh) for T, shape in shapes.items()}
-  return _training(config, c, model, mesh, objective.process_loss(model), rows)
+  none = () if c.form == 'implicit' else ('starts_B', 'reference_BxT')
+  rows = {T: _arrays(objective.Steps, shape, mesh, none=none) for T, shape in shapes.items()}
+  chunk = chunk_for(config, model, max(shape.rows for shape in shapes.values()))
+  return _training(config, c, model, mesh, objective.process_loss(model, c.beta, chunk=chunk), rows)

@@ -175,9 +175,12 @@ def _same(trained, wanted) -> bool:
           and jax.tree.all(jax.tree.map(alike, trained, wanted)))
 
 
-def judges_of(inputs, model, mesh) -> int:
-  """Bytes of the reward models that a stage keeps beside its policy, in a sampler's layout."""
-  return sum(name in inputs for name in JUDGES) * device_bytes(params_lib.sampling_shapes(model, mesh))
+def judges_of(config, inputs, model, mesh) -> int:
+  """Bytes of the reward models that a stage keeps beside its policy, in a sampler's layout; of an implicit one also of
+  the reference that it is held against."""
+  form = lambda source: config[source].get('form', 'head') if source in config else 'head'
+  weights = sum(2 if form(source) == 'implicit' else 1 for name, source in inputs.items() if name in JUDGES)
+  return weights * device_bytes(params_lib.sampling_shapes(model, mesh))
 
 
 def memory_of(program, known: str) -> dict:

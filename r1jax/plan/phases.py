@@ -119,7 +119,8 @@ def environment(where: Topology) -> dict[str, str]:
 def model_on(config, stage: str, phase: str, mesh):
   """The model that a phase of a stage runs, as the stage makes it."""
   run = next(s for s in config.stages if s['name'] == stage)['run']
-  head = {'reward_head': True} if run in ('preference', 'process') and phase == 'update' else {}
+  scalar = run == 'preference' or run == 'process' and config[stage].form == 'head'
+  head = {'reward_head': True} if scalar and phase == 'update' else {}
   return zoo.build(dataclasses.replace(model_of(config, stage).config, **common.computed(config, mesh), **head))
 
 
@@ -141,7 +142,7 @@ def compile_phase(config, phase: Phase, where: Topology, known: str = '', length
   mesh = mesh_lib.create(config.mesh, devices_of(where))
   model = model_on(config, phase.stage, phase.phase, mesh)
   sizes = roofline.sizes_of(model.config, dict(mesh.shape))
-  judges, beside = memory.judges_of(spec['inputs'], model, mesh) if run in ('rl', 'search') else 0, {}
+  judges, beside = memory.judges_of(config, spec['inputs'], model, mesh) if run in ('rl', 'search') else 0, {}
   if phase.phase == 'update':
     training = memory.training_of(config, c, run, model, mesh)
     held = memory.of_update(c, run, training, judges)

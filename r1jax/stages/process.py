@@ -12,7 +12,6 @@ wrong ones count alike; a model whose AUC on held-out questions is under `least_
 
 import itertools
 import logging
-import math
 import os
 import re
 
@@ -47,6 +46,7 @@ log = logging.getLogger('r1jax')
 
 KINDS = ('process', 'value')
 HELDOUT = 10  # every tenth question's answers are not learned from
+SCALED_BY = 512  # answers at most, of those that it learned from, by which its log-odds are scaled
 _EQUATION = re.compile(r'(-?\d+) ([+-]) (\d+) = (-?\d+)')
 
 
@@ -61,6 +61,9 @@ def check(config, name: str) -> None:
     raise UserError(f"{name}.kind={c.kind!r} is not one of {', '.join(KINDS)}")
   if c.source not in ('policy', 'stage'):
     raise UserError(f"{name}.source={c.source!r} is not one of policy, stage")
+  if (c.form == 'implicit') != (c.beta > 0):
+    raise UserError(f"{name}.beta={c.beta} with {name}.form={c.form!r}: " + (
+        'times the log-ratio, it must be more than 0' if c.form == 'implicit' else "'implicit' alone reads it, give 0"))
   prompts.check(c.template)
   if c.source == 'policy':
     checking.task(tasks.only(c.task), f'{name}.task')
@@ -108,43 +111,68 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   learned, heldout = reward_model.by_question(rows, HELDOUT)
   if not learned or not any(row['labels'] for row in heldout):
     raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
-  head, params = reward_model.with_head(model, step_dir, mesh)
-  common.save_model(workdir, head, tokenizer, made_from=inputs['checkpoint'],
+  reader, params = reward_model.with_head(model, step_dir, mesh) if c.form == 'head' else (
+      model, common.load_params(model, step_dir, mesh))
+  common.save_model(workdir, reader, tokenizer, made_from=inputs['checkpoint'],
                     prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]),
-                    lora=lora.of(config, c, head))
+                    lora=lora.of(config, c, reader))
   share = right_share(learned)
   log.info('%s: %d answers, %d of them to learn from, of whose %d steps %.1f %% are right%s', name, len(rows),
            len(learned), sum(len(row['labels']) for row in learned), 100 * share,
            '; both kinds weigh the same' if c.balance else '')
   encoded = encode(learned, c.length, tokenizer.pad_id, share if c.balance else None)
-  c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
-  training = trainings.process(config, c, head, mesh)
-  take = lambda chosen: trainings.cut(training, objective.Steps(*(a[chosen] for a in encoded)), encoded[1][chosen])
-  params = sft.train(config, c, name, workdir, training, params, take, len(learned), mesh)
-  # A model that has learned from as many wrong steps as right ones finds a right one too seldom where most are.
-  shift = math.log(share / (1 - share)) if c.balance and 0 < share < 1 else 0.0
+  reads = lambda: reward_model.Reader(c.form, reader, tokenizer.pad_id, mesh, length=c.length, batch=c.batch,
+                                      logit_elements=config.logit_elements)
+  reference = lambda: common.load_sampling_params(model, step_dir, mesh) if c.form == 'implicit' else None
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    score = reward_model.StepScores(head, tokenizer.pad_id, mesh, params_lib.to_sampling(head, mesh)(params),
-                                    length=c.length, batch=c.batch, shift=shift)
-    found = score([row['ids'] for row in heldout])
-  facts = {'answers': len(rows), 'learned_from': len(learned), 'heldout': len(heldout), **_quality(found, heldout)}
+    encoded = _beside_reference(encoded, learned, reads(), reference()) if c.form == 'implicit' else encoded
+  c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
+  training = trainings.process(config, c, reader, mesh)
+  take = lambda chosen: trainings.cut(training, objective.Steps(*(None if a is None else a[chosen] for a in encoded)),
+                                      encoded.lengths_B[chosen])
+  params = sft.train(config, c, name, workdir, training, params, take, len(learned), mesh)
+  with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
+    score = reward_model.StepScores(reads(), params_lib.to_sampling(reader, mesh)(params), reference=reference(),
+                                    beta=c.beta)
+    some = learned[::-(-len(learned) // SCALED_BY)]
+    score.slope, score.shift = step_quality.platt(*_at_steps(score.log_odds(*_read(some)), some)[:2])
+    found = score(*_read(heldout))
+  facts = {'answers': len(rows), 'learned_from': len(learned), 'heldout': len(heldout),
+           **step_quality.of_steps(*_at_steps(found, heldout))}
   _refuse(facts, c.least_auc, name)
+  against = {'beta': c.beta, 'reference': reward_model.reference_of(workdir, step_dir)} if c.form == 'implicit' else {}
   json_files.write(os.path.join(workdir, 'reward_model.json'), {
-      'kind': 'steps', 'separators': list(c.separators), 'template': c.template, 'length': c.length, 'shift': shift,
-      'combine': c.combine, **facts})
+      'kind': 'steps', 'form': c.form, **against, 'separators': list(c.separators), 'template': c.template,
+      'length': c.length, 'slope': score.slope, 'shift': score.shift, 'combine': c.combine, **facts})
   return {**facts, 'preferences': len(rows), 'steps': c.steps}
 
 
-def _quality(found: list[np.ndarray], heldout: list[dict]) -> dict:
-  """step_quality.of_steps of the held-out steps that the model has read."""
+def _read(rows: list[dict]) -> tuple[list[list[int]], list[int]]:
+  """What a model of steps is asked: token ids, and where answers begin."""
+  return [row['ids'] for row in rows], [row.get('start', 0) for row in rows]
+
+
+def _beside_reference(encoded: objective.Steps, rows: list[dict], read, params) -> objective.Steps:
+  """With what the reference says of each answer."""
+  if any('start' not in row for row in rows):
+    raise UserError("steps.jsonl does not say where answers begin, which form='implicit' needs: an earlier version of "
+                    "r1jax wrote it. Move the stage's directory away")
+  reference_NxT = np.zeros(encoded.tokens_BxT.shape, np.float32)
+  for i, said in enumerate(read(params, *_read(rows))):
+    reference_NxT[i, :len(said)] = said
+  return encoded._replace(starts_B=np.asarray([row['start'] for row in rows], np.int32), reference_BxT=reference_NxT)
+
+
+def _at_steps(found: list[np.ndarray], rows: list[dict]) -> tuple[list, list, list]:
+  """(what was found at the steps' ends that the model has read, their labels, what the rule says of them)."""
   scores, labels, rules = [], [], []
-  for said, row in zip(found, heldout):
+  for said, row in zip(found, rows):
     for end, label, rule in zip(row['ends'], row['labels'], row.get('rule') or [None] * len(row['ends'])):
       if end < len(said):
         scores.append(said[end])
         labels.append(label)
         rules.append(rule)
-  return step_quality.of_steps(scores, labels, rules)
+  return scores, labels, rules
 
 
 def _refuse(facts: dict, least: float, name: str) -> None:
@@ -259,11 +287,11 @@ def labelled(prompt: list[int], ids: list[int], right: bool, c, tokenizer,
       kept.append(len(prompt) + end)
       labels.append(float(label))
       rules.append(rule)
-  return {'ids': prompt + ids, 'ends': kept, 'labels': labels, 'rule': rules}
+  return {'ids': prompt + ids, 'start': len(prompt), 'ends': kept, 'labels': labels, 'rule': rules}
 
 
-def encode(rows: list[dict], length: int, pad_id: int, share: float | None = None):
-  """tokens [n, T], lengths [n], weights [n, T] (0 where no step ends), labels [n, T]; what lies past `length` is cut.
+def encode(rows: list[dict], length: int, pad_id: int, share: float | None = None) -> objective.Steps:
+  """For a reward head: each step's weight and label at its end; what lies past `length` is cut.
 
   Args:
     share: of right steps: then both kinds weigh the same, in all as much as there are steps. A label y between both
@@ -279,4 +307,4 @@ def encode(rows: list[dict], length: int, pad_id: int, share: float | None = Non
       if end < length:
         weights[i, end] = label * of_right + (1 - label) * of_wrong
         labels[i, end] = label * of_right / weights[i, end]
-  return tokens, lengths, weights, labels
+  return objective.Steps(tokens, lengths, None, None, weights, labels)

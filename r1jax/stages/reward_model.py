@@ -13,10 +13,13 @@ import numpy as np
 
 from r1jax import terminal
 from r1jax.engine import hosts
+from r1jax.engine import losses
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import params as params_lib
+from r1jax.exceptions import UserError
 from r1jax.data import prompts
+from r1jax.stages import adapters
 from r1jax.stages import common
 from r1jax.data import tasks
 from r1jax.models import zoo
@@ -73,11 +76,12 @@ def _in_batches(program, params, arrays: tuple, mesh, batch: int, grace: float |
   return np.concatenate(found)[:n]
 
 
-def _program(model, mesh, of, rows: int, length: int):
-  """of(params as for sampling, tokens [rows, length], lengths [rows]), compiled."""
+def _program(model, mesh, of, rows: int, length: int, *, more: int = 0):
+  """of(params as for sampling, tokens [rows, length], lengths [rows], and `more` arrays like the last), compiled."""
   dealt = mesh_lib.batch_sharding(mesh)
+  number = jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=dealt)
   args = (params_lib.sampling_shapes(model, mesh), jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=dealt),
-          jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=dealt))
+          *(number,) * (1 + more))
   return mesh_lib.Program(jax.jit(of, out_shardings=dealt), args, mesh, mesh_lib.DECODE_RULES)
 
 
@@ -105,29 +109,57 @@ def ends(ids: list[int], tokenizer, separators) -> list[int]:
   return [at for at, i in enumerate(ids) if at == len(ids) - 1 or closes(i)]
 
 
-class StepScores:
-  """Token ids -> the probability of 'right' after each token, some rows at a time; the compiled program is kept."""
+class Reader:
+  """(params, token ids, where answers begin) -> a number at each token, some rows at a time; the compiled program is
+  kept. Of form 'head' the reward head's, of form 'implicit' the log-probability of the answer so far."""
 
-  def __init__(self, model, pad_id: int, mesh, params, *, length: int, batch: int, shift: float = 0.0,
+  def __init__(self, form: str, model, pad_id: int, mesh, *, length: int, batch: int, logit_elements: int,
                grace: float | None = None):
-    """shift: added to its log-odds, where it has learned from another share of right steps than there are. grace: as
-    for Scores."""
-    self._grace = grace
-    self._pad_id, self._mesh, self._params, self._length = pad_id, mesh, params, length
+    """grace: as for Scores."""
+    self._pad_id, self._mesh, self._length, self._grace = pad_id, mesh, length, grace
     self._batch = _shards_up(batch, mesh)
-    of = lambda params, tokens, lengths: jax.nn.sigmoid(
-        objective.step_rewards(model, params, tokens, lengths) + shift)
-    with terminal.doing('compiling a reward model'):
-      self._program = _program(model, mesh, of, self._batch, length).compile()
+    chunk = losses.chunk_positions(logit_elements, self._batch, model.config.vocab_size)
+    of = {'head': lambda params, tokens, lengths, starts: objective.step_rewards(model, params, tokens, lengths),
+          'implicit': lambda *args: objective.answer_logps(model, *args, chunk=chunk)}[form]
+    with terminal.doing('compiling a model of steps'):
+      self._program = _program(model, mesh, of, self._batch, length, more=1).compile()
 
-  def __call__(self, rows: list[list[int]]) -> list[np.ndarray]:
+  def __call__(self, params, rows: list[list[int]], starts: list[int]) -> list[np.ndarray]:
     """One array a row, as long as the row or as the model reads."""
     tokens, lengths = np.full((len(rows), self._length), self._pad_id, np.int32), np.zeros(len(rows), np.int32)
     for i, ids in enumerate(rows):
       tokens[i, :len(ids)], lengths[i] = ids[:self._length], min(len(ids), self._length)
-    found = _in_batches(self._program, self._params, (tokens, lengths), self._mesh, self._batch,
+    found = _in_batches(self._program, params, (tokens, lengths, np.asarray(starts, np.int32)), self._mesh, self._batch,
                         self._grace) if rows else []
     return [found[i, :len(ids)] for i, ids in enumerate(rows)]
+
+
+class StepScores:
+  """(token ids, where answers begin) -> the probability of 'right' after each token, one array a row."""
+
+  def __init__(self, read: Reader, params, *, reference=None, beta: float = 0.0, slope: float = 1.0,
+               shift: float = 0.0):
+    """
+    Args:
+      reference: of form 'implicit', whose weights the answer's log-probability is held against, times `beta`.
+      slope, shift: of its log-odds (step_quality.platt).
+    """
+    self._read, self._params, self._reference, self._beta = read, params, reference, beta
+    self.slope, self.shift = slope, shift
+
+  def log_odds(self, rows: list[list[int]], starts: list[int]) -> list[np.ndarray]:
+    """As they were learned."""
+    found = self._read(self._params, rows, starts)
+    if self._reference is None:
+      return found
+    return [self._beta * (own - of) for own, of in zip(found, self._read(self._reference, rows, starts))]
+
+  def __call__(self, rows: list[list[int]], starts: list[int]) -> list[np.ndarray]:
+    return [probability(self.slope * x + self.shift) for x in self.log_odds(rows, starts)]
+
+
+def probability(log_odds: np.ndarray) -> np.ndarray:
+  return np.exp(-np.logaddexp(0, -np.asarray(log_odds, np.float64)))
 
 
 class RewardModel:
@@ -141,9 +173,12 @@ class RewardModel:
     with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
       params = common.load_sampling_params(model, step_dir, mesh)
       if self.facts['kind'] == 'steps':
-        self._tokenizer = tokenizer
-        self.steps = StepScores(model, tokenizer.pad_id, mesh, params, length=self.facts['length'], batch=batch,
-                                shift=self.facts.get('shift', 0.0), grace=config.checkpoints.grace)
+        self._tokenizer, form = tokenizer, self.facts.get('form', 'head')
+        read = Reader(form, model, tokenizer.pad_id, mesh, length=self.facts['length'], batch=batch,
+                      logit_elements=config.logit_elements, grace=config.checkpoints.grace)
+        reference = load_reference(directory, self.facts['reference'], model, mesh) if form == 'implicit' else None
+        self.steps = StepScores(read, params, reference=reference, beta=self.facts.get('beta', 0.0),
+                                slope=self.facts.get('slope', 1.0), shift=self.facts.get('shift', 0.0))
       else:
         self._scores = Scores(model, tokenizer, mesh, params, length=self.facts['length'], batch=batch,
                               grace=config.checkpoints.grace)
@@ -161,7 +196,7 @@ class RewardModel:
       encoded = [(prompt, self._tokenizer.encode(text) + [self._tokenizer.eos_ids[0]])
                  for prompt, text in zip(asked, texts)]
       return np.array([self.answer(len(p), ids, found) for (p, ids), found in zip(
-          encoded, self.steps([p + ids for p, ids in encoded]))], np.float32)
+          encoded, self.steps([p + ids for p, ids in encoded], [len(p) for p, _ in encoded]))], np.float32)
     shown = [seen(self.facts['kind'], text, row) for text, row in zip(texts, rows)]
     raw = self._scores([row['question'] for row in rows], shown, template=self.facts['template'])
     return (1 / (1 + np.exp(-(raw - self.facts['mean']) / self.facts['std']))).astype(np.float32)
@@ -173,6 +208,26 @@ class RewardModel:
     if not at or at[-1] >= len(found):
       return 0.0
     return combined([float(found[i]) for i in at], self.facts.get('combine', 'min'))
+
+
+def reference_of(directory: str, step_dir: str) -> dict:
+  """What reward_model.json says of the step of a checkpoint that an implicit one is held against."""
+  return {'base': os.path.relpath(step_dir, os.path.abspath(directory)), 'digest': adapters.digest(step_dir)}
+
+
+def load_reference(directory: str, found: dict, model, mesh):
+  """Its weights in the layout for sampling.
+
+  Raises:
+    UserError: it is gone, or holds other weights than then.
+  """
+  there = os.path.normpath(os.path.join(directory, found['base']))
+  said = f'{directory} is held against {there}'
+  if not os.path.isdir(os.path.join(there, 'params')):
+    raise UserError(f'{said}, which is not there: put it back, or write where it is now to reward_model.json')
+  if mesh_lib.any_process(mesh_lib.first_process() and adapters.digest(there) != found['digest']):
+    raise UserError(f'{said}, whose weights are others than when it was trained')
+  return common.load_sampling_params(model, there, mesh)
 
 
 def combined(steps: list[float], how: str) -> float:

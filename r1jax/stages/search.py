@@ -112,7 +112,7 @@ class Extender:
       steps = {tuple(completion.tokens.tolist()) for completion in said[i]}
       found.append([tree.Node(node.ids + list(step), node) for step in sorted(steps)])
     every = [(prompt, child) for prompt, children in zip(asked, found) for child in children]
-    scored = self._judge.steps([prompt + child.ids for prompt, child in every])
+    scored = self._judge.steps([prompt + child.ids for prompt, child in every], [len(prompt) for prompt, _ in every])
     for (prompt, child), score in zip(every, scored):
       child.done = child.ids[-1] in self._eos_ids or len(child.ids) + self._c.step_tokens > self._c.max_tokens
       child.value = float(score[len(prompt) + len(child.ids) - 1])
@@ -311,6 +311,6 @@ def _outcomes(root: tree.Node, prompt: list[int], row: dict, tokenizer, judges: 
   for node, right in judged:
     for way in tree.way(node):
       behind[id(way)].append(right)
-  return [{'id': row['id'], 'ids': prompt + node.ids,
+  return [{'id': row['id'], 'ids': prompt + node.ids, 'start': len(prompt),
            'ends': [len(prompt) + len(way.ids) - 1 for way in tree.way(node)],
            'labels': [float(np.mean(behind[id(way)])) for way in tree.way(node)]} for node, _ in judged]

@@ -5,6 +5,7 @@ how common wrong steps are.
 """
 
 import numpy as np
+from scipy import optimize
 
 
 def auc(scores_N, right_N) -> float | None:
@@ -51,3 +52,29 @@ def of_steps(scores_N, labels_N, rule_N=None) -> dict:
           'right_share': float(right_N.mean()), 'heldout_steps': len(labels_N),
           'auc_by_rule': auc(scores_N[known], rule) if known else None,
           'labels_by_rule': auc(labels_N[known], rule) if known else None}
+
+
+
+def platt(log_odds_N, labels_N) -> tuple[float, float]:
+  """(slope, shift): slope * log_odds + shift has the least log-loss (Platt 1999, section 2.2, with his targets, so that
+  what is told apart without an error stays finite). (1, 0) where labels are all right, or all wrong.
+
+  A model that has learned from as many wrong steps as right ones finds a right one too seldom where most are, and an
+  implicit reward has no other constant: a right answer can gain little, a wrong one lose much.
+  """
+  odds_N, labels_N = np.asarray(log_odds_N, np.float64), np.asarray(labels_N, np.float64)
+  right, wrong = labels_N.sum(), (1 - labels_N).sum()
+  if not right or not wrong:
+    return 1.0, 0.0
+  target_N = (labels_N * (right + 1) / (right + 2) + (1 - labels_N) / (wrong + 2))
+  unit = odds_N.std() or 1.0  # searched in units of their spread, whatever that is
+
+  def loss(at):
+    said_N = at[0] * odds_N / unit + at[1]
+    off_N = np.exp(-np.logaddexp(0, -said_N)) - target_N
+    return np.mean(np.logaddexp(0, said_N) - target_N * said_N), np.array([np.mean(off_N * odds_N / unit),
+                                                                           np.mean(off_N)])
+
+  found = optimize.minimize(loss, [1.0, 0.0], jac=True, method='L-BFGS-B', bounds=[(1e-3, None), (None, None)],
+                            options={'ftol': 1e-14, 'gtol': 1e-10})
+  return float(found.x[0] / unit), float(found.x[1])
