@@ -90,16 +90,18 @@ def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
   """(keys of a model of steps, keys of a search)."""
   shared = dict(template='r1', separators=(',', '.'), **values)
   # form: 'head', a scalar read off the hidden state at a step's end, or 'implicit', beta times the log-ratio of the
-  # answer so far between the reader and the policy that it began as (Yuan et al. 2024, arXiv:2412.01981);
+  # answer so far between the reader and the policy that it began as (Yuan et al. 2024, arXiv:2412.01981), of which
+  # each step's has all steps before it: take the least, combine='min';
   # samples: answers a question, of which `keep` are labelled, right ones and wrong ones alike; rollouts: completions of
   # each step (Math-Shepherd's N; 0: labels by rule, or by how the answer ends), of at most `prefixes` steps an answer;
   # estimate: 'hard', whether a completion ends right, or 'soft', the share that does; balance: right steps and wrong
   # ones weigh the same in the loss; least_auc: on held-out questions, under which it is refused; combine: an answer's
   # score from its steps', 'product' or 'min'.
   steps = ConfigDict(dict(
-      shared, kind='process', form='head', beta=0.0, source='policy', temperature=1.0, samples=8, keep=4, rollouts=8, rollout_temperature=1.0,
-      estimate='hard', prefixes=16, balance=True, least_auc=0.75, combine='product', sample_batch=64, slots=0, batch=32,
-      micro_tokens=32 * 104, length=104, steps=0, epochs=1.0, log_every=10,
+      shared, kind='process', form='head', beta=0.0, source='policy', temperature=1.0, samples=8, keep=4, rollouts=8,
+      rollout_temperature=1.0, estimate='hard', prefixes=16, balance=True, least_auc=0.75, combine='product',
+      sample_batch=64, slots=0, batch=32, micro_tokens=32 * 104, length=104, steps=0, epochs=1.0,
+      log_every=10,
       optimizer=dict(learning_rate=1e-3, warmup=10, decay='cosine', weight_decay=0.01)))
   search = ConfigDict(dict(
       shared, split='heldout', temperature=1.0, samples=16, batch=32, keep=4, step_tokens=16, simulations=32, cap=3,

@@ -471,6 +471,11 @@ def test_a_model_of_steps_learns_its_head_whole_and_the_rest_by_adapters(base, t
   config.steps.optimizer.update(learning_rate=3e-2, warmup=0)
   config.lora, config.checkpoints.every = LORA, 2
   train = lambda name: process.run(config, 'steps', str(tmp_path / name), {'checkpoint': base, 'data': str(tmp_path)})
+  if form == 'implicit':  # an earlier version's
+    (tmp_path / 'steps.jsonl').write_text('\n'.join(json.dumps({k: row[k] for k in row if k != 'start'}) for row in rows))
+    with pytest.raises(UserError, match="form='implicit' needs to know where answers begin, which .*steps.jsonl does"):
+      train('old')
+    (tmp_path / 'steps.jsonl').write_text('\n'.join(json.dumps(row) for row in rows))
   facts = train('out')
   leaves = leaves_lib.open_each(checkpoint.find(str(tmp_path / 'out'))[1])
   assert len(leaves) == 14 + (form == 'head') and ('reward_head' in leaves) == (form == 'head')

@@ -75,6 +75,12 @@ def test_a_digest_is_of_what_decides_the_memory():
   assert every.digest(pair._replace(label='again')) == same
 
 
+def test_a_model_of_steps_without_a_head_is_another_plan():
+  pair = every.Pair('search:prm-qwen2.5-7b', 'v5e:2x4', {})
+  assert every.digest(pair._replace(values={'steps.form': 'implicit', 'steps.beta': 0.05})) != every.digest(pair)
+  assert every.digest(pair._replace(values={'steps.least_auc': 0.6})) == every.digest(pair)
+
+
 def test_a_row_has_the_largest_phase():
   pair = every.Pair('r1_zero:qwen2.5-0.5b', 'v5e:2x4', {'rl.slots': 8})
   row = every.row_of(pair, [entry('rl', 'prefill', 3.0), entry('rl', 'decode', 9.5), entry('rl', 'update', 6.0)])

@@ -86,6 +86,10 @@ def test_no_other_line_has_a_smaller_loss(seed, unit):
   assert all(loss(a, b) < loss(a * x, b + y) for x, y in ((1.02, 0), (0.98, 0), (1, 0.02), (1, -0.02)))
 
 
+def test_equal_odds_keep_their_slope():
+  assert 0 < step_quality.platt([0.1] * 3, [1, 0, 1])[0] < 2
+
+
 def test_steps_told_apart_without_an_error_keep_finite_odds():
   slope, shift = step_quality.platt([-2.0] * 20 + [2.0] * 20, [0] * 20 + [1] * 20)
   assert 1 / (1 + np.exp(-(2 * slope + shift))) == pytest.approx(21 / 22, abs=1e-4)
@@ -389,12 +393,10 @@ def test_a_form_and_its_beta_are_looked_at_first(values, said):
     process.check(ConfigDict(dict(steps=c)), 'steps')
 
 
-def test_steps_of_an_earlier_version_do_not_say_where_answers_begin():
-  rows = [{'ids': [1, 2, 3], 'start': 1, 'ends': [2], 'labels': [1.0]}, {'ids': [1, 2], 'ends': [1], 'labels': [0.0]}]
+def test_rows_stand_beside_what_the_reference_says():
+  rows = [{'ids': [1, 2, 3], 'start': 1, 'ends': [2], 'labels': [1.0]},
+          {'ids': [1, 2], 'start': 2, 'ends': [1], 'labels': [0.0]}]
   read = lambda params, ids, starts: [np.arange(len(of)) - 9.0 for of in ids]
-  with pytest.raises(UserError, match='does not say where answers begin'):
-    process._beside_reference(process.encode(rows, 4, 0), rows, read, None)
-  rows[1]['start'] = 2
   found = process._beside_reference(process.encode(rows, 4, 0), rows, read, None)
   assert found.starts_B.tolist() == [1, 2] and found.reference_BxT.tolist() == [[-9, -8, -7, 0], [-9, -8, 0, 0]]
 

@@ -455,6 +455,8 @@ def test_the_same_weights_saved_twice_have_one_digest(tmp_path):
 
 @pytest.mark.parametrize('before, now, found', [
     ({}, {'dynamic_by': 'accuracy'}, [('rl.dynamic_by', 'reward', 'accuracy')]), ({}, {'dynamic_by': 'reward'}, []),
+    ({}, {'form': 'implicit', 'beta': 0.2}, [('rl.beta', 0.0, 0.2), ('rl.form', 'head', 'implicit')]),
+    ({}, {'form': 'head', 'beta': 0.0}, []),
     ({'dynamic_by': 'accuracy'}, {'dynamic_by': 'accuracy'}, []), ({}, {'another': 3}, []), ({'gone': 3}, {}, [])])
 def test_a_key_that_came_later_changes_a_run_where_it_is_not_as_before(before, now, found):
   assert list(workdir_lib.differences({'rl': before}, {'rl': now})) == found

@@ -169,9 +169,10 @@ def step_rewards(model, params, tokens_BxT, lengths_B, apply=None):
 
 
 def answer_logps(model, params, tokens_BxT, lengths_B, starts_B, *, chunk: int = 128, apply=None):
-  """[B, T]: at every token the log-probability of the answer up to it and with it, nats; 0 before `starts_B`.
+  """[B, T]: at every token the log-probability of the answer up to it and with it, nats; 0 before `starts_B`, behind a
+  row's end that of its whole answer.
 
-  beta times what it is less a reference's is the implicit reward of a prefix (Yuan et al. 2024, arXiv:2412.01981, eq. 2).
+  beta times this less a reference's is the Q value of a prefix (Yuan et al. 2024, arXiv:2412.01981, section 3).
   """
   hidden = _hidden(apply or model.apply, params, tokens_BxT, lengths_B)
   unembed = lambda h: model.apply({'params': params}, h, method='unembed')

@@ -46,7 +46,8 @@ _DECIDE = ('mesh', 'data', 'fsdp', 'tensor', 'expert', 'dtype', 'remat', 'attent
            'samples', 'minibatches', 'micro_tokens', 'slots', 'carry', 'ref_dtype', 'ref_memory', 'max_prompt',
            'max_tokens', 'length', 'batch', 'batch_of', 'sample_batch', 'step_tokens', 'keep', 'expand', 'kind',
            'kl_coef', 'old_logps', 'model', 'vocab_size', 'max_length', 'top_p', 'rank', 'targets', 'base_dtype',
-           'moe_replay', 'entropy_coef', 'is_cap', 'drop_truncated', 'drop_equal')
+           'moe_replay', 'entropy_coef', 'is_cap', 'drop_truncated', 'drop_equal', 'form')
+_AS_WITHOUT = {'form': 'head'}  # what is compiled as before the key was there: older plans stand
 
 
 class Pair(NamedTuple):
@@ -89,7 +90,9 @@ def digest(pair: Pair) -> str:
   config = configs.config(pair.config)
   fit.apply(config, pair.values if isinstance(pair.values, dict) else {})
   found = dict(_leaves(json.loads(json.dumps(config.to_dict()))))
-  kept = {key: value for key, value in found.items() if key.rpartition('.')[2] in _DECIDE and value}
+  name = lambda key: key.rpartition('.')[2]
+  kept = {key: value for key, value in found.items()
+          if name(key) in _DECIDE and value and value != _AS_WITHOUT.get(name(key))}
   stages = [[spec['name'], spec['run'], sorted(spec['inputs'])] for spec in config.stages]
   text = json.dumps([pair.topology, kept, stages], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]

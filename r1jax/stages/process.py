@@ -3,11 +3,17 @@
   kind 'process'   what a process reward model says of a step
   kind 'value'     how likely a prefix is to end right: what guides a tree search
 
+  form 'head'      a scalar read off the hidden state at a step's end
+  form 'implicit'  beta log(pi / pi_ref) of the answer up to there, of the reader and the policy that it began as, whose
+                   weights are kept beside it: a language model, without a head. The Q value of Yuan et al. 2024
+                   (arXiv:2412.01981), learned here from the label of each step, there from the answer's alone
+
 Labels come from a policy's own samples. With `rollouts` the policy goes on from each step, and a label is how often it
 ends right (shepherd.py): one model then serves both kinds. Without, of kind 'process' arithmetic steps are checked by a
 rule, of kind 'value' all steps of an answer are as right as its end. Or they come from the steps.jsonl that a search
 left behind, so that actor and value can be trained in turns. Answers are kept, and steps weighed, so that right and
-wrong ones count alike; a model whose AUC on held-out questions is under `least_auc` is refused.
+wrong ones count alike, log-odds are scaled by what was learned from (step_quality.platt), and a model whose AUC on
+held-out questions is under `least_auc` is refused.
 """
 
 import itertools
@@ -21,7 +27,6 @@ import numpy as np
 from r1jax.engine import checkpoint
 from r1jax.engine import json_files
 from r1jax.engine import lora
-from r1jax.engine import params as params_lib
 from r1jax.exceptions import RunStopped, UserError
 from r1jax.stages import sampling
 from r1jax.engine import mesh as mesh_lib
@@ -46,7 +51,7 @@ log = logging.getLogger('r1jax')
 
 KINDS = ('process', 'value')
 HELDOUT = 10  # every tenth question's answers are not learned from
-SCALED_BY = 512  # answers at most, of those that it learned from, by which its log-odds are scaled
+CALIBRATED_BY = 512  # answers at most, of those that it learned from, that its log-odds are scaled by
 _EQUATION = re.compile(r'(-?\d+) ([+-]) (\d+) = (-?\d+)')
 
 
@@ -100,14 +105,16 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   c = ConfigDict(config[name].to_dict())
   mesh = mesh_lib.create(config.mesh)
   model, tokenizer, step_dir = common.load_model(inputs['checkpoint'], **common.computed(config, mesh))
+  path = os.path.join(inputs['data'] if c.source == 'stage' else workdir, 'steps.jsonl')
   if c.source == 'stage':
-    path = os.path.join(inputs['data'], 'steps.jsonl')
     if not disk.exists(path):
       raise UserError(f"{name}.source='stage', but {path} is not there: a tree search on the training split leaves it")
     rows = metrics.read(path)
   else:
-    rows = common.made_once(os.path.join(workdir, 'steps.jsonl'),
-                            lambda: _from_policy(config, c, name, workdir, model, tokenizer, step_dir, mesh))
+    rows = common.made_once(path, lambda: _from_policy(config, c, name, workdir, model, tokenizer, step_dir, mesh))
+  if c.form == 'implicit' and any('start' not in row for row in rows):
+    raise UserError(f"{name}.form='implicit' needs to know where answers begin, which {path} does not say: an earlier "
+                    "version of r1jax wrote it. Move its stage's directory away, or give form='head'")
   learned, heldout = reward_model.by_question(rows, HELDOUT)
   if not learned or not any(row['labels'] for row in heldout):
     raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
@@ -121,28 +128,30 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
            len(learned), sum(len(row['labels']) for row in learned), 100 * share,
            '; both kinds weigh the same' if c.balance else '')
   encoded = encode(learned, c.length, tokenizer.pad_id, share if c.balance else None)
-  reads = lambda: reward_model.Reader(c.form, reader, tokenizer.pad_id, mesh, length=c.length, batch=c.batch,
-                                      logit_elements=config.logit_elements)
+  compiled = lambda: reward_model.Reader(c.form, reader, tokenizer.pad_id, mesh, length=c.length, batch=c.batch,
+                                         logit_elements=config.logit_elements, grace=config.checkpoints.grace)
   reference = lambda: common.load_sampling_params(model, step_dir, mesh) if c.form == 'implicit' else None
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    encoded = _beside_reference(encoded, learned, reads(), reference()) if c.form == 'implicit' else encoded
+    encoded = _beside_reference(encoded, learned, compiled(), reference()) if c.form == 'implicit' else encoded
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   training = trainings.process(config, c, reader, mesh)
   take = lambda chosen: trainings.cut(training, objective.Steps(*(None if a is None else a[chosen] for a in encoded)),
                                       encoded.lengths_B[chosen])
   params = sft.train(config, c, name, workdir, training, params, take, len(learned), mesh)
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    score = reward_model.StepScores(reads(), params_lib.to_sampling(reader, mesh)(params), reference=reference(),
-                                    beta=c.beta)
-    some = learned[::-(-len(learned) // SCALED_BY)]
+    # As whoever asks it later has it: adapters merged with their base as it lies on the disk.
+    params = common.load_sampling_params(reader, checkpoint.find(workdir)[1], mesh)
+    score = reward_model.StepScores(compiled(), params, reference=reference(), beta=c.beta)
+    some = [learned[i] for i in np.random.default_rng(0).permutation(len(learned))[:CALIBRATED_BY]]
     score.slope, score.shift = step_quality.platt(*_at_steps(score.log_odds(*_read(some)), some)[:2])
     found = score(*_read(heldout))
   facts = {'answers': len(rows), 'learned_from': len(learned), 'heldout': len(heldout),
            **step_quality.of_steps(*_at_steps(found, heldout))}
   _refuse(facts, c.least_auc, name)
-  against = {'beta': c.beta, 'reference': reward_model.reference_of(workdir, step_dir)} if c.form == 'implicit' else {}
+  reference = ({'beta': c.beta, 'reference': reward_model.reference_of(workdir, step_dir)} if c.form == 'implicit'
+               else {})
   json_files.write(os.path.join(workdir, 'reward_model.json'), {
-      'kind': 'steps', 'form': c.form, **against, 'separators': list(c.separators), 'template': c.template,
+      'kind': 'steps', 'form': c.form, **reference, 'separators': list(c.separators), 'template': c.template,
       'length': c.length, 'slope': score.slope, 'shift': score.shift, 'combine': c.combine, **facts})
   return {**facts, 'preferences': len(rows), 'steps': c.steps}
 
@@ -154,9 +163,6 @@ def _read(rows: list[dict]) -> tuple[list[list[int]], list[int]]:
 
 def _beside_reference(encoded: objective.Steps, rows: list[dict], read, params) -> objective.Steps:
   """With what the reference says of each answer."""
-  if any('start' not in row for row in rows):
-    raise UserError("steps.jsonl does not say where answers begin, which form='implicit' needs: an earlier version of "
-                    "r1jax wrote it. Move the stage's directory away")
   reference_NxT = np.zeros(encoded.tokens_BxT.shape, np.float32)
   for i, said in enumerate(read(params, *_read(rows))):
     reference_NxT[i, :len(said)] = said
@@ -291,7 +297,7 @@ def labelled(prompt: list[int], ids: list[int], right: bool, c, tokenizer,
 
 
 def encode(rows: list[dict], length: int, pad_id: int, share: float | None = None) -> objective.Steps:
-  """For a reward head: each step's weight and label at its end; what lies past `length` is cut.
+  """Each step's weight and label at its end, no reference beside them; what lies past `length` is cut.
 
   Args:
     share: of right steps: then both kinds weigh the same, in all as much as there are steps. A label y between both

@@ -148,7 +148,7 @@ class StepScores:
     self.slope, self.shift = slope, shift
 
   def log_odds(self, rows: list[list[int]], starts: list[int]) -> list[np.ndarray]:
-    """As they were learned."""
+    """As they were learned, an array a row, as long as the row or as the model reads."""
     found = self._read(self._params, rows, starts)
     if self._reference is None:
       return found
@@ -159,6 +159,7 @@ class StepScores:
 
 
 def probability(log_odds: np.ndarray) -> np.ndarray:
+  """The sigmoid, float64, however large they are."""
   return np.exp(-np.logaddexp(0, -np.asarray(log_odds, np.float64)))
 
 

@@ -278,7 +278,8 @@ class _Log:
     if self._before is not None:
       (step, means, micro_batches), self._before = self._before, None
       self._skipped += self._skips.look(step, means, lambda: {
-          f'{i}/{name}': x for i, rows in enumerate(micro_batches) for name, x in zip(rows._fields, rows)})
+          f'{i}/{name}': x for i, rows in enumerate(micro_batches) for name, x in zip(rows._fields, rows)
+          if x is not None})
 
   def note(self, step: int, means: dict, micro_batches: list) -> None:
     self.flush()

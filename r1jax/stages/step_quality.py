@@ -54,20 +54,20 @@ def of_steps(scores_N, labels_N, rule_N=None) -> dict:
           'labels_by_rule': auc(labels_N[known], rule) if known else None}
 
 
-
 def platt(log_odds_N, labels_N) -> tuple[float, float]:
   """(slope, shift): slope * log_odds + shift has the least log-loss (Platt 1999, section 2.2, with his targets, so that
   what is told apart without an error stays finite). (1, 0) where labels are all right, or all wrong.
 
-  A model that has learned from as many wrong steps as right ones finds a right one too seldom where most are, and an
-  implicit reward has no other constant: a right answer can gain little, a wrong one lose much.
+  In the loss there are as many wrong steps as right ones, and in steps.jsonl there are not; and an implicit reward has
+  no constant of its own: a right answer can gain little, a wrong one lose much.
   """
   odds_N, labels_N = np.asarray(log_odds_N, np.float64), np.asarray(labels_N, np.float64)
   right, wrong = labels_N.sum(), (1 - labels_N).sum()
   if not right or not wrong:
     return 1.0, 0.0
-  target_N = (labels_N * (right + 1) / (right + 2) + (1 - labels_N) / (wrong + 2))
-  unit = odds_N.std() or 1.0  # searched in units of their spread, whatever that is
+  target_N = labels_N * (right + 1) / (right + 2) + (1 - labels_N) / (wrong + 2)
+  spread = odds_N.std()  # searched in its units, whatever they are; of equal odds it is no more than rounding
+  unit = spread if spread > 1e-9 * np.abs(odds_N).max() else 1.0
 
   def loss(at):
     said_N = at[0] * odds_N / unit + at[1]
