@@ -73,6 +73,9 @@ r1jax train search:prm --workdir=w --config.beam.keep=0
 r1jax train search:prm --workdir=w --config.any_search.samples=4
 r1jax train search:prm --workdir=w --config.steps.least_auc=1.5
 r1jax train search:prm --workdir=w --config.steps.estimate=medium
+r1jax train search:prm --workdir=w --config.steps.form=tail
+r1jax train search:prm --workdir=w --config.steps.form=head
+r1jax train search:prm --workdir=w --config.steps.beta=0
 r1jax train search:prm --workdir=w --config.steps.rollouts=-1
 r1jax train r1_zero:tiny --workdir=w --config.base.corpus=poems
 r1jax train r1_zero:tiny --workdir=w --config.base.batch=0
