@@ -100,8 +100,7 @@ def _keys(**values) -> tuple[ConfigDict, ConfigDict]:
   steps = ConfigDict(dict(
       shared, kind='process', form='head', beta=0.0, source='policy', temperature=1.0, samples=8, keep=4, rollouts=8,
       rollout_temperature=1.0, estimate='hard', prefixes=16, balance=True, least_auc=0.75, combine='product',
-      sample_batch=64, slots=0, batch=32, micro_tokens=32 * 104, length=104, steps=0, epochs=1.0,
-      log_every=10,
+      sample_batch=64, slots=0, batch=32, micro_tokens=32 * 104, length=104, steps=0, epochs=1.0, log_every=10,
       optimizer=dict(learning_rate=1e-3, warmup=10, decay='cosine', weight_decay=0.01)))
   search = ConfigDict(dict(
       shared, split='heldout', temperature=1.0, samples=16, batch=32, keep=4, step_tokens=16, simulations=32, cap=3,

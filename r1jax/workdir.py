@@ -143,7 +143,8 @@ def move_aside(workdir: str, directory: str) -> None:
 
 
 # Maps whose keys are a person's; of all others they are the program's, and one that is missing is older than the key.
-_SINCE = {'dynamic_by': 'reward', 'form': 'head', 'beta': 0.0}  # keys that came later -> what was done before they were there
+# Keys that came later -> what was done before they were there.
+_SINCE = {'dynamic_by': 'reward', 'form': 'head', 'beta': 0.0}
 _MAPS = ('rewards', 'templates', 'prefill', 'params', 'columns', 'ask', 'mixture')
 
 

@@ -80,13 +80,17 @@ def base_of(step_dir: str, found: dict) -> str:
     UserError: it is gone, or holds other weights than then.
   """
   there = _place(step_dir, found)
-  if not os.path.isdir(os.path.join(there, 'params')):
-    raise UserError(f'{step_dir} holds adapters of {there}, which is not there: put it back, or write where it is now '
-                    f'to {RECORD} of the stage')
-  wrong = mesh_lib.first_process() and digest(there) != found['digest']
-  if mesh_lib.any_process(wrong):
-    raise UserError(f'{step_dir} holds adapters of {there}, whose weights are others than when they were trained')
+  check_weights(there, found['digest'], f'{step_dir} holds adapters of {there}', f'{RECORD} of the stage', 'they were')
   return there
+
+
+def check_weights(there: str, known: str, said: str, record: str, trained: str = 'it was') -> None:
+  """Raises UserError where a step that another one needs is gone, or has another digest than `known`; record: the file
+  that says where it is."""
+  if not os.path.isdir(os.path.join(there, 'params')):
+    raise UserError(f'{said}, which is not there: put it back, or write where it is now to {record}')
+  if mesh_lib.any_process(mesh_lib.first_process() and digest(there) != known):
+    raise UserError(f'{said}, whose weights are others than when {trained} trained')
 
 
 def lora_of(found: dict, base_dtype: str = 'float32') -> lora_lib.Lora:

@@ -118,8 +118,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   learned, heldout = reward_model.by_question(rows, HELDOUT)
   if not learned or not any(row['labels'] for row in heldout):
     raise UserError(f'{name}: {len(rows)} answers are too few to learn from and to hold some out')
-  reader, params = reward_model.with_head(model, step_dir, mesh) if c.form == 'head' else (
-      model, common.load_params(model, step_dir, mesh))
+  implicit = c.form == 'implicit'
+  reader, params = (model, common.load_params(model, step_dir, mesh)) if implicit else (
+      reward_model.with_head(model, step_dir, mesh))
   common.save_model(workdir, reader, tokenizer, made_from=inputs['checkpoint'],
                     prompt=prompts.trained_with(checkpoint.find(inputs['checkpoint'])[0]),
                     lora=lora.of(config, c, reader))
@@ -130,9 +131,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   encoded = encode(learned, c.length, tokenizer.pad_id, share if c.balance else None)
   compiled = lambda: reward_model.Reader(c.form, reader, tokenizer.pad_id, mesh, length=c.length, batch=c.batch,
                                          logit_elements=config.logit_elements, grace=config.checkpoints.grace)
-  reference = lambda: common.load_sampling_params(model, step_dir, mesh) if c.form == 'implicit' else None
+  reference = lambda: common.load_sampling_params(model, step_dir, mesh) if implicit else None
   with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
-    encoded = _beside_reference(encoded, learned, compiled(), reference()) if c.form == 'implicit' else encoded
+    encoded = _beside_reference(encoded, learned, compiled(), reference()) if implicit else encoded
   c.steps = c.steps or max(1, round(c.epochs * len(learned) / c.batch))
   training = trainings.process(config, c, reader, mesh)
   take = lambda chosen: trainings.cut(training, objective.Steps(*(None if a is None else a[chosen] for a in encoded)),
@@ -148,10 +149,9 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
   facts = {'answers': len(rows), 'learned_from': len(learned), 'heldout': len(heldout),
            **step_quality.of_steps(*_at_steps(found, heldout))}
   _refuse(facts, c.least_auc, name)
-  reference = ({'beta': c.beta, 'reference': reward_model.reference_of(workdir, step_dir)} if c.form == 'implicit'
-               else {})
+  held_against = {'beta': c.beta, 'reference': reward_model.reference_of(workdir, step_dir)} if implicit else {}
   json_files.write(os.path.join(workdir, 'reward_model.json'), {
-      'kind': 'steps', 'form': c.form, **reference, 'separators': list(c.separators), 'template': c.template,
+      'kind': 'steps', 'form': c.form, **held_against, 'separators': list(c.separators), 'template': c.template,
       'length': c.length, 'slope': score.slope, 'shift': score.shift, 'combine': c.combine, **facts})
   return {**facts, 'preferences': len(rows), 'steps': c.steps}
 

@@ -17,7 +17,6 @@ from r1jax.engine import losses
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import objective
 from r1jax.engine import params as params_lib
-from r1jax.exceptions import UserError
 from r1jax.data import prompts
 from r1jax.stages import adapters
 from r1jax.stages import common
@@ -223,11 +222,7 @@ def load_reference(directory: str, found: dict, model, mesh):
     UserError: it is gone, or holds other weights than then.
   """
   there = os.path.normpath(os.path.join(directory, found['base']))
-  said = f'{directory} is held against {there}'
-  if not os.path.isdir(os.path.join(there, 'params')):
-    raise UserError(f'{said}, which is not there: put it back, or write where it is now to reward_model.json')
-  if mesh_lib.any_process(mesh_lib.first_process() and adapters.digest(there) != found['digest']):
-    raise UserError(f'{said}, whose weights are others than when it was trained')
+  adapters.check_weights(there, found['digest'], f'{directory} is held against {there}', 'reward_model.json')
   return common.load_sampling_params(model, there, mesh)
 
 
