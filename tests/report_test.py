@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from r1jax import metrics, report
-from r1jax.report import figures, load
+from r1jax.report import figures, load, stages
 
 HOSTILE = '<script>alert("x")</script> & <think> wait, 3 < 4 </think> <answer>7</answer>'
 
@@ -209,6 +210,36 @@ def test_scores_json_is_that_of_its_own_model_however_equal_two_are(tmp_path):
         {'task': 'sums', 'pass@1': 0.0, 'length_tokens': length}))
   found = {result.model: result.scores['length_tokens'] for result in load.results(load.load(tmp_path))}
   assert found == {'base': 20.0, 'between': 50.0, 'final': 900.0} and list(found)[-1] == 'final'
+
+
+def test_models_of_one_name_from_two_stages_each_have_their_line(tmp_path):
+  """Two searches before and after an actor learned are both called by their kind; none may hide another."""
+  (tmp_path / 'pipeline.json').write_text(json.dumps({'stages': [{'name': 'before'}, {'name': 'after'}]}))
+  for number, (stage, model, right) in enumerate([
+      ('before', 'mcts', 0.75), ('after', 'mcts', 0.875), ('evaluate', 'base', 0.5), ('evaluate', 'final', 1.0)], 1):
+    work = tmp_path / f'{min(number, 3)}_{stage}'
+    folder = work / 'eval' / ('sums' if model == 'final' else f'sums.{model}')
+    folder.mkdir(parents=True)
+    with metrics.Writer(work, stage, tensorboard=False) as writer:
+      writer.write(number, {'model': model, 'eval/sums/pass@1': right})
+    (folder / 'scores.json').write_text(json.dumps({'task': 'sums', 'pass@1': right, 'length_tokens': 10.0 * number}))
+    (folder / 'samples.jsonl').write_text(json.dumps(
+        {'id': 'one', 'prompt': '1 + 1 =', 'gold': '2', 'samples': [{'text': f'by {stage}', 'tokens': 3, 'correct': True}]}) + '\n')
+  run = load.load(tmp_path)
+  assert [(found.model, found.scores['pass@1'], found.scores['length_tokens']) for found in load.results(run)] == [
+      ('base', 0.5, 30.0), ('mcts, before', 0.75, 10.0), ('mcts, after', 0.875, 20.0), ('final', 1.0, 40.0)]
+  shown = ' '.join(stages.side_by_side(run))
+  assert re.findall('<div class="facts"><b>(.*?)</b>', shown) == ['base', 'mcts, before', 'mcts, after', 'final']
+
+
+@pytest.mark.parametrize('kind, facts, said', [
+    ('process', {'learned_from': 3656, 'auc': 0.98123}, '3,656 answers, AUC on held-out steps 0.981'),
+    ('search', {'questions': 256, 'pass@1': 0.957}, '256 questions, best 95.7 %'),
+    ('search', {'questions': 256, 'pass@1': 0.957, 'plain_pass@1': 0.816, 'plain_voted': 0.961},
+     '256 questions, best 95.7 %; plain samples of as many tokens: pass@1 81.6, vote 96.1'),
+    ('process', {}, '– answers, AUC on held-out steps –')])
+def test_the_row_of_a_stage_says_what_it_found(kind, facts, said):
+  assert stages._data(kind, facts) == said
 
 
 def test_phases_of_a_step_add_up():

@@ -85,8 +85,8 @@ FIGURES = (
            'a group.',
            (Panel('Share of the gradient', 'groups/all_correct_gradient', share=True),
             Panel('Least deviation', 'groups/std_min'))),
-    Figure('preference', 'Reward model', 'Accuracy of a reward model on the preferences it learns from.',
-           (Panel('Accuracy', 'accuracy/train', share=True),), 'section 2.3.4'),
+    Figure('preference', 'Reward model', 'Accuracy of a reward model on what it learns from: preferences, or labels of'
+           ' steps.', (Panel('Accuracy', 'accuracy/train', share=True),), 'sections 2.3.4 and 4.2'),
     Figure('seconds', 'Time per step', 'Where the time of a step goes; steps over four times the median, such as the'
            ' first with its compilation, are left out.', (Panel('Seconds per step', '', stack=True),)),
     Figure('use', 'Slots and positions in use', 'Share of the rows of a rollout that were still decoding, over its'

@@ -7,7 +7,7 @@ from r1jax import metrics
 from r1jax.report import chart, figures, load, page
 
 COLOURS = (figures.LIGHT['lines'], figures.DARK['lines'])
-MAIN = ('accuracy_', 'length', 'rewards', 'preference')  # figures that are not folded; of an SFT the loss
+MAIN = ('accuracy_', 'length', 'rewards', 'process', 'preference')  # figures that are not folded; of an SFT the loss
 
 
 def section(title: str, runs: list[tuple[str, list[dict]]], out: pathlib.Path, prefix: str, *,

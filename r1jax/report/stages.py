@@ -1,5 +1,6 @@
 """A pipeline, stage by stage: the table of what went in and out and what it reached, and answers side by side."""
 
+import collections
 import itertools
 import pathlib
 
@@ -69,10 +70,17 @@ def _data(kind: str | None, facts: dict) -> str:
     return f'{asked}, {_text(facts.get("samples"))} samples'
   if kind == 'preference':
     return f'{_text(facts.get("preferences"))} preferences, {_percent(facts.get("accuracy"))} % right'
+  if kind == 'process':
+    return f'{_text(facts.get("learned_from"))} answers, AUC on held-out steps {_decimals(facts.get("auc"))}'
+  if kind == 'search':
+    plain = [f'{name} {_percent(facts[key])}' for name, key in PLAIN.items() if key in facts]
+    beside = f'; plain samples of as many tokens: {", ".join(plain)}' if plain else ''
+    return f'{_text(facts.get("questions"))} questions, best {_percent(facts.get("pass@1"))} %{beside}'
   return NOTHING
 
 
 NOTHING = '–'
+PLAIN = {'pass@1': 'plain_pass@1', 'vote': 'plain_voted'}  # of stages/search.py's facts
 GENERAL = ('helpfulness', 'helpful_model', 'second_model', 'harmlessness')  # scores that only general questions have
 SCORES = {  # column -> how it reads in a stage's scores
     'pass@1': lambda of: _percent(of.get('pass@1')),
@@ -88,6 +96,10 @@ def _text(value) -> str:
   return NOTHING if load.number(value) is None else f'{value:,.0f}'
 
 
+def _decimals(value) -> str:
+  return NOTHING if load.number(value) is None else f'{value:.3f}'
+
+
 def _percent(value) -> str:
   return NOTHING if load.number(value) is None else f'{100 * value:.1f}'
 
@@ -97,15 +109,18 @@ def side_by_side(run: load.Run) -> list[str]:
   if not run.entries:
     return []
   answers, asked = {}, {}
-  for stage in run.stages:
-    # The last model's come last: its folder has no '.MODEL'.
-    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'),
-                       key=lambda path: ('.' not in path.parent.name, str(path))):
-      task, _, model = path.parent.name.partition('.')
-      for row in load.attempt(run, _spread, path) or []:
-        asked.setdefault((task, row['id']), row)
-        answers.setdefault((task, row['id']), {})[model or 'final'] = {
-            **row['samples'][0], 'prefill': row.get('prefill') or samples.prefill(run, stage.path, model)}
+  files = [(stage, *path.parent.name.partition('.')[::2], path) for stage in run.stages
+           for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'))]
+  order = {'base': 0, '': 2}  # the last model's folder has no '.MODEL'
+  stages = collections.defaultdict(set)  # of (task, model): two searches may call theirs alike
+  for stage, task, model, _ in files:
+    stages[task, model].add(stage.name)
+  for stage, task, model, path in sorted(files, key=lambda of: order.get(of[2], 1)):
+    shown = load.told_apart(model or 'final', stage.name, len(stages[task, model]))
+    for row in load.attempt(run, _spread, path) or []:
+      asked.setdefault((task, row['id']), row)
+      answers.setdefault((task, row['id']), {})[shown] = {
+          **row['samples'][0], 'prefill': row.get('prefill') or samples.prefill(run, stage.path, model)}
   body = []
   for key, row in asked.items():
     if len(answers[key]) < 2:

@@ -153,11 +153,12 @@ def run(config, name: str, workdir: str, inputs: dict[str, str]) -> dict:
                 'completion': sample['text'], 'language': row.get('language', 'en'), 'reasoned': True}
                for row, record in zip(rows, records) for sample in record['samples'] if sample['correct']]
   task, result = rows[0]['task'], _summary(records)
-  evaluate.write(os.path.join(workdir, 'eval', f'{task}.{c.kind}'), records, result)
+  label = c.kind if c.split == 'heldout' else f'{c.kind}_on_training_questions'
+  evaluate.write(os.path.join(workdir, 'eval', f'{task}.{label}'), records, result)
   with metrics.Writer(place, name) as writer:
     writer.truncate(-1)
     measured = {f'eval/{task}/{k}': v for k, v in result.items() if isinstance(v, float)}
-    writer.write(int(os.path.basename(step_dir)), {'model': c.kind, **measured})
+    writer.write(int(os.path.basename(step_dir)), {'model': label, **measured})
   if c.split == 'train':
     if not solutions:
       raise UserError(f'{name}: no right answer was found in {len(rows)} questions: '
