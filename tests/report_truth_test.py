@@ -380,6 +380,17 @@ def test_seeds_are_one_column_with_mean_and_error(tmp_path, monkeypatch):
   assert f'| sums | final | pass@1, % | {wanted} | 84.3 ± 1.2 |' in lines and len(lines) == len(latex.splitlines()) - 4  # rules and both ends
 
 
+@pytest.mark.parametrize('groups, called', [
+    ([['lr=0.1__seed=0', 'lr=0.1__seed=1'], ['lr=0.3__seed=0', 'lr=0.3__seed=1']], ['lr=0.1', 'lr=0.3']),
+    ([['dapo__lr=0.1__seed=0', 'dapo__lr=0.1__seed=1']], ['dapo__lr=0.1']),
+    ([['seed=0__lr=0.1', 'seed=1__lr=0.1'], ['grpo']], ['lr=0.1', 'grpo']),
+    ([['dapo__seed=0', 'dapo__seed=1'], ['dapo']], ['dapo__seed=0 and 1 more', 'dapo']),
+    ([['a__seed=0', 'a__seed=1'], ['a__seed=2', 'a__seed=3']], ['a__seed=0 and 1 more', 'a__seed=2 and 1 more']),
+    ([['seed0', 'seed1', 'seed2'], ['other']], ['seed0 and 2 more', 'other'])])
+def test_a_group_is_called_by_what_its_runs_share(groups, called):
+  assert runs_lib._called(groups) == called
+
+
 def test_a_seed_counts_once_and_a_run_without_a_score_is_not_counted(tmp_path, monkeypatch):
   monkeypatch.setattr(report.figures, 'draw', lambda *args: None)
   dirs = [make(tmp_path / name, seed=seed) for name, seed in (('a', 0), ('b', 1), ('c', 2), ('again', 0))]

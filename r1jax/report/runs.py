@@ -97,7 +97,7 @@ def flat(config, before: str = '') -> dict[str, object]:
 
 def grouped(runs: Sequence[load.Run]) -> dict[str, list[load.Run]]:
   """Name -> the runs of equal configs but for the seed; a run without a config is alone, and so is one whose seed
-  another run of the group has: it would count twice."""
+  another run of the group has: it would count twice. Of a sweep's runs (lr=0.1__seed=0) the name is what they share."""
   found, taken = {}, {}
   for name, run in zip(names(runs), runs):
     config = flat(run.config)
@@ -106,8 +106,17 @@ def grouped(runs: Sequence[load.Run]) -> dict[str, list[load.Run]]:
     again = taken.setdefault((key, json.dumps([config.get(seed) for seed in SEEDS])), [])
     found.setdefault((key, len(again)), []).append((name, run))
     again.append(name)
-  return {(of[0][0] if len(of) == 1 else f'{of[0][0]} and {len(of) - 1} more'): [run for _, run in of]
-          for of in found.values()}
+  called = _called([[name for name, _ in of] for of in found.values()])
+  return {name: [run for _, run in of] for name, of in zip(called, found.values())}
+
+
+def _called(groups: Sequence[Sequence[str]]) -> list[str]:
+  """A name for each group of runs' names: what a sweep's have in common (lr=0.1 of lr=0.1__seed=0 and
+  lr=0.1__seed=1) where no other group has the same, else the first and how many more."""
+  shared = ['__'.join(part for part in of[0].split('__') if all(part in name.split('__') for name in of))
+            for of in groups]
+  return [of[0] if len(of) == 1 else short if short and shared.count(short) == 1
+          else f'{of[0]} and {len(of) - 1} more' for of, short in zip(groups, shared)]
 
 
 def differences(runs: Sequence[load.Run], groups: Sequence[Sequence[load.Run]]) -> list[list[str]]:
