@@ -89,7 +89,7 @@ def test_every_experiment_becomes_small_and_stays_what_it_is(name, arg, tmp_path
     was, is_ = config[spec.get('config', spec['name'])], small[spec.get('config', spec['name'])]
     kept = ('template', 'templates', 'format', 'kind', 'ratio', 'aggregate', 'scale', 'old_logps', 'clip_low',
             'clip_high', 'kl_coef', 'temperature', 'top_p', 'rewards', 'ref_dtype', 'ref_memory', 'filters', 'prefill',
-            'learning_rate')
+            'learning_rate', 'form', 'beta', 'combine', 'estimate', 'balance')
     for key in kept:
       assert is_.get(key) == was.get(key), (spec['name'], key)
     if spec['run'] == 'rl':

@@ -133,8 +133,11 @@ def test_judging_counts_where_it_does_not_hide():
   # 16 verdicts of 64 s on 64 judges: 16 s in all, and 4 s more for the group that ends last.
   hidden = slow['seconds']['decode'] + slow['seconds']['reference']
   assert slow['seconds']['judging'] == pytest.approx(20.0 - hidden) and slow['bound'] == 'judging'
-  model = run.of_stage(stage(reward_models=(128,)), asked)
+  model = run.of_stage(stage(reward_models=(run.Judge(128),)), asked)
   assert model['seconds']['judging'] > 0 and '1 reward models read all' in model['judging_assumes']
+  # A language model and what it is held against: both passes, each with its vocabulary.
+  implicit = run.of_stage(stage(reward_models=(run.Judge(128, implicit=True),)), asked)
+  assert implicit['seconds']['judging'] >= 2 * model['seconds']['judging']
 
 
 def test_without_a_reference_there_is_no_pass_for_it():

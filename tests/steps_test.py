@@ -421,9 +421,12 @@ def test_a_reference_that_is_gone_or_another_is_noticed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('inputs, form, weights', [
     ({'checkpoint': 'a', 'steps': 'steps'}, 'head', 1), ({'checkpoint': 'a', 'steps': 'steps'}, 'implicit', 2),
+    ({'checkpoint': 'a', 'steps': 'again'}, 'implicit', 2),  # a second stage of one part of the config
+    ({'checkpoint': 'a', 'steps': 'from_run/steps'}, 'implicit', 1),  # by what the config has not got
     ({'checkpoint': 'a', 'helpful': 'h', 'process': 'steps'}, 'implicit', 3), ({'checkpoint': 'a'}, 'implicit', 0)])
 def test_a_plan_counts_the_reference_too(inputs, form, weights, monkeypatch):
   monkeypatch.setattr(memory, 'device_bytes', lambda tree: 10)
   monkeypatch.setattr(memory.params_lib, 'sampling_shapes', lambda model, mesh: None)
-  config = ConfigDict(dict(steps=dict(form=form), h=dict(kind='pairs')))
+  config = ConfigDict(dict(steps=dict(form=form), h=dict(kind='pairs'), stages=(
+      dict(name='a'), dict(name='h'), dict(name='steps'), dict(name='again', config='steps'))))
   assert memory.judges_of(config, inputs, None, None) == 10 * weights

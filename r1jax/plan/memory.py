@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax
 
 from r1jax import limits
+from r1jax import stage_models
 from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import params as params_lib
 from r1jax.engine import sampler as sampler_lib
@@ -178,9 +179,19 @@ def _same(trained, wanted) -> bool:
 def judges_of(config, inputs, model, mesh) -> int:
   """Bytes of the reward models that a stage keeps beside its policy, in a sampler's layout; of an implicit one also of
   the reference that it is held against."""
-  form = lambda source: config[source].get('form', 'head') if source in config else 'head'
-  weights = sum(2 if form(source) == 'implicit' else 1 for name, source in inputs.items() if name in JUDGES)
+  weights = sum(1 + is_implicit(part) for part in judging(config, inputs).values())
   return weights * device_bytes(params_lib.sampling_shapes(model, mesh))
+
+
+def judging(config, inputs) -> dict:
+  """Input that is a reward model -> the part of the config it is trained by; None: another run's."""
+  parts = {spec['name']: config.get(stage_models.part_of(spec)) for spec in config.stages}
+  return {name: parts.get(source) for name, source in inputs.items() if name in JUDGES}
+
+
+def is_implicit(part) -> bool:
+  """Whether a reward model that is trained by this part is a language model held against another (`steps.form`)."""
+  return part is not None and part.get('form', 'head') == 'implicit'
 
 
 def memory_of(program, known: str) -> dict:

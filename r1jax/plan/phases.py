@@ -169,8 +169,8 @@ def run_of(config, stage: str, where: Topology, lengths: str, verdict_seconds: f
   c, mesh = config[stage], mesh_lib.create(config.mesh, devices_of(where))
   model = model_on(config, stage, 'run', mesh)
   longest, entries = limits.longest(c.max_tokens), limits.entries(c.max_tokens, c.slots)
-  reads = lambda source: longest + c.max_prompt if source not in config else config[source].length
-  judges = tuple(reads(source) for name, source in spec['inputs'].items() if name in memory.JUDGES)
+  judges = tuple(run_lib.Judge(longest + c.max_prompt if part is None else part.length, memory.is_implicit(part))
+                 for part in memory.judging(config, spec['inputs']).values())
   sizes, shapes = roofline.sizes_of(model.config, dict(mesh.shape)), trainings.rl(config, c, model, mesh).shapes
   per, found = limits.steps_a_rollout(c), []
   for entry, end in zip(entries, [*(entry.step for entry in entries[1:]), c.steps]):

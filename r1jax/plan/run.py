@@ -134,6 +134,12 @@ def in_waves(lengths_B: np.ndarray, *, rows: int, step: Callable[[int, int, floa
   return Filled(steps, live, refills)
 
 
+class Judge(NamedTuple):
+  """A reward model."""
+  tokens: int  # that it reads of a completion
+  implicit: bool = False  # a language model and the one it is held against read them, each to its vocabulary
+
+
 class Stage(NamedTuple):
   """What the formulas read of an RL stage, from its programs and its part of the config."""
   c: object
@@ -148,7 +154,7 @@ class Stage(NamedTuple):
   width: int  # of a prompt
   buckets: tuple[int, ...]
   kernel: bool  # decoding reads what is filled, not what is allocated
-  reward_models: tuple[int, ...]  # tokens that each reads of a completion
+  reward_models: tuple[Judge, ...]
   verdict_seconds: float
   rollouts: int
 
@@ -263,10 +269,11 @@ def _judging(s: Stage, outputs: int, way: dict) -> Spent:
   last = s.c.samples * s.verdict_seconds / workers  # the group that ends last
   behind = max(0.0, outputs * s.verdict_seconds / workers - way['decode']['seconds']) + last
   spent['seconds'] += max(0.0, behind - way['reference']['seconds'])
-  for tokens in s.reward_models:
+  for tokens, implicit in s.reward_models:
     rows = min(s.c.groups, outputs)
     one = roofline.reference(s.sizes, rows, tokens, 0)
-    spent.add(one._replace(flops=one.flops - 2 * s.sizes.vocabulary * rows * tokens), s.where, -(-outputs // rows))
+    head = one._replace(flops=one.flops - 2 * s.sizes.vocabulary * rows * tokens)
+    spent.add(one if implicit else head, s.where, (1 + implicit) * -(-outputs // rows))
   return spent
 
 
