@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 
@@ -21,6 +22,8 @@ log = logging.getLogger('r1jax')
 # What goes with weights.
 SMALL_FILES = ('model.json', 'lora.json', 'reward_model.json', 'prompt.json', 'tokenizer.model', 'tokenizer.json',
                'tokenizer_r1jax.json')
+# Where weights lie that others stand on, whose digest is beside it: who moves them writes it anew, and passes on the same.
+PLACES = {'lora.json': ('base',), 'reward_model.json': ('reference', 'base')}
 
 
 def passed_on(directory: str, records=(), *, verify: bool = False) -> dict:
@@ -98,7 +101,7 @@ def below(directory: str) -> list[str]:
 def digest(stage_dir: str) -> str | None:
   """sha256 over what a stage passes on.
 
-  Weights count by their values: the same ones saved twice lie in files of other names.
+  Weights count by their values: the same ones saved twice lie in files of other names, or elsewhere (PLACES).
   """
   files = [os.path.join(stage_dir, name) for name in SMALL_FILES]
   h, step_dir = hashlib.sha256(), ''
@@ -112,8 +115,25 @@ def digest(stage_dir: str) -> str | None:
   for file in files:
     if disk.exists(file):
       any_file = True
-      h.update(os.path.relpath(file, stage_dir).encode())
+      name = os.path.relpath(file, stage_dir)
+      h.update(name.encode())
       with open(file, 'rb') as f:
+        if name in PLACES:
+          h.update(_without_place(f.read(), PLACES[name]))
         while block := f.read(1 << 20):
           h.update(block)
   return h.hexdigest() if any_file else None
+
+
+def _without_place(text: bytes, path: tuple[str, ...]) -> bytes:
+  """A JSON object without the value at `path`; as it is where it has none, or is no JSON object."""
+  try:
+    part = whole = json.loads(text)
+  except ValueError:
+    return text
+  for key in path[:-1]:
+    part = part.get(key) if isinstance(part, dict) else None
+  if not isinstance(part, dict) or path[-1] not in part:
+    return text
+  del part[path[-1]]
+  return json.dumps(whole, sort_keys=True).encode()

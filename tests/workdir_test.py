@@ -453,6 +453,25 @@ def test_the_same_weights_saved_twice_have_one_digest(tmp_path):
   assert found[0] == found[1] != found[2] and found[0] is not None
 
 
+@pytest.mark.parametrize('name, record, moved, other', [
+    ('lora.json', {'base': '../1_base/checkpoints/4', 'digest': 'a', 'rank': 8},
+     {'base': '/mnt/bases/4', 'digest': 'a', 'rank': 8}, {'base': '../1_base/checkpoints/4', 'digest': 'b', 'rank': 8}),
+    ('reward_model.json', {'form': 'implicit', 'reference': {'base': '../1_base/checkpoints/4', 'digest': 'a'}},
+     {'form': 'implicit', 'reference': {'base': '/mnt/bases/4', 'digest': 'a'}},
+     {'form': 'implicit', 'reference': {'base': '../1_base/checkpoints/4', 'digest': 'b'}}),
+    ('reward_model.json', {'kind': 'pairs', 'mean': 0.5}, {'kind': 'pairs', 'mean': 0.5}, {'kind': 'pairs', 'mean': 0.25}),
+    ('reward_model.json', {'reference': 'none'}, {'reference': 'none'}, {'reference': 'some'}),
+    ('reward_model.json', ['base'], ['base'], ['bases'])])
+def test_a_base_that_was_moved_is_written_to_its_record_and_what_is_passed_on_stays(tmp_path, name, record, moved, other):
+  """The error of a base that is gone says to write where it is now: stages after it must not begin anew for that."""
+  (tmp_path / 'data.jsonl').write_text('{}\n')
+  found = []
+  for content in (record, moved, other):
+    json_files.write(str(tmp_path / name), content)
+    found.append(pipeline.outputs.digest(str(tmp_path)))
+  assert found[0] == found[1] != found[2]
+
+
 @pytest.mark.parametrize('before, now, found', [
     ({}, {'dynamic_by': 'accuracy'}, [('rl.dynamic_by', 'reward', 'accuracy')]), ({}, {'dynamic_by': 'reward'}, []),
     ({}, {'form': 'implicit', 'beta': 0.2}, [('rl.beta', 0.0, 0.2), ('rl.form', 'head', 'implicit')]),

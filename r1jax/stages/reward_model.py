@@ -211,8 +211,10 @@ class RewardModel:
 
 
 def reference_of(directory: str, step_dir: str) -> dict:
-  """What reward_model.json says of the step of a checkpoint that an implicit one is held against."""
-  return {'base': os.path.relpath(step_dir, os.path.abspath(directory)), 'digest': adapters.digest(step_dir)}
+  """What reward_model.json says of the step of a checkpoint that an implicit one is held against; the first host, which
+  writes it, reads the weights."""
+  digest = adapters.digest(step_dir) if mesh_lib.first_process() else ''
+  return {'base': os.path.relpath(step_dir, os.path.abspath(directory)), 'digest': digest}
 
 
 def load_reference(directory: str, found: dict, model, mesh):
