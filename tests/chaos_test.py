@@ -9,6 +9,7 @@ import chaos
 import hosts_test
 
 
+@pytest.mark.slow  # three minutes on two cores; docs/pods.md has the last result of a long one
 def test_a_kill_and_a_torn_file(tmp_path):
   said = []
   chaos.chaos(tmp_path, kills=1, torn=1, how=signal.SIGKILL, quick=True, say=said.append)

@@ -188,7 +188,9 @@ def test_hosts_that_axes_cannot_cross_are_refused(parsed, hosts, devices, lackin
     assert command._across(config, mesh) == ('fsdp', 'tensor')
 
 
-@pytest.mark.parametrize('config', ['r1_zero.py:qwen2.5-32b', 'r1_zero.py:deepseek-v3'])
+@pytest.mark.parametrize('config', [
+    'r1_zero.py:qwen2.5-32b',
+    pytest.param('r1_zero.py:deepseek-v3', marks=pytest.mark.slow)])  # six minutes; docs/pods.md has its last result
 def test_a_pod_run_rehearses(config, tmp_path):
   """With tensor, or expert, across two hosts: import, RL, evaluation."""
   done = subprocess.run([sys.executable, '-m', 'r1jax.rehearse', f'--config=experiments/{config}', f'--work={tmp_path}',

@@ -273,8 +273,6 @@ def test_more_rows_than_there_are(tmp_path, caplog):
   (tmp_path / 'q.jsonl').write_text('{"question": "1 + 1 =", "answer": "2"}\n')
   assert len(tasks.load(f'jsonl:{tmp_path}/q.jsonl', size=2, seed=0)) == 1  # a user's file, under a config's size
   assert '1 rows, fewer than size=2: all are asked' in caplog.text
-  with pytest.raises(UserError, match='has only 85 rows'):
-    tasks.load('champ', size=86, seed=0)
   with pytest.raises(UserError, match='must say how many'):
     tasks.load('reasoning_gym:chain_sum', size=0, seed=0)
 
@@ -297,6 +295,8 @@ def test_champ_has_its_plain_numbers():
   pytest.importorskip('champ_dataset', reason="CHAMP needs the extra data: pip install -e '.[data]'")
   from r1jax.rewards import pool
   rows, template = tasks.named('champ')
+  with pytest.raises(UserError, match='has only 85 rows'):
+    tasks.load('champ', size=86, seed=0)
   assert len(rows) == 85 and template == 'r1_zero' and all(r['question'] for r in rows)
   pool.check_rows(rows)
 
