@@ -21,16 +21,17 @@ __version__ = '0.1.0'
 _MOVED = {'r1jax.tasks': 'r1jax.data.tasks', 'r1jax.grpo': 'r1jax.engine.grpo', 'r1jax.losses': 'r1jax.engine.losses'}
 
 # What is imported when somebody asks for it: reading a run needs no jax.
-_LAZY = {'load': 'api', 'Model': 'api', 'score': 'api', 'evaluate': 'evaluate', 'train': 'launch', 'Run': 'launch',
+_LAZY = {'load': 'api', 'Model': 'api', 'score': 'scoring', 'evaluate': 'evaluate', 'train': 'launch', 'Run': 'launch',
          'config': 'configs', 'read': 'frames', 'Tables': 'frames', 'UserError': 'exceptions',
          'RunStopped': 'exceptions'}
 
 if typing.TYPE_CHECKING:
-  from r1jax.api import evaluate, load, Model, score
+  from r1jax.api import evaluate, load, Model
   from r1jax.configs import config
   from r1jax.exceptions import RunStopped, UserError
   from r1jax.frames import read, Tables
   from r1jax.launch import Run, train
+  from r1jax.scoring import score
 
 
 def __getattr__(name: str):

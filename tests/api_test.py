@@ -58,6 +58,13 @@ def test_import_takes_neither_jax_nor_matplotlib():
   assert done.stdout.strip() == '[]'
 
 
+def test_an_answer_is_judged_without_jax():
+  code = ('import sys, r1jax; print(r1jax.score("math", "<answer>12</answer>", {"answer": "12"}).value); '
+          'print(sorted({"jax", "flax"} & set(sys.modules)))')
+  done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+  assert done.stdout.split() == ['1.0', '[]']
+
+
 def test_names_are_listed_and_unknown_ones_refused():
   assert {'load', 'Model', 'score', 'train', 'evaluate', 'read', '__version__'} <= set(dir(r1jax))
   assert r1jax.load is api.load and r1jax.train is launch.train

@@ -25,7 +25,7 @@ LAYERS = {
     'checks': {'checks', 'environment', 'summary'},
     'tools': {'plan', 'bench'},
     'pipeline': {'pipeline', 'evaluate'},
-    'main': {'main', 'rehearse', 'api', 'sweep', 'cli'},
+    'main': {'main', 'rehearse', 'api', 'scoring', 'sweep', 'cli'},
     'servers': {'serve'},
     'package': {'__main__'},
     'harnesses': {'harness'},

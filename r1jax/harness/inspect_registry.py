@@ -86,13 +86,13 @@ def math(reward: str = 'math', answer_type: str = 'auto') -> Scorer:
 
 
 def _judged(reward: str, text: str, row: dict) -> Score:
-  from r1jax import api
   from r1jax import rewards
+  from r1jax import scoring
   from r1jax.data import columns
   if row.get('answer_type', 'auto') == 'auto':
     row = {**columns.normal({'question': '?', **row}), 'format': row['format']}
   with _judges:
-    found = api.score(reward, text, row)
+    found = scoring.score(reward, text, row)
   grader = rewards.get(reward)
   answer = grader.extract(text, row) if hasattr(grader, 'extract') else None
   return Score(value=found.value, explanation=found.reason,
