@@ -1,5 +1,6 @@
 """Reward models: the loss by hand, what each is shown, what it learns, and how the last stage routes rewards."""
 
+import dataclasses
 import json
 import logging
 import math
@@ -193,6 +194,27 @@ def test_the_log_probability_of_an_answer_so_far(head, starts):
     got = objective.answer_logps(model, params, np.where(inside, tokens, 79), lengths, np.asarray(starts, np.int32),
                                  chunk=chunk)
     np.testing.assert_allclose(np.where(inside, got, 0), np.where(inside, want, 0), atol=2e-5)
+
+
+@pytest.mark.parametrize('dtype, apart', [('float32', 2e-5), ('bfloat16', 0.1)])
+@pytest.mark.parametrize('form', ['head', 'implicit'])
+def test_a_mesh_does_not_change_what_a_model_of_steps_reads(head, form, dtype, apart):
+  """On one device, and with rows dealt out to four shards, each of whose kernels lie on two devices."""
+  model = zoo.build(dataclasses.replace(head[0].config, dtype=dtype, reward_head=form == 'head'))
+  params = {name: value for name, value in head[1].items() if form == 'head' or name != 'reward_head'}
+  rng, found = np.random.default_rng(3), []
+  rows = [rng.integers(0, 80, n).tolist() for n in (24, 3, 17, 5, 1, 30)]  # the last is longer than the model reads
+  for shape in (dict(data=1, fsdp=1, tensor=1, expert=1), dict(data=2, fsdp=2, tensor=2, expert=1)):
+    mesh = mesh_lib.create(shape, jax.devices()[:math.prod(shape.values())])
+    with mesh_lib.use_mesh(mesh, mesh_lib.DECODE_RULES):
+      read = reward_model.Reader(form, model, 79, mesh, length=24, batch=4, logit_elements=24 * 80)
+      placed = jax.tree.map(lambda x, to: jax.device_put(x.astype(to.dtype), to.sharding), params,
+                            params_lib.sampling_shapes(model, mesh))
+      found.append(read(placed, rows, [6, 1, 9, 2, 0, 4]))
+  assert [len(x) for x in found[0]] == [len(x) for x in found[1]] == [24, 3, 17, 5, 1, 24]
+  for one, dealt in zip(*found):
+    np.testing.assert_allclose(dealt, one, atol=apart)
+  assert max(np.abs(x).max() for x in found[0]) > 10 * apart
 
 
 @pytest.mark.parametrize('beta', [0.0, 0.3])
