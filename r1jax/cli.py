@@ -72,11 +72,21 @@ def _run(args: list[str]) -> int:
   name, takes_config, _ = COMMANDS[command]
   if command == 'configs':
     return _configs(rest)
-  if takes_config and rest and not rest[0].startswith('-'):
-    rest = [f'--config={rest[0]}', *rest[1:]]
+  if takes_config:
+    rest = _with_config(rest)
   sys.argv = [f'r1jax {command}', *rest]
   runpy.run_module(f'r1jax.{name}', run_name='__main__', alter_sys=True)  # ends with SystemExit
   return 0
+
+
+def _with_config(args: list[str]) -> list[str]:
+  """--config=NAME:ARG first, where it stands as an argument of its own: the first one, or behind options, whose values
+  may be arguments too, one that is NAME:ARG of an experiment."""
+  if any(arg.partition('=')[0] in ('--config', '-config') for arg in args):
+    return args
+  named = lambda arg: ':' in arg and arg.partition(':')[0] in configs.names()
+  at = 0 if args and not args[0].startswith('-') else next((i for i, arg in enumerate(args) if named(arg)), None)
+  return args if at is None else [f'--config={args[at]}', *args[:at], *args[at + 1:]]
 
 
 def _configs(args: list[str]) -> int:

@@ -22,7 +22,7 @@ log = logging.getLogger('r1jax')
 # What goes with weights.
 SMALL_FILES = ('model.json', 'lora.json', 'reward_model.json', 'prompt.json', 'tokenizer.model', 'tokenizer.json',
                'tokenizer_r1jax.json')
-# Where weights lie that others stand on, whose digest is beside it: who moves them writes it anew, and passes on the same.
+# Where weights lie that others stand on, their digest beside it: who moves them writes it anew, and passes on the same.
 PLACES = {'lora.json': ('base',), 'reward_model.json': ('reference', 'base')}
 
 

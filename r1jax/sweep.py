@@ -151,7 +151,8 @@ def _run(argv: list[str]) -> int:
   mine = list(zip(range(1, len(runs) + 1), runs, names))[part - 1::parts]
   apart = {tuple(pair for pair in run.items() if pair[0] != 'seed' or not pair[1].isdigit()): (i, run, name)
            for i, run, name in reversed(mine)}  # one of those that differ in the seed alone
-  print(f'looking at {len(apart)} runs before the first begins', flush=True)
+  seeds = ', one of those that differ in the seed alone' if len(apart) < len(mine) else ''
+  print(f'looking at {len(apart)} of {len(mine)} runs before the first begins{seeds}', flush=True)
   for i, run, name in reversed(apart.values()):  # a mistake in the last one is said before the first begins
     with tempfile.TemporaryFile('w+', errors='replace') as told:
       code = _code_of(command(run, name, '--check'), stdout=told, stderr=told)

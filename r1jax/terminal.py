@@ -37,11 +37,15 @@ def _is_terminal(stream: TextIO) -> bool:
   return bool(getattr(stream, 'isatty', lambda: False)())
 
 
+ONCE = {'once': True}  # `extra` of a line that several looks come upon: a command writes it the first time alone
+
+
 class _Handler(logging.StreamHandler):
   """Lines on stderr: ours as they are, warnings named, those of libraries with their name; above the live line."""
 
   def __init__(self):
     super().__init__(sys.stderr)
+    self._written = set()  # of ONCE
 
   def format(self, record: logging.LogRecord) -> str:
     ours = record.name.split('.')[0] == 'r1jax'
@@ -53,6 +57,10 @@ class _Handler(logging.StreamHandler):
                                    break_on_hyphens=False)) or text
 
   def emit(self, record: logging.LogRecord) -> None:
+    if getattr(record, 'once', False):
+      if record.getMessage() in self._written:
+        return
+      self._written.add(record.getMessage())
     with _lock:
       self.stream = sys.stderr
       hide()

@@ -68,6 +68,20 @@ def test_configs_are_found_by_name_and_by_path(tmp_path, monkeypatch, capsys):
     configs.find('my.py')
 
 
+@pytest.mark.parametrize('args, wanted', [
+    (['r1_zero:tiny', '--check'], ['--config=r1_zero:tiny', '--check']),
+    (['--fit', 'r1_zero:tiny', '--json'], ['--config=r1_zero:tiny', '--fit', '--json']),
+    (['--workdir=w', 'recipes:gsm8k-0.5b'], ['--config=recipes:gsm8k-0.5b', '--workdir=w']),
+    (['--workdir', 'bench', 'r1:tiny'], ['--config=r1:tiny', '--workdir', 'bench']),
+    (['my.py:x', '--workdir', 'r1:tiny'], ['--config=my.py:x', '--workdir', 'r1:tiny']),
+    (['--config=my.py', 'r1:tiny'], ['--config=my.py', 'r1:tiny']),  # refused as an unexpected argument
+    (['--config', 'r1:tiny', '--check'], ['--config', 'r1:tiny', '--check']),
+    (['--config.rl.task.source', 'jsonl:x', '--check'], ['--config.rl.task.source', 'jsonl:x', '--check']),
+    ([], [])])
+def test_a_config_is_found_wherever_it_stands(args, wanted):
+  assert cli._with_config(args) == wanted
+
+
 def test_print_config_shows_what_is_given_and_claims_nothing(tmp_path):
   done = run('train', 'r1_zero:tiny', '--print_config', '--config.rl.steps=6', '--workdir=w', cwd=tmp_path)
   assert done.returncode == 0 and '--config.rl.steps=6\n' in done.stdout and not list(tmp_path.iterdir())

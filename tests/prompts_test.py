@@ -62,11 +62,14 @@ def test_too_long_a_question_is_left_out_and_said(caplog):
   assert caplog.messages == ['2 of 4 questions are longer than max_prompt=2 tokens (f.jsonl:2, row c): left out']
   with pytest.raises(UserError, match='3 of 4 questions .*, the longest has 3: raise max_prompt'):
     fitting(1)
-  # Before a run, the same refusal by the key of the config, of some of many; what is left out is said by the stage.
+  # Before a run, the same by the key of the config, of some of many.
   look = lambda rows, n: prompts.check_fit(rows, Words(), template='plain', max_prompt=n, key='rl.max_prompt')
   look(rows, 2)
   look([], 2)
-  assert len(caplog.messages) == 1
+  assert caplog.messages[1:] == [
+      '2 of 4 questions are longer than rl.max_prompt=2 tokens (f.jsonl:2, row c): will be left out']
+  look(rows, 3)
+  assert len(caplog.messages) == 2
   with pytest.raises(UserError, match=r'^3 of 4 questions are longer than rl.max_prompt=1 tokens \(row a, .*: raise rl.max_prompt$'):
     look(rows, 1)
   with pytest.raises(UserError, match=r'750 of 1000 questions .* \(of 4000, these were looked at\)'):

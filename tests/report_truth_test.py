@@ -340,8 +340,8 @@ def test_of_several_runs_each_says_its_state_and_where_it_came_from(tmp_path, mo
   seconds = [entry['seconds'] for entry in json.loads((one / 'pipeline.json').read_text())['stages']]
   assert cells(html, 'runs') == [
       ['Run', 'State', 'Started', 'Commit', 'Command'],
-      ['one', f'Finished: 3 stages, {metrics.duration(sum(seconds))} in all.', '2031-01-03 09:14 UTC',
-       'abcdef0123, changed', 'r1jax train <it>'],
+      ['one', f'Finished: 3 stages, {metrics.duration(sum(seconds))} in all.',
+       '2031-01-02 09:14 UTC; 2 starts, the last at 2031-01-03 09:14 UTC', 'abcdef0123, changed', 'r1jax train <it>'],
       ['two', f'Stopped: stage 3 of 3, evaluate; {metrics.duration(sum(seconds[:2]))} so far.', 'not known', 'not known',
        'not known']]
 

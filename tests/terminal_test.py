@@ -164,6 +164,13 @@ def test_log_lines_have_no_noise_and_warnings_their_name(logged):
   assert logged().splitlines() == ['stage 1 of 3: base', 'warning: 3 rows are left out', 'orbax: warning: hm']
 
 
+def test_what_several_looks_come_upon_is_written_once(logged):
+  for text in ('as there', 'as there', 'not so'):
+    terminal.log.info('%s', text, extra=terminal.ONCE)
+    terminal.log.info('again')
+  assert logged().splitlines() == ['as there', 'again', 'again', 'not so', 'again']
+
+
 def test_a_handler_of_a_library_goes_and_is_not_doubled(logged):
   logging.getLogger().addHandler(logging.StreamHandler(sys.stderr))
   terminal.use()

@@ -119,11 +119,11 @@ def config_of(source: Source, model: str | None = None, changes: dict | None = N
       continue
     if field not in _OF_THE_COPY:
       raise UserError(f'{source.path} is not a {model}: it has {field}={theirs}, {model} has {field}={wanted}; without '
-                      'a name the sizes are those of the source')
+                      'a name the sizes are those of the source: --config.base.model= of a run, none of an import')
     if field not in given:
-      log.info('%s: %s=%s as there, not %s as %s has', source.path, field, theirs, wanted, model)
+      log.info('%s: %s=%s as there, not %s as %s has', source.path, field, theirs, wanted, model, extra=terminal.ONCE)
   for field, value in given.items():
-    log.info('%s: %s=%s as told, not %s', source.path, field, value, source.sizes.get(field))
+    log.info('%s: %s=%s as told, not %s', source.path, field, value, source.sizes.get(field), extra=terminal.ONCE)
   if named is not None and config.family != named.family:
     raise UserError(f'{source.path} is of the family {config.family}, {model} of {named.family}')
   return config

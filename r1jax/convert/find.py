@@ -60,4 +60,4 @@ def local(source: str, stop: tuple[str, ...] = ()) -> str:
   of_hub = f'hf:OWNER/NAME of a model of the hub: try hf:{zoo.HUB[source]}' if source in zoo.HUB else (
       'hf:OWNER/NAME of a model of the hub')
   raise UserError(f'--source={source} is neither a GGUF file nor a directory with one, or with a config.json, nor '
-                  f'{of_hub}')
+                  f'{of_hub}' + ('' if os.path.lexists(source) else '; there is no such path'))

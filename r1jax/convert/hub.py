@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from r1jax import paths
 from r1jax import stopping
+from r1jax import terminal
 from r1jax.convert import snapshot
 from r1jax.convert import tokenizer_files
 from r1jax.convert.files import only_adapter, parts, read_json
@@ -85,7 +86,7 @@ def pinned(source: str, known: dict) -> str:
   asked = named(source)
   if not asked or known.get('source') != source or not known.get('commit') or known.get('hub') != asked.name:
     return source
-  log.info('%s: commit %s, as this work dir began with', source, known['commit'])
+  log.info('%s: commit %s, as this work dir began with', source, known['commit'], extra=terminal.ONCE)
   return asked._replace(revision=known['commit']).text
 
 
@@ -107,7 +108,7 @@ def fetched(asked: Named, stop: tuple[str, ...] = ()) -> str:
   if there and not lacks:
     if not asked.file:
       _unless_stopped(lambda: _fetch_beside(huggingface_hub, asked, there), asked)
-    log.info("%s: commit %s, of the hub's cache", asked.text, origin('', there)[1] or 'unknown')
+    log.info("%s: commit %s, of the hub's cache", asked.text, origin('', there)[1] or 'unknown', extra=terminal.ONCE)
     return there
   try:
     with _quiet(huggingface_hub):

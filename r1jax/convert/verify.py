@@ -5,6 +5,7 @@ export: a fault that the way there and the way back share would show.
 """
 
 import importlib.util
+import os
 import logging
 
 import jax
@@ -69,7 +70,7 @@ def _transformers(out: str, tokenizer, asked, wanted) -> str:
   for text, ids, ours in zip(TEXTS, asked, wanted):
     found = their_tokenizer(text).input_ids[:len(ids)]
     if found != ids:
-      raise UserError(f'{out}: transformers reads {text!r} as the tokens {found}, the checkpoint has {ids}')
+      raise UserError(_otherwise(out, their_tokenizer, text, found, ids))
     with torch.no_grad():
       logits = theirs(torch.tensor([ids])).logits[0].float().numpy()
     if logits.shape != ours.shape:
@@ -80,6 +81,19 @@ def _transformers(out: str, tokenizer, asked, wanted) -> str:
                     f'the limit is {LIMIT:g}: not the model that the checkpoint is')
   return (f"transformers {transformers.__version__} loads it: the checkpoint's logits to {worst:.1e} of the largest, "
           'and its tokens')
+
+
+def _otherwise(out: str, tokenizer, text: str, found: list[int], ids: list[int]) -> str:
+  """A text that transformers reads otherwise, and why: the class that it takes by config.json's model_type may split
+  texts in its own way, whatever tokenizer.json says."""
+  import transformers
+  file = os.path.join(out, 'tokenizer.json')
+  by_file = os.path.exists(file) and (
+      transformers.PreTrainedTokenizerFast(tokenizer_file=file)(text).input_ids[:len(ids)] == ids)
+  way = (f': tokenizer.json itself gives the latter, and the source was read so; read it by PreTrainedTokenizerFast('
+         f"tokenizer_file='{file}'), and export without --check" if by_file else '')
+  return (f'{out}: transformers {transformers.__version__} reads {text!r} by its {type(tokenizer).__name__} as the '
+          f'tokens {found}, the checkpoint has {ids}{way}')
 
 
 def _vllm(out: str, asked, wanted) -> str:

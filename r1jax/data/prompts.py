@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from r1jax import terminal
 from r1jax.data import chat
 from r1jax.data import formats
 from r1jax.exceptions import UserError
@@ -208,14 +209,19 @@ LOOKED = 1000  # questions whose prompts are looked at before a run
 
 
 def check_fit(rows: list[dict], tokenizer, *, template: str, max_prompt: int, key: str) -> None:
-  """Before a run, where its tokenizer is there: UserError as of `fitting`, by up to LOOKED rows, spread evenly."""
+  """Before a run, where its tokenizer is there: UserError and warning as of `fitting`, by up to LOOKED rows, spread
+  evenly."""
   some = rows[::-(-len(rows) // LOOKED)] if rows else []
   if template == CHAT:
     some = [{**row, 'rendered': chat.render(tokenizer, row['question'], row.get('system', ''))} for row in some]
   lengths = [len(ids(tokenizer, template, row)) for row in some]
+  if not any(length > max_prompt for length in lengths):
+    return
+  said = _too_long(some, lengths, max_prompt, key)
+  said += f' (of {len(rows)}, these were looked at)' if len(some) < len(rows) else ''
   if 2 * sum(length <= max_prompt for length in lengths) < len(some):
-    of_all = f' (of {len(rows)}, these were looked at)' if len(some) < len(rows) else ''
-    raise UserError(f'{_too_long(some, lengths, max_prompt, key)}{of_all}, the longest has {max(lengths)}: raise {key}')
+    raise UserError(f'{said}, the longest has {max(lengths)}: raise {key}')
+  log.warning('%s: will be left out', said, extra=terminal.ONCE)  # asked of each model of an evaluation
 
 
 def _too_long(rows: list[dict], lengths: list[int], max_prompt: int, key: str) -> str:

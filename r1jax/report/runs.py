@@ -66,7 +66,7 @@ def write(workdirs: Sequence[str | pathlib.Path], out: str | pathlib.Path = '') 
 def _said_of(name: str, run: load.Run) -> list[str]:
   known = state.last_start(run)
   dirty = ', changed' if known.get('dirty') else ''
-  return [name, state.sentence(run, state.specs(run)), state.when(known.get('started')),
+  return [name, state.sentence(run, state.specs(run)), state.started(run),
           f'{known["commit"][:10]}{dirty}' if known.get('commit') else 'not known', known.get('command') or 'not known']
 
 

@@ -86,6 +86,13 @@ def last_start(run: load.Run) -> dict:
   return (_starts(run) or [{}])[-1]
 
 
+def started(run: load.Run) -> str:
+  """When it was first, and where it was started again how often and when last."""
+  starts = _starts(run) or [{}]
+  again = f'; {len(starts)} starts, the last at {when(starts[-1].get("started"))}' if len(starts) > 1 else ''
+  return when(starts[0].get('started')) + again
+
+
 def facts(run: load.Run) -> str:
   """Command, commit, versions, device, seed and dates, as environment.json has them."""
   starts = _starts(run)
@@ -94,8 +101,7 @@ def facts(run: load.Run) -> str:
   if starts:
     last, packages = starts[-1], starts[-1].get('packages') or {}
     dirty = ', with changes that are in no commit' if last.get('dirty') else ''
-    rows += [('Command', last.get('command') or 'not known'), ('Started', when(starts[0].get('started')) + (
-        f'; {len(starts)} starts, the last at {when(last.get("started"))}' if len(starts) > 1 else '')),
+    rows += [('Command', last.get('command') or 'not known'), ('Started', started(run)),
              ('Commit', f'{last["commit"]}{dirty}' if last.get('commit') else 'not known'),
              ('Versions', ', '.join(f'{name} {_known(version)}' for name, version in (
                  ('r1jax', last.get('r1jax')), ('Python', last.get('python')), *packages.items()))),
