@@ -12,6 +12,7 @@ import pytest
 
 from r1jax.engine import compile_cache
 from r1jax.engine import hosts
+from r1jax.engine import mesh as mesh_lib
 from r1jax.engine import precision
 from r1jax.engine import profile
 from r1jax.exceptions import UserError
@@ -279,3 +280,12 @@ def test_a_full_disk_is_one_line(tmp_path):
   out = start(program, XDG_CACHE_HOME=str(tmp_path))
   assert out.returncode == 2 and 'r1jax: No space left on device: free some in W' in out.stderr, out.stderr[-2000:]
   assert 'Traceback' not in out.stderr
+
+
+@pytest.mark.parametrize('shape, devices, said', [
+    ({'fsdp': 4, 'tensor': 2}, 1, r'needs 8 devices, found 1: change config.mesh \(--config.mesh.fsdp=1 --config.mesh.tensor=1 for one\)$'),
+    ({'data': -1, 'tensor': 2}, 1, r'found 1: change config.mesh \(--config.mesh.tensor=1 for one\)$'),
+    ({'fsdp': 4, 'tensor': 4}, 8, r'needs 16 devices, found 8: change config.mesh$')])
+def test_a_mesh_of_other_devices_says_what_lays_it_on_one(shape, devices, said):
+  with pytest.raises(UserError, match=said):
+    mesh_lib.create(shape, jax.devices()[:devices])

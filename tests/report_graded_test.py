@@ -24,6 +24,11 @@ def test_it_stands_in_the_table_of_the_report():
   assert '60.0 ± 5.0' in alone and 'f1 60.0' not in alone and 'f1 ± s.e.' in alone
 
 
+def test_what_worked_means_is_said_where_a_model_is_called_so():
+  said = lambda *models: parts.results([load.Result('sums', model, 3, {'pass@1': 0.25}) for model in models])
+  assert 'answers were begun for it' in said('base', 'base_worked', 'final') and 'begun' not in said('base', 'final')
+
+
 def test_it_stands_in_the_summary_of_a_run(tmp_path):
   (tmp_path / 'metrics.jsonl').write_text(json.dumps({'step': 3, 'stage': 'evaluate', 'model': 'final', **F1}) + '\n')
   lines = summary.results(str(tmp_path))

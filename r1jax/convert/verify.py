@@ -5,8 +5,8 @@ export: a fault that the way there and the way back share would show.
 """
 
 import importlib.util
-import os
 import logging
+import os
 
 import jax
 import jax.numpy as jnp

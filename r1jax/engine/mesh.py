@@ -111,10 +111,10 @@ def dealt(shape: dict[str, int], devices) -> np.ndarray:
     rest = math.prod(s for s in sizes if s != -1)
     sizes[sizes.index(-1)] = max(len(devices) // rest, 1)
   if math.prod(sizes) != len(devices):
-    way = ('--config.mesh.AXIS=SIZE changes it' if len(devices) > 1 else ' '.join(
-        f'--config.mesh.{axis}=1' for axis, size in zip(AXES, sizes) if size > 1) + ' lays it on one')
+    flags = ' '.join(f'--config.mesh.{axis}=1' for axis, size in zip(AXES, sizes) if size != 1)
+    way = f' ({flags} for one)' if len(devices) == 1 else ''
     raise UserError(f'mesh={dict(zip(AXES, sizes))} needs {math.prod(sizes)} devices, found {len(devices)}: '
-                    + way)
+                    f'change config.mesh{way}')
   if hosts_of_places is not None:
     return _by_host(hosts_of_places(tuple(sizes)), devices)
   if devices[0].platform == 'tpu':  # neighbours on the torus become neighbours on the mesh

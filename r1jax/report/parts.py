@@ -65,7 +65,7 @@ def results(found: list[load.Result], runs: Sequence[str] = ()) -> str:
   return (page.table(header, rows, 3 if runs else 2, strong)
           + '<p class="faint" style="margin-top:.7rem">Accuracies in per cent: pass@1 is the mean over samples with its'
           ' standard error over questions, cons@k the majority vote of k samples, pass@k one of k right.'
-          + (WORKED if any(result.model.endswith('_worked') for result in found) else '') + '</p>')
+          + (WORKED if any('_worked' in result.model for result in found) else '') + '</p>')
 
 
 WORKED = (' "Worked": that model\'s answers were begun for it, as those that are worked out begin: what it can do once '
