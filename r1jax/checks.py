@@ -114,8 +114,8 @@ def _check_judge(config, key: str) -> None:
 
 
 def _check_prompts(config, spec: dict, asked: list, standing: dict[str, str], imported: dict) -> None:
-  """UserError where most of a stage's questions are longer than it lets prompts be, as far as its models' tokenizers
-  are there before the run."""
+  """UserError where most of a stage's questions are longer than it lets prompts be, a warning where some are, as far as
+  its models' tokenizers are there before the run."""
   for label, source in spec['inputs'].items() if asked else ():
     if source in stage_models.models_of(spec):
       with _tokenizer(config, source, standing, imported) as tokenizer, _of_stage(spec):

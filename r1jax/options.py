@@ -53,6 +53,9 @@ def parse(argv: list[str], needed: tuple[str, ...] = ()):
     needed = ()
   missing = [] if flags.FLAGS['config'].present else ['--config=NAME:ARG']
   missing += [f'--{name}=DIR' for name in needed if not flags.FLAGS[name].value]
+  if not flags.FLAGS['config'].present and len(rest) > 1:
+    raise UserError(f'unexpected argument {rest[1]!r}: a config stands right behind the command, or as '
+                    f'--config={rest[1]}')
   if missing:
     raise UserError(' and '.join(missing) + (' are needed' if len(missing) > 1 else ' is needed'))
   if len(rest) > 1:

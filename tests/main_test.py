@@ -283,8 +283,8 @@ def test_a_full_disk_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize('shape, devices, said', [
-    ({'fsdp': 4, 'tensor': 2}, 1, r'needs 8 devices, found 1: change config.mesh \(--config.mesh.fsdp=1 --config.mesh.tensor=1 for one\)$'),
-    ({'data': -1, 'tensor': 2}, 1, r'found 1: change config.mesh \(--config.mesh.tensor=1 for one\)$'),
+    ({'fsdp': 4, 'tensor': 2}, 1, r'needs 8 devices, found 1: change config.mesh \(fsdp=1, tensor=1 for one\)$'),
+    ({'data': -1, 'tensor': 2}, 1, r'found 1: change config.mesh \(tensor=1 for one\)$'),
     ({'fsdp': 4, 'tensor': 4}, 8, r'needs 16 devices, found 8: change config.mesh$')])
 def test_a_mesh_of_other_devices_says_what_lays_it_on_one(shape, devices, said):
   with pytest.raises(UserError, match=said):

@@ -26,7 +26,7 @@ def test_it_stands_in_the_table_of_the_report():
 
 def test_what_worked_means_is_said_where_a_model_is_called_so():
   said = lambda *models: parts.results([load.Result('sums', model, 3, {'pass@1': 0.25}) for model in models])
-  assert 'answers were begun for it' in said('base', 'base_worked', 'final') and 'begun' not in said('base', 'final')
+  assert '"Worked": the first words' in said('base', 'base_worked', 'final') and 'Worked' not in said('base', 'final')
 
 
 def test_it_stands_in_the_summary_of_a_run(tmp_path):

@@ -232,6 +232,36 @@ def test_models_of_one_name_from_two_stages_each_have_their_line(tmp_path):
   assert re.findall('<div class="facts"><b>(.*?)</b>', shown) == ['base', 'mcts, before', 'mcts, after', 'final']
 
 
+def test_a_stage_that_has_got_another_number_is_the_same_one(tmp_path):
+  """Somebody has put a stage before it: the folder of its old number stands beside the new one."""
+  (tmp_path / 'pipeline.json').write_text(json.dumps({'stages': [{'name': 'evaluate'}]}))
+  for number, right in ((3, 0.25), (4, 0.875)):
+    work = tmp_path / f'{number}_evaluate'
+    with metrics.Writer(work, 'evaluate', tensorboard=False) as writer:
+      for model in ('base', 'dev', 'final'):
+        writer.write(number, {'model': model, 'eval/sums/pass@1': right})
+    for model in ('.base', '.dev', ''):
+      (folder := work / f'eval/sums{model}').mkdir(parents=True)
+      (folder / 'scores.json').write_text(json.dumps({'task': 'sums', 'pass@1': right, 'length_tokens': number}))
+      (folder / 'samples.jsonl').write_text(json.dumps(
+          {'id': 'one', 'prompt': '1 =', 'gold': '1', 'samples': [{'text': f'<{number}>', 'tokens': 1, 'correct': True}]}) + '\n')
+  run = load.load(tmp_path)
+  assert [(of.model, of.scores['pass@1'], of.scores['length_tokens']) for of in load.results(run)] == [
+      ('base', 0.875, 4), ('dev', 0.875, 4), ('final', 0.875, 4)]
+  shown = ' '.join(stages.side_by_side(run))
+  assert re.findall('<div class="facts"><b>(.*?)</b>', shown) == ['base', 'dev', 'final'] and '&lt;3&gt;' not in shown
+
+
+def test_base_and_final_are_no_other_models_where_two_stages_evaluate_them(tmp_path):
+  (tmp_path / 'pipeline.json').write_text(json.dumps({'stages': [{'name': 'greedy'}, {'name': 'evaluate'}]}))
+  for number, (stage, right) in enumerate([('greedy', 0.25), ('evaluate', 0.875)], 1):
+    with metrics.Writer(tmp_path / f'{number}_{stage}', stage, tensorboard=False) as writer:
+      for model in ('base', 'dev', 'final'):
+        writer.write(number, {'model': model, 'eval/sums/pass@1': right})
+  assert [(of.model, of.scores['pass@1']) for of in load.results(load.load(tmp_path))] == [
+      ('base', 0.875), ('dev, greedy', 0.25), ('dev, evaluate', 0.875), ('final', 0.875)]
+
+
 @pytest.mark.parametrize('kind, facts, said', [
     ('process', {'learned_from': 3656, 'auc': 0.98123}, '3,656 answers, AUC on held-out steps 0.981'),
     ('search', {'questions': 256, 'pass@1': 0.957}, '256 questions, best 95.7 %'),

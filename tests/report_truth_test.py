@@ -385,6 +385,7 @@ def test_seeds_are_one_column_with_mean_and_error(tmp_path, monkeypatch):
     ([['dapo__lr=0.1__seed=0', 'dapo__lr=0.1__seed=1']], ['dapo__lr=0.1']),
     ([['seed=0__lr=0.1', 'seed=1__lr=0.1'], ['grpo']], ['lr=0.1', 'grpo']),
     ([['dapo__seed=0', 'dapo__seed=1'], ['dapo']], ['dapo__seed=0 and 1 more', 'dapo']),
+    ([['dapo__seed=0', 'dapo__seed=1'], ['dapo', 'x']], ['dapo__seed=0 and 1 more', 'dapo and 1 more']),
     ([['a__seed=0', 'a__seed=1'], ['a__seed=2', 'a__seed=3']], ['a__seed=0 and 1 more', 'a__seed=2 and 1 more']),
     ([['seed0', 'seed1', 'seed2'], ['other']], ['seed0 and 2 more', 'other'])])
 def test_a_group_is_called_by_what_its_runs_share(groups, called):

@@ -472,6 +472,21 @@ def test_a_base_that_was_moved_is_written_to_its_record_and_what_is_passed_on_st
   assert found[0] == found[1] != found[2]
 
 
+@pytest.mark.parametrize('name, record', [
+    ('lora.json', {'base': '../1_base/checkpoints/4', 'digest': 'a'}),
+    ('reward_model.json', {'reference': {'base': '../1_base/checkpoints/4', 'digest': 'a'}})])
+def test_what_was_noted_with_the_place_of_a_base_is_what_it_was(tmp_path, name, record):
+  """Of a work dir that was copied, so that its files look otherwise than the record says."""
+  (tmp_path / 'data.jsonl').write_text('{}\n')
+  json_files.write(str(tmp_path / name), record)
+  older = pipeline.outputs.digest(str(tmp_path), places=True)
+  known = {'output': older, 'files': 'of other times'}
+  assert older != pipeline.outputs.digest(str(tmp_path))
+  assert pipeline.outputs.passed_on(str(tmp_path), [known])['output'] == older
+  (tmp_path / 'data.jsonl').write_text('{"changed": 1}\n')
+  assert pipeline.outputs.passed_on(str(tmp_path), [known])['output'] == pipeline.outputs.digest(str(tmp_path)) != older
+
+
 @pytest.mark.parametrize('before, now, found', [
     ({}, {'dynamic_by': 'accuracy'}, [('rl.dynamic_by', 'reward', 'accuracy')]), ({}, {'dynamic_by': 'reward'}, []),
     ({}, {'form': 'implicit', 'beta': 0.2}, [('rl.beta', 0.0, 0.2), ('rl.form', 'head', 'implicit')]),

@@ -26,6 +26,8 @@ r1jax train nofile.py --workdir=w
 r1jax train broken.py --workdir=w
 r1jax train r1_zero:huge --workdir=w
 r1jax train r1_zero:tiny w
+r1jax train --workdir=w broken.py:tiny
+r1jax plan --fit tiny --topology=h100:1x1
 r1jax train r1_zero:tiny --work_dir=w
 r1jax train r1_zero:tiny --workdir=gs://bucket/run
 r1jax train r1_zero:tiny --workdir=~nobodyhere/run

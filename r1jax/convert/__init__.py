@@ -119,7 +119,8 @@ def config_of(source: Source, model: str | None = None, changes: dict | None = N
       continue
     if field not in _OF_THE_COPY:
       raise UserError(f'{source.path} is not a {model}: it has {field}={theirs}, {model} has {field}={wanted}; without '
-                      'a name the sizes are those of the source: --config.base.model= of a run, none of an import')
+                      'a name the sizes are those of the source: --config.base.model= (nothing) for a run, no --model '
+                      'for an import')
     if field not in given:
       log.info('%s: %s=%s as there, not %s as %s has', source.path, field, theirs, wanted, model, extra=terminal.ONCE)
   for field, value in given.items():

@@ -90,8 +90,8 @@ def _otherwise(out: str, tokenizer, text: str, found: list[int], ids: list[int])
   file = os.path.join(out, 'tokenizer.json')
   by_file = os.path.exists(file) and (
       transformers.PreTrainedTokenizerFast(tokenizer_file=file)(text).input_ids[:len(ids)] == ids)
-  way = (f': tokenizer.json itself gives the latter, and the source was read so; read it by PreTrainedTokenizerFast('
-         f"tokenizer_file='{file}'), and export without --check" if by_file else '')
+  way = (': its tokenizer.json itself gives the latter. Export without --check, and read that file by transformers'
+         "' PreTrainedTokenizerFast(tokenizer_file='tokenizer.json')" if by_file else '')
   return (f'{out}: transformers {transformers.__version__} reads {text!r} by its {type(tokenizer).__name__} as the '
           f'tokens {found}, the checkpoint has {ids}{way}')
 

@@ -111,8 +111,8 @@ def dealt(shape: dict[str, int], devices) -> np.ndarray:
     rest = math.prod(s for s in sizes if s != -1)
     sizes[sizes.index(-1)] = max(len(devices) // rest, 1)
   if math.prod(sizes) != len(devices):
-    flags = ' '.join(f'--config.mesh.{axis}=1' for axis, size in zip(AXES, sizes) if size != 1)
-    way = f' ({flags} for one)' if len(devices) == 1 else ''
+    ones = ', '.join(f'{axis}=1' for axis, size in zip(AXES, sizes) if size != 1)
+    way = f' ({ones} for one)' if len(devices) == 1 else ''
     raise UserError(f'mesh={dict(zip(AXES, sizes))} needs {math.prod(sizes)} devices, found {len(devices)}: '
                     f'change config.mesh{way}')
   if hosts_of_places is not None:

@@ -189,43 +189,50 @@ class Result:
     return (max(found)[1], self.scores[max(found)[1]]) if found else (f'{kind}@k', None)
 
 
+ORDER = {'base': 0, 'final': 2}  # of models in a table; others stand between, as they come
+
+
 def results(run: Run) -> list[Result]:
   """The final evaluation: the newest row of each (task, model), base first and final last.
 
   Evaluations on the way through a training stage are points of figure 2, not lines of the table; its
-  'base' and 'final' rows count where no stage of its own evaluated them. Where two stages call a model alike, as two
-  searches do, each has its line, with the stage's name.
+  'base' and 'final' rows count where no stage of its own evaluated them. Where two stages call another model alike, as
+  two searches do, each has its line, with the stage's name.
   """
   found: dict[tuple[str, str, str], Result] = {}
-  for stage in run.stages:
+  for stage in sorted(run.stages, key=lambda stage: not stage.is_training):  # training first, so that others win
     for row in stage.rows:
       model = row.get('model')
-      if model is None or (stage.is_training and model not in ('base', 'final')):
+      if model is None or (stage.is_training and model not in ORDER):
         continue
       for task in tasks([row]):
         scores = {match['score']: value for name, value in row.items()
                   if (match := EVALUATION.fullmatch(name)) and match['task'] == task and number(value) is not None}
-        found[task, str(model), '' if stage.is_training else stage.name] = Result(task, str(model), row['step'], scores)
-  for stage, model, scores in _scores(run):
+        found[task, str(model), stage_of(stage.name, model)] = Result(task, str(model), row['step'], scores)
+  for stage_name, model, scores in _scores(run):
     task = scores.get('task')
     metric = scores.get('metric', 'pass@1')
     if not isinstance(task, str) or not isinstance(metric, str) or number(scores.get(metric)) is None:
       continue
-    known = found.setdefault((task, model, stage), Result(task, model, 0, {}))
+    known = found.setdefault((task, model, stage_of(stage_name, model)), Result(task, model, 0, {}))
     if known.scores.get(metric) in (None, scores[metric]):  # else a row of another evaluation, which is newer
       known.scores = {**_numbers(scores), **known.scores}
-  evaluated = collections.Counter((task, model) for task, model, stage in found if stage)
-  found = {key: result for key, result in found.items() if key[2] or not evaluated[key[:2]]}
-  for (task, model, stage), result in found.items():
-    result.model = told_apart(model, stage, evaluated[task, model])
-  order = {'base': 0, 'final': 2}
+  stages = collections.Counter((task, model) for task, model, _ in found)
+  for (task, model, stage_name), result in found.items():
+    result.model = told_apart(model, stage_name, stages[task, model])
   by_task = list(dict.fromkeys(task for task, *_ in found))
-  return sorted(found.values(), key=lambda result: (by_task.index(result.task), order.get(result.model, 1)))
+  return sorted(found.values(), key=lambda result: (by_task.index(result.task), ORDER.get(result.model, 1)))
+
+
+def stage_of(directory: str, model: str) -> str:
+  """The stage ('rerank' of '2_rerank') that a model's name belongs to; '' for those that mean the same in all, of which
+  the last stage counts. A stage that has got another number since is the same one."""
+  return '' if model in ORDER else re.sub(r'^\d+_', '', directory)
 
 
 def told_apart(model: str, stage: str, stages: int) -> str:
   """A model's name, with its stage's where several stages evaluate one of that name."""
-  return f'{model}, {stage.partition("_")[2] or stage}' if stages > 1 else model
+  return f'{model}, {stage}' if stages > 1 else model
 
 
 def _scores(run: Run) -> list[tuple[str, str, dict]]:

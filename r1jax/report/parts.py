@@ -68,8 +68,8 @@ def results(found: list[load.Result], runs: Sequence[str] = ()) -> str:
           + (WORKED if any('_worked' in result.model for result in found) else '') + '</p>')
 
 
-WORKED = (' "Worked": that model\'s answers were begun for it, as those that are worked out begin: what it can do once '
-          'it does so, not what it does.')
+WORKED = (' "Worked": the first words of an answer (evaluate.prefill) were given to that model: what it can do once it '
+          'begins so, not what it does by itself.')
 
 
 def warnings(found: Sequence[str]) -> list[str]:

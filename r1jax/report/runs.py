@@ -115,7 +115,8 @@ def _called(groups: Sequence[Sequence[str]]) -> list[str]:
   lr=0.1__seed=1) where no other group has the same, else the first and how many more."""
   shared = ['__'.join(part for part in of[0].split('__') if all(part in name.split('__') for name in of))
             for of in groups]
-  return [of[0] if len(of) == 1 else short if short and shared.count(short) == 1
+  runs = [name for of in groups for name in of]
+  return [of[0] if len(of) == 1 else short if short and shared.count(short) == 1 and short not in runs
           else f'{of[0]} and {len(of) - 1} more' for of, short in zip(groups, shared)]
 
 

@@ -111,12 +111,12 @@ def side_by_side(run: load.Run) -> list[str]:
   answers, asked = {}, {}
   files = [(stage, *path.parent.name.partition('.')[::2], path) for stage in run.stages
            for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'))]
-  order = {'base': 0, '': 2}  # the last model's folder has no '.MODEL'
   stages = collections.defaultdict(set)  # of (task, model): two searches may call theirs alike
   for stage, task, model, _ in files:
-    stages[task, model].add(stage.name)
-  for stage, task, model, path in sorted(files, key=lambda of: order.get(of[2], 1)):
-    shown = load.told_apart(model or 'final', stage.name, len(stages[task, model]))
+    stages[task, model].add(load.stage_of(stage.name, model or 'final'))  # the last model's folder has no '.MODEL'
+  for stage, task, model, path in sorted(files, key=lambda of: load.ORDER.get(of[2] or 'final', 1)):
+    shown = model or 'final'
+    shown = load.told_apart(shown, load.stage_of(stage.name, shown), len(stages[task, model]))
     for row in load.attempt(run, _spread, path) or []:
       asked.setdefault((task, row['id']), row)
       answers.setdefault((task, row['id']), {})[shown] = {

@@ -25,7 +25,10 @@ class Asked(NamedTuple):
   rows: list[dict]
 
   def check(self, label: str, tokenizer) -> None:
-    """UserError where most prompts are longer than max_prompt; label: the input that the tokenizer is of."""
+    """UserError where most prompts are longer than max_prompt, a warning where some are.
+
+    label: the input that the tokenizer is of.
+    """
     prompts.check_fit(self.rows, tokenizer, template=self.template(label), max_prompt=self.max_prompt, key=self.key)
 
 
