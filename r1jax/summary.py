@@ -39,6 +39,8 @@ def results(directory: str) -> list[str]:
       accuracy, error, *shares = (_number(value, '{:.3f}') for value in scores.values())
       rows.append((model, f'{accuracy} ± {error}', *shares, _number(row.get(f'eval/{task}/length_tokens'), '{:,.0f}')))
     lines += ['', *table(head, rows)]
+  if any(model.endswith('_worked') for model in of):
+    lines += ['', '_worked: the first words of an answer (evaluate.prefill) were given to it']
   return lines
 
 

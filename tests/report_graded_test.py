@@ -29,6 +29,14 @@ def test_what_worked_means_is_said_where_a_model_is_called_so():
   assert '"Worked": the first words' in said('base', 'base_worked', 'final') and 'Worked' not in said('base', 'final')
 
 
+def test_what_worked_means_is_said_in_the_summary_too(tmp_path):
+  for models in (['base', 'final'], ['base', 'base_worked', 'final']):
+    (tmp_path / 'metrics.jsonl').write_text(''.join(
+        json.dumps({'step': 3, 'stage': 'evaluate', 'model': model, **F1}) + '\n' for model in models))
+    said = [line for line in summary.results(str(tmp_path)) if line.startswith('_worked')]
+    assert len(said) == len(models) - 2 and all(len(line) < summary.WIDTH for line in said)
+
+
 def test_it_stands_in_the_summary_of_a_run(tmp_path):
   (tmp_path / 'metrics.jsonl').write_text(json.dumps({'step': 3, 'stage': 'evaluate', 'model': 'final', **F1}) + '\n')
   lines = summary.results(str(tmp_path))
