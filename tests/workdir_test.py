@@ -487,6 +487,18 @@ def test_what_was_noted_with_the_place_of_a_base_is_what_it_was(tmp_path, name, 
   assert pipeline.outputs.passed_on(str(tmp_path), [known])['output'] == pipeline.outputs.digest(str(tmp_path)) != older
 
 
+@pytest.mark.parametrize('record, times', [
+    (None, 1), ({'kind': 'pairs'}, 1), ({'reference': {'base': 'x', 'digest': 'a'}}, 2)])
+def test_weights_are_hashed_again_only_for_a_record_with_a_place(tmp_path, monkeypatch, record, times):
+  (tmp_path / 'data.jsonl').write_text('{}\n')
+  if record:
+    json_files.write(str(tmp_path / 'reward_model.json'), record)
+  asked, digest = [], pipeline.outputs.digest
+  monkeypatch.setattr(pipeline.outputs, 'digest', lambda *args, **kw: asked.append(kw) or digest(*args, **kw))
+  pipeline.outputs.passed_on(str(tmp_path), [{'output': 'another', 'files': 'of other times'}])
+  assert len(asked) == times
+
+
 @pytest.mark.parametrize('before, now, found', [
     ({}, {'dynamic_by': 'accuracy'}, [('rl.dynamic_by', 'reward', 'accuracy')]), ({}, {'dynamic_by': 'reward'}, []),
     ({}, {'form': 'implicit', 'beta': 0.2}, [('rl.beta', 0.0, 0.2), ('rl.form', 'head', 'implicit')]),

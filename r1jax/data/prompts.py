@@ -215,19 +215,22 @@ def check_fit(rows: list[dict], tokenizer, *, template: str, max_prompt: int, ke
   if template == CHAT:
     some = [{**row, 'rendered': chat.render(tokenizer, row['question'], row.get('system', ''))} for row in some]
   lengths = [len(ids(tokenizer, template, row)) for row in some]
-  if not any(length > max_prompt for length in lengths):
-    return
-  said = _too_long(some, lengths, max_prompt, key)
-  said += f' (of {len(rows)}, these were looked at)' if len(some) < len(rows) else ''
-  if 2 * sum(length <= max_prompt for length in lengths) < len(some):
-    raise UserError(f'{said}, the longest has {max(lengths)}: raise {key}')
-  log.warning('%s: will be left out', said, extra=terminal.ONCE)  # asked of each model of an evaluation
+  _leave_out(some, lengths, max_prompt, key, 'will be left out', terminal.ONCE,  # asked of each model of an evaluation
+             f' (of {len(rows)}, these were looked at)' if len(some) < len(rows) else '')
 
 
-def _too_long(rows: list[dict], lengths: list[int], max_prompt: int, key: str) -> str:
+def _leave_out(rows: list[dict], lengths: list[int], max_prompt: int, key: str, how: str, extra: dict | None = None,
+               of_all: str = '') -> None:
+  """A warning where some prompts are longer than max_prompt, UserError where most are."""
   longer = [row for row, length in zip(rows, lengths) if length > max_prompt]
+  if not longer:
+    return
   first = [str(row.get('where') or f"row {row['id']}") for row in longer[:3]]
-  return f'{len(longer)} of {len(rows)} questions are longer than {key}={max_prompt} tokens ({", ".join(first)})'
+  said = (f'{len(longer)} of {len(rows)} questions are longer than {key}={max_prompt} tokens ({", ".join(first)})'
+          f'{of_all}')
+  if 2 * len(longer) > len(rows):
+    raise UserError(f'{said}, the longest has {max(lengths)}: raise {key}')
+  log.warning('%s: %s', said, how, extra=extra)
 
 
 def fitting(rows: list[dict], tokenizer, *, template: str, max_prompt: int, key: str = 'max_prompt') -> list[dict]:
@@ -238,10 +241,5 @@ def fitting(rows: list[dict], tokenizer, *, template: str, max_prompt: int, key:
     UserError: fewer than half have, so that the limit is meant for other questions.
   """
   lengths = [len(ids(tokenizer, template, row)) for row in rows]
-  kept = [row for row, length in zip(rows, lengths) if length <= max_prompt]
-  if len(kept) < len(rows):
-    said = _too_long(rows, lengths, max_prompt, key)
-    if 2 * len(kept) < len(rows):
-      raise UserError(f'{said}, the longest has {max(lengths)}: raise {key}')
-    log.warning('%s: left out', said)
-  return kept
+  _leave_out(rows, lengths, max_prompt, key, 'left out')
+  return [row for row, length in zip(rows, lengths) if length <= max_prompt]

@@ -109,14 +109,16 @@ def side_by_side(run: load.Run) -> list[str]:
   if not run.entries:
     return []
   answers, asked = {}, {}
-  files = [(stage, *path.parent.name.partition('.')[::2], path) for stage in run.stages
-           for path in sorted((stage.path / 'eval').glob('*/samples.jsonl'))]
+  files = []
+  for stage in run.stages:
+    for path in sorted((stage.path / 'eval').glob('*/samples.jsonl')):
+      task, _, model = path.parent.name.partition('.')
+      files.append((stage, task, model or 'final', path))  # the last model's folder has no '.MODEL'
   stages = collections.defaultdict(set)  # of (task, model): two searches may call theirs alike
   for stage, task, model, _ in files:
-    stages[task, model].add(load.stage_of(stage.name, model or 'final'))  # the last model's folder has no '.MODEL'
-  for stage, task, model, path in sorted(files, key=lambda of: load.ORDER.get(of[2] or 'final', 1)):
-    shown = model or 'final'
-    shown = load.told_apart(shown, load.stage_of(stage.name, shown), len(stages[task, model]))
+    stages[task, model].add(load.stage_of(stage.name, model))
+  for stage, task, model, path in sorted(files, key=lambda of: load.ORDER.get(of[2], 1)):
+    shown = load.told_apart(model, load.stage_of(stage.name, model), len(stages[task, model]))
     for row in load.attempt(run, _spread, path) or []:
       asked.setdefault((task, row['id']), row)
       answers.setdefault((task, row['id']), {})[shown] = {
